@@ -28,7 +28,8 @@ lint: install-test
 
 # Tests that cover every branch of the pure layers. The others run unmeasured, which takes less than half as long.
 MEASURED_TESTS = tests/core tests/issuance tests/records tests/registration tests/api tests/service tests/mqtt/edges \
-  tests/cli/auditing/test_audit.py tests/rest/test_asgi.py tests/rest/test_identity.py tests/storage/test_accounts.py \
+  tests/cli/auditing/test_audit.py tests/cli/test_backup.py tests/cli/test_log.py tests/rest/test_asgi.py \
+  tests/rest/test_identity.py tests/storage/test_accounts.py tests/storage/test_postgresql.py \
   tests/storage/test_certificate_search.py tests/storage/test_presented_certificates.py \
   tests/storage/test_serial_reservations.py tests/storage/test_store.py
 

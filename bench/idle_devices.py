@@ -7,6 +7,7 @@ devices. What came of each job is a line on standard output.
 import asyncio
 import json
 import os
+import random
 import ssl
 import sys
 import time
@@ -18,6 +19,7 @@ from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import Connack, Connect, Pingreq, Pingresp, ProtocolVersion
 
 CONNECT_S = 120.0
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 1.5
 VERSION = ProtocolVersion.MQTT_5
 
 
@@ -52,11 +54,7 @@ class IdleDevice(asyncio.Protocol):
 
 async def connect(job: dict[str, Any]) -> list[IdleDevice]:
     """Return connected devices, made a few at a time."""
-    contexts = []
-    for certificate, key in job["certificates"]:
-        context = ssl.create_default_context(cafile=job["ca_file"])
-        context.load_cert_chain(certificate, key)
-        contexts.append(context)
+    contexts = _contexts(job)
     devices = []
     numbers = iter(range(job["count"]))
     loop = asyncio.get_running_loop()
@@ -84,6 +82,58 @@ async def connect(job: dict[str, Any]) -> list[IdleDevice]:
     return devices
 
 
+async def storm(job: dict[str, Any]) -> dict[str, float]:
+    """Connect so many devices of one address in one instant, each as often as it takes; return seconds and attempts.
+
+    They leave at the end.
+    """
+    contexts, loop = _contexts(job), asyncio.get_running_loop()
+    attempts = 0
+    devices = []
+
+    async def come_back(number: int) -> None:
+        nonlocal attempts
+        while True:
+            attempts += 1
+            device = IdleDevice(f"{job['prefix']}-{number}")
+            try:
+                await loop.create_connection(
+                    lambda: device,  # noqa: B023  used at once
+                    "127.0.0.1",
+                    job["port"],
+                    ssl=contexts[number % len(contexts)],
+                    server_hostname="localhost",
+                    ssl_handshake_timeout=CONNECT_S,
+                )
+                answer = await asyncio.wait_for(device.answered, CONNECT_S)
+            except OSError:
+                await asyncio.sleep(random.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S))
+                continue
+            if not isinstance(answer, Connack) or answer.reason_code.is_failure:
+                raise RuntimeError(f"a device was refused: {answer}")
+            devices.append(device)
+            return
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(job["count"]):
+            group.create_task(come_back(number))
+    seconds = time.perf_counter() - began
+    for device in devices:
+        if device.transport is not None:
+            device.transport.abort()
+    return {"seconds": seconds, "attempts": attempts}
+
+
+def _contexts(job: dict[str, Any]) -> list[ssl.SSLContext]:
+    contexts = []
+    for certificate, key in job["certificates"]:
+        context = ssl.create_default_context(cafile=job["ca_file"])
+        context.load_cert_chain(certificate, key)
+        contexts.append(context)
+    return contexts
+
+
 async def ping(devices: list[IdleDevice]) -> int:
     """Return how many of the devices are served: each answers a ping."""
     served = 0
@@ -97,7 +147,7 @@ async def ping(devices: list[IdleDevice]) -> int:
 
 
 async def main() -> None:
-    """Do the jobs of standard input: connect so many devices, or ping all."""
+    """Do the jobs of standard input: connect so many devices, ping all, or let so many come back at once."""
     harden_process()
     devices: list[IdleDevice] = []
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -105,6 +155,8 @@ async def main() -> None:
         if job["work"] == "connect":
             devices += await connect(job)
             print(json.dumps({"seconds": time.perf_counter() - began}), flush=True)
+        elif job["work"] == "storm":
+            print(json.dumps(await storm(job)), flush=True)
         else:
             print(json.dumps({"served": await ping(devices)}), flush=True)
     # Thousands of connections need no farewell when the process ends.

@@ -37,6 +37,7 @@ class Plan:
     crowd: int
     crowd_messages: int
     crowd_shared: int
+    storm_devices: int
     sleepers: int
     room_rounds: int
     idle_devices: int
@@ -82,6 +83,7 @@ FULL = Plan(
     crowd=1_000,
     crowd_messages=40,
     crowd_shared=20_000,
+    storm_devices=2_000,
     sleepers=10_000,
     room_rounds=5,
     idle_devices=5_000,
@@ -124,6 +126,7 @@ QUICK = Plan(
     crowd=300,
     crowd_messages=20,
     crowd_shared=5_000,
+    storm_devices=300,
     sleepers=3_000,
     room_rounds=2,
     idle_devices=400,

@@ -16,7 +16,7 @@ from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.records.certificates import certificates
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.clock import postgresql_time
+from thingmint.records.clock import postgresql_engine, postgresql_time
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Program, Steps
 from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, postgresql, schema
@@ -43,6 +43,10 @@ async def test_the_database_tells_its_time(store: PostgreSQLStore) -> None:
     times = [began, *told, datetime.now(UTC)]
     assert times == sorted(times)
     assert told[0].tzinfo is UTC
+
+
+async def test_the_database_names_its_engine(store: PostgreSQLStore) -> None:
+    assert (await store.read(postgresql_engine)).startswith("PostgreSQL ")
 
 
 async def execute(url: str, statement: str) -> None:

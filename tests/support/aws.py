@@ -7,6 +7,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.message import Message
 from http import HTTPStatus
@@ -96,9 +97,15 @@ class Live:
         return AccessKey(created["AccessKeyId"], created["SecretAccessKey"], created.get("SessionToken"))
 
     def thingmint(self, *command: str, stdin: str = "") -> str:
-        """Return what a command prints that works on the service's database; run here, for a process takes a second."""
+        """Return what a command prints that works on the service's database.
+
+        It runs in this process, because a new one takes a second, and in a thread of its own, because the driver of a
+        browser keeps an event loop in this one.
+        """
         clean = {name: None for name in os.environ if name.startswith("THINGMINT_")}
-        finished = CliRunner().invoke(commands, [*command, *self.database_options], input=stdin, env=clean)
+        arguments = [*command, *self.database_options]
+        with ThreadPoolExecutor(1) as thread:
+            finished = thread.submit(CliRunner().invoke, commands, arguments, input=stdin, env=clean).result()
         assert finished.exit_code == 0, finished.output
         return finished.stdout
 

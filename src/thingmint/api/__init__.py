@@ -1,1 +1,1 @@
-"""Owns AWS IoT's API without I/O: bytes to messages, messages to the registration authority, and back."""
+"""Owns AWS IoT's API without I/O: decodes messages, calls the registration authority, and encodes the answers."""

@@ -1,4 +1,4 @@
-"""Owns the whole of the API: the tables of its families, and every operation that AWS IoT has, behind one router."""
+"""Owns the whole API: the tables of all families, and one router to every operation of AWS IoT."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
@@ -29,20 +29,20 @@ _REGISTERED: Final = (
     *registry.OPERATIONS,
 )
 OPERATIONS: Final[tuple[Operation, ...]] = (*_REGISTERED, *devices.OPERATIONS)
-"""The operations that do something, of both planes."""
+"""The implemented operations of both planes."""
 
 _ROUTES: Final = {**ROUTES, **DATA_ROUTES}
 UNIMPLEMENTED: Final = frozenset(_ROUTES) - {operation.name for operation in OPERATIONS}
-"""The names of the operations that AWS IoT has and this service has not."""
+"""The names of AWS IoT's operations that are not implemented."""
 
 Endpoint: TypeAlias = str | Callable[[AccountId], str]
-"""One address for all accounts, or that of each."""
+"""One address for all accounts, or a function that returns the address of each."""
 
 
 def served_operations(
     authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane
 ) -> tuple[Served, ...]:
-    """Return every operation of AWS IoT, with its function; the endpoint is what DescribeEndpoint answers."""
+    """Return every operation of AWS IoT, with its function; DescribeEndpoint answers with ``endpoint``."""
     connected = Devices(authority, data_plane, endpoint if callable(endpoint) else lambda account: endpoint)
     return (
         *(each.served_by(authority) for each in _REGISTERED),
@@ -52,14 +52,14 @@ def served_operations(
 
 
 def own_operations(administration: Administration) -> tuple[Served, ...]:
-    """Return the service's own operations, which AWS IoT has not."""
+    """Return the service's own operations, which AWS IoT does not have."""
     return tuple(each.served_by(administration) for each in accounts.OPERATIONS)
 
 
 def operations_of_test_mode(
     administration: Administration, clock: ClockOfTests, served: Sequence[Served]
 ) -> tuple[Served, ...]:
-    """Return the operations of the test mode; a seed may hold the served ones that are implemented."""
+    """Return the operations of the test mode; a seed may call the implemented operations of ``served``."""
     seedable = {each.operation.name: each for each in served if each.operation.request is not None}
     controls = Controls(administration, clock, Seeding(seedable))
     return tuple(each.served_by(controls) for each in test_mode.OPERATIONS)
@@ -68,7 +68,7 @@ def operations_of_test_mode(
 def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane) -> Router:
     """Return the router to every operation of AWS IoT, compiled.
 
-    All planes have one router: no two operations have the same method and path.
+    All planes share one router, because no two operations have the same method and path.
     """
     return Router(served_operations(authority, endpoint, data_plane))
 

@@ -1,4 +1,4 @@
-"""Owns the command line: each command imports what it needs when it runs, so that `--help` and `env` start at once."""
+"""Owns the command line, whose commands import their modules when they run, so that `--help` and `env` start fast."""
 
 from thingmint.cli.commands import main
 

@@ -1,4 +1,4 @@
-"""`thingmint certificate`: owns what can be done with certificates for which the API has no operation."""
+"""`thingmint certificate`: the work on certificates for which the API has no operation."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from thingmint.settings.config import Config, StartRefused
 
 
 class _NoKeys:
-    """A `ports.KeySource` for commands that make none."""
+    """A `ports.KeySource` for commands that need no keys."""
 
     async def take(self) -> KeyPair:
         """Raise ServiceUnavailable."""

@@ -1,4 +1,4 @@
-"""Owns the names of the commands and their flags; each command's work is in its own module."""
+"""Owns the names and flags of the commands. Other modules do the commands' work."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from thingmint.cli.terminal.command_groups import CommandGroup
 from thingmint.cli.terminal.numbers import OrdinaryFloatRange
 from thingmint.core.certificates.revocation import GIVEN_BY_OPERATOR
 
-# 128 and the number of the signal.
+# 128 plus the number of SIGINT.
 _INTERRUPTED = 130
 
 
 class _Commands(CommandGroup):
-    """Ends an interrupted command as shells expect it, also before the command has an own way to end."""
+    """Ends an interrupted command with the exit code that shells expect, also while the command is still starting."""
 
     group_class = CommandGroup
     headings: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -65,8 +65,8 @@ main.add_command(test_mode)
 def serve(ephemeral: bool, stop_with_stdin: bool, **flags: object) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
-    What is missing in the data directory is created first. With --ephemeral, what is printed are shell lines that
-    point AWS's tools at the service.
+    Missing files in the data directory are created first. With --ephemeral, prints shell lines that point AWS's tools
+    at the service.
     """
     from thingmint.cli.ephemeral import temporary_flags
     from thingmint.cli.serve import serve_until_stopped
@@ -113,7 +113,7 @@ def issue(**options: Any) -> None:
     Run the same command again to resume after an interruption.
 
     With --count, certificates without things. With --from or --csr-dir, devices of a list, each with key, certificate,
-    thing, policies and groups in one step. With --verify, nothing: a delivery is checked.
+    thing, policies and groups in one step. With --verify, issues nothing and checks a delivery.
     """
     from thingmint.cli.issue_options import run_issue
 
@@ -203,7 +203,7 @@ def access_key() -> None:
 def create_access_key(
     policy_file: TextIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
 ) -> None:
-    """Create an access key; its secret is shown this one time."""
+    """Create an access key; its secret is shown only once."""
     from thingmint.cli.accounts.access_key import create
 
     create(config_of(flags), policy_file.read(), user_name=user_name, expires_in=expires_in, as_json=as_json)
@@ -224,7 +224,7 @@ def list_access_keys(all_accounts: bool, as_json: bool, **flags: object) -> None
 @settings_options(STORE_SETTINGS)
 @click.argument("access_key_id")
 def delete_access_key(access_key_id: str, **flags: object) -> None:
-    """Delete an access key, which ends its use at once."""
+    """Delete an access key; it cannot be used any more."""
     from thingmint.cli.accounts.access_key import delete
 
     delete(config_of(flags), access_key_id)
@@ -232,7 +232,7 @@ def delete_access_key(access_key_id: str, **flags: object) -> None:
 
 @main.group()
 def certificate() -> None:
-    """Revoke certificates and say why."""
+    """Revoke certificates with a reason."""
 
 
 @certificate.command("revoke")
@@ -245,9 +245,9 @@ def certificate() -> None:
     help="What revocation lists and OCSP say; UpdateCertificate leaves it unspecified.",
 )
 def revoke_certificate(certificate_id: str, reason: str, **flags: object) -> None:
-    """Revoke a certificate for a reason, for good.
+    """Revoke a certificate permanently, with a reason.
 
-    Of a certificate that is revoked already, the reason is recorded. A running service notices within a second.
+    If the certificate is already revoked, records the reason. A running service applies the change within a second.
     """
     from thingmint.cli.certificate import revoke_for_reason
 
@@ -256,14 +256,14 @@ def revoke_certificate(certificate_id: str, reason: str, **flags: object) -> Non
 
 @main.group()
 def node() -> None:
-    """Look at the nodes that serve one database, and at what they share."""
+    """Show the nodes that serve one database, and change what they share."""
 
 
 @node.command("list")
 @settings_options(ALL_SETTINGS)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each node.")
 def list_nodes(as_json: bool, **flags: object) -> None:
-    """List the nodes, when each was seen last, and which settings it has differently from these."""
+    """List the nodes, when each was seen last, and its settings that differ from these."""
     from thingmint.cli.node import list_nodes as show
 
     show(config_of(flags), as_json=as_json)
@@ -325,8 +325,8 @@ main.add_command(restore)
 def move(**flags: object) -> None:
     """Move the registry of a stopped service from SQLite to the empty PostgreSQL database of database_url.
 
-    Every table is copied and compared. The SQLite database stays as it is, and a service does not start on it again. A
-    move that was cut off is finished by the same command.
+    Every table is copied and compared. The SQLite database is not changed, and a service does not start on it again. To
+    finish an interrupted move, run the same command again.
     """
     from thingmint.cli.moving import move_to_postgresql
 

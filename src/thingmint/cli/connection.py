@@ -1,4 +1,4 @@
-"""Owns how the command line finds a running service: where it is, and with which credentials it calls."""
+"""Owns how the command line finds the endpoint of a running service and the credentials for it."""
 
 import os
 import shlex
@@ -18,12 +18,12 @@ __all__ = [
 ]
 
 
-# As AWS's tools read them: that of the service goes before that of all services.
+# In the order of AWS's tools: the variable of one service takes precedence over that of all services.
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_IOT", "AWS_ENDPOINT_URL")
 
 
 def serve_command(data_dir: Path) -> str:
-    """Return what starts a service on the data directory."""
+    """Return the command that starts a service on the data directory."""
     named = data_dir.resolve() != Path("thingmint-data").resolve()
     return f"thingmint serve --data-dir {shlex.quote(str(data_dir))}" if named else "thingmint serve"
 
@@ -31,9 +31,9 @@ def serve_command(data_dir: Path) -> str:
 def find_connection(
     data_dir: Path, environment: Mapping[str, str] = os.environ, *, is_named: bool = False
 ) -> Connection:
-    """Return the connection that AWS's variables name, or else that of the service in the data directory.
+    """Return the connection from AWS's variables, or else that of the service in the data directory.
 
-    A data directory that was named on the command line goes before the variables: then no other service is called.
+    A data directory named on the command line takes precedence over the variables, so no other service is called.
     Raises LookupError, saying what is missing.
     """
     given = next((name for name in _ENDPOINT_VARIABLES if environment.get(name)), None)

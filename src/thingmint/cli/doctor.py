@@ -1,4 +1,4 @@
-"""`thingmint doctor`: owns the checks of a data directory and its machine, and what is said of each."""
+"""`thingmint doctor`: checks a data directory and its machine, and prints the findings."""
 
 import asyncio
 import sys
@@ -41,7 +41,7 @@ from thingmint.settings.config import Config, StartRefused
 
 
 def examine(config: Config) -> None:
-    """Print what was found; end with 1 if something is wrong."""
+    """Print the findings; end with exit code 1 if one of them is an error."""
     findings = list(findings_of(config))
     for line in lines_of_findings(findings, terminal_width()):
         click.echo(line)
@@ -77,7 +77,7 @@ def findings_of(config: Config) -> Iterator[Finding]:
 
 
 def _key_engine(setting: str) -> Finding:
-    """Examine the engine that the next start chooses; a running service tells its own by `thingmint_key_engine`."""
+    """Examine the engine that the next start chooses; `thingmint_key_engine` is the metric of a running service."""
     try:
         choice = choose_engine(setting)
     except EngineUnavailable as error:

@@ -1,4 +1,4 @@
-"""`thingmint env`: owns the lines that point AWS's tools at the service in a data directory."""
+"""`thingmint env`: prints the variables that point AWS's tools at the service in a data directory."""
 
 import os
 import shlex
@@ -42,7 +42,7 @@ def environment_lines(
     variables = {
         "AWS_ENDPOINT_URL_IOT": endpoints.api,
         "AWS_ENDPOINT_URL_IOT_DATA_PLANE": endpoints.api,
-        # Terraform's provider and others ask it who they are.
+        # Terraform's AWS provider and other tools call GetCallerIdentity.
         "AWS_ENDPOINT_URL_STS": endpoints.api,
         "AWS_CA_BUNDLE": endpoints.ca_file,
         "AWS_ACCESS_KEY_ID": credentials.access_key_id,

@@ -1,4 +1,4 @@
-"""`thingmint serve --ephemeral`: owns the settings of a service for one test run, and its directory."""
+"""`thingmint serve --ephemeral`: the settings and the directory of a service for one test run."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from thingmint.host.file_locks import AlreadyHeld, folder_held
 
 _PREFIX = "thingmint-ephemeral-"
 
-# The service is ready sooner if it makes few keys before anybody asks; a test seldom wants many at once.
+# With a small reserve of keys, the service is ready sooner; tests rarely need many keys at once.
 _DEFAULTS: Mapping[str, object] = {"api": "127.0.0.1:0", "mqtt": "127.0.0.1:0", "key_reserve": "8", "key_workers": "1"}
 
 
@@ -21,14 +21,14 @@ _DEFAULTS: Mapping[str, object] = {"api": "127.0.0.1:0", "mqtt": "127.0.0.1:0", 
 def temporary_flags(flags: Mapping[str, object]) -> Iterator[dict[str, object]]:
     """Yield the flags with a new data directory and test mode; remove the directory afterwards.
 
-    Flags that were given stay, but for the data directory: to give one ends the program.
+    Given flags are kept. If a data directory is given, the program ends with an error.
     """
     if flags.get("data_dir") is not None:
         fail("--ephemeral has a data directory of its own, which is removed at the end: leave --data-dir out")
     remove_left_behind(Path(tempfile.gettempdir()))
     given = {name: value for name, value in flags.items() if value is not None}
     new = Path(tempfile.mkdtemp(prefix="thingmint-"))
-    # The lock belongs to the directory, not to its name: under the name that others look for it is always held.
+    # The lock belongs to the inode, not to the name, so the directory is locked from the moment it has its final name.
     with folder_held(new):
         directory = new.rename(new.with_name(f"{_PREFIX}{new.name.removeprefix('thingmint-')}"))
         try:
@@ -40,7 +40,7 @@ def temporary_flags(flags: Mapping[str, object]) -> Iterator[dict[str, object]]:
 def remove_left_behind(folder: Path) -> None:
     """Remove the directories of services that were killed; those of running services are locked, and stay.
 
-    Directories of other users, links, and what cannot be read or removed stay as well.
+    Also leaves directories of other users, links, and directories that cannot be read or removed.
     """
     for path in folder.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, AlreadyHeld):

@@ -1,4 +1,4 @@
-"""Owns the names and flags of `thingmint import` and `thingmint export`; their work is in `exchange`."""
+"""Owns the names and flags of `thingmint import` and `thingmint export`. `exchange` does the work."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from thingmint.cli.terminal.command_groups import CommandGroup
     "--register-ca", "trusted", multiple=True, metavar="SHA256", help="Station's CA that may be registered; repeatable."
 )
 def import_devices(source: tuple[str, ...], trusted: tuple[str, ...], **flags: object) -> None:
-    """Bring devices into the running service.
+    """Import devices into the running service.
 
     DIR is a delivery of an offline station or, after the word aws, an inventory of AWS IoT.
 
@@ -40,7 +40,7 @@ def import_devices(source: tuple[str, ...], trusted: tuple[str, ...], **flags: o
 
 @click.group("export", cls=CommandGroup)
 def export_devices() -> None:
-    """Write the devices for other registries."""
+    """Export the devices for other registries."""
 
 
 @export_devices.command("aws")
@@ -63,7 +63,7 @@ def export_devices() -> None:
     help="CA certificates in PEM.  [default: device-ca.pem of the data directory]",
 )
 def export_to_aws(out: Path, **options: Any) -> None:
-    """Write files and a script of AWS's CLI that make AWS IoT know the devices of the running service."""
+    """Write files and a script of AWS's CLI that registers the devices of the running service in AWS IoT."""
     from thingmint.cli.exchange.command import export_aws
 
     named = options.pop("data_dir")

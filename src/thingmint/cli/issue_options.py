@@ -1,4 +1,4 @@
-"""Owns the flags of `thingmint issue`, and which of its works they ask for."""
+"""Owns the flags of `thingmint issue`, and the choice between its modes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +70,7 @@ _OPTIONS = (
     ),
     click.option("--issuers", type=_FILE, default=None, help="With --verify: CA certificates, instead of issuers.pem."),
 )
-# Flags that only a list of devices has a use for, and what they are without one.
+# Flags that are valid only with a list of devices, and their defaults.
 _OF_LISTS = {
     "types": None,
     "groups": (),
@@ -95,7 +95,7 @@ def issue_options(command: F) -> F:
 
 
 def run_issue(config: Config, *, is_named: bool, **options: Any) -> None:
-    """Do what the flags ask for; raise click.UsageError where they exclude each other."""
+    """Run the mode that the flags select; raise click.UsageError if they exclude each other."""
     verify, recipient_key, issuers = (options.pop(name) for name in ("verify", "recipient_key", "issuers"))
     if verify is not None:
         from thingmint.cli.devices.verify_command import verify_delivery

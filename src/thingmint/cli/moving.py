@@ -1,4 +1,4 @@
-"""`thingmint move`: owns what an operator sees while a registry is moved to PostgreSQL."""
+"""`thingmint move`: shows an operator the move of a registry to PostgreSQL."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ _TERMINAL_SECONDS = 0.2
 
 
 def move_to_postgresql(config: Config) -> None:
-    """Move the registry; print each table with its rows and the sum that was compared, or why nothing was moved."""
+    """Move the registry; print each table with its rows and the compared sum, or why nothing was moved."""
     try:
         moved = asyncio.run(move_registry(config, _MoveProgress().show))
     except (StartRefused, DirectoryInUse, ThingmintError, OSError) as error:
@@ -35,12 +35,12 @@ def move_to_postgresql(config: Config) -> None:
 
 @dataclass(slots=True)
 class _MoveProgress:
-    """Shows where the move is: in one line of a terminal, or in a line every ten seconds."""
+    """Shows the progress: in one line on a terminal, otherwise in a new line every ten seconds."""
 
     told_at: float = field(default_factory=time.monotonic)
 
     def show(self, done: str, table: str, rows: int) -> None:
-        """Show the table and how many of its rows are copied or compared, if the last time is long enough ago."""
+        """Show the table and the number of its copied or compared rows, at limited intervals."""
         is_terminal, now = sys.stderr.isatty(), time.monotonic()
         if now < self.told_at + (_TERMINAL_SECONDS if is_terminal else EVERY_SECONDS):
             return

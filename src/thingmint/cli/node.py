@@ -1,4 +1,4 @@
-"""`thingmint node`: owns how the nodes of a database are shown to an operator, and what they need not share."""
+"""`thingmint node`: lists the nodes of a database, and removes the shared root key."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def list_nodes(config: Config, *, as_json: bool) -> None:
 
 
 def remove_root_key(config: Config) -> None:
-    """Remove the root's key from what the database gives to nodes that join."""
+    """Remove the root's private key from the database, so that joining nodes do not get it."""
     if config.database_url is None:
         fail("the registry is in SQLite: the root's key is only in the data directory")
     try:

@@ -1,7 +1,7 @@
-"""`thingmint seal`: owns the change of the passphrase that seals the keys of a data directory and of its database.
+"""`thingmint seal`: changes the passphrase of the keys in a data directory and its database.
 
-The files come first: a command that was cut off after them finds them as they should be when it is given again, and
-goes on with the database.
+The files come first. If the command is interrupted after them, run it again: it finds the files changed and continues
+with the database.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from thingmint.settings.config import Config, StartRefused
 
 
 def seal_keys(config: Config, new_passphrase_file: Path | None, *, remove: bool) -> None:
-    """Change the passphrase; a running service goes on with the keys that it has in memory."""
+    """Change the passphrase; a running service continues with the keys in its memory."""
     if remove is (new_passphrase_file is not None):
         fail("give either --new-passphrase-file or --remove")
     keys = config.data_dir / "keys"

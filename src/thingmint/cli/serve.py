@@ -1,4 +1,4 @@
-"""`thingmint serve`: owns the process of the service: its signals, its first words, its exit code."""
+"""`thingmint serve`: owns the process of the service: its signals, its first output, its exit code."""
 
 import asyncio
 import contextlib
@@ -39,10 +39,10 @@ FIRST_CERTIFICATE = (
 
 
 def serve_until_stopped(config: Config, *, stop_with_stdin: bool = False, prints_variables: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight; end with 1 if the service cannot start.
+    """Serve until SIGTERM or SIGINT, then finish requests in progress; end with 1 if the service cannot start.
 
-    Standard input may end the service, too: it does so when the program has gone that started it, however it ended.
-    The first words are for people, or shell lines for programs.
+    With ``stop_with_stdin``, the end of standard input also stops the service, so that it ends with the program that
+    started it. The first output is for people or, with ``prints_variables``, shell lines for programs.
     """
     if sys.platform == "win32":
         fail("the service does not run on Windows: there, use commands such as `thingmint issue` with one elsewhere")
@@ -69,8 +69,8 @@ def _log_printed(line: str) -> None:
 
 
 def _run(log_format: str, service: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> None:
-    """Run a service in a loop of its own; SIGTERM and SIGINT set its event. Raises what it raises."""
-    # People read what hooks print where it is printed; programs that read the log need it as lines of the log.
+    """Run a service in a new event loop; SIGTERM and SIGINT set its event. Raises the errors of the service."""
+    # With the text format, output of hooks stays as it is; with JSON, it becomes log lines that programs can read.
     printed = printed_to(_log_printed) if log_format == "json" else contextlib.nullcontext()
 
     async def until_stopped() -> None:
@@ -93,7 +93,7 @@ async def _serve(
 
 
 def _stop_at_end(stdin: BinaryIO, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Read what nobody wants until there is no more; set the event then, unless the service has ended before."""
+    """Read and discard standard input until its end; then set the event, unless the service has ended before."""
     while stdin.read(4096):
         pass
     with contextlib.suppress(RuntimeError):
@@ -101,7 +101,7 @@ def _stop_at_end(stdin: BinaryIO, loop: asyncio.AbstractEventLoop, stop: asyncio
 
 
 def variables(config: Config, endpoints: Endpoints) -> list[str]:
-    """Return the first words of a service for a test run: shell lines, the last one a comment that says it is ready."""
+    """Return the first output of a service for a test run: shell lines; the last is a comment that it is ready."""
     credentials = read_credentials(config.data_dir)
     assert credentials is not None, "an ephemeral service makes its first access key"
     return [
@@ -112,7 +112,7 @@ def variables(config: Config, endpoints: Endpoints) -> list[str]:
 
 
 def greeting(config: Config, endpoints: Endpoints) -> list[str]:
-    """Return the first words of a service: where it is, and what to type next."""
+    """Return the first output of a service: its addresses, and the next commands to type."""
     command = _own_name()
     data_dir = config.data_dir.resolve()
     option = "" if data_dir == Path("thingmint-data").resolve() else f" --data-dir {shlex.quote(str(data_dir))}"
@@ -139,7 +139,7 @@ def _greet(config: Config, endpoints: Endpoints, words: Words, stdout: TextIO, l
         structlog.get_logger("thingmint").info(
             "ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__
         )
-    # A reader that has gone away must not keep the service from serving.
+    # A closed standard output must not stop the service.
     try:
         click.echo("\n".join(words(config, endpoints)), file=stdout)
         stdout.flush()
@@ -153,7 +153,7 @@ def _doors(endpoints: Endpoints) -> str:
 
 
 def _own_name() -> str:
-    """Return what starts this program from here: its bare name if the shell would find it."""
+    """Return the command that starts this program: its bare name if the shell would find it."""
     found = shutil.which("thingmint")
     own = Path(sys.argv[0])
     if found is not None and own.exists() and Path(found).samefile(own):

@@ -1,4 +1,4 @@
-"""Owns how settings become command-line flags: one table in `thingmint.settings.table`, one decorator here."""
+"""Owns the conversion of settings to command-line flags, by a decorator on the table in `thingmint.settings.table`."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from thingmint.settings.table import BY_NAME, SETTINGS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Every command that opens the data directory or its database needs these to find and read it.
+# Needed by every command that opens the data directory or its database.
 STORE_SETTINGS = ("data_dir", "database_url", "database_password_file", "account", "region", "ca_passphrase_file")
 ALL_SETTINGS = tuple(setting.name for setting in SETTINGS if Places.FLAG in setting.places)
 _GROUP_OF_FLAG = {setting.flag: setting.group for setting in SETTINGS if Places.FLAG in setting.places}
@@ -61,7 +61,7 @@ def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
 
 
 def config_of(flags: dict[str, object]) -> Config:
-    """Return the valid configuration of flags, environment and file; end the program, saying why, if there is none."""
+    """Return the configuration from flags, environment and file; if it is invalid, end the program with a message."""
     if flags.get("database_url"):
         _warn_of_password(str(flags["database_url"]))
     try:
@@ -71,7 +71,7 @@ def config_of(flags: dict[str, object]) -> Config:
 
 
 def _warn_of_password(database_url: str) -> None:
-    # Imported here: most commands that start at once have no database.
+    # Imported here, because commands that must start fast have no database.
     from thingmint.storage import has_password
 
     if has_password(database_url):

@@ -1,4 +1,4 @@
-"""`thingmint settings`: owns how the settings in force are shown, and where each of them comes from."""
+"""`thingmint settings`: prints the settings in force and the source of each."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _PREFIX = "THINGMINT_"
 
 
 def show_settings(config: Config, environment: Mapping[str, str], *, as_json: bool, only_given: bool) -> None:
-    """Print every setting with its value and origin, without secrets; warn of variables that nothing reads."""
+    """Print every setting with its value and source, without secrets; warn about variables that are not read."""
     settings = [each for each in SETTINGS if not only_given or config.is_given(each.name)]
     if as_json:
         click.echo(json.dumps([_fields(config, each) for each in settings], indent=2, ensure_ascii=False))
@@ -28,7 +28,7 @@ def show_settings(config: Config, environment: Mapping[str, str], *, as_json: bo
 
 
 def unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield a warning for each variable that looks like a setting and is none."""
+    """Yield a warning for each variable with the prefix of settings that is no setting."""
     variables = [each.variable for each in SETTINGS if Places.VARIABLE in each.places]
     files = [each.file_variable for each in SETTINGS if each.file_variable is not None]
     for name in sorted(environment):
@@ -39,7 +39,7 @@ def unread_variables(environment: Mapping[str, str]) -> Iterator[str]:
 def _lines(config: Config, settings: list[Setting]) -> Iterator[str]:
     heading = ("  setting", "value", "from")
     rows = [(f"  {each.name}", _text(_value(config, each)), _place(config.origins[each.name])) for each in settings]
-    # The names of groups stand between the rows: they make no column wider.
+    # The names of groups are printed between the rows, so they do not widen a column.
     lines = table_rows([heading, *rows], terminal_width())
     yield from next(lines)
     for group, members in groupby(settings, key=lambda setting: setting.group):

@@ -1,4 +1,4 @@
-"""`thingmint serve --workers N`: owns the process that starts several workers, and what each of them does."""
+"""`thingmint serve --workers N`: owns the process that starts several workers, and the workers themselves."""
 
 import asyncio
 import contextlib
@@ -27,10 +27,10 @@ from thingmint.service.start.passphrases import DESCRIPTOR, read_passphrase
 from thingmint.service.workers import Worker, reserve_ports, settings_of_worker
 from thingmint.settings.config import Config, StartRefused
 
-# Devices, callers and clients of the public address are given this grace one after the other.
+# Devices, callers and clients of the public address get this grace one after the other.
 _PATIENCE_SECONDS = 3 * GRACE_SECONDS + 15.0
 
-# Runs a service in a loop of its own, until the event is set that it is called with.
+# Runs a service in a new event loop, until the event is set that the service receives.
 Run: TypeAlias = Callable[[Callable[[asyncio.Event], Coroutine[object, object, None]]], None]
 
 _log = structlog.get_logger("thingmint")
@@ -46,8 +46,8 @@ def serve_with_workers(
 ) -> None:
     """Serve with several processes until SIGTERM or SIGINT.
 
-    ``run`` runs a service in a loop of its own until it is told to stop. Raises StartRefused, DirectoryInUse or OSError
-    if the service cannot start; a worker that cannot has said why, and this process ends with 1.
+    ``run`` runs a service in a new event loop until it is told to stop. Raises StartRefused, DirectoryInUse or OSError
+    if the service cannot start; if a worker cannot start, it logs the reason, and this process ends with 1.
     """
     if not sys.platform.startswith("linux"):
         raise StartRefused("workers can be more than 1 on Linux only, which spreads connections over processes")
@@ -116,9 +116,9 @@ def _work(
 
 
 def _newest(config: Config, passphrase: bytes | None) -> bytes | None:
-    """Return the passphrase as it is now: `thingmint seal` may have changed it since the service was started.
+    """Return the current passphrase: `thingmint seal` may have changed it since the service was started.
 
-    What can be read once only, or is not there any more, is what it was.
+    If the source can be read only once or does not exist any more, return the earlier passphrase.
     """
     if str(config.ca_passphrase_file).startswith(DESCRIPTOR):
         return passphrase
@@ -128,7 +128,7 @@ def _newest(config: Config, passphrase: bytes | None) -> bytes | None:
 
 
 def _handed_down(passphrase: bytes | None) -> Path | None:
-    """Return where this process finds the passphrase once: the file that named it can be read by its parent alone."""
+    """Return the source from which this worker reads the passphrase once; only its parent can read the file."""
     if passphrase is None:
         return None
     descriptor = os.memfd_create("thingmint", os.MFD_CLOEXEC)

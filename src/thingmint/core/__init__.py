@@ -1,1 +1,1 @@
-"""Owns the nouns and rules of device certificates; knows the standard library and nothing else."""
+"""Owns the types and rules of device certificates. Depends on the standard library only."""

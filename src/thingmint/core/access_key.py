@@ -1,4 +1,4 @@
-"""Owns what an access key is: an identifier, a sealed secret, and the user and policy that it speaks for."""
+"""Owns the access key: an identifier, a sealed secret, and the user and the policy that it stands for."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +8,7 @@ from thingmint.core.identifiers import AccountId
 
 
 class AccessKeyOrigin(StrEnum):
-    """Who made the key: an operator, the first start, or the service's settings (which may also replace it)."""
+    """What created the key: an operator, the first start, or the service's settings (which may also replace it)."""
 
     OPERATOR = "OPERATOR"
     FIRST_START = "FIRST_START"
@@ -17,7 +17,7 @@ class AccessKeyOrigin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """An access key as it is stored; secrets are sealed, and no repr shows them.
+    """A stored access key. Its secrets are sealed, and its repr does not show them.
 
     ``session_token_sha256`` is set for temporary credentials only and is the hexadecimal digest of their token.
     """

@@ -1,4 +1,4 @@
-"""Owns the audit entry: one for every mutation, committed in the same transaction as the change it tells of."""
+"""Owns the audit entry. Every mutation has one, committed in the same transaction as the change that it describes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope
 
 NEVER_PRESENT = "keys_never_present"
-"""The detail of a policy's creation that names the condition keys which no request has; it is logged as a warning."""
+"""The detail that lists the condition keys of a new policy that no request ever has; they are logged as a warning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Owns who is calling: an account, a region, a principal, what its policies say, and where the request came from."""
+"""Owns the caller of a request: account, region, principal, the principal's policies, and the source of the request."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from thingmint.core.policies.language import Policy
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A named identity and the policies that bind it; ``arn`` is what error messages and the audit trail show.
+    """A named identity and the policies that limit it. Error messages and the audit trail show its ``arn``.
 
     ``token_issued_at`` is set for temporary credentials only.
     """
@@ -21,7 +21,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One authenticated request's author."""
+    """The caller of one authenticated request."""
 
     account: AccountId
     region: Region

@@ -1,21 +1,21 @@
-"""Owns what a session of the web console is, and how long it lasts; knows neither cookies nor storage."""
+"""Owns sessions of the web console and how long they last. Independent of cookies and storage."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 IDLE: Final = timedelta(minutes=30)
-"""A session that is not used for this long has ended."""
+"""A session ends if it is not used for this long."""
 
 ABSOLUTE: Final = timedelta(hours=12)
-"""A session ends this long after the sign-in, however much it is used."""
+"""A session ends this long after the sign-in, also if it is in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSession:
-    """A session as it is stored: the token itself is with the browser only.
+    """A stored session. Only the browser has the token itself.
 
-    ``key_created_at`` tells the access key that signed in from another one that is stored under its id later.
+    ``key_created_at`` distinguishes the access key that signed in from a later one with the same id.
     """
 
     token_sha256: str = field(repr=False)
@@ -26,5 +26,5 @@ class ConsoleSession:
     used_at: datetime
 
     def is_over(self, now: datetime) -> bool:
-        """Return whether the session has ended by itself."""
+        """Return whether the session has expired."""
         return now >= self.used_at + IDLE or now >= self.created_at + ABSOLUTE

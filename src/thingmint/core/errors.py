@@ -1,13 +1,13 @@
-"""Owns the refusals and failures of the domain, in its own words; knows neither AWS's error names nor HTTP statuses.
+"""Owns the errors of the domain. Independent of AWS's error names and HTTP statuses.
 
-Every message is written for the caller: it names what the caller sent and never a secret or a cause inside the service.
+Every message is for the caller. It names what the caller sent, and never a secret or a cause inside the service.
 """
 
 from thingmint.host.words import in_words
 
 
 class ThingmintError(Exception):
-    """What was asked for did not happen, and nothing has changed."""
+    """The request failed, and nothing has changed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class InvalidRequest(ThingmintError):
 
 
 class InvalidParameters(InvalidRequest):
-    """A provisioning template cannot be carried out with the parameters that came with it."""
+    """A provisioning template cannot be applied with the parameters of the request."""
 
 
 class MalformedPolicy(ThingmintError):
@@ -35,31 +35,31 @@ class CertificateStateRefused(ThingmintError):
 
 
 class UpdateConflict(ThingmintError):
-    """A provisioning template forbids that what it declares exists already."""
+    """A resource exists already, and the provisioning template forbids that."""
 
 
 class VersionMismatch(ThingmintError):
-    """What was to be changed has another version than the caller expected."""
+    """The resource has another version than the caller expected."""
 
 
 class DeletionRefused(ThingmintError):
-    """Something is still attached to what was to be deleted."""
+    """The resource cannot be deleted because something is still attached to it."""
 
 
 class OperationUnknown(ThingmintError):
-    """No operation answers to this method and path, or AWS has one that this service has not.
+    """No operation has this method and path, or AWS has the operation and this service does not.
 
-    A class of its own: AWS's SDKs and Terraform's provider repeat other refusals, for minutes in some cases.
+    It is a separate class because AWS's SDKs and Terraform's provider retry other errors, some of them for minutes.
     """
 
 
 def not_implemented(what: str) -> OperationUnknown:
-    """Return the refusal of something that AWS has and this service has not."""
+    """Return the error for a feature that AWS has and this service does not."""
     return OperationUnknown(f"{what} is not implemented by Thingmint")
 
 
 class Throttled(ThingmintError):
-    """The service or the caller's quota has no room for the request now; the same request may succeed later."""
+    """The service or the caller's quota has no capacity for the request now; the same request can succeed later."""
 
     def __init__(self, message: str = "Rate exceeded", *, retry_after: float = 1.0) -> None:
         super().__init__(message)
@@ -67,7 +67,7 @@ class Throttled(ThingmintError):
 
 
 class ServiceUnavailable(ThingmintError):
-    """A part that the service stands on does not answer: its database, its disk or its key workers."""
+    """A part that the service depends on does not answer: the database, the disk or the key workers."""
 
     def __init__(self, message: str = "The service is temporarily unable to handle the request.") -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ class IssuanceImpossible(ThingmintError):
 
 
 class DeliveryUnconfirmed(ThingmintError):
-    """A device was sent a message and did not acknowledge it in the time that the sender gave it."""
+    """A device did not acknowledge a message within the time that the sender gave."""
 
 
 class DuplicateCertificate(ThingmintError):
@@ -86,7 +86,7 @@ class DuplicateCertificate(ThingmintError):
 
 
 class ResourceExists(ThingmintError):
-    """A resource with this name, or with this content, exists already; both identifiers are told where it has them."""
+    """A resource with this name or this content exists already. The error gives its identifiers, if it has them."""
 
     def __init__(self, message: str, *, resource_id: str | None = None, resource_arn: str | None = None) -> None:
         super().__init__(message)
@@ -95,15 +95,15 @@ class ResourceExists(ThingmintError):
 
 
 class LimitExceeded(ThingmintError):
-    """There are as many of these already as there may be."""
+    """The maximum number of these exists already."""
 
 
 class VersionsLimitExceeded(ThingmintError):
-    """The resource has as many versions already as it may have."""
+    """The resource has the maximum number of versions already."""
 
 
 class TransferRefused(ThingmintError):
-    """What is attached to the certificate keeps it from being transferred."""
+    """The certificate cannot be transferred because something is attached to it."""
 
 
 class TransferCompleted(ThingmintError):
@@ -111,11 +111,11 @@ class TransferCompleted(ThingmintError):
 
 
 class CertificateInvalid(ThingmintError):
-    """A certificate that was to be registered does not hold: its chain, its key, its validity or its form."""
+    """A certificate cannot be registered because of its chain, its key, its validity or its form."""
 
 
 class CertificateConflict(ThingmintError):
-    """It cannot be told which of several CA certificates issued the certificate."""
+    """Several CA certificates may have issued the certificate, and the service cannot decide which one did."""
 
 
 class RegistrationCodeInvalid(ThingmintError):
@@ -131,11 +131,11 @@ class TaskExists(ThingmintError):
 
 
 class AccessDenied(ThingmintError):
-    """The caller is known, and its policies do not allow the action."""
+    """The caller is authenticated, but its policies do not allow the action."""
 
 
 class AuthenticationFailure(ThingmintError):
-    """Who is calling could not be established."""
+    """The caller could not be authenticated."""
 
 
 class AuthenticationMissing(AuthenticationFailure):
@@ -147,7 +147,7 @@ class SignatureIncomplete(AuthenticationFailure):
 
 
 class CredentialsUnknown(AuthenticationFailure):
-    """The access key does not exist, or the session token is not the one that belongs to it."""
+    """The access key does not exist, or the session token does not belong to it."""
 
 
 class CredentialsExpired(AuthenticationFailure):

@@ -1,4 +1,4 @@
-"""Owns how the functions of an operator are named, asked and how they fail; knows no way to reach one.
+"""Owns how an operator's functions are named, called and how they fail. Does no I/O.
 
 Hooks of provisioning templates and certificate providers are such functions. Each is named by the ARN of a Lambda
 function, as AWS's clients name it.
@@ -20,25 +20,25 @@ def is_function_arn(text: str) -> bool:
 
 
 class HookFailed(Exception):
-    """A hook could not be asked or gave no answer of the right form; the text is for the log, never for a device."""
+    """A hook could not be called, or its answer has the wrong form. The text is for the log, never for a device."""
 
 
 class HookBusy(HookFailed):
-    """A hook has as many callers as it takes at once, and none of them went in time: the device may come again."""
+    """A hook had its maximum number of calls in progress until the wait ended. The device can try again."""
 
 
 class Question(Protocol):
-    """What an operator's function is asked, be it a hook or a certificate provider."""
+    """A request to an operator's function, which is a hook or a certificate provider."""
 
     @property
     def asked_for(self) -> str:
-        """The ARN of what the question is about, for the log."""
+        """The ARN of the resource that the question is about, for the log."""
         ...
 
     def as_json(self) -> dict[str, object]:
-        """Return the question as the function reads it."""
+        """Return the question as the JSON object that the function reads."""
         ...
 
     def check(self, answer: object) -> None:
-        """Raise HookFailed unless the answer is one to this question."""
+        """Raise HookFailed unless the answer has the form of an answer to this question."""
         ...

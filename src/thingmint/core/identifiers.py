@@ -1,6 +1,6 @@
 """Owns the identifiers of accounts, regions, certificates and everything in the registry, and their ARNs.
 
-Knows which names may exist, never which do.
+Checks the form of names, not whether a resource with the name exists.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 _CERTIFICATE_ID = re.compile(r"(0x)?[a-fA-F0-9]+")
 _CERTIFICATE_ID_LENGTH = 64
 
-# Patterns and lengths are the service model's. Its \w is that of Java, which knows ASCII alone.
+# Patterns and lengths are the service model's. Its \w is Java's, which matches ASCII only.
 _REGISTRY_NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _POLICY_NAME = re.compile(r"[a-zA-Z0-9_+=,.@-]{1,128}")
 _ALIAS_NAME = re.compile(r"[a-zA-Z0-9_=,@-]{1,128}")
@@ -38,7 +38,7 @@ _TEMPLATE_NAME = re.compile(r"[0-9A-Za-z_-]{1,36}")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The account and region that everything in the registry belongs to."""
+    """An account and a region. Every resource of the registry belongs to one scope."""
 
     account: AccountId
     region: Region
@@ -52,13 +52,13 @@ def parse_account_id(text: str) -> AccountId:
 
 
 def named_account(host_name: str) -> AccountId | None:
-    """Return the account that a host name begins with, such as 111122223333.iot.example; None if with none."""
+    """Return the account id at the start of a host name such as 111122223333.iot.example; None if there is none."""
     named = _ACCOUNT_LABEL.fullmatch(host_name)
     return AccountId(named[1]) if named else None
 
 
 def parse_region(text: str) -> Region:
-    """Return the region; raise InvalidRequest unless it is formed like us-east-1."""
+    """Return the region; raise InvalidRequest unless it has the form of us-east-1."""
     if not _REGION.fullmatch(text):
         raise InvalidRequest(f"a region is formed like us-east-1, not {text!r}")
     return Region(text)
@@ -72,47 +72,47 @@ def parse_certificate_id(text: str) -> CertificateId:
 
 
 def parse_thing_name(text: str) -> ThingName:
-    """Return the name; raise InvalidRequest unless a thing may have it."""
+    """Return the name; raise InvalidRequest unless it is valid for a thing."""
     return ThingName(_named("a thing", _REGISTRY_NAME, text))
 
 
 def is_thing_name(text: str) -> bool:
-    """Return whether a thing may have this name."""
+    """Return whether the name is valid for a thing."""
     return _REGISTRY_NAME.fullmatch(text) is not None
 
 
 def parse_thing_type_name(text: str) -> ThingTypeName:
-    """Return the name; raise InvalidRequest unless a thing type may have it."""
+    """Return the name; raise InvalidRequest unless it is valid for a thing type."""
     return ThingTypeName(_named("a thing type", _REGISTRY_NAME, text))
 
 
 def parse_thing_group_name(text: str) -> ThingGroupName:
-    """Return the name; raise InvalidRequest unless a thing group may have it."""
+    """Return the name; raise InvalidRequest unless it is valid for a thing group."""
     return ThingGroupName(_named("a thing group", _REGISTRY_NAME, text))
 
 
 def parse_billing_group_name(text: str) -> BillingGroupName:
-    """Return the name; raise InvalidRequest unless a billing group may have it."""
+    """Return the name; raise InvalidRequest unless it is valid for a billing group."""
     return BillingGroupName(_named("a billing group", _REGISTRY_NAME, text))
 
 
 def parse_policy_name(text: str) -> PolicyName:
-    """Return the name; raise InvalidRequest unless a policy may have it."""
+    """Return the name; raise InvalidRequest unless it is valid for a policy."""
     return PolicyName(_named("a policy", _POLICY_NAME, text))
 
 
 def parse_template_name(text: str) -> TemplateName:
-    """Return the name; raise InvalidRequest unless a provisioning template may have it."""
+    """Return the name; raise InvalidRequest unless it is valid for a provisioning template."""
     return TemplateName(_named("a provisioning template", _TEMPLATE_NAME, text))
 
 
 def parse_role_alias_name(text: str) -> RoleAliasName:
-    """Return the name; raise InvalidRequest unless a role alias may have it."""
+    """Return the name; raise InvalidRequest unless it is valid for a role alias."""
     return RoleAliasName(_named("a role alias", _ALIAS_NAME, text))
 
 
 def parse_certificate_provider_name(text: str) -> CertificateProviderName:
-    """Return the name; raise InvalidRequest unless a certificate provider may have it."""
+    """Return the name; raise InvalidRequest unless it is valid for a certificate provider."""
     return CertificateProviderName(_named("a certificate provider", _ALIAS_NAME, text))
 
 
@@ -192,17 +192,17 @@ def certificate_provider_arn(scope: Scope, name: CertificateProviderName) -> str
 
 
 def client_arn(scope: Scope, client_id: str) -> str:
-    """Return the ARN of an MQTT client, which iot:Connect is about."""
+    """Return the ARN of an MQTT client, the resource of iot:Connect."""
     return iot_arn(scope, f"client/{client_id}")
 
 
 def topic_arn(scope: Scope, topic: str) -> str:
-    """Return the ARN of a topic, which iot:Publish and iot:Receive are about."""
+    """Return the ARN of a topic, the resource of iot:Publish and iot:Receive."""
     return iot_arn(scope, f"topic/{topic}")
 
 
 def topic_filter_arn(scope: Scope, topic_filter: str) -> str:
-    """Return the ARN of a topic filter, which iot:Subscribe is about."""
+    """Return the ARN of a topic filter, the resource of iot:Subscribe."""
     return iot_arn(scope, f"topicfilter/{topic_filter}")
 
 
@@ -212,5 +212,5 @@ def user_arn(scope: Scope, user_name: str) -> str:
 
 
 def account_arn(scope: Scope, account: AccountId) -> str:
-    """Return the ARN of an account as a resource of this service, whose own account and region are the scope."""
+    """Return the ARN of an account as a resource of this service. The scope is the service's own account and region."""
     return f"arn:{partition_of(scope.region)}:thingmint:{scope.region}:{scope.account}:account/{account}"

@@ -1,4 +1,4 @@
-"""Owns what the service knows of an issuer of device certificates besides its certificate: status, key, profile."""
+"""Owns the record of an issuer of device certificates: its status, key and profile."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,16 +6,16 @@ from enum import StrEnum
 
 
 class IssuerStatus(StrEnum):
-    """What an issuer may do. One issuer at most is ACTIVE."""
+    """The status of an issuer. At most one issuer is ACTIVE."""
 
     PENDING = "PENDING"
-    """Its key exists or is being made; its certificate is not here yet."""
+    """Its key exists or is being generated. It has no certificate yet."""
     READY = "READY"
-    """It is trusted, and has not issued yet."""
+    """Its certificates are trusted. It has not issued any yet."""
     ACTIVE = "ACTIVE"
-    """It issues."""
+    """It issues the certificates of new requests."""
     RETIRED = "RETIRED"
-    """It is trusted for what it issued, and signs what is said about that."""
+    """It issues no more. Its certificates stay trusted, and it signs their CRLs and OCSP answers."""
 
 
 class KeyPlace(StrEnum):
@@ -24,20 +24,22 @@ class KeyPlace(StrEnum):
     FILES = "FILES"
     """In the data directory of each node."""
     DATABASE = "DATABASE"
-    """In the database, sealed by the key `keys/sealing.key` that all nodes have."""
+    """In the database, sealed with the key `keys/sealing.key`, which all nodes have."""
     TOKEN = "TOKEN"  # noqa: S105  a kind of device, no secret
-    """In a PKCS#11 token, which it never leaves."""
+    """In a PKCS#11 token. The key never leaves it."""
     DESTROYED = "DESTROYED"
-    """Nowhere any more."""
+    """The key was destroyed."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuerRecord:
-    """An issuer as the database has it.
+    """An issuer in the database.
 
-    ``reference`` names it from the first moment on. ``issuer_id`` is the SHA-256 of its certificate, None while it has
-    none. ``chain_pem`` holds its certificate first, then those above it. ``public_key`` is a PEM text, None until the
-    key was made. ``profile`` is a JSON object like the table [profile] of the settings, None for that table itself.
+    - ``reference``: names it from its creation on.
+    - ``issuer_id``: the SHA-256 of its certificate, None until it has one.
+    - ``chain_pem``: its certificate, then the certificates above it.
+    - ``public_key``: a PEM text, None until the key was generated.
+    - ``profile``: a JSON object like the table [profile] of the settings, None to use that table.
     """
 
     reference: str
@@ -56,5 +58,5 @@ class IssuerRecord:
 
     @property
     def name(self) -> str:
-        """What an operator calls it by: the issuer id, or the reference while there is none."""
+        """The name that operators use: the issuer id, or the reference until there is an issuer id."""
         return self.issuer_id or self.reference

@@ -1,7 +1,7 @@
-"""Owns JSON as people write it into policies and templates: strict, bounded, every value with its position.
+"""Owns the JSON reader for policies and templates: strict, limited in depth, each value with its position.
 
-The standard library's reader loses positions and lets a repeated key win silently, which in a policy can hide a Deny.
-Knows nothing of what the values mean.
+The standard library's reader loses positions and silently keeps only the last of repeated keys, which can hide a Deny
+in a policy. Does not interpret the values.
 """
 
 import json
@@ -16,7 +16,7 @@ _STRINGS = json.JSONDecoder()
 
 
 class Malformed(Exception):
-    """The text at the offset cannot be part of the document."""
+    """The document is not valid at this offset."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(reason)
@@ -26,14 +26,14 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JSONNumber:
-    """A number as it was written: documents keep their texts, and a conversion could change one."""
+    """A number as the author wrote it. A conversion could change it, and documents keep their texts."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it starts in the text."""
+    """A value and its start in the text."""
 
     offset: int
     value: "Value"
@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """An object's entries in the order of the text; no key appears twice, unless the reader was told to allow it."""
+    """An object's entries in the order of the text. Keys are unique, unless the reader allows repeated keys."""
 
     entries: tuple[Entry, ...]
 
@@ -59,9 +59,9 @@ Value: TypeAlias = str | JSONNumber | bool | tuple[Node, ...] | Members | None
 
 
 def read_json(text: str, max_depth: int, *, repeated_keys: bool = False) -> Node:
-    """Return the JSON value that the text is; raise Malformed if it is not strict JSON or nested too deep.
+    """Return the JSON value of the text; raise Malformed if it is not strict JSON or nested too deep.
 
-    With ``repeated_keys``, an object may have a key more than once.
+    With ``repeated_keys``, an object can have a key more than once.
     """
     lone = _lone_surrogate(text)
     if lone is not None:
@@ -130,7 +130,7 @@ class _Reader:
         return elements
 
     def _more(self, closing: str, *, first: bool) -> bool:
-        # Stands on the opening bracket at first, then behind each element; moves to the next element or past the end.
+        # The position is first on the opening bracket, then after each element. It moves to the next one or the end.
         if first:
             self._offset += 1
         self._skip_whitespace()
@@ -151,7 +151,7 @@ class _Reader:
         except json.JSONDecodeError as error:
             raise Malformed(error.pos, f"the string cannot be read: {error.msg}") from error
         if _lone_surrogate(text) is not None:
-            # An escape can write what no text may hold; it would fail wherever the text is encoded.
+            # An escape can produce a lone surrogate, which could not be encoded later.
             raise Malformed(start, "the string has half of a surrogate pair")
         return str(text)
 

@@ -1,9 +1,9 @@
-"""Owns which texts match a pattern with ``*`` and ``?``, in time proportional to the text; knows nothing of policies.
+"""Owns the matching of texts with ``*`` and ``?``, in time proportional to the text. Independent of policies.
 
-A pattern is split at each ``*`` into segments, and each segment is looked for from the left. A segment without ``?`` is
-found by the search of Python's strings. A segment with ``?`` is found by sets of places: the places of a character in
-the text are an integer with one bit for each place, and the places of the segment are the intersection of the sets of
-its characters, each shifted by the character's offset. No regular expression is built.
+A pattern is split at each ``*`` into segments, and each segment is searched from the left. Python's string search finds
+a segment without ``?``. Sets of positions find a segment with ``?``: the positions of a character in the text are an
+integer with one bit for each position, and the positions of the segment are the intersection of the sets of its
+characters, each shifted by the character's offset. No regular expression is used.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import TypeAlias
 
 Predicate: TypeAlias = Callable[[str], bool]
 
-# One text is tried against many patterns, one after the other; a second one has room for a decision on another thread.
+# One text is matched against many patterns in a row. The second entry is for a decision on another thread.
 _REMEMBERED_TEXTS = 2
 
 
 class Wildcard(Enum):
-    """What stands for other text."""
+    """A wildcard."""
 
     ANY_RUN = "*"
     ANY_CHARACTER = "?"
@@ -32,7 +32,7 @@ Fixed: TypeAlias = str | Wildcard
 
 
 def glob(tokens: tuple[Fixed, ...]) -> Predicate:
-    """Return whether a whole text matches the tokens; ``*`` crosses everything."""
+    """Return a matcher of whole texts. ``*`` matches every character."""
     if tokens == (Wildcard.ANY_RUN,):
         return _anything
     segments = [_segment(part) for part in _split_at_runs(tokens)]
@@ -47,7 +47,7 @@ def glob(tokens: tuple[Fixed, ...]) -> Predicate:
             return False
         offset = first.length
         for segment in between:
-            # The leftmost place is as good as any: it leaves the most text for the segments that follow.
+            # The leftmost position is always right, because it leaves the most text for the segments that follow.
             offset = segment.find(text, offset, end)
             if offset < 0:
                 return False
@@ -59,7 +59,7 @@ def glob(tokens: tuple[Fixed, ...]) -> Predicate:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A text of known length: literal runs at offsets, any character between them."""
+    """A part of a pattern with a fixed length: literal runs at their offsets, ``?`` between them."""
 
     length: int
     runs: tuple[tuple[int, str], ...]
@@ -68,7 +68,7 @@ class _Segment:
         return all(text.startswith(run, offset + start) for start, run in self.runs)
 
     def find(self, text: str, start: int, end: int) -> int:
-        """Return the leftmost place from ``start`` on where the segment ends by ``end``, or -1."""
+        """Return the leftmost position from ``start`` on at which the segment ends at or before ``end``, or -1."""
         places = end - self.length - start + 1
         if places <= 0:
             return -1
@@ -92,12 +92,12 @@ class _Segment:
 
 
 class _Places:
-    """Where each character of a text stands, as a set of bits, worked out when it is asked for."""
+    """The positions of each character of a text, as a set of bits. They are computed when first needed."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self.by_character: dict[str, int] = {}
-        """The characters that were looked for so far."""
+        """The positions by character, for the characters that were searched so far."""
 
     @staticmethod
     @lru_cache(_REMEMBERED_TEXTS)
@@ -105,10 +105,10 @@ class _Places:
         return _Places(text)
 
     def find(self, character: str) -> int:
-        """Return where the character stands, and remember it."""
+        """Return the positions of the character and cache them."""
         text, length = self._text, len(self._text)
         place = text.find(character)
-        # Written as digits and read once: to set one bit after the other would copy the number for each.
+        # Written as digits and parsed once, because setting single bits would copy the whole number each time.
         digits = bytearray(b"0") * length
         while place >= 0:
             digits[length - 1 - place] = 0x31
@@ -121,7 +121,7 @@ def _segment(tokens: tuple[Fixed, ...]) -> _Segment:
     runs: list[tuple[int, str]] = []
     length = 0
     for is_character, group in groupby(tokens, key=lambda token: token is Wildcard.ANY_CHARACTER):
-        # The value of a variable is a token of its own beside the text around it; together they are one run.
+        # The value of a variable is a separate token. Together with the text around it, it is one run.
         text = "".join(token.value if isinstance(token, Wildcard) else token for token in group)
         if text and not is_character:
             runs.append((length, text))

@@ -1,1 +1,1 @@
-"""Owns the files of the data directory: who may hold it, how they are written, and what the first start creates."""
+"""Owns the files of the data directory: its lock, the durable writing of files, and the files of the first start."""

@@ -1,8 +1,8 @@
-"""Owns the certificate authorities of a data directory: making them at the first start, and loading them after that.
+"""Owns the certificate authorities of a data directory: makes them at the first start, and loads them later.
 
-Each file is made where it is missing, never overwritten: a first start that was cut off is completed by the next.
-A key is durable before a certificate names it. The root's private key is needed only while another authority is made,
-so it may be moved to a safe place afterwards.
+Each file is made if it is missing, and never overwritten, so the next start completes an interrupted first start. A key
+is durable before its certificate is made. The root's private key is needed only to make another authority, so it may be
+moved to a safe place afterwards.
 """
 
 from collections.abc import Callable
@@ -58,13 +58,13 @@ class RetiredAuthority:
     """An authority that has issued device certificates, and its private key if that is in the data directory."""
 
     chain: tuple[x509.Certificate, ...]
-    """Its certificate, then those above it unless the service's own root certifies it."""
+    """Its certificate, then those above it unless the service's root has certified it."""
     private_key: PrivateKey | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Authorities:
-    """The loaded authorities, and the key material that seals stored secrets, which no repr shows."""
+    """The loaded authorities, and the key material that seals stored secrets, which is not in the repr."""
 
     root: x509.Certificate
     own_issuer: CertificateAuthority | None
@@ -73,13 +73,13 @@ class Authorities:
     service: CertificateAuthority
     sealing_key_material: bytes = field(repr=False)
     root_signer: RootSigner | None
-    """Signs with the root's key; None where that is not in the data directory."""
+    """Signs with the root's key; None if that key is not in the data directory."""
     rsa_service: CertificateAuthority | None = None
-    """What issues server certificates for clients that verify RSA only; None where it was not made yet."""
+    """The issuer of server certificates for clients that verify only RSA; None if it was not made yet."""
 
     @property
     def anchors(self) -> tuple[x509.Certificate, ...]:
-        """What clients of the service trust."""
+        """The trust anchors for clients of the service."""
         rsa = self.rsa_service
         return (self.root,) if rsa is None or rsa is self.service else (self.root, rsa.certificate)
 
@@ -93,7 +93,7 @@ class Authorities:
 
 @dataclass(frozen=True, slots=True)
 class AuthorityFiles:
-    """The files of one data directory and what is needed to read and make them."""
+    """The files of one data directory, with the passphrase and the parameters to read and make them."""
 
     data_dir: Path
     passphrase: bytes | None = field(repr=False)
@@ -105,7 +105,8 @@ class AuthorityFiles:
     def open(self) -> Authorities:
         """Return the authorities; raise AuthorityUnusable, or OSError from the disk.
 
-        What is missing is made if that is allowed, which it is to the one process that holds the directory.
+        Missing files are made if that is allowed, which it is only for the process that holds the lock of the
+        directory.
         """
         if self.may_create:
             folders = [self.data_dir / name for name in ("keys", "certificates")]
@@ -129,7 +130,7 @@ class AuthorityFiles:
         return authorities
 
     def _settle(self) -> None:
-        """Finish what writes of keys and a change of their passphrase have left that were cut off."""
+        """Finish interrupted writes of keys and an interrupted change of their passphrase."""
         try:
             with held(self.data_dir / "keys", "thingmint serve"):
                 settle(self.data_dir)
@@ -137,7 +138,7 @@ class AuthorityFiles:
             raise AuthorityUnusable(f"{reason_of(error)}: start again when it has ended") from error
 
     def root_authority(self) -> CertificateAuthority:
-        """Return the root with its key, which another authority needs only while it is made.
+        """Return the root with its key, which is needed only to make another authority.
 
         Raises AuthorityUnusable if the key is not in the data directory or cannot be opened.
         """
@@ -226,9 +227,9 @@ class AuthorityFiles:
 
 
 def opened_key(name: str, stored: bytes, passphrase: bytes | None) -> PrivateKey:
-    """Return a stored key; raise PassphraseMissing, or AuthorityUnusable, which has the name, for all else."""
+    """Return a stored key; raise PassphraseMissing, or AuthorityUnusable, which has the name, for other errors."""
     try:
-        # A key from before a passphrase was given lies in the clear; `doctor` reports it.
+        # A key that was written before a passphrase was set is not encrypted; `doctor` reports it.
         return load_private_key(stored, passphrase if is_sealed(stored) else None)
     except PassphraseMissing:
         raise
@@ -237,7 +238,7 @@ def opened_key(name: str, stored: bytes, passphrase: bytes | None) -> PrivateKey
 
 
 def sealing_key_material(name: str, private_key: PrivateKey | None) -> bytes:
-    """Return what secrets are sealed by; raise AuthorityUnusable, which has the name, if the key is none for that."""
+    """Return the key material that seals secrets; raise AuthorityUnusable, which has the name, for another key type."""
     if not isinstance(private_key, ec.EllipticCurvePrivateKey):
         raise AuthorityUnusable(f"{name} is not an ECDSA key")
     return private_key.private_numbers().private_value.to_bytes(32, "big")

@@ -1,7 +1,7 @@
-"""Owns which files of a data directory a backup holds, and how they are written into an empty directory again.
+"""Owns the list of files of a data directory in a backup, and the writing of them into an empty directory.
 
-Those are keys, certificates, and the administrator's access key. Everything else there is made of them or of the
-database at the next start, or is the operator's own: the settings.
+These are keys, certificates, and the administrator's access key. The next start makes the other files from these or
+from the database, except the settings, which belong to the operator.
 """
 
 from collections.abc import Iterator
@@ -24,17 +24,17 @@ _SECRET_MODE, _PUBLIC_MODE = 0o600, 0o644
 
 @dataclass(frozen=True, slots=True)
 class KeysForBackup:
-    """How keys go into a backup: one that is sealed as it is, any other one sealed by the passphrase.
+    """The form of keys in a backup: an encrypted key stays unchanged, any other one is encrypted with the passphrase.
 
-    ``present`` opens sealed keys. With ``wanted``, all of them are sealed by it instead. Without any passphrase, a key
-    that lies in the clear stays so.
+    ``present`` decrypts keys. With ``wanted``, all keys are encrypted with it instead. Without any passphrase, a key
+    that is not encrypted stays so.
     """
 
     present: bytes | None = field(repr=False)
     wanted: bytes | None = field(repr=False)
 
     def key(self, path: Path) -> bytes:
-        """Return a key as the backup holds it; raise AuthorityUnusable, which names the file."""
+        """Return a key in the form of the backup; raise AuthorityUnusable, which names the file."""
         stored = path.read_bytes()
         if is_sealed(stored) and self.wanted is None:
             return stored
@@ -46,15 +46,15 @@ class KeysForBackup:
 
 
 def are_sealed(data_dir: Path) -> bool:
-    """Return whether every key in the directory is sealed by a passphrase."""
+    """Return whether every key in the directory is encrypted with a passphrase."""
     keys = [path for folder in _FOLDERS for path in (data_dir / folder).glob("*.key")]
     return all(is_sealed(path.read_bytes()) for path in keys)
 
 
 def files_for_backup(data_dir: Path, keys: KeysForBackup, sealer: SecretSealer) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each file, credentials sealed; the caller holds the directory of keys.
+    """Yield name and content of each file, with sealed credentials; the caller holds the lock of the key folder.
 
-    Raises AuthorityUnusable if a key cannot be opened that has to be, OSError.
+    Raises AuthorityUnusable if a key that must be decrypted cannot be, OSError.
     """
     for folder in _FOLDERS:
         found = sorted(path for pattern in _PATTERNS for path in (data_dir / folder).glob(pattern))
@@ -66,14 +66,14 @@ def files_for_backup(data_dir: Path, keys: KeysForBackup, sealer: SecretSealer) 
 
 
 def is_name_of_backup(name: str) -> bool:
-    """Return whether a backup may hold a file of this name: nothing is ever written elsewhere."""
+    """Return whether a backup may hold a file of this name; a restore writes no other files."""
     path = PurePosixPath(name)
     folder, is_plain = str(path.parent), str(path) == name and not path.name.startswith(".")
     return name == CREDENTIALS or (is_plain and folder in _FOLDERS and any(map(path.match, _PATTERNS)))
 
 
 def write_file_of_backup(data_dir: Path, name: str, content: bytes) -> None:
-    """Write a file durably, credentials still sealed; raise OSError."""
+    """Write a file durably, with credentials still sealed; raise OSError."""
     path = data_dir / name
     for folder in _FOLDERS:
         make_directory(data_dir / folder)
@@ -81,13 +81,13 @@ def write_file_of_backup(data_dir: Path, name: str, content: bytes) -> None:
 
 
 def unseal_credentials(data_dir: Path, sealer: SecretSealer) -> None:
-    """Put the administrator's access key instead of its sealed form; raise ServiceUnavailable, OSError."""
+    """Replace the sealed form of the administrator's access key by the key; raise ServiceUnavailable, OSError."""
     path = data_dir / CREDENTIALS
     if path.exists():
         write_durably(path, sealer.unseal(path.read_bytes(), _SEALED_AS), _SECRET_MODE)
 
 
 def present_files(data_dir: Path, *others: str) -> list[Path]:
-    """Return which files and folders of a service the directory has, those of the names given included."""
+    """Return the files and folders of a service in the directory, also those with the given names."""
     names = ("keys", "certificates", CREDENTIALS, *_DERIVED, *others)
     return [data_dir / name for name in names if (data_dir / name).exists()]

@@ -1,7 +1,7 @@
-"""Owns the directory that stands for S3 in bulk registrations: it has a folder for each account, and these the buckets.
+"""Owns the directory that replaces S3 in bulk registrations: a folder for each account, with a folder for each bucket.
 
-Nothing outside of an account's folder is read for it: names are walked one by one, and no symbolic link is followed on
-the way. Reports are written to a folder of their own, which is no bucket. Implements `registration.kernel.ports`.
+For an account, only files in its folder are read: each component of a path is opened separately, and symbolic links are
+not followed. Reports are in a separate folder, which is no bucket. Implements `registration.kernel.ports`.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from thingmint.core.provisioning.registration_task import MAX_LINE_BYTES, InputF
 from thingmint.host.words import reason_of
 
 REPORTS = "registration-reports"
-# At most this much is read at once, for any number of lines.
+# The most bytes of one read, for any number of lines.
 _MAX_BATCH_BYTES = 1_048_576
 _SKIPPED_AT_ONCE = 65_536
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 
 def _flags(*names: str) -> int:
-    """Return these flags of `os.open` together; Windows, where no service runs, imports this module and has none."""
+    """Return these flags of `os.open` combined; 0 on Windows, which does not have them, but imports this module."""
     found = 0
     for name in names:
         found |= getattr(os, name, 0)
@@ -34,43 +34,43 @@ def _flags(*names: str) -> int:
 
 
 _FOLDER = os.O_RDONLY | _flags("O_DIRECTORY", "O_CLOEXEC")
-# Without waiting: opening a pipe would block until somebody writes to it.
+# O_NONBLOCK, because opening a pipe would otherwise block until another process writes to it.
 _FILE = os.O_RDONLY | _flags("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
 _REPORT = os.O_RDWR | os.O_CREAT | _flags("O_NOFOLLOW", "O_CLOEXEC")
 
 
 class DirectoryAway(ServiceUnavailable):
-    """This node cannot reach the directory; a task that needs it is left to nodes that can."""
+    """This node cannot reach the directory; other nodes may carry out the tasks that need it."""
 
 
 class NoBuckets:
-    """What there is where the operator has named no directory: no task is begun, carried out or forgotten here."""
+    """Replaces `Buckets` if the operator has set no directory: no task is started, carried out or deleted here."""
 
     @property
     def are_reachable(self) -> bool:
-        """No."""
+        """Return False."""
         return False
 
     async def find(self, account: AccountId, bucket: str, key: str) -> InputFile:
-        """Refuse."""
+        """Raise InvalidRequest."""
         raise InvalidRequest("There are no buckets: the setting registration_dir names no directory")
 
     async def lines(
         self, account: AccountId, file: InputFile, offset: int, number: int, count: int
     ) -> Sequence[InputLine]:
-        """Leave the task to others."""
+        """Raise DirectoryAway, so that other nodes carry out the task."""
         raise DirectoryAway("The setting registration_dir names no directory")
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
-        """Leave the task to others."""
+        """Raise DirectoryAway, so that other nodes carry out the task."""
         raise DirectoryAway("The setting registration_dir names no directory")
 
     def location(self, task_id: str, kind: ReportType) -> str:
-        """Return a URL that leads nowhere."""
+        """Return a URL of no file."""
         return f"about:blank#{task_id}-{kind.lower()}"
 
     async def delete_reports(self, task_id: str) -> None:
-        """Leave alone what is not reached."""
+        """Do nothing: this node cannot reach any reports."""
 
 
 class Buckets:
@@ -81,16 +81,16 @@ class Buckets:
 
     @property
     def are_reachable(self) -> bool:
-        """Whether the directory is there now: a file system may not be mounted on this node yet, or any more."""
+        """Whether the directory exists now: its file system may not be mounted on this node."""
         return self._root.is_dir()
 
     def misplaced(self) -> list[str]:
-        """Return the folders that belong to no account; before accounts had folders, these were the buckets."""
+        """Return the folders that belong to no account; in earlier versions, these were the buckets."""
         names = (each.name for each in self._root.iterdir() if each.is_dir())
         return sorted(name for name in names if name != REPORTS and not _ACCOUNT.fullmatch(name))
 
     async def find(self, account: AccountId, bucket: str, key: str) -> InputFile:
-        """Return the account's file as it is now; raise InvalidRequest if there is none that may be read."""
+        """Return the account's file with its state; raise InvalidRequest if it does not exist or cannot be read."""
 
         def find() -> InputFile:
             with _opened(self._root, account, bucket, key) as file:
@@ -99,7 +99,7 @@ class Buckets:
         try:
             return await asyncio.to_thread(find)
         except (OSError, ValueError) as error:
-            # Why is not told: it would say what else there is.
+            # The message has no reason, because that would disclose which other files exist.
             raise InvalidRequest(f"There is no file {key} in the bucket {bucket} that may be read") from error
 
     async def lines(
@@ -107,8 +107,8 @@ class Buckets:
     ) -> Sequence[InputLine]:
         """Return up to ``count`` lines from the offset on.
 
-        Raises TaskBroken if the file is not what it was, DirectoryAway if the account's folder is not there: the
-        directory is not mounted on this node, and others may go on.
+        Raises TaskBroken if the file has changed, DirectoryAway if the account's folder does not exist: then the
+        directory is not mounted on this node, and another node may continue.
         """
 
         def read() -> Sequence[InputLine]:
@@ -126,9 +126,9 @@ class Buckets:
             raise TaskBroken("The input file cannot be read any more") from error
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
-        """Make a report what it was at this size, with more behind it; return its size once that is durable.
+        """Truncate a report to this size and append to it; return its new size once that is durable.
 
-        Raises TaskBroken if it cannot be written, DirectoryAway if the directory is not there.
+        Raises TaskBroken if it cannot be written, DirectoryAway if the directory does not exist.
         """
         if not added:
             return size
@@ -140,7 +140,7 @@ class Buckets:
             raise TaskBroken(f"A report cannot be written: {reason_of(error)}") from error
 
     def location(self, task_id: str, kind: ReportType) -> str:
-        """Return where a report is, as a URL."""
+        """Return the URL of a report."""
         return (self._root.resolve() / REPORTS / _report_name(task_id, kind)).as_uri()
 
     async def delete_reports(self, task_id: str) -> None:
@@ -216,7 +216,7 @@ def _append(root: Path, name: str, size: int, added: bytes) -> int:
         with open(report, "r+b", buffering=0) as file:  # noqa: PTH123  a descriptor has no path
             if os.fstat(report).st_size < size:
                 raise TaskBroken("A report has lost what was written to it")
-            # What a crash has left behind the end that is known was not counted, and comes again.
+            # Bytes after the recorded end are from a crash. They were not counted, and are written again.
             file.truncate(size)
             file.seek(size)
             _write_all(file, added)

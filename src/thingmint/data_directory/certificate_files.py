@@ -1,4 +1,4 @@
-"""Owns where certificates and private keys of authorities lie, and how they are read and written; makes none."""
+"""Owns the paths, reading and writing of authorities' certificates and private keys. Makes none."""
 
 import contextlib
 from pathlib import Path
@@ -14,22 +14,22 @@ class AuthorityUnusable(Exception):
 
 
 def key_path(data_dir: Path, name: str) -> Path:
-    """Return where a private key is."""
+    """Return the path of a private key."""
     return data_dir / "keys" / f"{name}.key"
 
 
 def certificate_path(data_dir: Path, name: str) -> Path:
-    """Return where a certificate is."""
+    """Return the path of a certificate."""
     return data_dir / "certificates" / f"{name}.pem"
 
 
 def is_sealed(stored: bytes) -> bool:
-    """Return whether a stored private key needs a passphrase."""
+    """Return whether a stored private key is encrypted with a passphrase."""
     return b"-----BEGIN PRIVATE KEY-----" not in stored and b"-----BEGIN RSA PRIVATE KEY-----" not in stored
 
 
 def read_certificate(path: Path) -> x509.Certificate | None:
-    """Return the first certificate of a file, None where there is no file; raise AuthorityUnusable if it has none."""
+    """Return the first certificate of a file, None if there is no file; raise AuthorityUnusable if it has none."""
     try:
         return read_certificates(path)[0]
     except FileNotFoundError:
@@ -45,12 +45,12 @@ def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
 
 
 def pem_of(*certificates: x509.Certificate) -> bytes:
-    """Return the certificates as PEM, one behind the other."""
+    """Return the certificates as concatenated PEM."""
     return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
 
 
 def write_where_different(path: Path, content: bytes) -> None:
-    """Write a public file unless it holds this content already."""
+    """Write a public file unless it already has this content."""
     with contextlib.suppress(FileNotFoundError):
         if path.read_bytes() == content:
             return

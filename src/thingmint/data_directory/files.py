@@ -1,7 +1,7 @@
-"""Owns how files reach the data directory: whole, durable, with the right mode, and by one service at a time.
+"""Owns the writing of files in the data directory, atomically, durably and with the right mode, and its lock.
 
-A power cut leaves either the old file or the new one, never a part: the text goes to a temporary name, is synced, takes
-the name it was meant for, and the directory is synced too.
+After a power failure, there is either the old file or the new one, and never a part of it: the content is written to a
+temporary file and synced, the file is renamed, and the directory is synced, too.
 """
 
 import contextlib
@@ -13,23 +13,23 @@ from pathlib import Path
 
 from thingmint.host.file_locks import AlreadyHeld, lock
 
-# Not for programs that this one starts (POSIX), and with line ends as they are written (Windows).
+# Not inherited by child processes (POSIX), and without conversion of line ends (Windows).
 _OWN_BYTES = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-# What write_durably calls a file until it is whole.
+# The names of write_durably's temporary files.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 
 
 class DirectoryInUse(Exception):
-    """Another process holds the data directory."""
+    """Another process holds the lock of the data directory."""
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace the file by this content, durably and with this mode; raise OSError if the disk refuses."""
+    """Replace the file by this content, durably and with this mode; raise OSError if it cannot be written."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OWN_BYTES, mode)
         with os.fdopen(descriptor, "wb") as file:
-            # The process's umask may have taken bits away that the mode is meant to give.
+            # The process's umask may have removed bits of the mode.
             if hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), mode)
             file.write(content)
@@ -44,7 +44,7 @@ def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def make_directory(path: Path, mode: int = 0o700) -> None:
-    """Create the directory and its parents where they are missing, durably."""
+    """Create the directory and its missing parents durably."""
     missing = [parent for parent in (path, *path.parents) if not parent.exists()]
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):
@@ -53,14 +53,14 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what writes that were cut off have left; nobody else may be writing in the directory."""
+    """Remove the temporary files of interrupted writes; no other process may be writing in the directory."""
     for path in directory.iterdir():
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink()
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable, where the system lets programs do that."""
+    """Make the names in a directory durable, if the system supports it."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -72,9 +72,9 @@ def sync_directory(path: Path) -> None:
 
 @contextlib.contextmanager
 def held(path: Path, holder: str) -> Iterator[None]:
-    """Hold the directory for this process; raise DirectoryInUse, naming the other holder, if it is held.
+    """Lock the directory for this process; raise DirectoryInUse, which names the other holder, if it is locked.
 
-    The kernel lets go when the process ends, however it ends, so no stale lock can be left behind.
+    The kernel releases the lock when the process ends in any way, so there are no stale locks.
     """
     descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | _OWN_BYTES, 0o600)
     try:
@@ -86,7 +86,7 @@ def held(path: Path, holder: str) -> Iterator[None]:
             raise DirectoryInUse(f"{path} is in use by {other}") from None
         os.ftruncate(descriptor, 0)
         with contextlib.suppress(OSError):
-            # Only for the message above: a full disk must not keep a service from starting.
+            # Only for the message above, so a full disk must not prevent a service from starting.
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.write(descriptor, f"{holder} (process {os.getpid()})\n".encode())
         yield
@@ -95,7 +95,7 @@ def held(path: Path, holder: str) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds the directory."""
+    """Return whether a process holds the lock of the directory."""
     try:
         descriptor = os.open(path / "lock", os.O_RDWR | _OWN_BYTES)
     except FileNotFoundError:

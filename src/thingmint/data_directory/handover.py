@@ -1,4 +1,4 @@
-"""Owns what the service leaves in the data directory for its users: credentials, endpoints, which storage it used."""
+"""Owns the files that the service writes for its users: the credentials, the endpoints, and the storage in use."""
 
 import configparser
 import io
@@ -24,7 +24,7 @@ class OperatorCredentials:
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """Where the running service can be reached, and how it names itself."""
+    """The addresses of the running service, and its account and region."""
 
     api: str
     api_port: int
@@ -50,7 +50,7 @@ class UsedStorage(msgspec.Struct, frozen=True):
 
 
 def read_storage(data_dir: Path) -> UsedStorage | None:
-    """Return the storage that the last service used; None where no service has told."""
+    """Return the storage that the last service used; None if no service has written it."""
     try:
         return msgspec.json.decode((data_dir / STORAGE).read_bytes(), type=UsedStorage)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -58,13 +58,13 @@ def read_storage(data_dir: Path) -> UsedStorage | None:
 
 
 def write_storage(data_dir: Path, used: UsedStorage) -> None:
-    """Tell offline commands and later starts which storage the service uses."""
+    """Write which storage the service uses, for offline commands and later starts."""
     if read_storage(data_dir) != used:
         write_durably(data_dir / STORAGE, msgspec.json.format(msgspec.json.encode(used)) + b"\n", 0o644)
 
 
 def read_credentials(data_dir: Path) -> OperatorCredentials | None:
-    """Return the administrator's access key, None where there is no file; raise ValueError if it cannot be read."""
+    """Return the administrator's access key, None if there is no file; raise ValueError if it cannot be read."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string((data_dir / CREDENTIALS).read_text(encoding="utf-8"))
@@ -89,7 +89,7 @@ def write_credentials(data_dir: Path, credentials: OperatorCredentials) -> None:
 
 
 def read_endpoints(data_dir: Path) -> Endpoints | None:
-    """Return the endpoints that the service wrote when it was ready; None where there are none."""
+    """Return the endpoints that the service wrote when it was ready; None if there are none."""
     try:
         return msgspec.json.decode((data_dir / ENDPOINTS).read_bytes(), type=Endpoints)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -97,10 +97,10 @@ def read_endpoints(data_dir: Path) -> Endpoints | None:
 
 
 def write_endpoints(data_dir: Path, endpoints: Endpoints) -> None:
-    """Tell other processes that the service is ready, and where."""
+    """Write the endpoints file, which shows other processes that the service is ready."""
     write_durably(data_dir / ENDPOINTS, msgspec.json.format(msgspec.json.encode(endpoints)) + b"\n", 0o644)
 
 
 def remove_endpoints(data_dir: Path) -> None:
-    """Tell other processes that no service is ready here."""
+    """Remove the endpoints file, which shows other processes that no service is ready."""
     (data_dir / ENDPOINTS).unlink(missing_ok=True)

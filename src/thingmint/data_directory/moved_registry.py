@@ -1,4 +1,4 @@
-"""Owns the mark that the registry of a data directory was moved to PostgreSQL; moves nothing."""
+"""Owns the mark of a data directory whose registry was moved to PostgreSQL. Moves nothing."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ _NAME = "moved.json"
 
 
 class RegistryMoved(Exception):
-    """The SQLite database in the directory is that of before a move; the message says what to do."""
+    """The SQLite database in the directory is outdated, because the registry was moved; the message says what to do."""
 
 
 class MoveMark(msgspec.Struct, frozen=True):
-    """Where the registry is since when: host, port and name of a PostgreSQL database, and a time in UTC (RFC 3339)."""
+    """The registry's new place (host, port, name of a PostgreSQL database) and the time of the move (UTC, RFC 3339)."""
 
     place: str
     moved_at: str
 
 
 def read_move_mark(data_dir: Path) -> MoveMark | None:
-    """Return the mark, None where there is none; raise RegistryMoved if it cannot be read."""
+    """Return the mark, None if there is none; raise RegistryMoved if it cannot be read."""
     try:
         return msgspec.json.decode((data_dir / _NAME).read_bytes(), type=MoveMark)
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def set_move_mark(data_dir: Path, mark: MoveMark) -> None:
 
 
 def require_not_moved(data_dir: Path) -> None:
-    """Return unless the registry was moved; raise RegistryMoved then."""
+    """Raise RegistryMoved if the registry was moved."""
     mark = read_move_mark(data_dir)
     if mark is not None:
         raise RegistryMoved(

@@ -1,9 +1,9 @@
-"""Owns how the passphrase of all keys in a data directory is added, changed or removed; safe against a crash anywhere.
+"""Owns adding, changing and removing the passphrase of all keys in a data directory; a crash at any point is safe.
 
-1. Every key is written once more, sealed anew, as `NAME.key.resealed` beside its file. A crash changes nothing so far.
-2. The file `resealed` is written. From here on the new passphrase is the one that counts.
-3. Each new file takes the place of the old one, then `resealed` is removed. What a crash leaves, the next start or the
-   next `thingmint seal` carries out: `settle` removes new files without `resealed`, and puts them in place with it.
+1. Every key is encrypted again and written to `NAME.key.resealed` beside its file. A crash so far changes nothing.
+2. The file `resealed` is written. From now on, the new passphrase is the valid one.
+3. Each new file replaces the old one, then `resealed` is removed. After a crash, the next start or the next `thingmint
+   seal` calls `settle`: without `resealed`, it removes the new files; with it, it replaces the old files.
 
 The key that seals secrets in the database is one of these files, so the database needs no change.
 """
@@ -21,11 +21,11 @@ _STAGED = ".resealed"
 
 
 def reseal(data_dir: Path, present: bytes | None, wanted: bytes | None) -> int:
-    """Seal every key by another passphrase, or by none; return how many had to be changed.
+    """Encrypt every key with another passphrase, or decrypt it; return how many keys were changed.
 
-    The caller holds the directory of keys. Raises AuthorityUnusable, which names the file, if the present passphrase
-    does not open a key, OSError if the disk refuses; nothing is changed then. A key that the wanted passphrase opens is
-    as it should be: that is what a change which was carried out after a crash has left.
+    The caller holds the lock of the keys' directory. Raises AuthorityUnusable, which names the file, if the present
+    passphrase does not decrypt a key, OSError if a file cannot be written; nothing is changed then. A key that the
+    wanted passphrase decrypts needs no change: `settle` may have completed an earlier call after a crash.
     """
     settle(data_dir)
     staged = {path: _resealed(path, present, wanted) for path in _keys(data_dir)}
@@ -39,7 +39,7 @@ def reseal(data_dir: Path, present: bytes | None, wanted: bytes | None) -> int:
 
 
 def settle(data_dir: Path) -> None:
-    """Carry out or undo what was cut off; the caller holds the directory of keys."""
+    """Complete or undo an interrupted change; the caller holds the lock of the keys' directory."""
     mark = data_dir / "keys" / _MARK
     is_decided = mark.exists()
     for folder in _folders(data_dir):
@@ -56,7 +56,7 @@ def settle(data_dir: Path) -> None:
 
 
 def _resealed(path: Path, present: bytes | None, wanted: bytes | None) -> bytes | None:
-    """Return the key as it is to be stored, None if it is stored like that."""
+    """Return the key in its new form, None if it already has this form."""
     stored = path.read_bytes()
     if not is_sealed(stored):
         return None if wanted is None else dump_private_key(_opened(path, stored, None), wanted)

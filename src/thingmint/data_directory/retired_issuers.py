@@ -1,8 +1,8 @@
-"""Owns where the certificates and keys of retired issuers lie in a data directory.
+"""Owns the paths of retired issuers' certificates and keys in a data directory.
 
-They are beside the active issuer's: `certificates/issuers/ID.pem` and `keys/issuers/ID.key`. The first certificate of
-the file is the issuer's; those above it follow if its root is not the service's own. A key may be missing: nothing that
-a retired issuer has signed needs it to be trusted.
+They are `certificates/issuers/ID.pem` and `keys/issuers/ID.key`. The first certificate of the file is the issuer's;
+those above it follow if its root is not the service's own. A key may be missing, because certificates that a retired
+issuer has signed stay valid without it.
 """
 
 import re
@@ -29,12 +29,12 @@ _FILE_NAME = re.compile(r"[0-9a-f]{64}\.pem")
 
 @dataclass(frozen=True, slots=True)
 class RetiredIssuer:
-    """A retired issuer as it lies on disk."""
+    """The files of a retired issuer."""
 
     chain: tuple[x509.Certificate, ...]
-    """The issuer's certificate, then those above it that its file holds."""
+    """The issuer's certificate, then those above it in its file."""
     name: str
-    """What `name_of` returns for it."""
+    """Its file name, from `name_of`."""
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -45,8 +45,8 @@ class RetiredIssuer:
 def retired_issuers(data_dir: Path, active: x509.Certificate | None) -> Iterator[RetiredIssuer]:
     """Yield the retired issuers by the end of their validity, the latest first.
 
-    The active issuer is left out if it lies among them: a rotation that was cut off leaves it in both places. Raises
-    AuthorityUnusable, which names the file, if one holds no certificate or another issuer's.
+    The active issuer is left out: after an interrupted rotation, it is also among the retired ones. Raises
+    AuthorityUnusable, which names the file, if a file holds no certificate or another issuer's.
     """
     found = [_read(data_dir, path) for path in sorted((data_dir / "certificates" / RETIRED_ISSUERS).glob("[!.]*"))]
     found.sort(key=lambda retired: retired.certificate.not_valid_after_utc, reverse=True)
@@ -56,20 +56,20 @@ def retired_issuers(data_dir: Path, active: x509.Certificate | None) -> Iterator
 
 
 def name_of(issuer_id: str) -> str:
-    """Return under which name `certificate_path` and `key_path` find the files of a retired issuer."""
+    """Return the name of a retired issuer's files for `certificate_path` and `key_path`."""
     return f"{RETIRED_ISSUERS}/{issuer_id}"
 
 
 def destroyed_path(data_dir: Path) -> Path:
-    """Return the file whose presence says that the key of the first issuer was destroyed, and is not to be made."""
+    """Return the path of the file that marks the first issuer's key as destroyed, so that no start makes a new one."""
     return data_dir / "certificates" / "issuing-ca.destroyed"
 
 
 def destroy_key_files(data_dir: Path, own: x509.Certificate | None, certificate: x509.Certificate) -> None:
-    """Delete the key of an issuer from the data directory; its certificate stays, among the retired ones.
+    """Delete the key of an issuer from the data directory; its certificate is kept among the retired ones.
 
-    ``own`` is the issuer that the first start made. Each step may be the last one before a crash: the next start, or
-    the next call, does the rest.
+    ``own`` is the issuer that the first start made. After a crash between two steps, the next start or the next call
+    does the rest.
     """
     name = name_of(issuer_id_of(certificate))
     if certificate == own:

@@ -1,4 +1,4 @@
-"""Owns signing with the root's key, which is read from the data directory for each signature and kept nowhere."""
+"""Owns signing with the root's key, which is read from the data directory for each signature and not kept in memory."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from thingmint.issuance.keys.private_keys import PrivateKey
 
 
 class RootSigner:
-    """An `issuance.signer.Signer` for the few things that the root signs while the service runs."""
+    """An `issuance.signer.Signer` for the few signatures of the root while the service runs."""
 
     __slots__ = ("_read_key", "public_key")
 
     is_in_process = True
 
     def __init__(self, certificate: x509.Certificate, read_key: Callable[[], PrivateKey]) -> None:
-        """Take the root's certificate, and what reads its key or raises AuthorityUnusable or OSError."""
+        """Store the root's certificate, and the function that reads its key or raises AuthorityUnusable or OSError."""
         public_key = certificate.public_key()
         assert isinstance(public_key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey))
         self.public_key: PublicKey = public_key
@@ -40,7 +40,7 @@ class RootSigner:
 
     async def _key(self) -> PrivateKey:
         try:
-            # A passphrase is made slow to try on purpose.
+            # In a thread, because the key derivation from a passphrase is slow by design.
             return await asyncio.to_thread(self._read_key)
         except (AuthorityUnusable, OSError) as error:
             raise ServiceUnavailable("The root's private key cannot be read") from error

@@ -1,7 +1,7 @@
-"""Owns the sealing of secrets that must be read again: authenticated encryption under one key, bound to a name.
+"""Owns the sealing of stored secrets: authenticated encryption with one key, bound to a name.
 
-A sealed secret is a version byte, a nonce and AES-256-GCM's output. Knows neither where the key is kept nor what a
-secret is for.
+A sealed secret is a version byte, a nonce and AES-256-GCM's output. Independent of the place of the key and the use of
+the secrets.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _PURPOSE = b"thingmint sealing v1"
 
 
 class Sealer:
-    """Seals and unseals under a key derived from key material; implements `registration.kernel.ports.SecretSealer`."""
+    """Seals and unseals with a key derived from key material; implements `registration.kernel.ports.SecretSealer`."""
 
     def __init__(self, key_material: bytes, random_bytes: Callable[[int], bytes]) -> None:
         """Raise ValueError if the key material has fewer than 32 bytes."""
@@ -37,7 +37,7 @@ class Sealer:
         return _VERSION + nonce + self._cipher.encrypt(nonce, secret, _associated(bound_to))
 
     def unseal(self, sealed: bytes, bound_to: str) -> bytes:
-        """Return the secret; raise ServiceUnavailable if it was sealed by another key, for another name, or damaged."""
+        """Return the secret; raise ServiceUnavailable if it was sealed with another key or name, or is damaged."""
         if not sealed.startswith(_VERSION):
             raise ServiceUnavailable("A stored secret has a format that this version of the service cannot read.")
         nonce, encrypted = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]

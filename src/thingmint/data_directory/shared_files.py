@@ -1,7 +1,7 @@
-"""Owns which files of a data directory all nodes of a database have, and how they come into another directory.
+"""Owns the list of files that all nodes of a database share, and the writing of them into another data directory.
 
-They are the authorities' certificates and keys, and the key that seals secrets. Contents are keyed by their path below
-the data directory; keys are PKCS#8 PEM in the clear while they are in memory, and sealed by the passphrase on disk.
+They are the authorities' certificates and keys, and the key that seals secrets. A file is named by its path below the
+data directory. Keys are unencrypted PKCS#8 PEM in memory, and encrypted with the passphrase on disk.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _ISSUING_CERTIFICATE = f"certificates/{ISSUING}.pem"
 
 
 def shared_names(data_dir: Path) -> list[str]:
-    """Return the paths of the files that are there, below the data directory."""
+    """Return the paths of the existing files, relative to the data directory."""
     paths = [certificate_path(data_dir, name) for name in _CERTIFICATES]
     paths += [key_path(data_dir, name) for name in _KEYS]
     paths += sorted((data_dir / "certificates" / RETIRED_ISSUERS).glob("[!.]*.pem"))
@@ -34,7 +34,7 @@ def shared_names(data_dir: Path) -> list[str]:
 
 
 def read_shared(data_dir: Path, name: str, passphrase: bytes | None) -> bytes:
-    """Return the content of a shared file; raise AuthorityUnusable if a key cannot be opened, or OSError."""
+    """Return the content of a shared file; raise AuthorityUnusable if a key cannot be decrypted, or OSError."""
     path = data_dir / name
     stored = path.read_bytes()
     if not name.endswith(".key"):
@@ -43,7 +43,7 @@ def read_shared(data_dir: Path, name: str, passphrase: bytes | None) -> bytes:
 
 
 def issuer_of_key(data_dir: Path, name: str) -> str | None:
-    """Return the id of the issuer whose key this shared file is; None if it is another one's."""
+    """Return the id of the issuer whose key this shared file is; None if it is no issuer's key."""
     if name == _ISSUING_KEY:
         return issuer_id_of(x509.load_pem_x509_certificate((data_dir / _ISSUING_CERTIFICATE).read_bytes()))
     return Path(name).stem if name.startswith(f"keys/{RETIRED_ISSUERS}/") else None
@@ -52,8 +52,8 @@ def issuer_of_key(data_dir: Path, name: str) -> str | None:
 def write_shared(data_dir: Path, contents: Mapping[str, bytes], passphrase: bytes) -> None:
     """Write the files of a service into a directory that has no root yet; a key without content is not written.
 
-    The root's certificate comes last: what a crash leaves before is completed by the next call. Raises
-    AuthorityUnusable if there is another key already, OSError if the disk refuses.
+    The root's certificate is written last, so that the next call completes an interrupted one. Raises AuthorityUnusable
+    if a different key exists already, OSError if a file cannot be written.
     """
     for folder in ("keys", "certificates"):
         make_directory(data_dir / folder / RETIRED_ISSUERS)

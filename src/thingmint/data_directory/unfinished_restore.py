@@ -1,4 +1,4 @@
-"""Owns the mark of a restore that has not ended: no service and no command uses a directory that has it."""
+"""Owns the mark of an unfinished restore: services and commands refuse a directory that has it."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ _NAME = "restore-unfinished.json"
 
 
 class RestoreUnfinished(Exception):
-    """A restore into the directory was cut off or is running; the message says what to do."""
+    """A restore into the directory was interrupted or is running; the message says what to do."""
 
 
 class RestoreMark(msgspec.Struct, frozen=True):
-    """Which restore has begun, and of which backup: the SHA-256 of its manifest in hex."""
+    """The backup of the unfinished restore: the SHA-256 of its manifest in hex."""
 
     restore_id: str
     manifest_sha256: str
 
 
 def read_mark(data_dir: Path) -> RestoreMark | None:
-    """Return the mark, None where there is none; raise RestoreUnfinished if it cannot be read."""
+    """Return the mark, None if there is none; raise RestoreUnfinished if it cannot be read."""
     try:
         return msgspec.json.decode((data_dir / _NAME).read_bytes(), type=RestoreMark)
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def set_mark(data_dir: Path, mark: RestoreMark) -> None:
 
 
 def remove_mark(data_dir: Path) -> None:
-    """Have the directory be used from now on; raise OSError."""
+    """Remove the mark, so that the directory can be used; raise OSError."""
     (data_dir / _NAME).unlink(missing_ok=True)
     sync_directory(data_dir)
 

@@ -1,7 +1,7 @@
-"""Owns how pre-provisioning hooks are reached: an HTTPS webhook or a Python callable behind each Lambda function's ARN.
+"""Owns the calls of pre-provisioning hooks: each Lambda ARN stands for an HTTPS webhook or a Python callable.
 
-Templates name hooks by ARN, as AWS's clients do; the operator's settings say what stands behind one. Whoever may create
-templates can thus neither make the service call an address nor run code of his choice.
+Templates name hooks by ARN, as at AWS. The operator's settings map each ARN to a target. Therefore a caller that may
+create templates cannot choose the address that the service calls, or the code that it runs.
 """
 
 from thingmint.hooks.client import Hooks

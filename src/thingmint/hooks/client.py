@@ -1,4 +1,4 @@
-"""Owns which account may ask which function, and the asking; implements `registration.kernel.ports.HookClient`."""
+"""Owns which account may call which hook function, and the call; implements `registration.kernel.ports.HookClient`."""
 
 from collections.abc import Mapping
 
@@ -11,10 +11,10 @@ _ACCOUNT = 4
 
 
 class Hooks:
-    """Asks what the settings put behind a hook's ARN.
+    """Calls the target that the settings name for a hook's ARN.
 
-    A function is asked for the account in its ARN and for the service's own account. An ARN with ANY_ACCOUNT in the
-    settings stands for the functions of that name of all accounts that have none of their own there.
+    A function is called for the account in its ARN and for the service's own account. An ARN with ANY_ACCOUNT in the
+    settings applies to the functions of this name in all accounts for which the settings have no separate entry.
     """
 
     def __init__(self, targets: Mapping[str, HookTarget], own_account: AccountId) -> None:
@@ -22,10 +22,10 @@ class Hooks:
         self._own_account = own_account
 
     async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
-        """Return the hook's answer as it came; raise HookFailed if there is none."""
+        """Return the hook's decoded answer, unchecked; raise HookFailed if there is none."""
         asking = _account_of(question.asked_for)
         if asking not in (_account_of(hook.target_arn), self._own_account):
-            # Names can be guessed, and what a certificate provider signs is trusted by its owner.
+            # Another account could guess the name, and have a certificate signed that the function's owner trusts.
             raise HookFailed(f"account {asking} asks for a function of another account, {hook.target_arn}")
         target = self._targets.get(hook.target_arn) or self._targets.get(_of_any_account(hook.target_arn))
         if target is None:

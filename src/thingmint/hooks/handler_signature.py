@@ -1,7 +1,7 @@
-"""Owns how a Python callable of an operator is called: as AWS Lambda calls handlers, or with the question alone.
+"""Owns the arguments of an operator's Python callable: event and context, as at AWS Lambda, or the event alone.
 
-Decided when the service starts, by the callable's signature: a handler that could not be called would refuse every
-device later, and look like the device's fault.
+The callable's signature decides this when the service starts. If a handler that cannot be called were found only later,
+it would refuse every device, and the fault would seem to be the device's.
 """
 
 import functools
@@ -12,7 +12,7 @@ from typing import TypeAlias
 from thingmint.hooks.lambda_context import LambdaContext
 
 Handler: TypeAlias = Callable[[Mapping[str, object], LambdaContext], object]
-"""Takes the question and the context; returns the answer, or something to await for it."""
+"""Takes the question and the context; returns the answer, or an awaitable of it."""
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _CONTEXT_NAMES = ("context", "ctx")
@@ -26,7 +26,8 @@ class HandlerRefused(ValueError):
 def handler_of(found: Callable[..., object]) -> Handler:
     """Return the callable as a handler that takes event and context; raise HandlerRefused if it can take neither.
 
-    It gets the context if it needs a second argument, takes any number of them, or names an optional one context.
+    It gets the context if its second argument is required, if it takes any number of arguments, or if the name of its
+    optional second argument means a context.
     """
     function = _function(found)
     if inspect.isclass(function):
@@ -44,23 +45,24 @@ def handler_of(found: Callable[..., object]) -> Handler:
 
 
 def _function(found: Callable[..., object]) -> Callable[..., object]:
-    """Return what runs in the end: a partial's function, the ``__call__`` of an instance."""
+    """Return the function that a call runs: that of a partial, or ``__call__`` of an instance."""
     while isinstance(found, functools.partial):
         found = found.func
     if inspect.isclass(found) or inspect.isroutine(found):
         return found
-    # Looked up on the class, as a call does.
+    # A call looks up ``__call__`` on the class, too.
     call: Callable[..., object] = type(found).__call__
     return call
 
 
 def is_coroutine_handler(found: Callable[..., object]) -> bool:
-    """Return whether a call gives something to await, and does not hold up the event loop."""
+    """Return whether the callable is a coroutine function, so that a call does not block the event loop."""
     return inspect.iscoroutinefunction(_function(found))
 
 
 def _signature(found: Callable[..., object], *, is_inner: bool) -> inspect.Signature:
-    # A decorator that passes on all arguments shows nothing; the function inside does. Both must take the arguments.
+    # The signature of a decorator that passes on all arguments says nothing; that of the wrapped function does. Both
+    # must accept the arguments.
     try:
         return inspect.signature(found, follow_wrapped=is_inner)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Owns the second argument of a Python handler as AWS Lambda gives it, as far as there is anything to tell.
+"""Owns the context object that Python handlers get as their second argument, with the attributes of AWS Lambda's.
 
 Source: "Using the Lambda context object to retrieve Python function information" in AWS Lambda's developer guide.
 """
@@ -7,14 +7,14 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-# Lambda's default. Nothing here holds a handler to it.
+# Lambda's default. This service does not limit a handler's memory.
 _MEMORY_MB = "128"
 _NAME_FIELD = 6
 
 
 @dataclass(frozen=True, slots=True)
 class LambdaContext:
-    """What a handler may ask about its invocation: which function it is by the settings, and how long it may take."""
+    """The facts of an invocation: the ARN of the function in the settings, and the time that remains."""
 
     invoked_function_arn: str
     deadline: float = field(repr=False)
@@ -37,14 +37,14 @@ class LambdaContext:
 
     @property
     def log_group_name(self) -> str:
-        """The name of the function's log group at AWS; there is none here."""
+        """The name that the function's log group has at AWS; this service has no log groups."""
         return f"/aws/lambda/{self.function_name}"
 
     @property
     def log_stream_name(self) -> str:
-        """The name of an invocation's log stream; there is none here."""
+        """The name of an invocation's log stream; this service has no log streams."""
         return self.aws_request_id
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how long the caller still waits, in milliseconds; zero when it has gone."""
+        """Return for how many milliseconds the caller still waits; zero after its time limit."""
         return max(0, int((self.deadline - time.monotonic()) * 1000))

@@ -1,4 +1,4 @@
-"""Owns the log lines of failed hooks: their operator learns the reason, the device does not."""
+"""Owns the log lines of failed hooks: the operator learns the reason, the device does not."""
 
 import asyncio
 from typing import Protocol
@@ -10,7 +10,7 @@ from thingmint.registration.kernel.ports import HookClient
 
 
 class Log(Protocol):
-    """Where failures are told."""
+    """The log of failed hooks."""
 
     def warning(self, event: str, **facts: object) -> object:
         """Write a line."""
@@ -18,14 +18,14 @@ class Log(Protocol):
 
 
 class LoggedHooks:
-    """Asks hooks and writes a log line for each that fails or takes too long."""
+    """Calls hooks, and writes a log line for each call that fails or takes too long."""
 
     def __init__(self, hooks: HookClient, log: Log) -> None:
         self._hooks = hooks
         self._log = log
 
     async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
-        """Return the hook's answer as it came; raise HookFailed if there is none to this question."""
+        """Return the hook's decoded answer, unchecked; raise HookFailed if there is none."""
         try:
             answer = await self._hooks.ask(hook, question)
             question.check(answer)
@@ -33,7 +33,7 @@ class LoggedHooks:
             self._log.warning("hook failed", hook=hook.target_arn, asked_for=question.asked_for, cause=in_words(error))
             raise
         except asyncio.CancelledError:
-            # Whoever asked has waited as long as it may, or is gone.
+            # The time limit of the caller has passed, or the caller has gone.
             self._log.warning("hook gave no answer in time", hook=hook.target_arn, asked_for=question.asked_for)
             raise
         return answer

@@ -1,4 +1,4 @@
-"""Owns the call of a hook that is a Python callable, plain or asynchronous, without letting it stop the service."""
+"""Owns the call of a hook that is a Python callable, plain or asynchronous, so that it cannot stop the service."""
 
 import asyncio
 import contextlib
@@ -13,18 +13,18 @@ from thingmint.hooks.handler_signature import Handler, handler_of, is_coroutine_
 from thingmint.hooks.lambda_context import LambdaContext
 from thingmint.hooks.raised import told
 
-# Plain callables run in threads, which cannot be stopped: those that hang must not become any number of threads.
+# Plain callables run in threads, which cannot be stopped. This limits how many threads can hang.
 MAX_THREADS = 16
-# A caller that gets a thread later than that would go before the answer.
+# The time limit of a caller that gets a thread later would pass before the answer.
 _WAITS_FOR = 0.9 * HOOK_SECONDS
 
 _CALL = "the callable raised"
 
 
 def python_hook(function: Callable[..., object], arn: str) -> Callable[[Mapping[str, object]], Awaitable[object]]:
-    """Return the callable as a hook; a plain one runs in a thread, for which its callers wait in their order.
+    """Return the callable as a hook; a plain callable runs in a thread, for which callers wait in order of arrival.
 
-    Raises HandlerRefused for what cannot be called as a handler.
+    Raises HandlerRefused if the callable cannot be called as a handler.
     """
     handler, threads = handler_of(function), asyncio.Semaphore(MAX_THREADS)
 
@@ -46,12 +46,12 @@ def python_hook(function: Callable[..., object], arn: str) -> Callable[[Mapping[
             try:
                 _run(handler, question, LambdaContext(arn, deadline), loop, answered)
             finally:
-                # The service may have ended meanwhile, and its loop been closed.
+                # The service may have ended meanwhile and closed its event loop.
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(threads.release)
 
         try:
-            # A daemon: the service must be able to end while the operator's code does not.
+            # A daemon thread: the service must be able to end while the operator's code still runs.
             threading.Thread(target=run, name="hook", daemon=True).start()
         except RuntimeError as error:
             threads.release()
@@ -62,7 +62,7 @@ def python_hook(function: Callable[..., object], arn: str) -> Callable[[Mapping[
 
 
 async def _awaited(answer: object, question: Mapping[str, object]) -> object:
-    """Await the answer until it is not awaitable; raise HookFailed for any exception on the way."""
+    """Await the answer until it is not awaitable; raise HookFailed for any exception."""
     try:
         while inspect.isawaitable(answer):
             answer = await answer
@@ -72,7 +72,7 @@ async def _awaited(answer: object, question: Mapping[str, object]) -> object:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # Nobody has cancelled the question: it is the operator's code that was.
+        # The caller was not cancelled; the operator's code was.
         raise HookFailed(f"{_CALL} {told(error, question)}") from error
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         # sys.exit() in a coroutine would end the service.
@@ -90,13 +90,13 @@ def _run(
     answer: object = None
     failure: HookFailed | None = None
     try:
-        # A copy: handlers change their event, and the question is still needed to know what an exception must not say.
+        # A copy: handlers may change their event, and `told` needs the question to remove its values from an exception.
         answer = handler(copy.deepcopy(question), context)
     except BaseException as error:  # noqa: BLE001  the waiting task must learn of every error that ends the thread
         failure = HookFailed(f"{_CALL} {told(error, question)}")
 
     def tell() -> None:
-        # Who waited may have gone when the time limit passed.
+        # The caller may have gone after its time limit.
         if not answered.done():
             if failure is None:
                 answered.set_result(answer)

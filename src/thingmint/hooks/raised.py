@@ -1,4 +1,4 @@
-"""Owns what the log says of an exception in an operator's code: type, message and place, but no data of the device."""
+"""Owns the text of an exception in an operator's code for the log: type, message and place, without a device's data."""
 
 import json
 import sysconfig
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _LONGEST_MESSAGE = 300
-# A shorter value is no secret, and would be found by chance in any message.
+# A shorter value is not secret, and messages contain it by chance.
 _SHORTEST_VALUE = 3
-# Code of others: the standard library, installed packages, and the service itself.
+# Code that is not the operator's: the standard library, installed packages, and the service.
 _LIBRARIES = frozenset(
     {
         Path(__file__).resolve().parents[1],
@@ -21,8 +21,8 @@ _LIBRARIES = frozenset(
 def told(error: BaseException, question: Mapping[str, object]) -> str:
     """Return the exception in one line: type, message, file and line of the operator's code.
 
-    Values that the question holds are replaced by their names: a device's parameters may be secret, and messages such
-    as those of ``int`` quote them. The message is cut after 300 characters.
+    Values of the question are replaced by their names: a device's parameters may be secret, and messages such as those
+    of ``int`` quote them. The message is cut after 300 characters.
     """
     message = _masked(_words(error), question)
     if len(message) > _LONGEST_MESSAGE:
@@ -46,7 +46,7 @@ def _place(error: BaseException) -> str | None:
 
 
 def _masked(message: str, question: Mapping[str, object]) -> str:
-    # Longest first: one value may be a part of another.
+    # Longest first, because one value may be a part of another.
     for value, name in sorted(_values("", question), key=lambda each: -len(each[0])):
         for form in (value, repr(value)[1:-1], json.dumps(value)[1:-1]):
             message = message.replace(form, f"<{name}>")

@@ -1,4 +1,4 @@
-"""Owns what stands behind a hook's ARN as the settings write it: ``https://…``, or ``python:module:function``."""
+"""Owns the targets of hooks' ARNs in the settings: ``https://…``, or ``python:module:function``."""
 
 import importlib
 import ipaddress
@@ -18,7 +18,7 @@ from thingmint.hooks.webhook import Webhook
 from thingmint.host.words import in_words
 
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
-"""Takes the question as JSON objects are in Python, returns the answer in the same form, raises HookFailed."""
+"""Takes the question and returns the answer, both as decoded JSON; raises HookFailed."""
 
 ANY_ACCOUNT = "*"
 """Stands for the account in an ARN of the settings."""
@@ -29,13 +29,13 @@ _PORTS = {"https": 443, "http": 80}
 
 
 class HookTargetRefused(ValueError):
-    """The settings put something behind an ARN that cannot be called; the message says what."""
+    """The settings name a target for an ARN that cannot be called; the message says which one and why."""
 
 
 def hook_targets(settings: Mapping[str, str], signer: QuestionSigner | None = None) -> dict[str, HookTarget]:
-    """Return what stands behind each ARN, Python modules imported; raise HookTargetRefused naming the first bad one.
+    """Return the target of each ARN; import Python modules.
 
-    With a signer, what webhooks are asked is signed.
+    With a signer, requests to webhooks are signed. Raises HookTargetRefused for the first target that cannot be used.
     """
     trust = MachineTrust()
     return {arn: _target(arn, text, signer, trust) for arn, text in settings.items()}
@@ -77,13 +77,13 @@ def _webhook(arn: str, text: str, signer: QuestionSigner | None, trust: MachineT
         raise HookTargetRefused(f"hooks.{arn} must be https://host/path or python:module:function")
     if not (text.isascii() and text.isprintable()) or " " in text:
         raise HookTargetRefused(f"hooks.{arn}: the URL has characters that must be escaped")
-    # Parameters of devices and the decision about them are not for everybody on the way.
+    # Without TLS, others on the network could read and change devices' parameters and the decision.
     if url.scheme == "http" and not _is_loopback(url.hostname):
         raise HookTargetRefused(f"hooks.{arn}: http is allowed on loopback addresses only")
     if port == 0:
         raise HookTargetRefused(f"hooks.{arn}: nobody listens on port 0")
     try:
-        # As the resolver and TLS will write it.
+        # The resolver and TLS encode the name in the same way.
         url.hostname.encode("idna")
     except UnicodeError as error:
         raise HookTargetRefused(f"hooks.{arn}: {url.hostname} is no name of a host") from error

@@ -1,18 +1,18 @@
-"""Owns whom the machine trusts as authorities for TLS, loaded beside the event loop; knows no webhook."""
+"""Owns the machine's trust anchors for TLS, loaded in a thread beside the event loop. Independent of webhooks."""
 
 import asyncio
 import ssl
 import time
 from collections.abc import Callable
 
-# The machine's operator may renew its trust anchors while the service runs.
+# The trust anchors are loaded again after this time, because the operator may renew them while the service runs.
 BELIEVED_SECONDS = 600.0
 
 
 class MachineTrust:
-    """The machine's trust anchors, loaded when they are first needed and again after a while.
+    """The machine's trust anchors, loaded when they are first needed and again after `BELIEVED_SECONDS`.
 
-    There are more than a hundred of them: to load them for each question would hold up everything else.
+    There are more than a hundred of them; loading them for each request would delay everything else.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""Owns one POST of JSON to a webhook and its answer, over HTTP/1.1; follows no redirect and uses no proxy."""
+"""Owns one POST of JSON to a webhook and its answer, over HTTP/1.1. Follows no redirects and uses no proxy."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _FIRST_FINAL_STATUS = 200
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """An address that answers whether a device may be provisioned; its certificate is verified."""
+    """A URL that answers a hook's requests; the server's certificate is verified."""
 
     host: str
     port: int
@@ -37,7 +37,7 @@ class Webhook:
                 writer.write(self._request(msgspec.json.encode(question)))
                 answer = await _read(reader)
             finally:
-                # Nothing more is to be said, and a slow peer's farewell is not waited for.
+                # The exchange is complete. To wait until a slow peer closes TLS is not necessary.
                 writer.transport.abort()
         except (OSError, httptools.HttpParserError) as error:
             raise HookFailed(f"the webhook cannot be reached: {type(error).__name__}") from error
@@ -58,7 +58,7 @@ class Webhook:
 
 @dataclass(slots=True)
 class _Answer:
-    """The first final answer that the parser reports; bytes after it are ignored."""
+    """The first final response that the parser reports; bytes after it are ignored."""
 
     body: bytearray = field(default_factory=bytearray)
     status: int = 0
@@ -89,7 +89,7 @@ class _Answer:
             raise HookFailed(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
 
     def on_message_complete(self) -> None:
-        # RFC 9110, 15.2: any number of interim answers may come before the answer.
+        # RFC 9110, 15.2: any number of interim responses may come before the final one.
         self.is_complete = self.is_complete or self.status >= _FIRST_FINAL_STATUS
 
     def decoded(self) -> object:
@@ -110,7 +110,8 @@ async def _read(reader: asyncio.StreamReader) -> _Answer:
         if received > 2 * MAX_ANSWER_BYTES:
             raise HookFailed("the answer's head does not end")
         if not data:
-            # RFC 9112, 6.3: an answer without a length ends with its connection; one with a length was cut off.
+            # RFC 9112, 6.3: the end of the connection ends a response without a length. A response with a length is
+            # incomplete.
             if answer.has_length or answer.status < _FIRST_FINAL_STATUS:
                 raise HookFailed("the webhook closed the connection before its answer was complete")
             break

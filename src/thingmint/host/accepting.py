@@ -1,7 +1,7 @@
-"""Owns the listening sockets of one edge and the way in: when connections are accepted, and when they wait.
+"""Owns the listening sockets of one edge: when connections are accepted, and when they wait in the kernel's queue.
 
-The edge decides which of its connections gives way to another; this module asks it. Both edges, of operators and of
-devices, accept by this code.
+The edge decides which of its connections is closed in favour of a new one. The edges of operators and of devices both
+use this module.
 """
 
 import asyncio
@@ -16,11 +16,13 @@ from thingmint.host.proxied import ProxyHeaders, TrustedProxies
 from thingmint.host.proxy_header import CarriedAddresses
 from thingmint.host.words import in_words
 
-# What makes way for them closes one or two turns later: so many more descriptors are open meanwhile.
+# The connections that are ended in their favour close one or two turns later. Until then, up to this many more
+# descriptors are open.
 _ACCEPTS_PER_TURN = 16
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE_SECONDS = 0.25
-# One network may fill the kernel's queue: so often some of it are accepted, even if most of them are refused.
+# One network may fill the kernel's queue. In this interval some connections are accepted from the queue, even if most
+# of them are refused, so that connections of other networks are found.
 _LOOK_SECONDS = 1.5
 
 log = logging.getLogger(__name__)
@@ -36,21 +38,21 @@ class Edge(Protocol):
 
     @property
     def leaves_next_in_kernel(self) -> bool:
-        """Whether the next connection would only be refused now, but may find room in a moment."""
+        """Whether the next connection would be refused now, but can probably be accepted in a moment."""
         ...
 
     def make_way(self, network: str) -> bool:
-        """End one connection in favour of one of the network; return whether there was one to end.
+        """End one connection in favour of a new one from the network; return whether one was ended.
 
-        The network is empty where descriptors are exhausted, and it is not known who asks.
+        The network is empty if descriptors are exhausted, because the new connection's network is then not known.
         """
         ...
 
     def take(self, accepted: socket.socket, address: str, network: str, carried: CarriedAddresses | None) -> None:
-        """Take a connection, for which there is room now; its socket does not block.
+        """Take an accepted connection, for which there is room; its socket does not block.
 
-        Address and network are the client's. The addresses that a balancer carried are those of both ends; None where
-        the ends of the socket are the ends of the connection.
+        Address and network are the client's. ``carried`` has the addresses of both ends from a balancer's header; it is
+        None if the client connected to the socket directly.
         """
         ...
 
@@ -58,10 +60,10 @@ class Edge(Protocol):
 class Acceptor:
     """Accepts connections for an edge: fairly, a few in each turn of the loop, and within the limit of descriptors.
 
-    - Where the edge has no room and nobody makes way, the connection is closed, or left in the kernel's queue if the
-      edge prefers that.
-    - Where descriptors are exhausted, the edge ends a connection, and the next attempt is made a moment later.
-    - A connection from a balancer counts as one of the client's network, once its PROXY protocol header was read.
+    - If the edge has no room and ends no other connection, the new connection is closed, or stays in the kernel's queue
+      if the edge prefers that.
+    - If descriptors are exhausted, the edge ends a connection, and the next attempt is made a moment later.
+    - A connection from a balancer counts for the client's network after its PROXY protocol header was read.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Acceptor:
         shares_ports: bool = False,
         proxies: TrustedProxies | None = None,
     ) -> None:
-        """Listen on the ports of these hosts; ``whose`` is the kind of connections in log lines."""
+        """Take the hosts and ports to listen on; ``whose`` names the kind of connections in log lines."""
         self._shares_ports = shares_ports
         self._edge = edge
         self._hosts = tuple(hosts)
@@ -95,7 +97,7 @@ class Acceptor:
         return bool(self._listeners)
 
     async def start(self) -> None:
-        """Listen; raise OSError if of one of the hosts no address can be bound."""
+        """Listen; raise OSError if no address of one of the hosts can be bound."""
         self._loop = asyncio.get_running_loop()
         self.capacity = min(self._max_connections, descriptors_for_connections())
         try:
@@ -111,7 +113,7 @@ class Acceptor:
             self._loop.add_reader(listener, self._accept, listener)
 
     def stop(self) -> None:
-        """Accept nothing more; what is open stays open."""
+        """Stop accepting; open connections stay open."""
         for timer in self._paused:
             timer.cancel()
         self._headers.stop()
@@ -139,7 +141,8 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # Linux says so for an empty queue, too: only the first refusal shows that somebody waits.
+                # Linux reports this for an empty queue, too. Only the first attempt of a turn shows that a client
+                # waits.
                 if error.errno in _EXHAUSTED and turn == 0 and self._edge.make_way(""):
                     self.turned_away.note()
                 log.warning("cannot accept a connection: %s", in_words(error))
@@ -154,7 +157,7 @@ class Acceptor:
         address = peer if carried is None else carried.source[0]
         network = network_of(address)
         if self._edge.has_no_room:
-            # Either another connection makes way, or this one is closed: one client is turned away.
+            # Either another connection is ended, or this one is closed. In both cases one client is turned away.
             self.turned_away.note()
             if not self._edge.make_way(network):
                 accepted.close()
@@ -163,7 +166,7 @@ class Acceptor:
         self._edge.take(accepted, address, network, carried)
 
     def _looks_at_all(self) -> bool:
-        """Return whether it is time to see if other networks have come, although there is no room."""
+        """Return whether it is time to accept some connections to learn their networks, although there is no room."""
         if self._full_since is None or self._loop.time() < self._full_since + _LOOK_SECONDS:
             return False
         self._full_since = None
@@ -177,7 +180,7 @@ class Acceptor:
             self._pause(listener)
 
     def _pause(self, listener: socket.socket) -> None:
-        """Wait a little: the socket stays readable, and the loop would spin on it."""
+        """Stop reading the socket for a moment. It stays readable, so that the loop would spin on it."""
         self._loop.remove_reader(listener)
         resume = self._loop.call_later(_PAUSE_SECONDS, self._loop.add_reader, listener, self._accept, listener)
         self._paused = [timer for timer in self._paused if timer.when() > self._loop.time()]

@@ -1,4 +1,4 @@
-"""Owns the choice of the event loop: uvloop's where it is installed, asyncio's otherwise."""
+"""Owns the choice of the event loop: uvloop's if it is installed, asyncio's otherwise."""
 
 try:
     from uvloop import new_event_loop

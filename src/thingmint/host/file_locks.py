@@ -1,4 +1,4 @@
-"""Owns locks between processes on files and folders: the system lets go of them when a process ends, however it ends.
+"""Owns locks between processes on files and folders. The system releases them when a process ends, even by a crash.
 
 Linux and macOS lock any open file, and folders too; Windows locks a byte of a file.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from thingmint.host.platform_modules import fcntl, msvcrt
 
-# Windows gives a byte to one process at a time, and the text of who holds the lock stands before it.
+# On Windows one process at a time can lock a byte. The text that names the holder of the lock is before this byte.
 _LOCKED_BYTE = 1 << 20
 _FILE_IN_FOLDER = ".lock"
 
@@ -20,7 +20,7 @@ class AlreadyHeld(Exception):
 
 
 def lock(descriptor: int) -> None:
-    """Lock the open file for this process, until the descriptor is closed; raise AlreadyHeld if another one has it."""
+    """Lock the open file until the descriptor is closed; raise AlreadyHeld if another process has locked it."""
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,8 +33,11 @@ def lock(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def folder_held(path: Path) -> Iterator[None]:
-    """Hold a folder for this process; raise AlreadyHeld if another process does, OSError if it cannot be opened."""
-    # Where folders can be locked themselves, no file of the lock is left in them.
+    """Lock a folder for this process until the end of the block.
+
+    Raises AlreadyHeld if another process has the lock, OSError if the folder cannot be opened.
+    """
+    # Where the system can lock a folder itself, no lock file is left in it.
     flags = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
     locked = path if fcntl is not None else path / _FILE_IN_FOLDER
     descriptor = os.open(locked, flags if fcntl is not None else os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,7 +1,7 @@
-"""Owns what the operating system can do to keep secrets in memory from leaving it; knows no secret itself.
+"""Owns the measures of the operating system that keep secrets in memory from leaving it. Handles no secret.
 
-What a platform does not offer is left out silently; the returned record says what was applied. Memory is not locked
-(mlockall): it would make every reserved buffer resident, and more of it than an ordinary user may lock.
+Measures that a platform does not offer are skipped silently; the returned record names those that were applied. Memory
+is not locked (mlockall): that would make every reserved buffer resident, and need more than an ordinary user may lock.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from thingmint.host.open_files import allow_open_files, turn_core_dumps_off
 
 _PR_SET_DUMPABLE = 4
 _M_PERTURB = -6
-# Any pattern but zero: what is freed is overwritten by it.
+# Freed memory is overwritten with this pattern; any value except zero is possible.
 _PATTERN = 0x5A
 _MOST_DESCRIPTORS = 65_536
 
-# For processes that make keys, to be set before they start. glibc overwrites neither what goes to its thread caches nor
-# what CPython's own allocator keeps: with these two and the pattern, of 30 keys that a worker gave away only the one
-# still in use was readable in its memory, against 14 of 30 with the pattern alone.
+# Set for processes that make keys before they start. By default glibc does not overwrite memory in its thread caches,
+# or memory that CPython's allocator keeps. With these two settings and the pattern, only the key still in use was
+# readable in the memory of a worker that had delivered 30 keys; with the pattern alone 14 of the 30 keys were readable.
 WIPING_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "PYTHONMALLOC": "malloc"}
 )
@@ -30,7 +30,7 @@ WIPING_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Hardening:
-    """What was applied to this process."""
+    """The measures that were applied to this process."""
 
     core_dumps_off: bool
     not_dumpable: bool
@@ -39,10 +39,10 @@ class Hardening:
 
 
 def harden_process(*, wipe_freed_memory: bool = False) -> Hardening:
-    """Turn core dumps and debuggers away, keep new files private, allow many connections; wipe freed memory if asked.
+    """Prevent core dumps and debuggers, keep new files private, allow many connections; wipe freed memory if asked.
 
-    Wiping is for processes that make keys. It costs no measurable time, but writes to new memory as well as to freed
-    memory: each TLS connection of the service would take 291 kB instead of 24, most of it a buffer never used.
+    Wiping is for processes that make keys. It costs no measurable time, but it writes to new memory as well as to freed
+    memory. In the service each TLS connection would take 291 kB instead of 24 kB, most of it an unused buffer.
     """
     os.umask(0o077)
     wiped = wipe_freed_memory and _wipe_freed_memory()
@@ -59,7 +59,7 @@ def _not_dumpable() -> bool:
 
 
 def _wipe_freed_memory() -> bool:
-    """Let glibc overwrite memory as it is freed, so that keys do not stay readable there."""
+    """Let glibc overwrite memory when it is freed, so that keys do not stay readable there."""
     with contextlib.suppress(OSError, AttributeError):
         return bool(ctypes.CDLL(None).mallopt(_M_PERTURB, _PATTERN) == 1)
     return False

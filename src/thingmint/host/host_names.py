@@ -1,4 +1,4 @@
-"""Owns what can be said of the name of a host by looking at it; resolves none."""
+"""Owns the checks of a host's name as text. Resolves no names."""
 
 import ipaddress
 import re
@@ -9,7 +9,7 @@ _DNS_NAME = re.compile(
 
 
 def is_concrete(host: str) -> bool:
-    """Return whether the host is one that a certificate can hold, and does not stand for all of the machine's."""
+    """Return whether a certificate can hold the host, and it does not mean all of the machine's addresses."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

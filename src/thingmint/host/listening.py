@@ -1,4 +1,4 @@
-"""Owns how listening sockets are made, and how the descriptors are shared among connections; accepts nothing."""
+"""Owns the making of listening sockets, and the division of descriptors among listeners. Accepts no connections."""
 
 import errno
 import ipaddress
@@ -13,37 +13,37 @@ from typing import Any, TypeAlias
 from thingmint.host.open_files import most_open_files
 from thingmint.host.words import reason_of
 
-# Host, port and, with IPv6, more: the standard library types it per family.
+# Host, port and, for IPv6, more fields: the standard library has one type for each address family.
 Address: TypeAlias = tuple[Any, ...]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _BACKLOG = 1024
 _ANY_NUMBER = 2**31
 _SAY_EVERY_SECONDS = 60.0
-# Left to the database, the key workers, webhooks, logs and files when descriptors are scarce: as many webhooks as there
-# may be devices under provision (`GatewayLimits.max_provisioning`), and as many descriptors again for the rest.
+# Descriptors for the database, the key workers, webhooks, logs and files. Half of them are for webhooks, one for each
+# device that may be provisioned at a time (`GatewayLimits.max_provisioning`); half are for the rest.
 _RESERVED_DESCRIPTORS = 256
 
 
 def descriptors_for_connections() -> int:
-    """Return how many sockets may be open, so that descriptors are left for everything else."""
+    """Return how many sockets connections may use, so that descriptors remain for everything else."""
     most = most_open_files()
     return _ANY_NUMBER if most is None else max(most - _RESERVED_DESCRIPTORS, most // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """How many connections a listener would have, and how many descriptors each of them takes."""
+    """How many connections a listener is configured for, and how many descriptors each of them takes."""
 
     connections: int
     descriptors_each: int = 1
 
 
 def shares(demands: Sequence[Demand]) -> tuple[int, ...]:
-    """Return how many connections each listener may have, so that all of them at once leave descriptors for the rest.
+    """Return how many connections each listener may have, so that descriptors remain when all listeners are full.
 
-    Each may have what it asks for if there is room; otherwise all of them give way in the same proportion, and a flood
-    on one takes nothing from another.
+    Each listener gets what it asks for if there are enough descriptors; otherwise all are reduced in the same
+    proportion. Many connections to one listener thus take nothing from another one.
     """
     room = descriptors_for_connections()
     wanted = sum(demand.connections * demand.descriptors_each for demand in demands)
@@ -53,7 +53,7 @@ def shares(demands: Sequence[Demand]) -> tuple[int, ...]:
 
 
 class TurnedAway:
-    """Counts connections that made way for others or found no room; says so at once, and then once a minute."""
+    """Counts connections that were refused or ended in favour of others; logs at once, then once a minute."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class TurnedAway:
         observe: Callable[[int], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Tell ``observe`` of each connection, for a counter."""
+        """Call ``observe`` for each connection, so that a counter can be kept."""
         self._log = log
         self._whose = whose
         self._observe = observe or (lambda count: None)
@@ -71,18 +71,18 @@ class TurnedAway:
         self._say_after = -math.inf
 
     def note(self) -> None:
-        """Count a connection, and write a line if the last one is long enough ago."""
+        """Count a connection; write a log line if the last line was written long enough ago."""
         self._unsaid += 1
         self._observe(1)
         self.report()
 
     def report(self) -> None:
-        """Write what was not said yet, if the last line is long enough ago; called now and then."""
+        """Write counts that are not logged yet if the last line was written long enough ago; call this periodically."""
         if self._unsaid and self._monotonic() >= self._say_after:
             self.close()
 
     def close(self) -> None:
-        """Write what was not said yet."""
+        """Write counts that are not logged yet."""
         if self._unsaid:
             self._log.warning("%s connections were turned away for lack of room: %d", self._whose, self._unsaid)
             self._unsaid, self._say_after = 0, self._monotonic() + _SAY_EVERY_SECONDS
@@ -91,14 +91,14 @@ class TurnedAway:
 def listen(addresses: Sequence[tuple[int, Address]], *, shares_port: bool = False) -> list[socket.socket]:
     """Return a listening socket for each address that can be bound, on one port.
 
-    If the port is shared, the kernel spreads connections evenly over the processes that listen on it.
+    If ``shares_port`` is set, the kernel spreads connections evenly over the processes that listen on the port.
 
-    Raises OSError if none can be bound, with the address in it: an operator must know which one is taken.
+    Raises OSError if none can be bound; its text has the address, so that an operator learns which one is taken.
     """
     listeners: list[socket.socket] = []
     refusal: OSError | None = None
     for family, address in addresses:
-        # With port 0 the first address chooses, and the others (localhost has two) follow.
+        # With port 0 the first address chooses the port, and the others (localhost has two) use the same port.
         port = listeners[0].getsockname()[1] if listeners else address[1]
         try:
             listeners.append(_listening_socket(family, (address[0], port, *address[2:]), shares_port=shares_port))
@@ -111,16 +111,16 @@ def listen(addresses: Sequence[tuple[int, Address]], *, shares_port: bool = Fals
 
 @dataclass(frozen=True, slots=True)
 class ReservedPort:
-    """A port that only processes of this user can listen on that share it, for as long as the sockets are open."""
+    """A reserved port: while its sockets are open, only processes of this user that share ports can listen on it."""
 
     number: int
     sockets: Sequence[socket.socket]
 
 
 def reserve_port(host: str, port: int) -> ReservedPort:
-    """Return a port of the host for processes that share it, without listening; raise OSError if it is taken."""
+    """Reserve a port of the host for processes that share it, without listening; raise OSError if it is taken."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # Without sharing, this fails where anybody listens, also another service that shares the port among its own.
+    # Without sharing, binding fails if any process listens on the port, even another service that shares its ports.
     listeners = listen([(family, address) for family, _, _, _, address in dict.fromkeys(found)])
     names = [(each.family, each.getsockname()) for each in listeners]
     for each in listeners:
@@ -155,14 +155,14 @@ def _bound_socket(family: int, address: Address, *, shares_port: bool) -> socket
 
 
 def _named(error: OSError, host: str, port: int) -> OSError:
-    """Return the error with the address in it; the system says what is wrong, and not where."""
+    """Return the error with the address in its text; the system's text has the fault alone."""
     shown = f"[{host}]" if ":" in host else host
     advice = "; give another port, or 0 to let the system choose" if error.errno == errno.EADDRINUSE else ""
     return OSError(error.errno, f"cannot listen on {shown}:{port}: {reason_of(error)}{advice}")
 
 
 def network_of(address: str) -> str:
-    """Return what one client can be expected to own: an IPv4 address, or the /64 network of an IPv6 address."""
+    """Return the network that one client usually has: an IPv4 address, or the /64 network of an IPv6 address."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv4Address):
         return address

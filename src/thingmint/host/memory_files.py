@@ -1,7 +1,7 @@
-"""Owns files that exist for one reader in this process: OpenSSL takes some things by a path only.
+"""Owns temporary files for one reader in this process, because OpenSSL accepts some inputs by a path only.
 
-On Linux they are the kernel's memory and have no name. Elsewhere they stand in a folder that only this user can read,
-for as long as they are read.
+On Linux they are anonymous files in memory. Elsewhere they are in a folder that only this user can read, and are
+removed after they were read.
 """
 
 import contextlib
@@ -39,5 +39,5 @@ def _in_private_folder(content: bytes) -> Iterator[str]:
         try:
             yield str(path)
         finally:
-            # What the disk keeps of a removed file is at least not this.
+            # The content is overwritten, because a disk may keep the bytes of a removed file.
             path.write_bytes(bytes(len(content)))

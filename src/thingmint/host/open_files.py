@@ -1,4 +1,4 @@
-"""Owns how many files and connections this process may have open, where the system limits that."""
+"""Owns the system's limit on open files and connections of this process, and its limit on core dumps."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ from thingmint.host.platform_modules import resource
 
 
 def most_open_files() -> int | None:
-    """Return the limit in force; None if there is none."""
+    """Return the limit on open files in force; None if there is none."""
     if resource is None:
         return None
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -14,9 +14,9 @@ def most_open_files() -> int | None:
 
 
 def allow_open_files(wanted: int) -> int:
-    """Raise the limit as far as the system lets it, up to what is wanted; return what is in force then.
+    """Raise the limit as far as the system permits, at most to ``wanted``; return the limit in force afterwards.
 
-    That is -1 where there is no limit.
+    The result is -1 if there is no limit.
     """
     if resource is None:
         return wanted
@@ -31,7 +31,7 @@ def allow_open_files(wanted: int) -> int:
 
 
 def turn_core_dumps_off() -> bool:
-    """Let no crash leave the memory of this process in a file; return whether that was possible."""
+    """Prevent core dumps, which would write the memory of this process to a file; return whether that was possible."""
     if resource is None:
         return False
     with contextlib.suppress(OSError, ValueError):

@@ -1,9 +1,9 @@
-"""Owns the TLS contexts that ask clients for certificates of any issuer; refuses to judge them, and knows no sockets.
+"""Owns the TLS contexts that ask clients for certificates of any issuer. Does not verify issuers; opens no sockets.
 
-AWS IoT admits certificates of any issuer, because it knows devices by the fingerprint of the certificate that was
-registered. The standard library's `ssl` cannot ask for a certificate and accept an unknown issuer; pyOpenSSL can. What
-the handshake proves is that the peer holds the private key of the certificate it shows. Whose certificate that is, and
-what it may do, is the registry's answer.
+AWS IoT admits certificates of any issuer, because it identifies a device by the fingerprint of its registered
+certificate. The standard library's `ssl` cannot ask for a certificate and accept an unknown issuer; pyOpenSSL can. The
+handshake proves that the peer holds the private key of its certificate. The registry decides whose certificate that is
+and what it permits.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ from OpenSSL import SSL, crypto
 
 from thingmint.host.memory_files import in_memory
 
-# Forward secrecy and AEAD first. CBC and RSA are for devices that have nothing else, as in AWS's security policy.
+# Forward secrecy and AEAD first. CBC and RSA are for devices that support nothing better, as in AWS's security policy.
 _TLS_1_2_CIPHERS = (
     b"ECDHE+aECDSA+AESGCM:ECDHE+aECDSA+CHACHA20:ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"
     b":ECDHE+aRSA+AESGCM:ECDHE+aRSA+CHACHA20:ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES256-SHA384"
 )
-# RFC 8446 leaves the length open. A device shows its own certificate and at most a few issuers.
+# RFC 8446 sets no limit. A device sends its own certificate and at most a few issuers' certificates.
 _MAX_CHAIN_DEPTH = 8
 _CHAIN_TOO_LONG: Final[int] = SSL.X509VerificationCodes.ERR_CERT_CHAIN_TOO_LONG
 
@@ -32,7 +32,7 @@ ServerIdentityPair: TypeAlias = tuple[Sequence[x509.Certificate], ServerKey]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What a handshake proved and told: DER certificates, the leaf first, and the name that the peer called.
+    """The result of a handshake: DER certificates, the leaf first, and the server name that the peer sent (SNI).
 
     Without a certificate, ``chain`` is empty.
     """
@@ -43,14 +43,14 @@ class Peer:
 
     @property
     def leaf(self) -> bytes:
-        """The certificate whose key the peer has proved to hold."""
+        """The certificate, in DER, whose private key the peer has proved to hold."""
         return self.chain[0]
 
 
 def peer_tls_context(
     identities: Sequence[ServerIdentityPair], alpn: bytes, *, requires_certificate: bool
 ) -> SSL.Context:
-    """Return a context that asks for a certificate and admits any; raise ValueError unless chains and keys are pairs.
+    """Return a context that asks for a certificate and admits any; raise ValueError if a key does not fit its chain.
 
     ``identities`` are chains and keys of several algorithms, the preferred one first.
     """
@@ -71,9 +71,9 @@ def peer_tls_context(
 
 
 def peer_of(connection: SSL.Connection) -> Peer:
-    """Return what the finished handshake told of the peer."""
+    """Return the peer's chain and server name after the handshake."""
     leaf = connection.get_peer_certificate()
-    # On the server's side OpenSSL leaves the leaf out of the chain.
+    # On the server's side OpenSSL's chain does not contain the leaf.
     certificates = () if leaf is None else (leaf, *(connection.get_peer_cert_chain() or ()))
     name = connection.get_servername()
     alpn = connection.get_alpn_proto_negotiated()
@@ -85,10 +85,11 @@ def peer_of(connection: SSL.Connection) -> Peer:
 
 
 def _never_resume(context: SSL.Context) -> None:
-    """Make every handshake a full one: a resumed session would show no chain, and outlive what was revoked since."""
+    """Make every handshake a full one: a resumed session has no chain, and would continue after a revocation."""
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET)
-    # Without a session id context OpenSSL fails a client that tries to resume instead of refusing the resumption.
+    # Without a session id context OpenSSL ends the connection of a client that tries to resume. With one it only
+    # refuses the resumption.
     context.set_session_id(b"thingmint")
 
 
@@ -102,7 +103,7 @@ def _identify_as(context: SSL.Context, chain: Sequence[x509.Certificate], privat
 
 
 def _admit(_connection: SSL.Connection, _certificate: crypto.X509, error: int, _depth: int, _ok: int) -> bool:
-    """Accept every fault but a chain so long that checking its signatures would be an attack."""
+    """Accept every fault except a chain that is too long: verifying its signatures would cost too much time."""
     return error != _CHAIN_TOO_LONG
 
 
@@ -110,7 +111,7 @@ def _selecting(
     protocol: bytes,
 ) -> Callable[[SSL.Connection, list[bytes]], bytes | SSL._NoOverlappingProtocols]:
     def select(_connection: SSL.Connection, offered: list[bytes]) -> bytes | SSL._NoOverlappingProtocols:
-        # Clients that offer other protocols (SDKs do, on every port) go on without one.
+        # Clients that offer other protocols (SDKs do, on every port) continue without one.
         return protocol if protocol in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
     return select

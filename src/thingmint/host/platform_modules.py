@@ -1,4 +1,4 @@
-"""Owns the modules of the standard library that not every platform has; each is None where it is missing."""
+"""Owns the modules of the standard library that some platforms lack; each is None if it is missing."""
 
 import importlib
 from typing import Any

@@ -1,7 +1,7 @@
-"""Owns what is printed inside the service while its log is JSON: each line becomes a line of the log.
+"""Owns the text that code prints inside the service while the log is JSON: each printed line becomes a log line.
 
-Hooks are the operator's code, and print. Between the lines of a JSON log that text would stop readers of the log.
-What programs write that a hook starts goes past it.
+Hooks are the operator's code, and may print. Plain text between JSON lines would stop programs that read the log.
+Output of programs that a hook starts is not covered.
 """
 
 import io
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# A line that does not end is written in pieces.
+# A longer line is written in pieces.
 _LONGEST_LINE = 8192
 
 
@@ -21,7 +21,7 @@ class _Begun(threading.local):
 
 
 class PrintedLines(io.TextIOBase):
-    """A text stream that hands over each line without its end; threads do not mix their lines."""
+    """A text stream that hands over each line without its line end; lines of several threads are not mixed."""
 
     encoding = "utf-8"
 
@@ -31,16 +31,16 @@ class PrintedLines(io.TextIOBase):
         self._begun = _Begun()
 
     def writable(self) -> bool:
-        """Return that the stream can be written to."""
+        """Return True: the stream can be written to."""
         return True
 
     def write(self, text: str) -> int:
-        """Take text, and hand over the lines that it ends."""
+        """Take text, and hand over the lines that it completes."""
         *lines, rest = (self._begun.text + text).split("\n")
         while len(rest) > _LONGEST_LINE:
             lines.append(rest[:_LONGEST_LINE])
             rest = rest[_LONGEST_LINE:]
-        # Kept before the lines are handed over: the log could print, too.
+        # The rest is kept before the lines are handed over, because writing the log may print, too.
         self._begun.text = rest
         for line in lines:
             if line.strip():
@@ -53,12 +53,12 @@ class PrintedLines(io.TextIOBase):
 
 @contextmanager
 def printed_to(hand_over: Callable[[str], object]) -> Iterator[None]:
-    """Hand over what is printed to standard output and standard error until the end of the block."""
+    """Hand over lines that are printed to standard output and standard error until the end of the block."""
     streams, printed = (sys.stdout, sys.stderr), PrintedLines(hand_over)
     sys.stdout = sys.stderr = printed
     try:
         yield
     finally:
-        # A stream that was given up meanwhile stays so: flushing it at the end of the process would fail.
+        # A stream that other code has replaced meanwhile stays replaced: flushing the old one at exit would fail.
         sys.stdout = streams[0] if sys.stdout is printed else sys.stdout
         sys.stderr = streams[1] if sys.stderr is printed else sys.stderr

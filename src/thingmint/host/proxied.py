@@ -1,8 +1,8 @@
-"""Owns which peers are balancers, and how the header that they put before a connection is read from its socket.
+"""Owns the list of trusted load balancers, and the reading of their PROXY protocol headers from accepted sockets.
 
 A connection from one of their networks must begin with a header of the PROXY protocol, or it is closed: without the
-header all clients behind a balancer would share one address. From any other network no header is read, so that no
-client can choose its address; a header that it sends is an error of the protocol behind it.
+header all clients behind a balancer would share one address. No header is read from any other network, so that no
+client can choose its address: a header from such a client is invalid input for TLS or HTTP.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Admit: TypeAlias = Callable[[socket.socket, str, CarriedAddresses | None], None]
 
 # A balancer writes the header at once; a lost packet is sent again within three seconds.
 _HEADER_SECONDS: Final = 5.0
-# They are open beside the connections that count, in descriptors that are reserved.
+# These connections use reserved descriptors, and are not counted as connections of the edge.
 _MOST_AWAITED: Final = 128
 _SAY_EVERY_SECONDS: Final = 60.0
 
@@ -35,7 +35,7 @@ def _not_counted(count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """The networks whose connections begin with a header, and who counts those that are refused."""
+    """The networks whose connections begin with a header, and the counter of refused connections."""
 
     networks: Sequence[Network] = ()
     observe_refused: Callable[[int], None] = _not_counted
@@ -59,7 +59,7 @@ class _Awaited:
 
 
 class ProxyHeaders:
-    """Reads the headers of accepted connections, each within some seconds and a bound on how many wait."""
+    """Reads the headers of accepted connections, with a time limit for each and a limit on how many wait."""
 
     def __init__(self, proxies: TrustedProxies, whose: str, admit: Admit) -> None:
         """Call ``admit`` for each connection whose header was read, with its peer and the addresses in the header."""
@@ -76,7 +76,7 @@ class ProxyHeaders:
         return self._proxies.has(address)
 
     def take(self, accepted: socket.socket, address: str) -> None:
-        """Read the header now if it is there, or when it arrives; the oldest connection gives way if too many wait."""
+        """Read the header now or when it arrives; if too many connections wait, the oldest one is closed."""
         accepted.setblocking(False)
         loop = asyncio.get_running_loop()
         awaited = _Awaited(accepted, address)
@@ -95,10 +95,10 @@ class ProxyHeaders:
 
     def _read(self, awaited: _Awaited) -> None:
         try:
-            # What follows the header stays in the socket: it is for TLS or HTTP.
+            # Bytes after the header stay in the socket, for TLS or HTTP.
             seen = awaited.socket.recv(MOST_BYTES, socket.MSG_PEEK)
             if not seen:
-                # A balancer that only checks the port, or has lost its client.
+                # The balancer only checks the port, or has lost its client.
                 self._forget(awaited)
                 awaited.socket.close()
                 return

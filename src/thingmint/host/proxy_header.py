@@ -1,7 +1,7 @@
-"""Owns the PROXY protocol's header, versions 1 and 2, as bytes; knows no sockets and trusts nobody.
+"""Owns the parsing of PROXY protocol headers, versions 1 and 2. Reads no sockets; does not decide whom to trust.
 
-A balancer that passes TCP through writes the header before anything else: it carries the addresses of the connection
-that the balancer accepted. Source: "The PROXY protocol, versions 1 & 2" of HAProxy, sections 2.1 and 2.2.
+A balancer that forwards TCP sends the header first. The header has the addresses of the connection that the balancer
+accepted. Source: "The PROXY protocol, versions 1 & 2" of HAProxy, sections 2.1 and 2.2.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ SocketAddress: TypeAlias = tuple[str, int]
 """An IP address without a zone, and a port."""
 
 MOST_BYTES: Final = 4096
-"""A header of version 2 may carry more than addresses; balancers write a few hundred bytes at most."""
+"""The longest header that is read. One of version 2 may have further fields; balancers write a few hundred bytes."""
 
 _VERSION_1: Final = b"PROXY "
 # Section 2.1: the longest line, its CRLF included.
@@ -22,14 +22,14 @@ _VERSION_1_MOST_BYTES: Final = 107
 _VERSION_2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _FIXED: Final = struct.Struct("!12sBBH")
 _LOCAL, _PROXY = 0x20, 0x21
-# Address family and transport protocol; the size of one address. Only streams are carried over a stream.
+# Address family and transport protocol, and the size of one address. Only stream protocols are accepted.
 _UNKNOWN, _UNIX_STREAM = 0x00, 0x31
 _ADDRESS_BYTES: Final = {0x11: 4, 0x21: 16}
 _VERSION_1_FAMILIES: Final = {b"TCP4": 4, b"TCP6": 6}
 
 
 class InvalidHeader(Exception):
-    """What a connection begins with is no header of the PROXY protocol; the message says why."""
+    """The first bytes of a connection are not a header of the PROXY protocol; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,17 @@ class CarriedAddresses:
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """A whole header: how many bytes it takes, and the addresses; None where the balancer speaks for itself."""
+    """A complete header: its length in bytes, and the addresses; None if the balancer itself is the client."""
 
     length: int
     addresses: CarriedAddresses | None
 
 
 def parse(beginning: bytes) -> ProxyHeader | None:
-    """Return the header that a connection begins with; None as long as it is not complete.
+    """Return the header at the beginning of a connection; None if it is not complete yet.
 
-    A balancer's own checks (LOCAL), unknown families and UNIX sockets carry no addresses. Raises InvalidHeader.
+    Headers of a balancer's own checks (LOCAL), unknown families and UNIX sockets have no addresses.
+    Raises InvalidHeader.
     """
     if beginning.startswith(_VERSION_2):
         return _version_2(beginning)
@@ -71,7 +72,7 @@ def _version_1(beginning: bytes) -> ProxyHeader | None:
     length = len(line) + len(end)
     words = line.split(b" ")[1:]
     if words[0] == b"UNKNOWN":
-        # Section 2.1: the receiver ignores what follows.
+        # Section 2.1: the receiver ignores the rest of the line.
         return ProxyHeader(length, None)
     return ProxyHeader(length, _version_1_addresses(words))
 

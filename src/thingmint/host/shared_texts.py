@@ -1,7 +1,7 @@
-"""Owns texts that processes with a common parent show each other, in memory that they share; knows no format of them.
+"""Owns texts that processes with a common parent exchange in shared memory. Independent of the texts' format.
 
-The parent makes the memory before it starts the others. Each process writes a text of its own and reads those of the
-others at any time, without a lock: a text has two slots, and a checksum tells one that is just being written.
+The parent allocates the memory before it starts the others. Each process writes its own text and reads the texts of the
+others at any time, without a lock: a text has two slots, and a checksum detects a slot that is being written.
 """
 
 import mmap
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from struct import Struct
 
 _HEADER = Struct("@QQ")
-"""Checksum and length of a text; a length of zero is none."""
+"""Checksum and length of a text; length zero means no text."""
 _WHICH = Struct("@Q")
 _MOST_BYTES = 4 * 1024 * 1024
 _READS = 3
 
 
 class SharedTexts:
-    """One text for each number from 1 to the count; pages of memory are taken as they are written."""
+    """One text for each number from 1 to the count; the system allocates a page of memory when it is first written."""
 
     def __init__(self, count: int, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -25,7 +25,7 @@ class SharedTexts:
         self._places = [mmap.mmap(-1, _WHICH.size + 2 * self._slot) for _ in range(count)]
 
     def write(self, number: int, text: bytes) -> bool:
-        """Replace a text; only the process of this number does. Return False, and change nothing, if it is too long."""
+        """Replace the text of the calling process, whose number this is; return False if it is too long."""
         if len(text) > self._most_bytes:
             return False
         place = self._places[number - 1]
@@ -43,7 +43,7 @@ class SharedTexts:
             _HEADER.pack_into(self._places[number - 1], self._start(which), 0, 0)
 
     def others(self, number: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the numbers and texts of the others; one that has none is left out."""
+        """Yield number and text of each other process; processes without a text are left out."""
         for each in range(1, len(self._places) + 1):
             text = b"" if each == number else self._read(self._places[each - 1])
             if text:

@@ -1,4 +1,4 @@
-"""Owns what the service tells about itself: metrics in a registry of its own, and structured logs without secrets."""
+"""Owns the service's metrics, in a separate registry, and its structured logs, without secrets."""
 
 import logging
 import re
@@ -26,14 +26,14 @@ _ISSUING = frozenset(
 _SECRET_WORDS = ("secret", "private", "password", "passphrase", "token", "signature", "authorization", "credential")
 _MASKED = "[masked]"
 _OWN_LOGGERS = "thingmint"
-# What a terminal takes for a command or a new line: controls, and the marks that change the direction of text.
+# Characters that a terminal may read as a command or a new line: controls, and marks that change the text direction.
 _CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
-# These are the service's own, and have several lines.
+# The service itself writes these fields, and they have several lines.
 _MULTILINE = frozenset({"exception", "traceback"})
 
 
 class Metrics:
-    """Counts and times; a registry for each instance, so that several services can live in one process."""
+    """Counters and timers; each instance has a registry, so that several services can run in one process."""
 
     def __init__(self, version: str) -> None:
         self._registry = registry = CollectorRegistry()
@@ -67,7 +67,7 @@ class Metrics:
             registry=registry,
         )
         for listener in ("api", "devices", "public", "est"):
-            # A counter that is not there cannot be told from one that is zero.
+            # Create the counters at zero: a reader cannot distinguish an absent counter from one that is zero.
             self._turned_away.labels(listener)
             self._proxy_headers_refused.labels(listener)
         self._unserved = Counter(
@@ -119,7 +119,8 @@ class Metrics:
         )
         self._nodes = Gauge("thingmint_nodes", "Nodes that serve this database, this one included.", registry=registry)
         Info("thingmint_build", "The version that runs.", registry=registry).info({"version": version})
-        # Finding a child by its labels costs more than counting; the names come from tables, so these stay few.
+        # Finding a child by its labels costs more than counting. The names come from tables, so the dictionary stays
+        # small.
         self._request_counters: dict[tuple[str, str], Counter] = {}
         self._request_timers: dict[str, Histogram] = {}
         self._database_timers: dict[str, Histogram] = {}
@@ -136,11 +137,11 @@ class Metrics:
             self._issuance_seconds.observe(seconds)
 
     def throttled(self, operation: str) -> None:
-        """Count a request that was refused because there was no room."""
+        """Count a request that was refused because of a quota or for lack of room."""
         self._throttled.labels(operation).inc()
 
     def in_flight(self, delta: int) -> None:
-        """Record that the work on a request has begun (1) or ended (-1)."""
+        """Record that work on a request has begun (1) or ended (-1)."""
         self._in_flight.inc(delta)
 
     def connections(self, count: int) -> None:
@@ -148,19 +149,19 @@ class Metrics:
         self._connections.set(count)
 
     def api_connections_turned_away(self, count: int) -> None:
-        """Count connections of the API that found no room or were closed in favour of others."""
+        """Count connections of the API that were refused for lack of room or closed in favour of others."""
         self._turned_away.labels("api").inc(count)
 
     def public_connections_turned_away(self, count: int) -> None:
-        """Count connections of the public address that found no room or were closed in favour of others."""
+        """Count connections of the public address that were refused for lack of room or closed in favour of others."""
         self._turned_away.labels("public").inc(count)
 
     def est_connections_turned_away(self, count: int) -> None:
-        """Count connections of EST's address that found no room or were closed in favour of others."""
+        """Count connections of EST's address that were refused for lack of room or closed in favour of others."""
         self._turned_away.labels("est").inc(count)
 
     def device_connections_turned_away(self, count: int) -> None:
-        """Count connections of devices that found no room or were closed in favour of others."""
+        """Count connections of devices that were refused for lack of room or closed in favour of others."""
         self._turned_away.labels("devices").inc(count)
 
     def proxy_headers_refused(self, listener: str, count: int) -> None:
@@ -168,7 +169,7 @@ class Metrics:
         self._proxy_headers_refused.labels(listener).inc(count)
 
     def unserved_messages(self, count: int) -> None:
-        """Count messages to topics that AWS IoT serves and this service does not."""
+        """Count messages to reserved topics that AWS IoT serves and this service does not."""
         self._unserved.inc(count)
 
     def device_connections(self, count: int) -> None:
@@ -176,7 +177,7 @@ class Metrics:
         self._device_connections.set(count)
 
     def device_refused(self, action: str, reason: str) -> None:
-        """Count a refusal; both names come from tables, so that they are few."""
+        """Count a refusal; both names come from tables, so that the number of labels is small."""
         self._refusals.labels(action, reason).inc()
 
     def reserve_level(self, level: int) -> None:
@@ -192,12 +193,12 @@ class Metrics:
         self._waiting.set(count)
 
     def key_engine(self, engine: str) -> None:
-        """Record the engine that makes the keys from now on."""
+        """Record the engine that makes keys from now on."""
         self._key_engine.clear()
         self._key_engine.labels(engine).set(1)
 
     def key_engine_failed(self) -> None:
-        """Count a fault of the engine."""
+        """Count a fault of the key engine."""
         self._key_engine_faults.inc()
 
     def observe_database(self, kind: str, seconds: float) -> None:
@@ -212,12 +213,12 @@ class Metrics:
         self._expiry.labels(name).set(not_after.timestamp())
 
     def log_grew(self, size: int, seconds: float) -> None:
-        """Record how many leaves the verifiable log has, and how long it took to add the last ones."""
+        """Record how many leaves the verifiable log has, and how many seconds it took to add the last ones."""
         self._log_size.set(size)
         self._log_seconds.observe(seconds)
 
     def issuer_lives(self, shares: Mapping[tuple[str, str], float]) -> None:
-        """Record which share of each issuer's validity is left, by its id and status; others are there no more."""
+        """Record the share of each issuer's validity that is left, by id and status; remove all other issuers."""
         self._issuer_life.clear()
         for labels, share in shares.items():
             self._issuer_life.labels(*labels).set(share)
@@ -232,7 +233,7 @@ class Metrics:
 
     @property
     def registry(self) -> CollectorRegistry:
-        """The registry, for the metrics of other modules."""
+        """The registry in which other modules register their metrics."""
         return self._registry
 
     def render(self) -> bytes:
@@ -243,9 +244,9 @@ class Metrics:
 def configure_logging(
     log_format: str, level: str, stream: TextIO | None = None, *, facts: Mapping[str, object] | None = None
 ) -> None:
-    """Log to standard error, as JSON lines or for people; what the libraries log goes the same way.
+    """Log to standard error, as JSON lines or as text for people; libraries log in the same form.
 
-    The facts stand in each line.
+    Each line contains the facts.
     """
     stream = stream or sys.stderr
     renderer: structlog.typing.Processor = (
@@ -262,7 +263,7 @@ def configure_logging(
     if facts is not None:
         shared.insert(0, lambda logger, method, event: {**event, **facts})
     if log_format != "json":
-        # JSON escapes by itself; on a terminal a device must not write lines of its own.
+        # JSON escapes control characters. In text for a terminal, a device's data must not begin a line.
         shared += [without_absent, escape_controls]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -276,13 +277,13 @@ def configure_logging(
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries' own debugging lines are none of an operator's.
+    # Debugging lines of libraries are of no use to an operator.
     root.setLevel(max(number, logging.INFO))
     logging.getLogger(_OWN_LOGGERS).setLevel(number)
 
 
 def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask the values of names that sound secret, and every text that holds a private key."""
+    """Mask the values of fields whose names suggest a secret, and every text that contains a private key."""
     for name, value in event.items():
         if _sounds_secret(name) or (isinstance(value, str) and "PRIVATE KEY" in value):
             event[name] = _MASKED
@@ -290,12 +291,12 @@ def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -
 
 
 def without_absent(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Leave out facts that are None: people read lines, and programs look for names."""
+    """Leave out fields that are None."""
     return {name: value for name, value in event.items() if value is not None}
 
 
 def escape_controls(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Write control characters of texts as escapes, so that nothing a device sends ends a line or begins another."""
+    """Escape control characters in texts, so that a device's data cannot end a line or begin another one."""
     for name, value in event.items():
         if isinstance(value, str) and name not in _MULTILINE:
             event[name] = _CONTROLS.sub(_escaped, value)
@@ -313,13 +314,13 @@ def _sounds_secret(name: str) -> bool:
 
 
 def _as_json(event: object, **_: object) -> str:
-    # What msgspec cannot write (an exception, an object of a library) is shown as it shows itself.
-    # JSON lets controls beyond ASCII and marks of direction stand as they are.
+    # Objects that msgspec cannot encode (an exception, an object of a library) are written as their repr.
+    # JSON does not escape controls beyond ASCII and marks of text direction, so they are escaped here.
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(event, enc_hook=repr).decode())
 
 
 class SteadyLogger:
-    """Writes lines; a reader that has gone away or a full disk costs the line, never the request."""
+    """Writes log lines. If the reader has gone or the disk is full, the line is lost, and the request continues."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

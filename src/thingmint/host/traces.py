@@ -1,4 +1,4 @@
-"""Owns how an unexpected error is written to the log: where it was raised, and no text of it."""
+"""Owns the form of an unexpected error in the log: where it was raised, without its text."""
 
 import traceback
 
@@ -6,7 +6,7 @@ _TRACED_CAUSES = 5
 
 
 def trace_of(error: BaseException) -> str:
-    """Return where the error and its causes were raised: types and source lines, neither their texts nor any value."""
+    """Return where the error and its causes were raised: types and source lines, without texts or values."""
     parts: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(parts) < _TRACED_CAUSES:

@@ -1,4 +1,4 @@
-"""Owns how errors of Python and of the system are told to people: in words, and never with an empty text."""
+"""Owns the wording of Python's and the system's errors for people: always a text, and never an empty one."""
 
 import re
 from collections.abc import Mapping
@@ -15,21 +15,21 @@ _KINDS: Mapping[str, str] = {
 
 
 def in_words(error: BaseException) -> str:
-    """Return what the error says and the file that it is about, or the words of its class where it says nothing."""
+    """Return the error's text and the file that it is about, or the name of its class in words if its text is empty."""
     reason = reason_of(error)
     has_file = isinstance(error, OSError) and error.strerror and error.filename is not None
     return f"{error.filename}: {reason}" if has_file else reason  # type: ignore[attr-defined]  # an OSError, as checked
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what the error says without its file, for messages that name the file themselves."""
+    """Return the error's text without its file, for messages that name the file themselves."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     # "TimeoutError" becomes "timeout error".
     return said.strip() or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 
 
 def misfit(error: BaseException) -> str:
-    """Return in the words of a settings file what does not fit in it, from the message of its decoder."""
+    """Return what is wrong in a settings file, in TOML's terms, from the message of the decoder."""
     said = reason_of(error)
     if not (found := _MISFIT.fullmatch(said)):
         return said

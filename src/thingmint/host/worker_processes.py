@@ -1,7 +1,7 @@
-"""Owns several processes that do the same work: they are forked, watched, started again, and ended; knows not the work.
+"""Owns several processes that do the same work: forks, watches, restarts and ends them. Independent of the work.
 
-The parent has no threads and no event loop, so that it may fork at any time. A worker inherits a pipe that ends with
-the parent, however that ends; and it tells the parent by another one what it wants to say when it is ready.
+The parent has no threads and no event loop, so that it can fork at any time. A worker inherits two pipes. The first one
+closes when the parent ends, even by a crash. The worker writes a message to the second one when it is ready.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, NoReturn, Protocol
 
-# A worker that has lived so long is not one that fails at once.
+# A worker that has run for this long did not fail at its start.
 _LIVED_SECONDS: Final = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _READ_BYTES: Final = 65_536
@@ -23,10 +23,10 @@ _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Log(Protocol):
-    """Where ends of workers are told."""
+    """The log of the ends of workers."""
 
     def error(self, event: str, **facts: object) -> object:
-        """Write a line about what somebody should look at."""
+        """Write a line about a fault that an operator should look at."""
         ...
 
     def info(self, event: str, **facts: object) -> object:
@@ -35,7 +35,7 @@ class Log(Protocol):
 
 
 class WorkerFailed(Exception):
-    """A worker ended before all of them were ready for the first time; ``is_told`` if it has said why."""
+    """A worker ended before all workers were ready for the first time; ``is_told`` if it has reported the reason."""
 
     def __init__(self, message: str, *, is_told: bool) -> None:
         super().__init__(message)
@@ -44,13 +44,13 @@ class WorkerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lifeline:
-    """What a worker has of its parent: the end of a pipe that ends with it, and where to say that it is ready."""
+    """A worker's link to its parent: a pipe that closes when the parent ends, and one to report that it is ready."""
 
     descriptor: int
     ready: Callable[[bytes], None]
 
     def watch(self, gone: Callable[[], object], patience: float) -> None:
-        """Call a function in a thread when the parent has gone, and end this process if it is here long afterwards."""
+        """Call ``gone`` in a thread when the parent has ended; end this process if it still runs ``patience`` later."""
         threading.Thread(target=self._watch, args=(gone, patience), daemon=True).start()
 
     def _watch(self, gone: Callable[[], object], patience: float) -> None:
@@ -75,10 +75,11 @@ class _Worker:
 
 @dataclass(slots=True)
 class Workers:
-    """Processes of the numbers from 1 to the count; each runs ``work`` and ends with what it returns.
+    """Worker processes with numbers from 1 to the count; each runs ``work`` and exits with the code that it returns.
 
-    ``on_ready`` is called once, with what one of them said, when all are ready for the first time; ``ended`` with the
-    number of each that has ended. They are ended by SIGTERM, and by SIGKILL if that takes longer than ``patience``.
+    ``on_ready`` is called once, with the message of one worker, when all are ready for the first time; ``ended`` is
+    called with the number of each worker that has ended. Workers are ended by SIGTERM, and by SIGKILL if they still run
+    after ``patience``.
     """
 
     count: int
@@ -88,9 +89,9 @@ class Workers:
     log: Log
     patience: float
     stdin: int | None = None
-    """Ends them when it ends, if there is one."""
+    """If given, the workers are ended when this descriptor reaches its end."""
     _workers: dict[int, _Worker] = field(default_factory=dict)
-    # Standard input may be a file, which epoll refuses.
+    # Standard input may be a file, which epoll does not accept.
     _selector: selectors.BaseSelector = field(default_factory=selectors.PollSelector)
     _is_stopping: bool = False
     _was_ready: bool = False
@@ -115,7 +116,7 @@ class Workers:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[int]:
-        """Yield what can be read when a signal has come."""
+        """Yield a descriptor that becomes readable when a signal arrives."""
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
@@ -161,7 +162,7 @@ class Workers:
         self._selector.register(reader, selectors.EVENT_READ, worker)
 
     def _become(self, number: int, writer: int, reader: int) -> NoReturn:
-        """Be a worker from here on."""
+        """Run the work in the forked process, and exit."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -186,7 +187,7 @@ class Workers:
         except Exception as error:  # noqa: BLE001  with any error the worker ends, and says so
             self.log.error("a worker has failed", worker=number, cause=type(error).__name__)  # noqa: TRY400  the type alone
         finally:
-            # Nothing of the parent's is to run here.
+            # Exit without the parent's cleanup handlers.
             os._exit(code)
 
     def _hear(self, worker: _Worker) -> None:
@@ -196,7 +197,7 @@ class Workers:
             return
         self._forget_reader(worker)
         if not worker.said:
-            # It ends, which is another event.
+            # The worker is ending; its end is handled as a separate event.
             return
         worker.is_ready = True
         if not self._was_ready and all(each.is_ready for each in self._workers.values()):
@@ -234,7 +235,7 @@ class Workers:
         worker.pause = min(2 * worker.pause, _LONGEST_PAUSE)
 
     def _end_all(self) -> None:
-        """End all workers, in their own time first."""
+        """End all workers, first by SIGTERM, then by SIGKILL."""
         self._is_stopping = True
         for worker in self._workers.values():
             if worker.pid:
@@ -246,7 +247,7 @@ class Workers:
                     if worker.pid:
                         os.kill(worker.pid, signal.SIGKILL)
             self._reap()
-            # SIGCHLD cuts the wait short where it comes.
+            # SIGCHLD ends the wait early.
             time.sleep(0.02)
         for descriptor in self._life:
             os.close(descriptor)
@@ -254,7 +255,7 @@ class Workers:
 
 
 def run_apart(work: Callable[[], int]) -> int:
-    """Run work in a process of its own, and return its exit code; what it has in memory ends with it."""
+    """Run work in a separate process and return its exit code; the memory of the work is released when it ends."""
     pid = os.fork()
     if pid == 0:
         code = 1

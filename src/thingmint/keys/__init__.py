@@ -1,4 +1,4 @@
-"""Owns where key pairs come from: workers that generate them, and a bounded reserve; knows nothing of certificates.
+"""Owns the generation of key pairs: worker processes, and a bounded reserve. Independent of certificates.
 
-A worker is a process that runs `keys.worker`. This module imports nothing, so that a worker loads nothing else.
+A worker is a process that runs `keys.worker`. This module imports nothing, so that a worker loads only what it needs.
 """

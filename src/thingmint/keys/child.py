@@ -1,6 +1,6 @@
-"""Owns one key worker as its parent sees it: its process, its two lanes and its death; refuses to know who waits.
+"""Owns one key worker in its parent: the process, its two lanes and its end. Independent of the callers that wait.
 
-The lanes are read by the event loop. The buffers that key pairs arrive in are overwritten as soon as they are read.
+The event loop reads the lanes. The buffers in which key pairs arrive are overwritten as soon as they are read.
 """
 
 import asyncio
@@ -18,28 +18,28 @@ from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.generators import Engine
 from thingmint.keys.worker import CREDIT, FRAME_HEADER, MAX_FRAME
 
-# -P: the working directory, which may be anybody's, is no place to import from.
+# -P: do not import from the working directory, in which other users may be able to write.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "thingmint.keys.worker")
 
-# Two key pairs owed at a time, so that a worker never waits for the event loop to ask for the next.
+# A lane is asked for up to two key pairs at a time, so that a worker never waits for the event loop's next request.
 CREDITS_PER_LANE = 2
 
-# Signals that end a process because of what it computes; the last is the limit of a self-test.
+# Signals by which a fault in a process's own code ends it; the last one is the time limit of the self-test.
 _CRASHES = frozenset({signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGVTALRM})
 
-# What the interpreter and its linker read; the service's settings, and the secrets among them, stay here.
+# The interpreter and its linker read these. A worker does not get the service's settings, which may be secret.
 _ENVIRONMENT_NAMES = frozenset({"HOME", "LANG", "PATH", "TZ"})
 _ENVIRONMENT_PREFIXES = ("DYLD_", "LC_", "LD_", "OPENSSL_", "PYTHON")
 
 
 class FrameBroken(Exception):
-    """A worker sent what is no key pair: its own announcement of a failure, or bytes of no meaning."""
+    """A worker has sent something other than a key pair: the announcement of a failure, or invalid bytes."""
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment that a worker gets: nothing that configures the service, and what wipes freed keys.
+    """Return the environment of a worker: the settings that wipe freed keys, and none of the service's settings.
 
-    The interpreter and its linker read these names before any code of ours can run.
+    The interpreter and its linker read these names before the project's code can run.
     """
     kept = {
         name: value
@@ -50,14 +50,14 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class KeyPairReader:
-    """Turns the bytes of a lane into key pairs and overwrites them."""
+    """Decodes the bytes of a lane into key pairs and overwrites the bytes."""
 
     def __init__(self) -> None:
         self._buffer = bytearray(2 * MAX_FRAME)
         self._filled = 0
 
     def read_from(self, lane: socket.socket) -> Iterator[KeyPair]:
-        """Receive once and yield what is complete; raise FrameBroken, or EOFError if the other side is gone."""
+        """Receive once and yield complete key pairs; raise FrameBroken, or EOFError if the worker has gone."""
         with memoryview(self._buffer) as view:
             received = lane.recv_into(view[self._filled :])
         if received == 0:
@@ -83,7 +83,7 @@ class KeyPairReader:
         public_length, _ = FRAME_HEADER.unpack_from(self._buffer)
         middle = FRAME_HEADER.size + public_length
         rest = self._filled - frame_length
-        # Through views: a slice of a bytearray is a copy that nobody would overwrite.
+        # Through views: a slice of a bytearray is a copy, which would not be overwritten.
         with memoryview(self._buffer) as view:
             public, private = bytes(view[FRAME_HEADER.size : middle]), bytes(view[middle:frame_length])
             view[:rest] = view[frame_length : self._filled]
@@ -95,7 +95,7 @@ class KeyPairReader:
 
 
 class Lane:
-    """One of a worker's two sockets: how many key pairs it owes, and since when."""
+    """One of a worker's two sockets, with the number of key pairs that were asked for and have not arrived."""
 
     def __init__(
         self, ours: socket.socket, deliver: "Callable[[Lane, KeyPair], None]", fail: Callable[[str, bool], None]
@@ -114,11 +114,11 @@ class Lane:
 
     @property
     def has_room(self) -> bool:
-        """Whether another key pair may be asked for."""
+        """Whether the worker may be asked for another key pair on this lane."""
         return self.owed < CREDITS_PER_LANE
 
     def ask(self) -> None:
-        """Ask for one key pair more."""
+        """Ask the worker for one more key pair."""
         if self.owed == 0:
             self.busy_since = time.monotonic()
             self._silent_ticks = 0
@@ -126,16 +126,16 @@ class Lane:
         try:
             self._socket.send(CREDIT)
         except OSError:
-            # The worker has died, and the end of its stream is about to be read.
+            # The worker has ended. The event loop is about to read the end of the stream.
             return
 
     def count_silent_tick(self) -> int:
-        """Count a tick, and return how many there were since something was owed or delivered."""
+        """Count a tick, and return how many have passed since the last delivery; 0 if nothing is owed."""
         self._silent_ticks = self._silent_ticks + 1 if self.owed else 0
         return self._silent_ticks
 
     def close(self) -> None:
-        """Let go of the socket; what was owed will not come."""
+        """Close the socket; key pairs that were asked for will not arrive."""
         self.owed = 0
         self._reader.wipe()
         if self._socket.fileno() >= 0:
@@ -143,7 +143,7 @@ class Lane:
             self._socket.close()
 
     def abandon(self) -> None:
-        """Close the socket in a fork of the process, whose copy of the event loop must not be touched."""
+        """Close the socket in a forked process, which must not use its copy of the event loop."""
         self._reader.wipe()
         self._socket.close()
 
@@ -161,7 +161,7 @@ class Lane:
 
 
 class Child:
-    """A running worker. ``gone`` is set, with a reason that names no key, once it is of no use any more."""
+    """A running worker. When it can no longer be used, ``gone`` gets the reason, which contains no key."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class Child:
         on_idle: Callable[[Lane, KeyPair], None],
         engine: Engine = Engine.OPENSSL,
     ) -> None:
-        """Start a worker; raise OSError if the system refuses."""
+        """Start a worker; raise OSError if the system cannot start it."""
         self.engine = engine
         self._at_fault = False
         ours_idle, theirs_idle = socket.socketpair()
@@ -190,26 +190,26 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The worker's identifier in the system."""
+        """The worker's process id."""
         return self._popen.pid
 
     @property
     def has_worked(self) -> bool:
-        """Whether it has ever delivered a key pair."""
+        """Whether the worker has delivered a key pair."""
         return self.idle.has_delivered or self.demand.has_delivered
 
     @property
     def is_at_fault(self) -> bool:
-        """Whether the ended worker's engine is to blame, as far as can be told.
+        """Whether the engine probably caused the end of the worker.
 
-        The engine is to blame for a failure that the worker announced, for a crash, and for an end by itself before
-        the first key pair; not for an end by a signal from elsewhere.
+        The engine is the cause if the worker announced a failure, crashed, or ended by itself before the first key
+        pair. It is not the cause if a signal from another process ended the worker.
         """
         code = self._popen.returncode or 0
         return self._at_fault or -code in _CRASHES or (code > 0 and not self.has_worked)
 
     def drop(self, reason: str, at_fault: bool = False) -> None:
-        """Stop using the worker and kill it; it holds nothing that would be missed."""
+        """Stop using the worker and kill it; it holds no key pair that was delivered."""
         self._at_fault = self._at_fault or at_fault
         self.idle.close()
         self.demand.close()
@@ -219,15 +219,15 @@ class Child:
             self.gone.set_result(reason)
 
     def abandon(self) -> None:
-        """Forget the worker in a fork of the process that owns it."""
+        """Release the worker in a fork of the process that started it, without ending it."""
         self.idle.abandon()
         self.demand.abandon()
-        # It is nobody's child here, so nobody can wait for it.
+        # The worker is not a child of the forked process, which therefore cannot wait for it.
         self._popen.returncode = 0
 
     async def reap(self, within: float) -> bool:
-        """Wait for the killed worker's end, but no longer than ``within`` seconds; return whether it ended."""
-        # Polled, not awaited: a wait for a child that something else has reaped never returns.
+        """Wait at most ``within`` seconds for the end of the killed worker; return whether it has ended."""
+        # Polled, not awaited: a wait for a child that other code has already reaped would never return.
         deadline = time.monotonic() + within
         while self._popen.poll() is None:
             if time.monotonic() > deadline:
@@ -245,7 +245,7 @@ def usable_cores() -> int:
 
 
 def ask_evenly(lanes: Sequence[Lane], wanted: int) -> None:
-    """Have the lanes owe up to ``wanted`` key pairs together, spread evenly."""
+    """Ask the lanes, spread evenly, until ``wanted`` key pairs are outstanding in total, or no lane has room."""
     owed = sum(lane.owed for lane in lanes)
     while owed < wanted:
         lane = min(lanes, key=_owed_by, default=None)
@@ -262,7 +262,7 @@ def _owed_by(lane: Lane) -> int:
 def _start(
     command: Sequence[str], idle: socket.socket, demand: socket.socket, engine: Engine
 ) -> subprocess.Popen[bytes]:
-    # In this session: with CONFIG_SCHED_AUTOGROUP, nice values count among the threads of one session only.
+    # In the parent's session: with CONFIG_SCHED_AUTOGROUP, nice values are compared only within one session.
     return subprocess.Popen(  # noqa: S603 - no shell; the command is ours
         [*command, str(idle.fileno()), str(demand.fileno()), str(os.getpid()), engine],
         pass_fds=(idle.fileno(), demand.fileno()),

@@ -1,7 +1,7 @@
-"""Owns which engine makes the keys: OpenSSL, or thingmint-ifma where it is installed and the processor can run it.
+"""Owns the choice of the key engine: OpenSSL, or thingmint-ifma if it is installed and the processor supports it.
 
-A service chooses at its start, without computing anything. Each worker runs the engine's self-test before its first
-key. The first sign of a fault turns the engine off until the service is started again.
+A service chooses when it starts, without a computation. Each worker runs the engine's self-test before its first
+key. The first fault disables the engine until the service is restarted.
 """
 
 import importlib
@@ -20,11 +20,11 @@ _AUTO = "auto"
 
 
 class EngineUnavailable(Exception):
-    """The engine that was asked for cannot be used on this machine; the message says why."""
+    """The engine in the settings cannot be used on this machine; the message says why."""
 
 
 class EngineObserver(Protocol):
-    """Hears which engine is in use, and of its faults; must neither fail nor wait."""
+    """Is notified of the engine in use and of its faults. The methods must not raise or block."""
 
     def key_engine(self, engine: str) -> None:
         """Record the engine that new workers use."""
@@ -37,7 +37,7 @@ class EngineObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """The engine to use, and why it is not the fast one; empty where it is."""
+    """The engine to use, and the reason if it is not the fast one; the reason is empty otherwise."""
 
     engine: Engine
     reason: str = ""
@@ -46,7 +46,7 @@ class EngineChoice:
 def choose_engine(setting: str) -> EngineChoice:
     """Return the engine for a value of the setting ``key_engine``: openssl, ifma or auto.
 
-    Raise EngineUnavailable if ``ifma`` is asked for and cannot be used here. ``auto`` uses OpenSSL in that case.
+    Raises EngineUnavailable if the value is ``ifma`` and it cannot be used here. With ``auto``, OpenSSL is used then.
     """
     if setting == Engine.OPENSSL:
         return EngineChoice(Engine.OPENSSL, "key_engine is openssl")
@@ -59,9 +59,9 @@ def choose_engine(setting: str) -> EngineChoice:
 
 
 def run_self_test() -> tuple[bool, str]:
-    """Run the self-test of thingmint-ifma in a process of its own, which may crash.
+    """Run the self-test of thingmint-ifma in a separate process, because it may crash.
 
-    Return whether it passed, and the library's version or what is wrong.
+    Return whether it passed, and the library's version or the fault.
     """
     command = [sys.executable, "-P", "-m", PACKAGE]
     try:
@@ -87,11 +87,11 @@ class EngineInUse:
         return self._engine
 
     def begin(self) -> None:
-        """Tell the observer what is in use."""
+        """Notify the observer of the engine in use."""
         self._observer.key_engine(self._engine)
 
     def disable(self, engine: Engine, reason: str) -> bool:
-        """Use OpenSSL from now on because of a fault; return False if that engine is off already, or is OpenSSL."""
+        """Use OpenSSL from now on because of a fault; return False if the engine is already disabled, or is OpenSSL."""
         if engine is Engine.OPENSSL or self._engine is Engine.OPENSSL:
             return False
         self._engine = Engine.OPENSSL
@@ -104,7 +104,7 @@ class EngineInUse:
 
 
 def _why_not_ifma() -> str:
-    """Return why thingmint-ifma cannot be used here, or nothing."""
+    """Return why thingmint-ifma cannot be used here; an empty text if it can."""
     try:
         package = importlib.import_module(PACKAGE)
     except ModuleNotFoundError:

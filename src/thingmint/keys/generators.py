@@ -1,6 +1,6 @@
-"""Owns what a worker calls for a key pair: OpenSSL's generation, or a search of thingmint-ifma for each lane.
+"""Owns the functions with which a worker generates key pairs: OpenSSL's, or a search of thingmint-ifma for each lane.
 
-The package is loaded by name because it is optional: a service with OpenSSL runs without it.
+The package thingmint-ifma is loaded by name, because it is optional: a service with OpenSSL runs without it.
 """
 
 import importlib
@@ -13,17 +13,17 @@ PACKAGE = "thingmint_ifma"
 
 
 class Engine(StrEnum):
-    """What makes key pairs."""
+    """The implementation that generates key pairs."""
 
     OPENSSL = "openssl"
     IFMA = "ifma"
 
 
 def generators(engine: Engine, lanes: int) -> list[Callable[[], KeyPair]]:
-    """Return what generates a key pair, for each lane.
+    """Return a function for each lane that generates a key pair.
 
-    A search serves one thread at a time, so each lane has its own. Raise ImportError if the engine's package cannot be
-    loaded, its SelfTestFailed if it gives a wrong answer, RuntimeError if the processor cannot run it.
+    One thread at a time can use a search, so each lane has one. Raises ImportError if the engine's package cannot be
+    loaded, its SelfTestFailed if a result is wrong, RuntimeError if the processor cannot run it.
     """
     if engine is Engine.OPENSSL:
         return [generate_key_pair] * lanes

@@ -1,6 +1,6 @@
-"""Owns key pairs that are made in threads of this process, where the system cannot give workers their sockets: Windows.
+"""Owns the generation of key pairs in threads of this process, for Windows, where workers cannot inherit sockets.
 
-For commands that make keys one after the other. A service has workers, because its event loop must not wait.
+For commands that make keys one after the other. A service uses workers, because its event loop must not wait.
 """
 
 import asyncio
@@ -14,5 +14,5 @@ class InProcessKeys:
     workers = 1
 
     async def take(self) -> KeyPair:
-        """Return a key pair nobody else has."""
+        """Return a key pair that no other caller gets."""
         return await asyncio.to_thread(generate_key_pair)

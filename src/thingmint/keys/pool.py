@@ -1,7 +1,7 @@
-"""Owns the queue for key pairs: who gets the next one, how many are asked of the workers, and when to refuse.
+"""Owns the queue for key pairs: which caller gets the next one, how many are asked of the workers, when to refuse.
 
-A key pair belongs to nobody until it is handed to a waiter, and to that waiter alone from then on. What the workers owe
-is not tied to a waiter: the first worker to finish serves the waiter that has waited longest.
+A key pair is handed to exactly one waiting caller. The requests to workers are not tied to a caller: the first worker
+that finishes serves the longest waiting caller.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from thingmint.keys.reserve import Clocks, Reserve
 _log = logging.getLogger(__name__)
 
 TICK = 1.0
-# A worker at normal priority that has not finished one key in this many ticks is stuck, not unlucky. Ticks are counted,
-# not seconds: a stopped process that is continued must not think its workers late.
+# A worker at normal priority that has finished no key in this many ticks is stuck. Ticks are counted, not seconds,
+# so that a process that was stopped and continued does not take its workers for stuck.
 STUCK_TICKS = 5
 UNAVAILABLE_TICKS = 8
 
@@ -34,13 +34,13 @@ FIRST_RESTART_AFTER = 0.1
 LAST_RESTART_AFTER = 5.0
 REAP_WITHIN = 2.0
 
-# Until the first keys have shown it; a core that does nothing else was measured at 31 ms.
+# Assumed until the first keys have been timed; an otherwise idle core was measured at 31 ms.
 ASSUMED_SECONDS_PER_KEY = 0.05
 _NEWEST_WEIGHT = 0.05
 
 
 class PoolObserver(EngineObserver, Protocol):
-    """Hears of the pool's levels and waits; must neither fail nor wait."""
+    """Is notified of the pool's levels and waiting times. The methods must not raise or block."""
 
     def reserve_level(self, level: int) -> None:
         """Record how many key pairs are in the reserve."""
@@ -69,10 +69,11 @@ class KeyPool:
         command: Sequence[str] = WORKER_COMMAND,
         engine: Engine = Engine.OPENSSL,
     ) -> None:
-        """Describe a pool; ``reserve`` 0 keeps none, ``workers`` 0 means one for each core that may be used."""
+        """Configure a pool; ``reserve`` 0 keeps no reserve, ``workers`` 0 means one worker for each usable core."""
         self._engine = EngineInUse(engine, observer)
         self._reserve = Reserve(reserve, clocks or Clocks(), self._distrust_workers)
-        # Refilling starts an eighth below full, so that single requests on a quiet service wake no worker each time.
+        # Refilling starts when an eighth is missing, so that single requests on an idle service do not each wake a
+        # worker.
         self._low_water = reserve - max(1, reserve // 8)
         self._refilling = True
         self._worker_count = workers or usable_cores()
@@ -113,7 +114,7 @@ class KeyPool:
         return self._engine.engine
 
     async def start(self) -> None:
-        """Start the workers, from a thread that outlives the pool, and return before the first key pair exists."""
+        """Start the workers from a thread that lives longer than the pool; return before the first key pair exists."""
         self._owner = os.getpid()
         os.register_at_fork(after_in_child=_forget_in_fork(weakref.ref(self)))
         self._engine.begin()
@@ -122,7 +123,10 @@ class KeyPool:
         self._tasks.append(asyncio.create_task(self._tick_for_ever()))
 
     async def take(self) -> KeyPair:
-        """Return a key pair nobody else has; raise Throttled if too many wait, ServiceUnavailable if none is made."""
+        """Return a key pair that no other caller gets.
+
+        Raises Throttled if too many callers wait, ServiceUnavailable if no worker makes keys.
+        """
         if self._owner != os.getpid():
             raise ServiceUnavailable
         key_pair = self._reserve.take()
@@ -133,7 +137,7 @@ class KeyPool:
         return key_pair
 
     async def close(self) -> None:
-        """Refuse waiting callers, discard the reserve and end the workers, in bounded time."""
+        """Refuse the waiting callers, discard the reserve and end the workers, within a bounded time."""
         self._owner = 0
         self._refuse_waiters()
         for task in self._tasks:
@@ -170,7 +174,7 @@ class KeyPool:
 
     def _give_up(self, waiter: asyncio.Future[KeyPair]) -> None:
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            # It was served and cancelled in the same turn of the loop: nobody has seen the key pair.
+            # The caller was served and cancelled in the same turn of the loop, so it has not received the key pair.
             self._accept(waiter.result())
             return
         with contextlib.suppress(ValueError):
@@ -224,7 +228,7 @@ class KeyPool:
         self._ask_workers()
 
     def _ask_workers(self) -> None:
-        """Ask for a key pair for each waiter at once, and for the rest of the reserve whenever a core has time."""
+        """Ask at normal priority for one key pair per waiting caller, at idle priority for the rest of the reserve."""
         ask_evenly([child.demand for child in self._children], len(self._waiters))
         if self._refilling:
             ask_evenly([child.idle for child in self._children], self._reserve.size - self._reserve.level)
@@ -243,7 +247,7 @@ class KeyPool:
         return child
 
     async def _keep_worker(self, child: Child | None) -> None:
-        """Replace a worker whenever it ends, later each time unless it has worked."""
+        """Replace the worker each time it ends, after a longer pause each time unless it has delivered a key pair."""
         delay = FIRST_RESTART_AFTER
         while True:
             if child is not None:
@@ -251,7 +255,7 @@ class KeyPool:
                 self._children.discard(child)
                 delay = FIRST_RESTART_AFTER if child.has_worked else delay
                 _log.warning("key worker %d ended (%s); another follows in %.1f s", child.pid, reason, delay)
-                # What it owed is asked of the others meanwhile.
+                # Meanwhile the other workers are asked for its outstanding key pairs.
                 self._ask_workers()
                 await self._reap(child)
                 if child.is_at_fault and self._engine.disable(child.engine, reason):
@@ -275,13 +279,13 @@ class KeyPool:
                 self._refuse_waiters()
 
     def _distrust_workers(self) -> None:
-        # A copy of this machine has copies of the workers too, with the same state of their random generators: only a
-        # new process is seeded anew by the kernel. What they have made since is dropped with them.
+        # A copy of this machine has copies of the workers, too, with the same state of their random generators. The
+        # kernel seeds only new processes anew. The key pairs that the workers have made since are dropped with them.
         for child in list(self._children):
             child.drop("its random state may have been copied")
 
     def _distrust_engine(self, engine: Engine) -> None:
-        # The keys in the reserve have passed every check; they are forgotten all the same.
+        # The keys in the reserve have passed every check, but are discarded, too.
         self._reserve.clear()
         for child in list(self._children):
             if child.engine is engine:
@@ -294,7 +298,7 @@ class KeyPool:
                 child.drop("it has stopped answering")
 
     def _forget(self) -> None:
-        """Let go of everything in a fork of the process that owns the pool."""
+        """Release everything in a fork of the process that owns the pool."""
         self._owner = 0
         self._reserve.clear()
         for child in self._children:

@@ -1,8 +1,8 @@
-"""Owns the key pairs that were generated in advance: how many, how old, and when none of them may be used any more.
+"""Owns the key pairs that were generated in advance: their number, their age, and when they must be discarded.
 
-They are in this process's memory only. An event that could give a second process the same keys empties the reserve:
-a fork, a machine that was suspended to disk or copied while it ran, a boot that is not the one it was filled in. A copy
-whose clocks go on as if nothing had happened cannot be told from the original here.
+They are in this process's memory only. The reserve is emptied after an event by which a second process could have the
+same keys: a fork, a suspension to disk or a copy of the running machine, or another boot than the one in which it was
+filled. A copy whose clocks continue without a jump cannot be detected here.
 """
 
 import errno
@@ -14,21 +14,21 @@ from dataclasses import dataclass, field
 
 from thingmint.issuance.keys.key_pairs import KeyPair
 
-# NIST SP 800-57 part 1 calls a key that waits for its owner "pre-activation"; an hour keeps that state short.
+# NIST SP 800-57 part 1 calls the state of a key before its first use "pre-activation"; an hour keeps this state short.
 MAX_AGE = 3600.0
-# Clocks are slewed by at most 0.05 %, and the reserve compares them at least once a second while it is in use.
+# Clocks are slewed by at most 0.05 %. The reserve compares them at least once a second while it is in use.
 CLOCK_JUMP = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def read_boot_id() -> str | None:
-    """Return what names this boot of this machine, "" where the system never says, None where it cannot just now."""
-    # Without the layers of a text file: it is read for each key pair that is taken.
+    """Return the id of this boot; "" if the system has none, None if it cannot be read at this time."""
+    # Read without Python's text layer, because it is read for each key pair that is taken.
     try:
         descriptor = os.open(_BOOT_ID, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
-        # Without a free descriptor nothing can be said, which is no sign of another boot.
+        # Without a free descriptor the id cannot be read; this is no sign of another boot.
         return None if error.errno in _EXHAUSTED else ""
     try:
         return os.read(descriptor, 64).decode("ascii")
@@ -38,7 +38,7 @@ def read_boot_id() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """The clocks that the reserve reads; ``monotonic`` stands still while the machine sleeps, ``wall`` does not."""
+    """The clocks that the reserve reads; ``monotonic`` stops while the machine is suspended, ``wall`` does not."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -47,7 +47,10 @@ class Clocks:
 
 @dataclass(slots=True)
 class Reserve:
-    """Up to ``size`` key pairs, each handed out once, the oldest first; ``on_twin`` is called when it was emptied."""
+    """Up to ``size`` key pairs, each handed out once, the oldest first.
+
+    ``on_twin`` is called when the reserve was emptied because another process may have the same keys.
+    """
 
     size: int
     clocks: Clocks
@@ -62,26 +65,26 @@ class Reserve:
 
     @property
     def level(self) -> int:
-        """How many key pairs there are."""
+        """How many key pairs are in the reserve."""
         return len(self._entries)
 
     def put(self, key_pair: KeyPair) -> None:
-        """Keep a key pair that nobody has seen, if it may be kept and there is room; otherwise forget it."""
+        """Keep a key pair that no caller has received, if it may be kept and there is room; otherwise discard it."""
         if not self.drop_unusable() and self.level < self.size:
             self._entries.append((self.clocks.monotonic(), key_pair))
 
     def take(self) -> KeyPair | None:
-        """Return the oldest usable key pair and forget it; None if there is none."""
+        """Remove and return the oldest usable key pair; None if there is none."""
         if self._entries:
             self.drop_unusable()
         return self._entries.popleft()[1] if self._entries else None
 
     def clear(self) -> None:
-        """Forget every key pair."""
+        """Discard every key pair."""
         self._entries.clear()
 
     def drop_unusable(self) -> bool:
-        """Forget the key pairs that are too old; forget all, and say so, if another process may hold them too."""
+        """Discard key pairs that are too old; discard all, and return True, if another process may have them, too."""
         if self._may_have_a_twin():
             self.clear()
             self._remember_moment()
@@ -97,7 +100,7 @@ class Reserve:
             return True
         gap = self.clocks.wall() - self.clocks.monotonic()
         jumped = abs(gap - self._clock_gap) > CLOCK_JUMP
-        # A slow drift is no jump, however long it lasts.
+        # A slow drift is not a jump, for any length of time.
         self._clock_gap = gap
         return jumped
 

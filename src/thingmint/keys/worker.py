@@ -1,11 +1,11 @@
-"""Owns the program of a key worker: generates a key pair for each byte it receives; keeps none and knows no caller.
+"""Owns the program of a key worker, which generates a key pair for each byte that it receives. Keeps no key pairs.
 
-It runs as ``python -m thingmint.keys.worker IDLE_FD DEMAND_FD PARENT_PID ENGINE``, started by exec, never by a fork of
-a process that holds keys. Each lane is a stream socket with a thread of its own: one byte received is one key pair
-owed, and each answer is a frame of `encode_frame`. There is no pickle: a frame is two lengths and two byte strings.
+It runs as ``python -m thingmint.keys.worker IDLE_FD DEMAND_FD PARENT_PID ENGINE``. It is started by exec, never by a
+fork of a process that holds keys. Each lane is a stream socket with its own thread. Each byte received asks for one key
+pair, and each answer is a frame of `encode_frame`: two lengths and two byte strings, without pickle.
 
-The threads of a process share its GIL, but the generation releases it. An unprivileged thread cannot come back from
-SCHED_IDLE, so the reserve (which may starve beside other programs) and the demand (which must not) need a thread each.
+The threads of a process share its GIL, but the generation releases it. An unprivileged thread cannot leave SCHED_IDLE.
+Therefore the reserve (which may wait for other programs) and the demand (which must not) need one thread each.
 """
 
 import contextlib
@@ -22,16 +22,16 @@ from thingmint.host.hardening import harden_process
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.generators import Engine, generators
 
-# The lengths of the public and of the private part. An empty public part announces that generation failed, and the
-# private part is then the name of the error.
+# The lengths of the public and of the private part. An empty public part announces a failed generation; the private
+# part is then the name of the error.
 FRAME_HEADER = struct.Struct("!HH")
 MAX_FRAME = 8192
 CREDIT = b"\x01"
 
-# Relative to the parent: its event loop must be able to preempt a generation, and no reader may wait for a key.
+# Relative to the parent, whose event loop must be able to preempt a generation: other requests must not wait for a key.
 DEMAND_NICE = 5
 IDLE_NICE = 19
-# Thirty times what the self-test of an engine takes.
+# Thirty times the duration of an engine's self-test.
 SELF_TEST_WITHIN = 2.0
 _CREDITS_AT_ONCE = 64
 _PR_SET_PDEATHSIG = 1
@@ -44,12 +44,12 @@ def encode_frame(public: bytes, private: bytes) -> bytearray:
 
 
 def announce_failure(lane: socket.socket, error: Exception) -> None:
-    """Send the name of the error in place of a key pair; its text may quote a number."""
+    """Send the name of the error instead of a key pair; its text is not sent, because it may quote a secret number."""
     lane.sendall(encode_frame(b"", type(error).__name__.encode()))
 
 
 def serve_lane(lane: socket.socket, generate: Callable[[], KeyPair]) -> None:
-    """Answer each byte with a key pair until the other side goes; announce a failed generation, and end."""
+    """Answer each byte with a key pair until the parent closes the lane; announce a failed generation, and end."""
     while credits_received := lane.recv(_CREDITS_AT_ONCE):
         for _ in credits_received:
             try:
@@ -68,10 +68,10 @@ def serve_lane(lane: socket.socket, generate: Callable[[], KeyPair]) -> None:
 def yield_to_everyone() -> None:
     """Let the calling thread run only when a core has nothing else to run."""
     try:
-        # On Linux this and os.nice concern the calling thread alone (sched(7), nice(2)).
+        # On Linux this call and os.nice affect the calling thread only (sched(7), nice(2)).
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):
-        # Not Linux, or a sandbox that forbids it: nice is always allowed to rise.
+        # Not Linux, or a sandbox forbids it. A process may always raise its nice value.
         os.nice(IDLE_NICE)
 
 
@@ -81,19 +81,19 @@ def yield_to_the_service() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, and end now if that has happened."""
+    """Let the kernel kill this process when its parent ends; exit now if the parent has already ended."""
     if sys.platform == "linux":
-        # prctl(2): the parent is the thread that started this process, not its whole process.
+        # prctl(2): "parent" means the thread that started this process, not its process.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    # Elsewhere, and where prctl is refused, the end of the stream ends the lanes.
+    # On other systems, or if prctl fails, the end of the stream ends the lanes.
     if os.getppid() != parent:
         os._exit(0)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve both lanes until the parent closes one of them; this ends the whole process."""
+    """Serve both lanes until the parent closes one of them; then the whole process exits."""
     idle_lane, demand_lane, parent = map(int, arguments[:3])
-    # A signal to the process group is meant for the parent, which may still have requests that wait for keys.
+    # A signal to the process group is for the parent, in which callers may still wait for keys.
     for signal_of_the_parent in _SIGNALS_OF_THE_PARENT:
         signal.signal(signal_of_the_parent, signal.SIG_IGN)
     harden_process(wipe_freed_memory=True)
@@ -104,8 +104,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _generators(engine: Engine, demand_lane: int) -> list[Callable[[], KeyPair]]:
-    """Return what generates for each lane; announce an engine that cannot, and end this process."""
-    # In seconds of processor time, which a crowded machine does not make fewer; the signal ends this process.
+    """Return a generating function for each lane; if the engine cannot be used, announce this and exit."""
+    # Counted in processor time, so that a busy machine does not shorten it; the signal ends this process.
     signal.setitimer(signal.ITIMER_VIRTUAL, SELF_TEST_WITHIN)
     try:
         return generators(engine, 2)
@@ -123,10 +123,10 @@ def _run_lane(descriptor: int, lower_priority: Callable[[], None], generate: Cal
         with socket.socket(fileno=descriptor) as lane:
             serve_lane(lane, generate)
     except OSError:
-        # The parent is gone or has dropped this worker; there is nobody to tell.
+        # The parent has ended or has dropped this worker, so nothing can be reported.
         pass
     finally:
-        # Without waiting for the other lane, which may be in the middle of a generation.
+        # Do not wait for the other lane, which may be generating a key pair.
         os._exit(0)
 
 

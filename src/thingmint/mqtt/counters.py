@@ -1,6 +1,6 @@
-"""Owns the names of what the gateway counts, and the log lines about what it drops or refuses; keeps no numbers itself.
+"""Owns the names of the gateway's counters, and the log lines about dropped and refused messages. Keeps no totals.
 
-Every place that drops a message, refuses a request or cuts a connection because of a limit counts it here.
+All code that drops a message, refuses a request or ends a connection because of a limit counts it here.
 """
 
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Loss(StrEnum):
-    """What was dropped, refused or cut, and why: the family of the counter, and the value of its label ``reason``."""
+    """What was dropped, refused or ended, and why: the counter's family, and the value of its label ``reason``."""
 
     QUEUE_FULL = "dropped:queue_full"
     UNSENT_QOS_0 = "dropped:unsent_qos_0"
@@ -45,7 +45,7 @@ class Loss(StrEnum):
 
     @property
     def family(self) -> str:
-        """Which counter it is."""
+        """The family of the counter."""
         return self.value.partition(":")[0]
 
     @property
@@ -54,14 +54,14 @@ class Loss(StrEnum):
         return self.value.partition(":")[2]
 
 
-# These are counted and have no line here: they happen in normal operation, or are logged where they are decided.
+# These are counted and not logged here, because they are normal, or because other code logs them.
 _SILENT: Final = frozenset(
     {Loss.NOT_ALLOWED, Loss.WILL_NOT_ALLOWED, Loss.WILL_UNDECIDED, Loss.EXPIRED, Loss.SESSION_ENDED}
 )
 
 
 class Gauge(StrEnum):
-    """What is measured each second."""
+    """The gauges, which are set each second."""
 
     QUEUED_MESSAGES = "queued_messages"
     QUEUED_BYTES = "queued_bytes"
@@ -77,14 +77,14 @@ class Gauge(StrEnum):
 
 
 class Traffic(StrEnum):
-    """What passes through."""
+    """The direction of messages."""
 
     RECEIVED = "received"
     SENT = "sent"
 
 
 class Observer(Protocol):
-    """Where the numbers go."""
+    """Receives the numbers."""
 
     def mqtt_lost(self, family: str, reason: str, count: int) -> None:
         """Add to what was dropped, refused, cut or ended."""
@@ -104,7 +104,7 @@ class Observer(Protocol):
 
 
 class NoObserver:
-    """Where numbers go that nobody wants."""
+    """Ignores all numbers; for tests and programs without metrics."""
 
     def mqtt_lost(self, family: str, reason: str, count: int) -> None:
         """Forget it."""
@@ -120,7 +120,7 @@ class NoObserver:
 
 
 class Counters:
-    """Counts losses and traffic, and logs losses: a line at the first, then one each ten seconds until all are told."""
+    """Counts losses and traffic, and logs losses: the first at once, then one line each ten seconds."""
 
     def __init__(self, observer: Observer | None = None) -> None:
         self.observer: Observer = observer or NoObserver()
@@ -135,8 +135,8 @@ class Counters:
             self._unlogged[loss] = self._unlogged.get(loss, 0) + count
 
     def passed(self, direction: Traffic) -> None:
-        """Count a message; the next ``tick`` tells the observer."""
-        # Called for each delivery: a dictionary by direction would cost more than all else here.
+        """Count a message; the next ``tick`` passes the count to the observer."""
+        # Called for each delivery; a dictionary by direction would be much slower.
         if direction is Traffic.SENT:
             self._sent += 1
         else:
@@ -148,7 +148,7 @@ class Counters:
             self.observer.mqtt_gauge(gauge.value, value)
 
     def tick(self, now: float) -> None:
-        """Tell the observer of traffic, and log what was lost since the last line; call it each second."""
+        """Pass traffic to the observer, and log losses since the last line; call this each second."""
         for direction, count in ((Traffic.RECEIVED, self._received), (Traffic.SENT, self._sent)):
             if count:
                 self.observer.mqtt_messages(direction.value, count)

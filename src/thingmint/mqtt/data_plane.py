@@ -1,18 +1,18 @@
-"""Owns the interface between the gateway and the data plane that carries messages, and between that and a connection.
+"""Owns the interfaces of the data plane, which carries messages: to the gateway, and to each connection.
 
-A data plane sees no request for a certificate: the gateway keeps every topic and filter that starts with ``$aws/`` to
-itself, because an answer with a private key must not exist anywhere but on the connection that asked for it. The
-gateway also decides iot:Connect, iot:Publish and iot:Subscribe, and resolves topic aliases, before it asks; iot:Receive
-is asked of the connection for each delivery.
+A data plane gets no requests for certificates: the gateway itself handles all topics and filters that start with
+``$aws/``, because an answer with a private key must exist only on the connection that asked for it. The gateway also
+decides iot:Connect, iot:Publish and iot:Subscribe, and resolves topic aliases, before it calls the data plane. The data
+plane asks the connection about iot:Receive for each delivery.
 
-On its side of this line the gateway also checks each SUBSCRIBE as a whole (``limits.check_subscribe``), answers what a
-client id, a will's QoS or a QoS 2 message deserve, and counts what it sends itself against Receive Maximum.
+The gateway also checks each SUBSCRIBE packet (``limits.check_subscribe``), client ids and the QoS of wills and
+messages, and counts its own messages towards Receive Maximum.
 
-Packet ids of messages towards the client: a data plane takes them from ``DATA_PLANE_PACKET_IDS``, the gateway takes
-those of its own answers from ``GATEWAY_PACKET_IDS``; so a PUBACK says whose message it acknowledges.
+Packet ids of messages to the client: a data plane takes them from ``DATA_PLANE_PACKET_IDS``, the gateway takes those of
+its own answers from ``GATEWAY_PACKET_IDS``. Therefore the packet id of a PUBACK shows which of them sent the message.
 
-Accounts are kept apart: nothing that a device or an operator of one account does is heard, found or felt in another.
-Each account has topics, client ids, sessions and retained messages of its own.
+Accounts are isolated: no action of a device or an operator of one account has an effect in another account. Each
+account has separate topics, client ids, sessions and retained messages.
 """
 
 from collections.abc import Sequence
@@ -30,17 +30,17 @@ GATEWAY_PACKET_IDS: Final = range(0x8000, 0x10000)
 
 
 class Delivery(Enum):
-    """What became of a message that a connection was given."""
+    """The result of a delivery to a connection."""
 
     WRITTEN = auto()
     FULL = auto()
-    """Nothing was written: the client does not read fast enough. ``resume`` will say when it does."""
+    """Nothing was written, because the client does not read fast enough. The gateway calls ``resume`` when it reads."""
     TOO_LARGE = auto()
-    """Nothing was written, nor will it be: the client takes no packet of this size (MQTT-3.1.2-25)."""
+    """Nothing was written, because the client accepts no packet of this size (MQTT-3.1.2-25). Do not try again."""
 
 
 class WillRight(Protocol):
-    """Decides whether a will may be published."""
+    """Decides whether a device's will may be published."""
 
     async def allows(self, message: Publish) -> bool:
         """Return whether the device that left the will may publish it now."""
@@ -48,104 +48,104 @@ class WillRight(Protocol):
 
 
 class NoWill:
-    """The right of a connection that leaves no will."""
+    """The decision for a connection without a will."""
 
     async def allows(self, message: Publish) -> bool:
-        """Return False: nothing was asked for at CONNECT."""
+        """Return False, because CONNECT had no will."""
         del message
         return False
 
 
 class DeviceConnection(Protocol):
-    """One device's connection, as a data plane sees it. Its methods return at once and never call the data plane."""
+    """One device's connection, for the data plane. The methods return at once and never call the data plane."""
 
     @property
     def client_id(self) -> str:
-        """The client id, also when the server chose it."""
+        """The client id, even if the server assigned it."""
         ...
 
     @property
     def scope(self) -> Scope:
-        """The account and region that the device belongs to; never another for one connection."""
+        """The device's account and region, which do not change during a connection."""
         ...
 
     @property
     def certificate_id(self) -> CertificateId:
-        """The certificate that the device showed."""
+        """The id of the device's certificate."""
         ...
 
     @property
     def version(self) -> ProtocolVersion:
-        """The version of its CONNECT."""
+        """The MQTT version in its CONNECT."""
         ...
 
     @property
     def is_over(self) -> bool:
-        """Whether the connection has ended, so that nothing is delivered any more; ``close`` will follow."""
+        """Whether the connection has ended, so that nothing more can be delivered; ``close`` will follow."""
         ...
 
     @property
     def receive_window(self) -> int:
-        """How many unacknowledged messages of the data plane the client takes: its Receive Maximum less our answers."""
+        """How many messages of the data plane may be unacknowledged: Receive Maximum less the gateway's answers."""
         ...
 
     @property
     def own_filters(self) -> int:
-        """How many filters the connection keeps to itself; they count towards the limit of subscriptions."""
+        """How many filters the connection itself handles; they count towards the limit of subscriptions."""
         ...
 
     def may_receive(self, topic: str) -> bool:
         """Return whether its policies allow iot:Receive on the topic.
 
-        ``$share/GROUP/TOPIC`` names a message of TOPIC that comes through a shared subscription of the group.
+        ``$share/GROUP/TOPIC`` means a message on TOPIC that a shared subscription of the group matches.
         """
         ...
 
     @property
     def will_right(self) -> WillRight:
-        """What decides whether its will may be published; asked when the will is due, also after the connection."""
+        """Decides whether its will may be published; called when the will is due, also after the connection's end."""
         ...
 
     def deliver(self, message: Publish) -> Delivery:
-        """Write the message whole, or nothing of it."""
+        """Write the complete message, or nothing."""
         ...
 
     def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
-        """Write a message whole, or nothing of it, whose bytes others get too; the identifier is 0 at QoS 0."""
+        """Write the complete message, whose bytes are shared with other clients, or nothing; the id is 0 at QoS 0."""
         ...
 
     def disconnect(self, reason_code: ReasonCode) -> None:
-        """End the connection with the reason. The gateway then calls ``close`` as for every connection, later."""
+        """End the connection with the reason. The gateway calls ``close`` later, as for every connection."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the data plane has of AWS IoT's features, as CONNACK tells it to devices of MQTT 5. Sizes are in bytes."""
+    """The features of AWS IoT that the data plane supports, for CONNACK of MQTT 5. Sizes are in bytes."""
 
     has_retained: bool = True
     has_shared_subscriptions: bool = True
     has_wildcards: bool = True
     has_qos_1: bool = True
     maximum_packet_size: int | None = None
-    """None if it is not less than the gateway's."""
+    """None if it is not smaller than the gateway's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What CONNACK says of the session and of the data plane."""
+    """The facts of the session and of the data plane for CONNACK."""
 
     session_present: bool
     session_expiry_interval: int
-    """In seconds, as granted: may be less than was asked for."""
+    """The granted expiry in seconds, which may be less than the client requested."""
     offer: Offer = Offer()
 
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """A retained message, for how many seconds it has been one, and since when by the data plane's own clock.
+    """A retained message, its age in seconds, and the time by the data plane's clock since when it is retained.
 
-    ``age`` is None where that is not known.
+    ``age`` is None if it is not known.
     """
 
     message: Publish
@@ -155,37 +155,37 @@ class Retained:
 
 @dataclass(frozen=True, slots=True)
 class KeptWill:
-    """A will, and for how many seconds it waits for its client to come back."""
+    """A will, and its delay in seconds, during which the client may reconnect."""
 
     message: Publish
     delay: int
 
 
 class NotReadable(Exception):
-    """The data plane keeps its retained messages to itself."""
+    """The data plane cannot list its retained messages."""
 
 
 class DataPlane(Protocol):
-    """Carries messages between connections of one account. Of one connection, calls come one after the other."""
+    """Carries messages between connections of one account. The calls for one connection come one after the other."""
 
     def serves(self, scope: Scope) -> bool:
-        """Return whether the data plane serves devices of the account; a device that it does not serve is refused."""
+        """Return whether the data plane serves the account; devices of other accounts are refused."""
         ...
 
     async def start(self) -> None:
-        """Find out what is needed before the first device connects. Called once, before all else but ``serves``."""
+        """Prepare for the first device. Called once, before all other methods except ``serves``."""
         ...
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
-        """Begin or resume the client's session; an older connection of the account's client id is disconnected.
+        """Begin or resume the client's session; disconnect an older connection with the account's client id.
 
-        Nothing is delivered until ``resume``, which follows CONNACK. ``connect.client_id`` may be empty: what counts is
-        the connection's. Raises PacketRefused if the session cannot be had.
+        Nothing is delivered before ``resume``, which is called after CONNACK. ``connect.client_id`` may be empty; the
+        connection's client id is used. Raises PacketRefused if the session cannot be opened.
         """
         ...
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
-        """Take over a message and return the code of its PUBACK. The topic is whole: aliases are resolved."""
+        """Take over a message and return the code of its PUBACK. Topic aliases are already resolved."""
         ...
 
     async def subscribe(
@@ -199,47 +199,47 @@ class DataPlane(Protocol):
         ...
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
-        """Note a PUBACK for one of ``DATA_PLANE_PACKET_IDS``, and deliver what waits; unknown ids are ignored."""
+        """Process a PUBACK with one of ``DATA_PLANE_PACKET_IDS``, and deliver what waits; ignore unknown ids."""
         ...
 
     def resume(self, connection: DeviceConnection) -> None:
-        """Deliver what waits: after CONNACK, after SUBACK, when the client reads again or acknowledges an answer."""
+        """Deliver what waits; called after CONNACK, after SUBACK, and when the client reads or acknowledges again."""
         ...
 
     async def close(
         self, connection: DeviceConnection, *, clean: bool, session_expiry_interval: int | None = None
     ) -> None:
-        """Forget the connection; its will is published unless it left cleanly. Closing twice changes nothing.
+        """Remove the connection; publish its will unless it left cleanly. A second call has no effect.
 
-        ``session_expiry_interval`` is that of an MQTT 5 DISCONNECT, which replaces CONNECT's.
+        ``session_expiry_interval`` is that of an MQTT 5 DISCONNECT, which replaces that of CONNECT.
         """
         ...
 
     def will_of(self, connection: DeviceConnection) -> KeptWill | None:
-        """Return what is published if this process is lost with the connection; None if another one publishes it."""
+        """Return the will that another node must publish if this process is lost; None if a broker publishes it."""
         ...
 
     def advance(self) -> None:
-        """Do what is due: delayed wills, expired sessions, the next of the stored messages. Called every second."""
+        """Handle what is due: delayed wills, expired sessions, the next stored messages. Called every second."""
         ...
 
-    # For the service itself, which is no device and has no connection
+    # For the service itself, which has no connection
 
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
-        """Take over a message to the account's devices that comes from none of them, and say what a PUBACK would.
+        """Take over a message from the service to the account's devices, and return the code that a PUBACK would have.
 
-        Raises PacketRefused likewise.
+        Raises PacketRefused as `publish` does.
         """
         ...
 
     async def retained(self, scope: Scope, topic: str) -> Retained | None:
-        """Return the retained message of the account's topic; raise PacketRefused if it cannot be had now."""
+        """Return the retained message of the account's topic; raise PacketRefused if it cannot be read now."""
         ...
 
     def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:
-        """Return so many retained messages whose topics come after this one, by topic; raise NotReadable."""
+        """Return up to ``count`` retained messages whose topics sort after ``topic``, in order; raise NotReadable."""
         ...
 
     async def stop(self) -> None:
-        """Let go of what is held for the service itself; the connections of devices have been closed."""
+        """Release the resources of the service itself; the devices' connections have already been closed."""
         ...

@@ -1,4 +1,4 @@
-"""Owns what the gateway tells of connections, in AWS IoT's words; knows nobody who listens."""
+"""Owns the gateway's events about connections, in AWS IoT's terms. Independent of the listeners."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,9 +24,9 @@ class DisconnectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Which connection an event is about; ``session_id`` tells connections of one client apart.
+    """The connection of an event; ``session_id`` distinguishes connections of one client.
 
-    An event is for the account of its ``scope`` and for nobody else.
+    An event is only for the account of its ``scope``.
     """
 
     client_id: str
@@ -54,7 +54,7 @@ class ClientDisconnected:
 
     @property
     def client_initiated(self) -> bool:
-        """Whether the client said that it would leave."""
+        """Whether the client sent DISCONNECT."""
         return self.reason is DisconnectReason.CLIENT_INITIATED_DISCONNECT
 
 
@@ -69,7 +69,7 @@ class ClientSubscribed:
 
 @dataclass(frozen=True, slots=True)
 class ClientUnsubscribed:
-    """Subscriptions were ended by the client."""
+    """The client ended subscriptions."""
 
     link: Link
     at: datetime
@@ -78,10 +78,10 @@ class ClientUnsubscribed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What was refused to a device, and why, in words for operators.
+    """What was refused to a device, and why, for operators.
 
-    ``action`` and ``reason`` come from tables, so that they can be counted. ``resource`` is the last part of an ARN,
-    ``detail`` any text. ``policy`` is the name of the policy that denies, if one does.
+    ``action`` and ``reason`` come from tables, so that they can be labels of counters. ``resource`` is the last part of
+    an ARN, ``detail`` is any text. ``policy`` is the name of the policy with the explicit deny, if there is one.
     """
 
     action: str
@@ -93,7 +93,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class ConnectRefused:
-    """A peer that had shown a certificate was turned away at CONNECT; ``why`` is for operators."""
+    """A CONNECT of a peer with a certificate was refused; ``why`` is for operators."""
 
     certificate_id: CertificateId
     source_address: str
@@ -101,7 +101,7 @@ class ConnectRefused:
     why: str
     client_id: str = ""
     scope: Scope | None = None
-    """The account and region of the certificate, if they were found out."""
+    """The account and region of the certificate, if they are known."""
     refused: Refused | None = None
 
 
@@ -116,7 +116,7 @@ class ActionRefused:
 
 @dataclass(frozen=True, slots=True)
 class MessageNotServed:
-    """A message to a topic that AWS IoT serves and this service does not was dropped."""
+    """A message was dropped because AWS IoT serves its topic and this service does not."""
 
     link: Link
     at: datetime

@@ -1,4 +1,4 @@
-"""Owns the metrics of the device gateway and the built-in broker: their names in Prometheus, and what they mean."""
+"""Owns the metrics of the device gateway and the built-in broker: their names in Prometheus, and their meanings."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,7 +15,7 @@ FAMILIES: Final[Mapping[str, tuple[str, str]]] = {
     "cut": ("thingmint_mqtt_subscribers_cut", "Connections of devices that the service ended, by reason."),
     "sessions_ended": ("thingmint_mqtt_sessions_ended", "Sessions of absent clients that a limit ended, by reason."),
 }
-"""The counters of what was lost, by the family of `Loss`."""
+"""The counters of losses, by the family of `Loss`."""
 
 GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "queued_messages": ("thingmint_mqtt_queued_messages", "Messages that wait, counted for each of their clients."),
@@ -28,7 +28,7 @@ GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "provisioning_requests": ("thingmint_mqtt_provisioning_requests", "Provisioning requests that wait for an answer."),
     "connections": ("thingmint_mqtt_connections", "Connections before (unauthenticated) and after (accepted) CONNECT."),
 }
-"""The gauges, by the part of `counters.Gauge` before the colon; what follows it is the label ``state``."""
+"""The gauges, by the part of `counters.Gauge` before the colon; the part after it is the label ``state``."""
 
 _WITH_STATE: Final = frozenset({"sessions", "connections"})
 
@@ -42,7 +42,7 @@ class BrokerMetrics:
             for family, (name, meaning) in FAMILIES.items()
         }
         for loss in Loss:
-            # A counter that is not there cannot be told from one that is zero.
+            # Create the counters at zero: a reader cannot distinguish an absent counter from one that is zero.
             self._lost[loss.family].labels(loss.reason)
         self._messages = {
             Traffic.RECEIVED.value: Counter(

@@ -1,1 +1,1 @@
-"""What anyone may fetch without the API: certificates of issuers, revocation lists, OCSP, and the pages of the log."""
+"""Owns what clients get by HTTP without authentication: issuers' certificates, CRLs, OCSP and the log's pages."""

@@ -1,4 +1,4 @@
-"""Owns the paths under which anyone finds certificates, lists and status responses; fetches nothing."""
+"""Owns the public paths of certificates, CRLs and OCSP responses. Does no I/O."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PREFIXES = (b"/ca", b"/crl", b"/ocsp")
 """The first segments of all paths."""
 
 ALL = "all"
-"""In the place of an issuer's id in a PEM file's path: every issuer."""
+"""Stands for every issuer in a PEM file's path, instead of an issuer's id."""
 
 _CERTIFICATE = re.compile(rb"/ca/(?P<issuer>[0-9a-f]{64}|all)\.(?P<form>cer|pem)")
 _LIST = re.compile(
@@ -25,7 +25,7 @@ _LIST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CertificatePath:
-    """A path of an issuer's certificate, or of all as PEM."""
+    """The path of one issuer's certificate, or of all issuers' certificates as PEM."""
 
     issuer_id: str
     is_pem: bool
@@ -33,7 +33,7 @@ class CertificatePath:
 
 @dataclass(frozen=True, slots=True)
 class ListPath:
-    """A path of a list, or of all complete ones as PEM."""
+    """The path of one CRL, or of all complete CRLs as PEM."""
 
     name: ListName
     is_pem: bool
@@ -45,15 +45,15 @@ def certificate_path(issuer_id: str) -> str:
 
 
 def list_path(name: ListName) -> str:
-    """Return the path of a list in DER."""
+    """Return the path of a CRL in DER."""
     part = "" if name.shards == 1 else f"/{name.shards}-{name.shard}"
     return f"/crl/{name.issuer_id}{part}.crl"
 
 
 def addresses_below(url: str, shards: Callable[[str], int]) -> Callable[[IssuingCA, SerialNumber], PublicAddresses]:
-    """Return what certificates say of where others find out about them, all of it below a URL.
+    """Return a function that makes a certificate's URLs of its CRL, OCSP responder and issuer, all below ``url``.
 
-    ``shards`` returns into how many lists an issuer's certificates are split now.
+    ``shards`` returns the number of CRLs among which an issuer's certificates are divided now.
     """
 
     def addresses(ca: IssuingCA, serial_number: SerialNumber) -> PublicAddresses:

@@ -1,7 +1,7 @@
-"""Owns the ASGI application that serves certificates, lists and OCSP to anyone; signs nothing and asks for no key.
+"""Owns the ASGI application that serves certificates, CRLs and OCSP without authentication. Signs nothing.
 
-Every response is public and can be cached. OCSP comes by GET and POST (RFC 6960, appendix A.1; RFC 5019, 5); an
-error in a request is answered by an OCSP response with status 200.
+Every response is public and can be cached. OCSP requests are accepted by GET and POST (RFC 6960, appendix A.1; RFC
+5019, 5). An error in an OCSP request is answered by an OCSP response with HTTP status 200.
 """
 
 import base64
@@ -23,7 +23,7 @@ from thingmint.registration.revocation.published import PublishedList, Published
 from thingmint.registration.revocation.status import StatusAnswer, StatusService
 from thingmint.registration.revocation.terms import Revokers
 
-# The ASGI types, of which this application uses little (https://asgi.readthedocs.io/en/latest/specs/www.html).
+# The ASGI types; this application uses few of their fields (https://asgi.readthedocs.io/en/latest/specs/www.html).
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -36,13 +36,13 @@ _OCSP = b"application/ocsp-response"
 _OCSP_PREFIX = OCSP_PATH.encode()
 _NOT_KEPT = ((b"cache-control", b"no-store"),)
 _LINE = 64
-# Lists in PEM that are kept; another form of the same bytes, which takes a while for a long list.
+# How many CRLs are kept in PEM, because encoding a long list takes time.
 _MOST_PEM = 8
 
 
 @dataclass(frozen=True, slots=True)
 class PublicApplication:
-    """Serves what is published. The body of a request must be limited by what mounts it."""
+    """Serves the published objects. The application that mounts it must limit the size of request bodies."""
 
     clock: Clock
     revokers: Revokers
@@ -150,7 +150,7 @@ def _pem(published: PublishedList) -> bytes:
 
 
 def _decoded(encoded: bytes) -> bytes:
-    """Return the request in a path (RFC 6960, appendix A.1); nothing, which is no request, if there is none."""
+    """Return the OCSP request in a path (RFC 6960, appendix A.1); empty bytes, an invalid request, if there is none."""
     try:
         return base64.b64decode(unquote_to_bytes(encoded), validate=True)
     except binascii.Error:
@@ -162,7 +162,7 @@ async def _body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            # The client has gone; nobody reads what is answered.
+            # The client has gone, so it gets no response.
             return b""
         parts.append(message["body"])
         if not message.get("more_body", False):

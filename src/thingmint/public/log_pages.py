@@ -1,5 +1,4 @@
-"""Owns the pages of the log: checkpoint, tiles and entries, as C2SP's tlog-tiles names them; knows neither HTTP servers
-nor who asks.
+"""Owns the pages of the log: checkpoint, tiles and entries, as C2SP's tlog-tiles names them. Serves no requests.
 
 Source: https://c2sp.org/tlog-tiles
 """
@@ -19,7 +18,7 @@ _SECONDS_OF_CHECKPOINT, _SECONDS_OF_TILE = 1, 31_536_000
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """The content of a page, and for how many seconds it stays what it is."""
+    """The content of a page, and for how many seconds it may be cached."""
 
     body: bytes
     content_type: bytes
@@ -41,7 +40,7 @@ class LogPages:
     async def page(self, path: str) -> LogPage:
         """Return the page at the path below the log's prefix.
 
-        Raises OperationUnknown if no page has the path, ResourceNotFound if the log has no such tile or not any more.
+        Raises OperationUnknown if no page has the path, ResourceNotFound if the log does not have the tile (any more).
         """
         if path == "checkpoint":
             state = await self.store.read(present_state)

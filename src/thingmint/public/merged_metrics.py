@@ -1,4 +1,4 @@
-"""Owns how the metrics of several workers become one page of Prometheus's text format; knows no metric.
+"""Owns the merging of several workers' metrics into one page in Prometheus's text format. Independent of the metrics.
 
 Exposition formats, "Text-based format": the lines of a metric form one group, under one HELP and one TYPE.
 """
@@ -9,7 +9,7 @@ _LABEL = "worker"
 
 
 def merged(pages: Mapping[int, bytes]) -> bytes:
-    """Return the pages as one, in which each sample has the number of its worker as the first label."""
+    """Return one page, in which each sample has the number of its worker as the first label."""
     comments: dict[str, list[str]] = {}
     samples: dict[str, list[str]] = {}
     for number, page in sorted(pages.items()):
@@ -29,7 +29,7 @@ def merged(pages: Mapping[int, bytes]) -> bytes:
 def _labelled(line: str, number: int) -> str:
     name, space, value = line.partition(" ")
     if "{" in name:
-        # A label's value may have spaces and braces; the first brace is before any of them.
+        # A label's value may contain spaces and braces, so the name ends at the first brace.
         name, _, rest = line.partition("{")
         return f'{name}{{{_LABEL}="{number}",{rest}'
     return f'{name}{{{_LABEL}="{number}"}}{space}{value}'

@@ -1,4 +1,4 @@
-"""Owns the metrics of revocation lists and status responses: their names in Prometheus, and what they mean."""
+"""Owns the metrics of CRLs and OCSP responses: their names in Prometheus, and their meanings."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -41,28 +41,29 @@ class RevocationMetrics:
             ("status", "cached"),
             registry=registry,
         )
-        # Finding a child by its labels costs more than counting; the names come from a table.
+        # Finding a child by its labels costs more than counting. The names come from a table, so the dictionary stays
+        # small.
         self._by_status: dict[tuple[str, bool], Counter] = {}
 
     def list_written(self, seconds: float) -> None:
-        """Record that this node has written a list."""
+        """Record that this node has written a CRL."""
         self._written.inc()
         self._seconds.observe(seconds)
 
     def list_failed(self, issuer_id: str) -> None:
-        """Count a turn in which lists of an issuer could not be written."""
+        """Count a failed attempt to write an issuer's CRLs."""
         del issuer_id
         self._failed.inc()
 
     def list_given_out(self, state: ListState, octets: int) -> None:
-        """Record that a list is given out from now on, whichever node wrote it."""
+        """Record that a CRL is served from now on; any node may have written it."""
         if state.name.shards == 1:
             self._entries.labels(state.name.issuer_id).set(state.entries)
             self._octets.labels(state.name.issuer_id).set(octets)
             self._next_update.labels(state.name.issuer_id).set(state.next_update.timestamp())
 
     def status_answered(self, status: str, *, is_cached: bool) -> None:
-        """Count a response."""
+        """Count an OCSP response."""
         counter = self._by_status.get((status, is_cached))
         if counter is None:
             counter = self._responses.labels(status, "yes" if is_cached else "no")

@@ -1,17 +1,17 @@
-"""Owns a thing that can be fetched, and the header fields and conditions of HTTP around it (RFC 9110, RFC 9111)."""
+"""Owns a representation of a resource, with its header fields and conditional requests (RFC 9110, RFC 9111)."""
 
 import email.utils
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-# Long enough for caches to take the load, short enough for revocations to be seen.
+# Long enough that caches take the load, short enough that clients soon learn of revocations.
 _LONGEST_AGE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """Bytes of a type. With dates they may be kept by caches; the digest in hex names them."""
+    """Bytes and their media type. With a digest in hex (the entity tag) and dates, caches may keep them."""
 
     body: bytes = field(repr=False)
     content_type: bytes
@@ -20,7 +20,7 @@ class Representation:
     expires_at: datetime | None = None
 
     def fields(self, now: datetime) -> list[tuple[bytes, bytes]]:
-        """Return the header fields that tell of it, without its type and length."""
+        """Return the header fields for caches and conditions, without the type and the length."""
         if self.digest is None or self.modified_at is None:
             return [(b"cache-control", b"no-store")]
         seconds = _LONGEST_AGE_SECONDS
@@ -28,12 +28,12 @@ class Representation:
         if self.expires_at is not None:
             seconds = max(0, min(seconds, int((self.expires_at - now).total_seconds())))
             fields.append((b"expires", _http_date(self.expires_at)))
-        # RFC 5019, 6.2, asks for these words; a list can be cached like a response.
+        # RFC 5019, 6.2, requires these directives. A CRL can be cached like an OCSP response.
         fields.append((b"cache-control", b"max-age=%d, public, no-transform, must-revalidate" % seconds))
         return fields
 
     def is_known_to(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Return whether a request says that its client has it (RFC 9110, 13.1)."""
+        """Return whether the client has this representation, by its request's conditions (RFC 9110, 13.1)."""
         if self.digest is None or self.modified_at is None:
             return False
         given = dict(headers)
@@ -57,5 +57,5 @@ def _moment(text: bytes | None) -> datetime | None:
         moment = email.utils.parsedate_to_datetime((text or b"").decode("latin-1"))
     except ValueError:
         return None
-    # A date without a zone is one in UTC, and a condition that cannot be read is none.
+    # A date without a zone is in UTC. A condition that cannot be parsed is ignored.
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,9 +1,9 @@
-"""Owns the tables: for each noun one module with its statements, its rows and its functions, one text for both engines.
+"""Owns the tables. One module per noun has its SQL statements, its rows and its functions, the same for both engines.
 
-A function yields statements and returns what the rows say. It is a step of a program: it reads what the transaction has
-written before, and the store that runs the program decides when it is durable. A function's name is used in one table
-only. Modules that call it import the table under the name ``<noun>_table``.
+A function yields statements and returns values made from the rows. It is a step of a program: it sees the earlier
+writes of its transaction, and the store that runs the program decides when they are durable. Names of functions are
+unique among tables. Callers import a table under the name ``<noun>_table``.
 
-Parameters first appear in the order of their numbers: SQLite binds them by appearance. Where the engines need different
-words, the text has a token: see `records.tokens`.
+Parameters must appear in the order of their numbers, because SQLite binds them by appearance. If the engines need
+different SQL, the statement has a token: see `records.tokens`.
 """

@@ -1,4 +1,4 @@
-"""Owns the table of the audit trail; knows no engine."""
+"""Owns the table of the audit trail. Independent of the database engine."""
 
 import json
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def append_audit(entry: AuditEntry) -> Steps[None]:
 def audit_page(scope: Scope, request: PageRequest) -> Steps[Sequence[Listed[AuditEntry]]]:
     """Return up to ``request.size`` entries of the account and region with their keys: newest first, or oldest first.
 
-    Positions are given when an entry is written, so that an entry can become visible after one of a later position.
+    An entry gets its position when it is written, so it can become visible after an entry with a higher position.
     """
     sql = AUDIT_PAGE_UP if request.ascending else AUDIT_PAGE_DOWN
     after = position_after(request.after, ascending=request.ascending)
@@ -58,17 +58,16 @@ def audit_page(scope: Scope, request: PageRequest) -> Steps[Sequence[Listed[Audi
 
 
 def audit_of_resource(scope: Scope, resource: str, request: PageRequest) -> Steps[Sequence[Listed[AuditEntry]]]:
-    """Return up to ``request.size`` entries about a resource of this ARN with their keys, newest first."""
+    """Return up to ``request.size`` entries about the resource with this ARN with their keys, newest first."""
     before = position_after(request.after, ascending=False)
     rows = yield from rows_of(AUDIT_OF_RESOURCE, scope.account, scope.region, resource, before, request.size)
     return tuple(Listed(audit_entry_of_row(columns), PageKey(position)) for position, *columns in rows)
 
 
 def end_of_entries_before(scope: Scope, at: datetime, newest: int) -> Steps[PageKey]:
-    """Return where entries of the account and region from this time on begin, for a page of those before.
+    """Return the position of the first entry of the account and region from this time on, for a page before it.
 
-    ``newest`` is a position behind which there is none. Entries are nearly in the order of their times, so it is
-    searched for by halves.
+    ``newest`` is the last position. Entries are almost in the order of their times, so this is a binary search.
     """
     first, end = 1, newest + 1
     while first < end:
@@ -84,7 +83,7 @@ def end_of_entries_before(scope: Scope, at: datetime, newest: int) -> Steps[Page
 def _columns_of_audit_entry(entry: AuditEntry) -> tuple[object, ...]:
     """Return the entry's columns in the order of the insertion.
 
-    The detail is escaped to ASCII: PostgreSQL's text takes no NUL, and UTF-8 no lone surrogate, but a detail may.
+    The detail is escaped to ASCII, because it can have NUL, which PostgreSQL's text cannot, and lone surrogates.
     """
     return (
         column_of_time(entry.at),

@@ -1,4 +1,4 @@
-"""Owns the table of the files that make a node one of a service's: its authorities and its sealing key, all sealed."""
+"""Owns the table of the sealed files that every node of a service needs: its authorities and its sealing key."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from thingmint.records.tokens import FOR_UPDATE
 
 COPIES = "SELECT name, content FROM authority_copy ORDER BY name"
 NAMES = "SELECT name FROM authority_copy ORDER BY name"
-# Of two first starts at once, the second waits here until the first has committed, and then finds its row.
+# If two nodes start for the first time at once, the second waits here for the first's commit and then sees its row.
 INSERT_COPY = (
     "INSERT INTO authority_copy (name, issuer_id, content) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING name"
 )
@@ -20,13 +20,13 @@ EMPTY_COPIES_OF_ISSUER = "UPDATE authority_copy SET content = $1 WHERE issuer_id
 DELETE_COPIES = "DELETE FROM authority_copy RETURNING name"
 
 SEALING_KEY = "keys/sealing.key"
-"""The copy that the passphrase opens, and without which no other one can be opened."""
+"""The copy that the passphrase opens. It opens all other copies."""
 _TAKEN_OUT = b""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorityCopy:
-    """A file by its path below the data directory; ``issuer_id`` if it is the key of an issuer of devices."""
+    """A file, named by its path in the data directory. ``issuer_id`` is set for the key of an issuer of devices."""
 
     name: str
     content: bytes = field(repr=False)
@@ -34,17 +34,17 @@ class AuthorityCopy:
 
 
 def copies() -> Steps[Mapping[str, bytes]]:
-    """Return all contents by name; a key that was taken out has none."""
+    """Return all contents by name. The content of a removed key is None."""
     return {name: bytes(content) for name, content in (yield from rows_of(COPIES))}
 
 
 def names() -> Steps[Sequence[str]]:
-    """Return the names of all copies, those of keys that were taken out too."""
+    """Return the names of all copies, including removed keys."""
     return [name for (name,) in (yield from rows_of(NAMES))]
 
 
 def add_all(sealing_key: AuthorityCopy, others: Sequence[AuthorityCopy]) -> Steps[bool]:
-    """Store the copies of a new service; return False, and store none, if the database has a sealing key already."""
+    """Store the copies of a new service. If the database has a sealing key already, store nothing and return False."""
     if not (yield from _insert(sealing_key)):
         return False
     for each in others:
@@ -53,33 +53,33 @@ def add_all(sealing_key: AuthorityCopy, others: Sequence[AuthorityCopy]) -> Step
 
 
 def add_missing(added: Sequence[AuthorityCopy]) -> Steps[None]:
-    """Store copies; those that are there already stay as they are."""
+    """Store the copies that do not exist yet."""
     for each in added:
         yield from _insert(each)
 
 
 def lock() -> Steps[None]:
-    """Let other starts that lock wait until this transaction ends; nothing to wait for if there are no copies."""
+    """Make other nodes that call this wait until this transaction ends. Has no effect if there are no copies."""
     yield from rows_of(LOCK_COPIES, SEALING_KEY)
 
 
 def replace_sealing_key(before: bytes, after: bytes) -> Steps[bool]:
-    """Store the sealing key under another passphrase; return False if it was changed by somebody else meanwhile."""
+    """Store the sealing key under another passphrase; return False if another node has changed it meanwhile."""
     return (yield from row_of(REPLACE_COPY, after, SEALING_KEY, before)) is not None
 
 
 def take_out(name: str) -> Steps[bool]:
-    """Remove the content of a key for good; return whether there was any."""
+    """Remove the content of a key permanently; return whether there was content."""
     return (yield from row_of(EMPTY_COPY, _TAKEN_OUT, name)) is not None
 
 
 def take_out_issuer(issuer_id: str) -> Steps[None]:
-    """Remove the content of an issuer's key for good."""
+    """Remove the content of an issuer's key permanently."""
     yield from rows_of(EMPTY_COPIES_OF_ISSUER, _TAKEN_OUT, issuer_id)
 
 
 def delete_all() -> Steps[int]:
-    """Delete all copies; return how many there were."""
+    """Delete all copies; return their number."""
     return len((yield from rows_of(DELETE_COPIES)))
 
 

@@ -1,9 +1,9 @@
-"""Owns the table of what changed for devices, and the order in which changes are told; knows no engine.
+"""Owns the table of registry changes that affect devices, and the order in which nodes read them.
 
-Where transactions overlap, a position that is given when a change is written says nothing about when it becomes
-visible: a reader that has seen 6 would never look for a 5 that is committed later. So a change is written without one.
-Readers give the committed changes their positions, one reader at a time, behind all that were given before. Whoever
-has read up to a position has seen every change below it, and what becomes visible later comes behind it.
+Transactions can overlap on PostgreSQL. If a change got its position when it was written, a reader that has seen 6 would
+miss a 5 that is committed later. So a change is written without a position. Readers, one at a time, give the committed
+changes the next positions. A reader that has read up to a position has therefore seen every change below it, and
+changes that become visible later get higher positions.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from thingmint.records.steps import Steps
 from thingmint.records.tokens import CHANGE_POSITION, NOTIFY_CHANGE
 
 KEPT_CHANGES = 20_000
-"""So many positions are kept at least; a reader that is further behind is told that anything may have changed."""
+"""The minimum number of kept positions. A reader that is further behind must assume that anything may have changed."""
 _UNPRUNED = 2_000
 
 NOTE_CHANGE = f"INSERT INTO registry_change (resource, position) VALUES ($1, {CHANGE_POSITION}){NOTIFY_CHANGE}"  # noqa: S608  tokens
@@ -23,7 +23,7 @@ LOCK_PRINCIPAL = (
     "INSERT INTO principal_lock (principal) VALUES ($1) ON CONFLICT (principal) DO UPDATE SET principal = $1"
 )
 
-# One row at least, for the ends of the table.
+# Returns at least one row, which has the first and last position.
 CHANGES_FROM = (
     "SELECT (SELECT coalesce(max(position), 0) + 1 FROM registry_change),"
     " (SELECT coalesce(min(position), 1) FROM registry_change),"
@@ -44,8 +44,8 @@ def _placing(table: str) -> str:
 PLACE_CHANGES = _placing("registry_change")
 PLACE_MESSAGES = _placing("node_message")
 
-# PostgreSQL only: on SQLite, everything has its position when it is written. The lock is let go after the commit is
-# visible. A node that is frozen while it holds the lock loses it within a second.
+# PostgreSQL only: on SQLite, everything has its position when it is written. The lock is released after the commit is
+# visible. A node that hangs while it holds the lock loses it within a second.
 ONE_AT_A_TIME = (
     "SELECT set_config('idle_in_transaction_session_timeout', '1000', true), pg_advisory_xact_lock(8391465205717004)"
 )
@@ -56,9 +56,9 @@ PRUNE_CHANGES = "DELETE FROM registry_change WHERE position < $1"
 
 @dataclass(frozen=True, slots=True)
 class ChangesFound:
-    """The resources that changed from a position on, where to ask next, the oldest position that is kept.
+    """The resources that changed from a position on, the position of the next call, and the oldest kept position.
 
-    ``has_unplaced`` tells that there are changes without a position: they are told after `place_changes`.
+    ``has_unplaced`` is true if there are changes without a position. They are returned after `place_changes`.
     """
 
     following: int
@@ -68,12 +68,12 @@ class ChangesFound:
 
 
 def note_change(resource: str) -> Steps[None]:
-    """Note that the resource changes with this transaction."""
+    """Record that this transaction changes the resource."""
     yield from rows_of(NOTE_CHANGE, resource)
 
 
 def lock_principal(principal: str) -> Steps[None]:
-    """Make others that lock the same principal wait for the end of this transaction."""
+    """Make other transactions that lock this principal wait for the end of this one."""
     yield from rows_of(LOCK_PRINCIPAL, principal)
 
 
@@ -85,19 +85,19 @@ def changes_from(position: int, limit: int) -> Steps[ChangesFound]:
 
 
 def place_changes() -> Steps[None]:
-    """Give every committed change its position; in a transaction of its own."""
+    """Give every committed change its position. Runs in a separate transaction."""
     yield from rows_of(ONE_AT_A_TIME)
     yield from rows_of(PLACE_CHANGES)
 
 
 def place_messages() -> Steps[None]:
-    """Give every committed message of nodes its position; in a transaction of its own."""
+    """Give every committed message of nodes its position. Runs in a separate transaction."""
     yield from rows_of(ONE_AT_A_TIME)
     yield from rows_of(PLACE_MESSAGES)
 
 
 def prunable_changes() -> Steps[int | None]:
-    """Return the position before which changes may be forgotten, None if that is not worth it yet."""
+    """Return the position before which changes can be deleted; None if there are too few to delete."""
     row = yield from row_of(ENDS_OF_CHANGES)
     assert row is not None
     oldest, newest = row
@@ -105,5 +105,5 @@ def prunable_changes() -> Steps[int | None]:
 
 
 def prune_changes(before: int) -> Steps[None]:
-    """Forget the changes before the position; the newest is never among them."""
+    """Delete the changes before the position. The newest change must not be among them."""
     yield from rows_of(PRUNE_CHANGES, before)

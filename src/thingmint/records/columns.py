@@ -1,4 +1,4 @@
-"""Owns what columns hold of times, attributes and places in lists, and how one row is found; knows no table."""
+"""Owns the column formats of times, attributes and list positions, and conditions for one row."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ _AFTER_LAST = 2**63 - 1
 
 
 def column_of_time(at: datetime) -> int:
-    """Return the aware time as microseconds since 1970, which lose nothing of a datetime and fit 64 bits."""
+    """Return the aware time as microseconds since 1970. They have a datetime's full precision and fit 64 bits."""
     return (at - _EPOCH) // _MICROSECOND
 
 
@@ -25,10 +25,10 @@ def time_of_column(microseconds: int) -> datetime:
 
 
 def position_after(after: PageKey | None, *, ascending: bool) -> int:
-    """Return the position behind which a page starts; without a key, that of the list's own beginning."""
+    """Return the position after which a page starts; without a key, the position before the list's first entry."""
     if after is None:
         return _BEFORE_FIRST if ascending else _AFTER_LAST
-    # A page key comes back from outside: a number of any size must not become an error of the database.
+    # A page key comes from the caller. A number of any size must not cause an error of the database.
     return min(max(after.position, _BEFORE_FIRST), _AFTER_LAST)
 
 
@@ -43,22 +43,22 @@ def attributes_of_column(text: str) -> Attributes:
 
 
 def one_named(first: int) -> str:
-    """Return the condition for the row of a name, account and region, in parameters from this number on.
+    """Return the condition for the row with a name, account and region, with parameters from this number on.
 
-    The expressions keep the planner from any index by account and region: see `certificates`.
+    The expressions keep the planner from using an index by account and region: see `certificates`.
     """
     return f"WHERE name = ${first} AND account || '' = ${first + 1} AND region || '' = ${first + 2}"
 
 
 def first_text(prefix: str, after: PageKey | None) -> str:
-    """Return the first text of a page of those that start with the prefix, in the order of the texts.
+    """Return the first text of a page of the texts that start with the prefix.
 
-    It is one bound, where a prefix and a text to come after would be two: SQLite uses one of two, and reads from there.
-    Names, paths and values of attributes are printable ASCII, so nothing stands between a text and its next character.
+    It combines two bounds, the prefix and the last text, because SQLite uses only one of two for an index.
+    Names, paths and values of attributes are printable ASCII, so no text is between ``after`` and the result.
     """
     return prefix if after is None else max(prefix, after.text + "\x01")
 
 
 def end_of_texts(prefix: str) -> str:
-    """Return a text behind all that start with the prefix and before all others that follow them."""
+    """Return a text that sorts after all texts with the prefix and before all texts that follow them."""
     return prefix + "\x7f"

@@ -1,4 +1,4 @@
-"""Owns the table of issuers; knows no engine."""
+"""Owns the table of issuers. Independent of the database engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ISSUERS = (
     "ORDER BY position"
 )
 
-# What a running node compares: everything else of a row changes together with one of these.
+# The columns that a running node compares. Other columns change only together with one of these.
 ISSUER_STATES = "SELECT reference, status, key_place, issuer_id FROM issuer ORDER BY position"
 
 INSERT_ISSUER = (
@@ -27,7 +27,7 @@ INSERT_ISSUER = (
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING RETURNING position"
 )
 
-# The condition decides between two nodes that change one issuer at once: the second waits, and finds another status.
+# The condition decides if two nodes change an issuer at once: the second waits, and then sees another status.
 UPDATE_ISSUER = (
     "UPDATE issuer SET issuer_id = $1, status = $2, key_place = $3, sealed_key = $4, public_key = $5, chain_pem = $6, "
     "activated_at = $7, retired_at = $8 WHERE reference = $9 AND status = $10 AND key_place = $11 RETURNING position"
@@ -35,13 +35,13 @@ UPDATE_ISSUER = (
 
 DELETE_ISSUER = "DELETE FROM issuer WHERE reference = $1 AND status = $2 RETURNING position"
 
-# One row of the result; the command that asks is rare.
+# Scans the certificates of the issuer. The command that needs it is rare.
 LAST_END = "SELECT max(not_after) FROM certificate WHERE issuer_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
 class IssuerState:
-    """What shows that something about an issuer has changed."""
+    """The columns of an issuer that change with every change of the issuer."""
 
     reference: str
     status: str
@@ -60,7 +60,7 @@ def issuer_states() -> Steps[Sequence[IssuerState]]:
 
 
 def insert_issuer(record: IssuerRecord) -> Steps[bool]:
-    """Store a new issuer; return False if it is there already, or another one is active and this one would be."""
+    """Store a new issuer; return False if it exists already, or if it is active and another issuer is active."""
     inserted = yield from row_of(
         INSERT_ISSUER,
         record.reference,
@@ -81,7 +81,7 @@ def insert_issuer(record: IssuerRecord) -> Steps[bool]:
 
 
 def update_issuer(before: IssuerRecord, after: IssuerRecord) -> Steps[bool]:
-    """Store the issuer as it is after a change; return False if it was changed by somebody else meanwhile."""
+    """Store the changed issuer; return False if another node has changed it meanwhile."""
     updated = yield from row_of(
         UPDATE_ISSUER,
         after.issuer_id,
@@ -100,12 +100,12 @@ def update_issuer(before: IssuerRecord, after: IssuerRecord) -> Steps[bool]:
 
 
 def delete_issuer(record: IssuerRecord) -> Steps[bool]:
-    """Delete the issuer; return False if it was changed by somebody else meanwhile."""
+    """Delete the issuer; return False if another node has changed it meanwhile."""
     return (yield from row_of(DELETE_ISSUER, record.reference, record.status.value)) is not None
 
 
 def last_end(issuer_id: str) -> Steps[datetime | None]:
-    """Return when the last certificate in the registry ends that the issuer has issued; None if there is none."""
+    """Return the latest expiry of the issuer's certificates in the registry; None if there are none."""
     row = yield from row_of(LAST_END, issuer_id)
     return _optional_time_of_column(None if row is None else row[0])
 

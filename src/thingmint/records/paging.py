@@ -1,8 +1,8 @@
-"""Owns pages of lists: where one starts, how long it is, and whether another follows; knows no list's content.
+"""Owns pages of lists: their start, their size, and whether another page follows. Independent of the entries.
 
-A list is in the order in which its entries were stored. Every entry has a position, which grows and never comes back,
-so that a page costs the same wherever it starts. A list that is filtered by the start of a text (a name, an attribute's
-value, a path) is in the order of that text instead, because that is the order in which an index finds it.
+A list is in the order in which its entries were stored. Positions of entries grow and are never reused, so a page costs
+the same at any start. A list that is filtered by the prefix of a text (a name, an attribute's value, a path) is in the
+order of that text, because an index returns this order.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ class Positioned(Protocol):
 
     @property
     def position(self) -> int:
-        """Where the entry stands; it orders the list and never repeats."""
+        """The position, which orders the list and is unique."""
         ...
 
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PageKey:
-    """Where a page of a list starts: after this position; in a list ordered by a text, after both."""
+    """The start of a page: after this position; in a list ordered by a text, after this text and position."""
 
     position: int
     text: str = ""
@@ -35,7 +35,7 @@ class PageKey:
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[T]):
-    """An entry of a list, and where the page after it starts."""
+    """An entry of a list, and the key of the page after it."""
 
     item: T
     key: PageKey
@@ -43,7 +43,7 @@ class Listed(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """How many entries of a list, after which one, in which direction."""
+    """The size of a page, the key after which it starts, and the direction."""
 
     size: int
     after: PageKey | None
@@ -52,14 +52,14 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some entries of a list, and where the next page starts if there is one."""
+    """The entries of a page, and the key of the next page if there is one."""
 
     items: tuple[T, ...]
     next: PageKey | None
 
 
 def read_page(request: PageRequest, entries: Callable[[PageRequest], Steps[Sequence[EntryT]]]) -> Steps[Page[EntryT]]:
-    """Return the page, asking for one entry more than its size: that tells whether another follows, uncounted."""
+    """Return the page. It reads one more entry than the page's size, which shows whether another page follows."""
     rows = yield from entries(PageRequest(request.size + 1, request.after, request.ascending))
     items = tuple(rows[: request.size])
     return Page(items, PageKey(items[-1].position) if len(rows) > request.size else None)

@@ -1,11 +1,11 @@
-"""Owns what a program yields to a store, one statement and its parameters; knows no engine and no table."""
+"""Owns the statement with its parameters that a program yields to a store. Independent of engines and tables."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from thingmint.records.steps import Steps
 
-# What a column holds is known where it is named: in rows.py.
+# The types of columns are known to the modules of the tables.
 Row: TypeAlias = Sequence[Any]
 
 
@@ -20,7 +20,7 @@ class Statement(NamedTuple):
 
 
 class ReadOnlyProgramWrites(RuntimeError):
-    """A program that was given to ``read`` yielded a statement that is no SELECT."""
+    """A program that runs under ``read`` yielded a statement other than SELECT."""
 
 
 def rows_of(sql: str, *parameters: object) -> Steps[Sequence[Row]]:

@@ -1,9 +1,10 @@
-"""Owns the types of a program and of its steps; knows neither tables nor stores.
+"""Owns the types of a program and its steps. Independent of tables and stores.
 
-A transaction is written as a generator: each function of a table is a generator too, composed with ``yield from``. The
-store drives it. On SQLite it runs inside a savepoint, on the event loop or, if it takes long, in the writer's thread;
-on PostgreSQL every step is awaited inside a transaction. An exception that leaves the generator undoes everything it
-did. A program may be run again from the start (after a deadlock, say), so it must have no effect but its statements.
+A transaction is a generator that a store runs. Each function of a table is a generator too, called with ``yield from``.
+On SQLite a program runs inside a savepoint, on the event loop or, if it takes long, in the writer's thread. On
+PostgreSQL the store awaits every step inside a transaction. An exception that leaves the generator rolls everything
+back. A store can run a program again from the start, for instance after a deadlock, so a program must have no effects
+other than its statements.
 """
 
 from collections.abc import Callable, Generator
@@ -11,8 +12,8 @@ from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-# What is yielded and sent belongs to the store alone; a program only passes it through.
+# Only the store uses the yielded and sent values. A program only passes them through.
 Steps: TypeAlias = Generator[object, object, T]
 
-# What a store runs in one transaction: it is called at the start, and again if the transaction must be repeated.
+# A store runs it in one transaction. It calls it at the start, and again if the transaction must be repeated.
 Program: TypeAlias = Callable[[], Steps[T]]

@@ -1,41 +1,41 @@
-"""Owns the tokens of statements: the places where SQLite and PostgreSQL need different words; knows neither of them.
+"""Owns the tokens of statements, which mark the places where SQLite and PostgreSQL need different SQL.
 
-A token stands in a statement's text. The engine that runs it puts its own words there; they are in `storage.dialect`.
+The engine replaces a token by its own SQL, which is in `storage.dialect`.
 """
 
 FOR_UPDATE = "{FOR_UPDATE}"
-"""At the end of a SELECT: nobody else changes or deletes its rows before this transaction ends."""
+"""At the end of a SELECT: locks its rows against changes and deletion until this transaction ends."""
 
 FOR_SHARE = "{FOR_SHARE}"
-"""At the end of a SELECT: nobody changes or deletes its rows before this transaction ends; others may do the same."""
+"""At the end of a SELECT: a shared lock against changes and deletion of its rows until this transaction ends."""
 
 FOR_KEY_SHARE = "{FOR_KEY_SHARE}"
-"""At the end of a SELECT: nobody deletes its rows before this transaction ends; others may do the same."""
+"""At the end of a SELECT: a shared lock against deletion of its rows until this transaction ends."""
 
 CHANGE_POSITION = "{CHANGE_POSITION}"
-"""The position of a change when it is written: NULL where transactions overlap, so that it must be placed later."""
+"""The position of a change when it is written; NULL if transactions overlap, so that it gets one later."""
 
 FOR_UPDATE_SKIP_LOCKED = "{FOR_UPDATE_SKIP_LOCKED}"
-"""At the end of a SELECT: as FOR_UPDATE, but without the rows that somebody else has locked."""
+"""At the end of a SELECT: as FOR_UPDATE, but without the rows that other transactions have locked."""
 
-# Positions are given before a transaction ends, so an entry of a lower position can appear after one of a higher.
+# Entries get positions before the commit, so an entry can become visible after one with a higher position.
 OPEN_HORIZON = "{OPEN_HORIZON}"
-"""A number below that of every transaction that has not ended; NULL where transactions follow one another."""
+"""A number below that of every transaction that has not ended; NULL if transactions do not overlap."""
 
 OPEN_CEILING = "{OPEN_CEILING}"
-"""A number above that of every transaction that has begun to write; NULL where transactions follow one another."""
+"""A number above that of every transaction that has begun to write; NULL if transactions do not overlap."""
 
 DATABASE_TIME = "{DATABASE_TIME}"
-"""Microseconds since 1970 by the database's clock; NULL where transactions follow one another."""
+"""Microseconds since 1970 by the database's clock; NULL if transactions do not overlap."""
 
 NOTIFY_CHANGE = "{NOTIFY_CHANGE}"
-"""At the end of an INSERT: tells nodes that listen when the transaction is committed."""
+"""At the end of an INSERT: notifies listening nodes when the transaction is committed."""
 
 REVOCATION_STAMP = "{REVOCATION_STAMP}"
-"""The stamp of a revocation that this transaction records; it orders them as `CHANGE_STAMP` orders changes."""
+"""The stamp of a revocation that this transaction records. Stamps order revocations."""
 
 REVOCATION_HORIZON = "{REVOCATION_HORIZON}"
 """The stamp from which on there may be revocations that this transaction does not see yet."""
 
 REVOCATION_CEILING = "{REVOCATION_CEILING}"
-"""A stamp above all that any transaction of this database can have by now."""
+"""A stamp above those of all transactions so far."""

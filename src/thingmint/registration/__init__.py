@@ -1,1 +1,1 @@
-"""Owns the registration authority: it decides, issues and records, and every edge calls it."""
+"""Owns the registration authority, which issues certificates and changes the registry. Every edge calls it."""

@@ -1,6 +1,6 @@
-"""Owns what every application that answers in AWS's form does with a request: an id, an answer, a count, a log line.
+"""Owns the steps common to all applications that answer in AWS's form: request id, answer, metrics and log line.
 
-What a request says (query, header, body) is never logged.
+The content of a request (query, header, body) is never logged.
 """
 
 import time
@@ -16,12 +16,12 @@ from thingmint.rest.answers import Answer, answer_of_error, send_answer
 from thingmint.rest.asgi_messages import HTTPScope, Send
 from thingmint.rest.body import RequestAborted
 
-# Bounds the names that metrics and logs are kept by: a client can invent paths, but no operations.
+# Used in metrics and logs for unknown paths, which a client can invent, so that the number of names is limited.
 NO_OPERATION = "Unknown"
 
 
 class RequestObserver(Protocol):
-    """Counts requests; must neither fail nor wait."""
+    """Counts requests. The methods must not raise or block."""
 
     def observe_request(self, operation: str, error: str, seconds: float) -> None:
         """Count a served request; ``error`` is empty for success, an AWS error name otherwise."""
@@ -40,11 +40,11 @@ class RequestLog(Protocol):
     """Writes structured log lines."""
 
     def debug(self, event: str, **fields: object) -> object:
-        """Write a line that is of interest to developers."""
+        """Write a line for developers."""
         ...
 
     def info(self, event: str, **fields: object) -> object:
-        """Write a line about what went as it should."""
+        """Write a line about a normal event."""
         ...
 
     def error(self, event: str, **fields: object) -> object:
@@ -54,7 +54,7 @@ class RequestLog(Protocol):
 
 @dataclass(slots=True)
 class Record:
-    """What becomes known of a request while it is served, for its answer and its log line."""
+    """The facts of a request that become known while it is served, for its answer and its log line."""
 
     request_id: str
     source: str
@@ -79,7 +79,7 @@ class Answering:
         new_request_id: Callable[[], str],
         error_form: Callable[[ErrorAnswer, str], Answer] = answer_of_error,
     ) -> None:
-        """Take the map of errors, who counts and logs requests, and how an error with a request's id looks."""
+        """Take the mapping of errors, the observer and the log, and the function that makes an error's answer."""
         self.observer = observer
         self._errors = errors
         self._log = log
@@ -87,7 +87,7 @@ class Answering:
         self._error_form = error_form
 
     async def answer(self, scope: HTTPScope, send: Send, serve: Callable[[Record], Awaitable[Answer]]) -> None:
-        """Send what ``serve`` returns, or the error that it raises; nothing if the client has gone."""
+        """Send the answer that ``serve`` returns, or the error that it raises; send nothing if the client has gone."""
         client = scope["client"]
         record = Record(self._new_request_id(), "" if client is None else client[0], time.perf_counter())
         try:
@@ -117,14 +117,14 @@ class Answering:
     def _refusal(self, error: Exception, record: Record) -> Answer:
         answer = self._errors.answer(error, record.plane)
         record.error = answer.name
-        # Why a part of the service did not answer; the type alone, because texts of foreign errors may quote anything.
+        # The cause of a fault of the service: the type alone, because texts of a library's errors may quote secrets.
         record.cause = None if error.__cause__ is None else type(error.__cause__).__qualname__
         return self._error_form(answer, record.request_id)
 
     def _note(self, record: Record, status: int | None) -> None:
         seconds = time.perf_counter() - record.started_at
         self.observer.observe_request(record.operation, record.error, seconds)
-        # Probes come every few seconds; while all is well they are noise.
+        # Successful health checks come every few seconds and are of no interest.
         write = self._log.debug if record.is_page and not record.error else self._log.info
         write(
             "request",

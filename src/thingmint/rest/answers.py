@@ -1,4 +1,4 @@
-"""Owns how an answer of the API looks on HTTP: its header fields, and errors in AWS's form."""
+"""Owns the HTTP form of the API's answers: header fields, and errors in AWS's form."""
 
 from dataclasses import dataclass, field
 
@@ -10,18 +10,18 @@ JSON = b"application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, a body and what is special about its header; the body may hold a private key and is in no repr."""
+    """A status, a body and special header fields. The repr omits the body, which may contain a private key."""
 
     status: int
     body: bytes = field(repr=False)
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    # An answer may hold a private key: no cache on the way may keep it.
+    # An answer may contain a private key, so caches must not store it.
     cache_control: bytes = b"no-store"
 
 
 def error_answer(error: ErrorAnswer) -> Answer:
-    """Return the answer that AWS's clients understand as this error."""
+    """Return the answer that AWS's clients decode as this error."""
     headers = [(b"x-amzn-errortype", error.name.encode("ascii"))]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
@@ -29,13 +29,13 @@ def error_answer(error: ErrorAnswer) -> Answer:
 
 
 def answer_of_error(error: ErrorAnswer, request_id: str) -> Answer:
-    """Return the same answer; in this form the request's id is in the header alone."""
+    """Return the answer of `error_answer`; in this form the request's id is in the header only."""
     del request_id
     return error_answer(error)
 
 
 async def send_answer(send: Send, method: str, request_id: str, answer: Answer) -> None:
-    """Send the answer; to HEAD, without its body (RFC 9110, 9.3.2)."""
+    """Send the answer, to HEAD without its body (RFC 9110, 9.3.2)."""
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", b"%d" % len(answer.body)),

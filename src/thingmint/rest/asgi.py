@@ -1,7 +1,7 @@
-"""Owns the order in which a request is served: route, body, authenticate, authorise, throttle, check, act, answer.
+"""Owns the order of the steps of a request: route, body, authenticate, authorise, throttle, check, act, answer.
 
-The order is that of AWS's front end: a caller that may not call an operation learns nothing about its request.
-Refuses to know sockets, signatures, policies and operations.
+The order is that of AWS's front end: a caller that is not authorised for an operation learns nothing about its request.
+Independent of sockets, signatures, policies and operations.
 """
 
 from collections.abc import Set as AbstractSet
@@ -19,12 +19,12 @@ from thingmint.rest.sigv4.signature import HttpRequest
 
 
 class Authenticator(Protocol):
-    """Finds out who is calling."""
+    """Authenticates requests."""
 
     async def authenticate(
         self, request: HttpRequest, request_id: str, source_address: str, signed_for: AbstractSet[str]
     ) -> Caller:
-        """Return the caller; raise AuthenticationFailure, also for a signature for none of these services."""
+        """Return the caller; raise AuthenticationFailure, also if the signature is for none of these services."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Owns the types of ASGI 3 that the service uses: what a server and an application tell each other.
+"""Owns the types of the ASGI 3 messages that a server and an application exchange, as far as the service uses them.
 
 https://asgi.readthedocs.io/en/latest/specs/www.html
 """
@@ -19,7 +19,7 @@ class Version(TypedDict):
 
 
 class PeerState(TypedDict):
-    """What the server adds where clients may show certificates."""
+    """The server's addition to the scope on ports where clients may show certificates."""
 
     peer: Peer
 
@@ -77,5 +77,5 @@ ReceivedMessage: TypeAlias = RequestMessage | DisconnectMessage
 SentMessage: TypeAlias = ResponseStart | ResponseBody
 Receive: TypeAlias = Callable[[], Awaitable[ReceivedMessage]]
 Send: TypeAlias = Callable[[SentMessage], Awaitable[None]]
-# Frameworks type a scope as a mutable mapping of anything, which no TypedDict is.
+# Frameworks type a scope as a mutable mapping with any values, to which no TypedDict is assignable.
 ASGIApplication: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]

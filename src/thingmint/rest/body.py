@@ -1,4 +1,4 @@
-"""Owns the reading of request bodies within limits of size, time and memory; knows nothing of what they hold."""
+"""Owns the reading of request bodies within limits of size, time and memory. Independent of their content."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from thingmint.rest.asgi_messages import Receive
 
 
 class RequestAborted(Exception):
-    """The client left before its request was complete: there is nobody to answer."""
+    """The client disconnected before its request was complete, so no answer can be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What bodies may take: each of them, in bytes and seconds, and all that are being received, in bytes."""
+    """Limits of request bodies: bytes and seconds for each body, and bytes for all unfinished bodies together."""
 
     bytes_each: int = 1024 * 1024
     bytes_together: int = 64 * 1024 * 1024
@@ -24,7 +24,7 @@ class BodyLimits:
 
 @dataclass(slots=True, eq=False)
 class _Unfinished:
-    """A body of which a part has arrived, and until when the rest is waited for."""
+    """A body of which a part has arrived, and the deadline for the rest."""
 
     deadline: asyncio.Timeout
     collected: bytearray = field(default_factory=bytearray)
@@ -32,19 +32,19 @@ class _Unfinished:
 
 
 class BodyReader:
-    """Reads bodies, and knows how many bytes of unfinished ones it holds."""
+    """Reads bodies, and counts the bytes of unfinished ones in memory."""
 
     def __init__(self, limits: BodyLimits) -> None:
         self._limits = limits
         self._held = 0
-        # In the order of their beginnings.
+        # In the order in which they began.
         self._unfinished: dict[_Unfinished, None] = {}
 
     async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
         """Return the whole body.
 
-        Raises RequestTooLarge, RequestTooSlow, Throttled if it gives way to others because unfinished bodies fill the
-        memory set aside for them, and ClientDisconnected.
+        Raises RequestTooLarge, RequestTooSlow, RequestAborted, and Throttled if the body is dropped in favour of others
+        because unfinished bodies exceed their memory limit.
         """
         for name, value in headers:
             if name == b"content-length" and int(value) > self._limits.bytes_each:
@@ -76,18 +76,18 @@ class BodyReader:
             self._make_room(unfinished)
             body, complete = await self._chunk(receive)
             if unfinished.gives_way:
-                # What arrived meanwhile is nobody's to hold any more.
+                # The body was dropped; the part that arrived since is dropped, too.
                 raise Throttled
 
     def _make_room(self, arriving: _Unfinished) -> None:
-        """Let the bodies that have been waited for longest give way; raise Throttled if there is no other one."""
+        """Drop the oldest other unfinished bodies until there is room; raise Throttled if there are none."""
         while self._held > self._limits.bytes_together:
             oldest = next((each for each in self._unfinished if each is not arriving), None)
             if oldest is None:
                 raise Throttled
             oldest.gives_way = True
             self._let_go(oldest)
-            # One whose time is over by itself is about to hear of that.
+            # If the deadline has passed, the task of this body is already about to be cancelled.
             if not oldest.deadline.expired():
                 oldest.deadline.reschedule(asyncio.get_running_loop().time())
 

@@ -1,6 +1,7 @@
-"""Owns which application serves a path, and the limits and the form of errors of each; knows no operation.
+"""Owns the mapping of paths to applications, and each application's limits and form of errors.
 
-Each application authenticates its own callers. To serve another one is one more `Mounted` in the wiring.
+Independent of operations. Each application authenticates its own callers. To serve another application, add a `Mounted`
+to the wiring.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What a request to an application may take: bytes of its body, and seconds until its response begins."""
+    """Limits of a request to an application: bytes of its body, and seconds until its response begins."""
 
     body_bytes: int
     seconds: float
@@ -27,12 +28,13 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """An application and the paths that it serves: those whose first segment is one of the prefixes.
+    """An application, and the paths that it serves: those whose first segment is one of the prefixes.
 
-    The prefix of a slash alone is the path of a slash alone.
-    Without prefixes it serves every path that no other one does. Without limits it keeps its own. The path in the scope
-    is the whole one. ``error_form`` makes the answer for a `ThingmintError`, and for an error that the application did
-    not catch.
+    - The prefix ``/`` means the path ``/`` only.
+    - Without prefixes the application serves every path that no other application serves.
+    - Without limits the application enforces limits itself.
+    - The path in the scope is the whole path.
+    - ``error_form`` makes the answer for a `ThingmintError`, and for an error that the application did not catch.
     """
 
     application: ASGIApplication
@@ -42,10 +44,14 @@ class Mounted:
 
 
 class Front:
-    """The ASGI application that hands each request to the one that serves its path."""
+    """The ASGI application that passes each request to the application that serves its path."""
 
     def __init__(self, mounted: Sequence[Mounted], new_request_id: Callable[[], str]) -> None:
-        """Raise ValueError unless each prefix is one segment of one application, and one application has none."""
+        """Mount the applications.
+
+        Raises ValueError unless each prefix is one segment, belongs to one application, and exactly one application has
+        no prefixes.
+        """
         self._new_request_id = new_request_id
         others = [each for each in mounted if not each.prefixes]
         prefixes = [prefix for each in mounted for prefix in each.prefixes]
@@ -57,7 +63,7 @@ class Front:
         self._by_prefix = {prefix: each for each in mounted for prefix in each.prefixes}
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request; raise ValueError for what is not HTTP."""
+        """Serve one HTTP request; raise ValueError for a scope of another type."""
         if scope["type"] != "http":
             raise ValueError(f"{scope['type']} is not served")
         mounted = self._by_prefix.get(_first_segment(scope["raw_path"]), self._others)
@@ -117,7 +123,7 @@ class _Request:
         return message
 
     async def send(self, message: SentMessage) -> None:
-        """Send; from the head of the response on, it may last as long as its client listens."""
+        """Send a message. The time limit ends when the response begins; its body has no time limit."""
         if not self.has_begun_to_answer:
             self.has_begun_to_answer = True
             if self._deadline is not None and not self._deadline.expired():

@@ -1,4 +1,4 @@
-"""Owns the way from a signed request to its caller: the access key and its secret; knows no operations."""
+"""Owns the authentication of signed requests by access keys. Independent of operations."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from thingmint.rest.sigv4.signature import (
     signing_key,
 )
 
-# Each access key has one signing key a day and service.
+# An access key has one signing key for each day and service.
 _CACHED_SIGNING_KEYS = 4096
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 
 
 class Authenticator:
-    """Finds out who signed a request; an access key counts as long as the store has it.
+    """Authenticates signed requests. An access key is valid as long as the store has it.
 
-    What is kept between requests are signing keys, each good for a day, found by the sealed secret; a secret itself
-    is in memory only while a signing key is made of it.
+    Signing keys, each valid for a day, are cached by the sealed secret. A secret itself is in memory only while a
+    signing key is derived from it.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Authenticator:
         signing_time: Callable[[], datetime] | None = None,
         admits_accounts: bool = False,
     ) -> None:
-        """Take what time clients sign by, if it is another clock's, and whether an account's number is an access key.
+        """Take the clock that clients sign by, if it is another one, and whether account numbers are access keys.
 
-        ``admits_accounts`` is for tests: a caller whose access key id is twelve digits is the administrator of that
-        account, with any secret.
+        ``admits_accounts`` is for tests: a caller whose access key id is an account's twelve digits is that account's
+        administrator, with any secret.
         """
         self._signing_time = signing_time or clock.now
         self._admits_accounts = admits_accounts
@@ -74,11 +74,12 @@ class Authenticator:
     async def authenticate(
         self, request: HttpRequest, request_id: str, source_address: str, signed_for: AbstractSet[str]
     ) -> Caller:
-        """Return the request's author, who has signed it for one of these services.
+        """Return the caller that signed the request for one of these services.
 
-        Raises a kind of AuthenticationFailure, checked in AWS's order: the signature can be read, the key is known, the
-        time is right, the signature matches, the credentials last; then OperationUnknown if it was signed for another
-        service of AWS IoT, AccessDenied if the stored policy cannot be read.
+        Raises a subclass of AuthenticationFailure. The checks are in AWS's order: the signature can be parsed, the
+        access key is known, the time is within the limits, the signature matches, the credentials have not expired.
+        Raises OperationUnknown afterwards if the request was signed for another service of AWS IoT, AccessDenied if the
+        stored policy cannot be read.
         """
         signed = read_signature(request)
         is_account = self._admits_accounts and is_account_key(signed)
@@ -128,10 +129,10 @@ class Authenticator:
 
 
 def is_account_key(signed: SignedRequest) -> bool:
-    """Return whether the access key is the number of an account, and the signature stands in the header.
+    """Return whether the access key is an account's number, and the signature is in the header.
 
-    In the query it does not count: any page in a browser could send such a request to this machine. One with this
-    header needs an answer of the service to the browser first, which it does not get.
+    A signature in the query is not accepted: any page in a browser could send such a request to this machine. Before it
+    sends the header, a browser asks the service for permission (CORS), which the service does not give.
     """
     return b"authorization" in signed.headers and _ACCOUNT.fullmatch(signed.claim.access_key_id) is not None
 

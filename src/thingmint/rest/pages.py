@@ -1,4 +1,4 @@
-"""Owns the pages for those who watch the service: alive, ready, metrics. They need no signature and tell no secret."""
+"""Owns the pages for monitoring: alive, ready and metrics. They need no signature and contain no secrets."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,15 +11,16 @@ from thingmint.rest.answers import Answer
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
 
 _TEXT = b"text/plain; charset=utf-8"
-# Prometheus's text format; its later versions read this one too.
+# Prometheus's text format; later versions of Prometheus accept this one, too.
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 _ALIVE: Final = b"/healthz"
 _METRICS: Final = b"/metrics"
 # The first segments of the paths of all pages.
 PREFIXES: Final = (_ALIVE, b"/readyz", _METRICS)
-# These are served even when there is no room for other requests, and take no place of others. The first only shows that
-# the process answers, to supervisors that end processes that do not. Those that ask for the second wait for each other.
+# These are served even if there is no room for other requests, and are not counted as in flight. The first one only
+# shows that the process answers, for supervisors that end processes that do not answer. Callers of the second one wait
+# for each other.
 SPARED: Final = frozenset({_ALIVE, _METRICS})
 PAGES: Final[Mapping[bytes, str]] = {
     _ALIVE: "healthz",
@@ -34,7 +35,7 @@ PAGES: Final[Mapping[bytes, str]] = {
 class Pages:
     """The ASGI application of the pages.
 
-    The checks return if callers, or devices, can be served, and raise ServiceUnavailable otherwise.
+    The checks return if callers or devices can be served, and raise ServiceUnavailable otherwise.
     """
 
     answering: Answering
@@ -43,7 +44,7 @@ class Pages:
     metrics: Callable[[], Awaitable[bytes]]
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Answer one request; its body is not looked at."""
+        """Answer one request; its body is ignored."""
         await self.answering.answer(scope, send, partial(self._serve, scope))
 
     async def _serve(self, scope: HTTPScope, record: Record) -> Answer:

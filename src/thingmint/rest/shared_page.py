@@ -1,26 +1,26 @@
-"""Owns how often a page is rendered and handed out that costs time, however many ask for it."""
+"""Owns the limit on how often an expensive page is rendered and sent, for any number of callers."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
 
-# Of the time of the event loop, rendering takes at most one part in so many.
+# Rendering takes at most one part in this many of the event loop's time.
 _PARTS = 20
-# So many callers share a page, because each of them costs something, too: the page is written, and encrypted.
+# How many callers share a page. The number is limited, because sending and encrypting a page costs time, too.
 _CALLERS = 8
 _REST_SECONDS = 0.02
 
 
 class SharedPage:
-    """Renders a page for those that ask at a time, in the order in which they asked.
+    """Renders a page for the callers that wait, in their order of arrival.
 
-    Each caller gets a page whose rendering began after it asked; up to eight share one. After a rendering, the next one
-    waits twenty times as long as the first took, and 20 ms at least while others wait.
+    Each caller gets a page whose rendering began after its request; up to eight callers share one. The pause after a
+    rendering is twenty times its duration, and at least 20 ms while other callers wait.
     """
 
     def __init__(self, render: Callable[[], bytes], seconds: Callable[[], float] = time.perf_counter) -> None:
-        """Take what renders the page at once, and the clock that measures it."""
+        """Take the function that renders the page, without waiting, and the clock that measures it."""
         self._render = render
         self._seconds = seconds
         self._waiting: deque[asyncio.Future[bytes]] = deque()
@@ -28,7 +28,7 @@ class SharedPage:
         self._rests_until = 0.0
 
     async def get(self) -> bytes:
-        """Return the page; raise what rendering raises."""
+        """Return the page; raises the errors of rendering."""
         place: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         if self._working is None:
@@ -36,7 +36,7 @@ class SharedPage:
         return await place
 
     async def _work(self) -> None:
-        """Render until nobody waits."""
+        """Render until no caller waits."""
         try:
             while self._waiting:
                 await asyncio.sleep(max(0.0, self._rests_until - self._seconds()))
@@ -51,7 +51,7 @@ class SharedPage:
             self._working = None
 
     def _next_callers(self) -> list[asyncio.Future[bytes]]:
-        """Return those whose turn it is; those that have left are forgotten."""
+        """Return the next callers to serve; remove those that have gone."""
         callers: list[asyncio.Future[bytes]] = []
         while self._waiting and len(callers) < _CALLERS:
             caller = self._waiting.popleft()

@@ -1,4 +1,4 @@
-"""Owns signed HTTPS calls to a running service: where it is, with which credentials; knows no operation."""
+"""Owns signed HTTPS calls to a running service: its endpoint and the credentials. Independent of operations."""
 
 import contextlib
 import http.client
@@ -18,7 +18,7 @@ from thingmint.rest.sigv4.signature import HttpRequest, sign
 _TIMEOUT_SECONDS = 60.0
 
 
-# The caller is not known, or no longer: no other request would fare better.
+# The caller is unknown or no longer valid, so every other request would fail, too.
 _ABOUT_CALLERS = frozenset(
     {
         "ExpiredTokenException",
@@ -31,11 +31,11 @@ _ABOUT_CALLERS = frozenset(
 
 
 class ServiceUnreachable(Exception):
-    """No answer came; whether the call had an effect is not known."""
+    """No answer arrived, so it is not known whether the call had an effect."""
 
 
 class ServiceRefused(Exception):
-    """The service answered with an error; ``name`` is AWS's name of it."""
+    """The service answered with an error; ``name`` is AWS's name of the error."""
 
     def __init__(self, status: int, name: str, message: str, retry_after: float) -> None:
         super().__init__(f"{name}: {message}")
@@ -51,7 +51,7 @@ class ServiceRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the service is and who calls it."""
+    """The endpoint of the service and the caller's credentials."""
 
     endpoint: str
     ca_file: str | None
@@ -60,30 +60,30 @@ class Connection:
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(repr=False)
     is_of_variables: bool = field(default=False, compare=False)
-    """Whether AWS's variables named it, and not the data directory."""
+    """Whether the endpoint is from AWS's environment variables, and not from the data directory."""
     variable: str = field(default="", compare=False)
-    """The variable with the endpoint, if it was one of AWS's."""
+    """The name of the environment variable with the endpoint, if it is from one."""
 
 
 class _TLSConnection(http.client.HTTPSConnection):
-    """An HTTPS connection whose socket can be shut down from another thread during its handshake, too."""
+    """An HTTPS connection whose socket another thread can shut down, even during the handshake."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         super().__init__(host, port, timeout=_TIMEOUT_SECONDS, context=context)
         self._tls = context
 
     def connect(self) -> None:
-        """Connect, and shake hands on the socket that `close` will find."""
+        """Connect; store the socket before the handshake, so that `close` can shut it down."""
         http.client.HTTPConnection.connect(self)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
         self.sock.do_handshake()
 
 
 class SignedClient:
-    """Calls the service over kept-alive HTTPS connections, one for each thread that calls."""
+    """Calls the service over persistent HTTPS connections, one for each calling thread."""
 
     def __init__(self, connection: Connection, service: str = "iot") -> None:
-        """Raise LookupError unless the endpoint is a URL; ``service`` is what calls are signed for."""
+        """Take the endpoint, and the service name for which calls are signed; raise LookupError if it is not a URL."""
         parts = urllib.parse.urlsplit(connection.endpoint)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise LookupError(f"the endpoint must be an http or https URL, not {connection.endpoint!r}")
@@ -101,12 +101,12 @@ class SignedClient:
         self._closed = False
 
     def close(self) -> None:
-        """Close the connections of all threads; a call that is under way in another thread ends, unanswered."""
+        """Close the connections of all threads; a running call in another thread ends without an answer."""
         self._closed = True
         while self._opened:
             connection = self._opened.pop()
             if connection.sock is not None:
-                # To close a socket wakes nobody who waits for it to be readable; its shutdown does.
+                # A thread that waits until the socket is readable is woken by a shutdown, but not by a close.
                 with contextlib.suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
             connection.close()
@@ -119,7 +119,7 @@ class SignedClient:
         body: object = None,
         extra_headers: Mapping[str, str] | None = None,
     ) -> dict[str, object]:
-        """Return the decoded answer; raise ServiceRefused for an error answer, ServiceUnreachable where none came."""
+        """Return the decoded answer; raise ServiceRefused for an error answer, ServiceUnreachable if none arrived."""
         content = b"" if body is None else json.dumps(body).encode()
         raw_query = urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
         extra = [(name.encode(), value.encode()) for name, value in (extra_headers or {}).items()]
@@ -140,7 +140,7 @@ class SignedClient:
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            # ValueError: `close` took the socket from under a call of another thread.
+            # ValueError: `close` has closed the socket during a call of another thread.
             connection.close()
             self._local.connection = None
             with contextlib.suppress(ValueError):

@@ -1,7 +1,7 @@
-"""Owns AWS's security token service as far as tools need it: GetCallerIdentity, in AWS's query protocol.
+"""Owns the operation GetCallerIdentity of AWS's Security Token Service, in AWS's query protocol.
 
-Terraform and the AWS CLI ask it who they are. It is at the path ``/``, which no operation of AWS IoT has; what is no
-request in the query protocol goes to the other application.
+Terraform and the AWS CLI call it to learn their identity. It is at the path ``/``, which no operation of AWS IoT has.
+Requests in other protocols go to the other application.
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 """
 
@@ -29,7 +29,7 @@ _FORM: Final = b"application/x-www-form-urlencoded"
 _SIGNED_FOR: Final = frozenset({"sts"})
 _BODY_BYTES: Final = 65_536
 _FIELDS: Final = 100
-# The security token service has names of its own for what AWS IoT's front end refuses.
+# The Security Token Service has other names than AWS IoT for the same errors.
 _NAMES: Final = {
     "UnrecognizedClientException": "InvalidClientTokenId",
     "InvalidSignatureException": "SignatureDoesNotMatch",
@@ -45,10 +45,10 @@ _NAMES: Final = {
 
 
 class SecurityTokens:
-    """The ASGI application at ``/``; ``otherwise`` serves what is no request in the query protocol."""
+    """The ASGI application at ``/``; ``otherwise`` serves requests that are not in the query protocol."""
 
     def __init__(self, answering: Answering, authenticator: Authenticator, otherwise: ASGIApplication) -> None:
-        """Take an answering whose error form is `query_error`."""
+        """Take an `Answering` whose error form is `query_error`."""
         self._answering = answering
         self._authenticator = authenticator
         self._otherwise = otherwise
@@ -72,7 +72,7 @@ class SecurityTokens:
         record.principal = caller.principal.arn
         if action != _OPERATION:
             raise OperationUnknown(f"Of the security token service, {_OPERATION} alone is implemented by Thingmint")
-        # As at AWS, no permission is needed.
+        # As at AWS, the caller needs no permission.
         result = (
             f"<Arn>{escape(caller.principal.arn)}</Arn><UserId>{user_id(caller.principal.arn)}</UserId>"
             f"<Account>{caller.account}</Account>"

@@ -1,4 +1,4 @@
-"""Owns the quotas of requests: a token bucket for each account and operation; knows neither requests nor the clock."""
+"""Owns the quotas of requests: a token bucket for each account and operation. Independent of requests and clocks."""
 
 import math
 from collections import OrderedDict
@@ -34,10 +34,10 @@ AWS_QUOTAS: Mapping[str, float] = {
 }
 _PROFILES: Mapping[str, Mapping[str, float]] = {"none": {}, "aws": AWS_QUOTAS}
 
-# More buckets than accounts have operations to call; the least recently used one is forgotten first.
+# More buckets than usual numbers of accounts and operations; the least recently used one is removed first.
 _MAX_BUCKETS = 65_536
-# Waiting for exactly as long as told must suffice although a clock in floating-point seconds falls short by a few
-# nanoseconds. A bucket is never emptied by more than this, so it is not given away again and again.
+# A caller that waits exactly for the time in the error must be admitted, although a clock in floating-point seconds may
+# be a few nanoseconds short. A bucket's level never falls below zero by more than this, so the error does not add up.
 _ROUNDING = 1e-3
 
 
@@ -48,11 +48,12 @@ class _Bucket:
 
 
 class Throttle:
-    """Admits requests at the rate of their operation; a burst of one second's worth is free, or what ``burst`` says.
+    """Admits requests at the rate of their operation, with bursts of one second's requests, or of ``burst``.
 
-    ``quota`` is a profile (``none``, ``aws``) or requests per second by operation, with ``*`` for all others; what has
-    no rate is not limited. ``monotonic`` tells seconds that never run backwards. ``nodes`` is among how many the rates
-    are divided at this time: each gives as much of them.
+    - ``quota`` is a profile (``none``, ``aws``), or requests per second by operation, with ``*`` for all others.
+      Operations without a rate are not limited.
+    - ``monotonic`` returns seconds that never go backwards.
+    - ``nodes`` returns the current number of nodes, among which the rates are divided equally.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Throttle:
         burst: float | None = None,
         nodes: Callable[[], int] = lambda: 1,
     ) -> None:
-        """Raise ValueError if the profile does not exist or a number cannot be a rate."""
+        """Take the quota; raise ValueError if the profile does not exist or a number is not a valid rate."""
         self._nodes = nodes
         self._rates = _rates(quota)
         if burst is not None and not 1 <= burst < math.inf:
@@ -73,7 +74,7 @@ class Throttle:
         self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
 
     def admit(self, account: str, operation: str) -> None:
-        """Take a token for the request; raise Throttled, telling when there will be one, if there is none."""
+        """Take a token for the request; if there is none, raise Throttled with the time until the next one."""
         rate = self._rates.get(operation, self._rates.get(EVERY_OTHER_OPERATION))
         if rate is None:
             return

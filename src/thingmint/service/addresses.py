@@ -1,4 +1,4 @@
-"""Owns how the running service names itself to others: its endpoints file, and the address that devices are told."""
+"""Owns the addresses that a running service publishes: its endpoints file, and the answer to DescribeEndpoint."""
 
 import os
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from thingmint.data_directory.handover import Endpoints
 from thingmint.host.host_names import is_concrete, is_loopback
 from thingmint.settings.config import Config
 
-# What devices try if nobody tells them a port.
+# The port that devices use unless they are given another one (IANA: secure-mqtt).
 MQTT_PORT = 8883
 
 
 def device_endpoint(config: Config, port: int, account: AccountId) -> str:
-    """Return what DescribeEndpoint answers an account: a host, and its port if devices would not find it by themselves.
+    """Return the answer to DescribeEndpoint for an account: a host, and its port unless that is 8883.
 
-    It is the first server name that names this account or none: by a name that begins with the digits of another one,
-    its devices would be taken for that account's.
+    The host is the first server name that begins with this account's digits or with no account's digits. If a device
+    connects to a name that begins with the digits of another account, it is looked up in that other account.
     """
     names = [name for name in config.server_names if named_account(name) == account]
     names += [name for name in config.server_names if named_account(name) is None]
@@ -58,7 +58,7 @@ def endpoints_of(config: Config, ports: Ports) -> Endpoints:
 
 
 def is_unnamed(config: Config) -> bool:
-    """Return whether other machines are served, and no name or address of this one is in the server's certificate."""
+    """Return whether the node listens for other machines, but its certificate holds no name that they can use."""
     further = [each.host for each in (config.mqtt_alpn, config.est) if each is not None]
     serves_others = not all(map(is_concrete, (config.api.host, config.mqtt.host, *further)))
     return serves_others and all(map(is_loopback, config.server_names))
@@ -79,7 +79,7 @@ def _est_url(host: str, port: int, config: Config) -> str:
 
 
 def _proven(host: str, config: Config) -> str:
-    """Return the address itself where the certificate holds it: a name could resolve to another one first."""
+    """Return the address itself if the certificate holds it, because a name could resolve to another address first."""
     return host if host in config.server_names else config.server_names[0]
 
 

@@ -1,4 +1,4 @@
-"""Owns the API of a node as a server: its operations, who may call them, how much they may occupy, and its pages."""
+"""Owns the HTTPS server of a node: the operations of the API, its authentication, its limits, and the console."""
 
 import time
 from collections.abc import Callable
@@ -40,7 +40,7 @@ from thingmint.service.public.transparency import LogApplication
 from thingmint.service.readiness import Readiness, require_listening
 from thingmint.settings.config import Config, StartRefused
 
-# Those who watch the service send no bodies, and its checks of readiness answer within a second.
+# Requests for metrics and health checks have no body, and a readiness check answers within a second.
 _LIMITS_OF_PAGES = RequestLimits(body_bytes=4096, seconds=10.0)
 
 _log = structlog.get_logger("thingmint")
@@ -48,9 +48,9 @@ _log = structlog.get_logger("thingmint")
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """The server, which does not listen yet, and what ends the streams of the console before it stops.
+    """The server, which does not listen yet, and the function that ends the streams of the console before it stops.
 
-    ``calls`` is how callers' requests become operations, with one count of quotas for every port.
+    ``calls`` turns requests into operations. All ports share its quotas.
     """
 
     server: Server

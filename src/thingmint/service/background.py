@@ -1,4 +1,4 @@
-"""Owns the work that a node does by itself, beside requests: it is started, begun again after a failure, and ended."""
+"""Owns the background tasks of a node: starts them, restarts each one after a failure, and ends them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,17 +18,18 @@ _log = structlog.get_logger("thingmint")
 
 
 class Log(Protocol):
-    """Where failures are told."""
+    """Receives the log lines about failures."""
 
     def error(self, event: str, **facts: object) -> object:
-        """Write a line."""
+        """Log an error."""
         ...
 
 
 class BackgroundWork:
-    """A context in which works are carried out, each in a task of its own; one that fails does not stop the others.
+    """A context that runs functions, each in its own task; a function that fails does not stop the others.
 
-    A work is a function that goes on until it is cancelled. One that raises is logged and begun again after a pause.
+    Each function runs until it is cancelled. If it raises, the error is logged and the function is called again after a
+    pause.
     """
 
     def __init__(
@@ -40,12 +41,12 @@ class BackgroundWork:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Start every work."""
+        """Start every function in a task."""
         self._tasks = [asyncio.create_task(self._kept_up(work)) for work in self._works]
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        """Cancel every work and wait until it has ended."""
+        """Cancel every task and wait until all have ended."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -55,7 +56,7 @@ class BackgroundWork:
             try:
                 await work()
             except Exception as error:  # noqa: BLE001  the service goes on after any error
-                # By type alone: the texts of foreign errors may quote what they were given.
+                # Only the type: the messages of other libraries' errors may quote their arguments, such as secrets.
                 self._log.error("background work failed", cause=type(error).__name__)
             await asyncio.sleep(self._pause_seconds)
 

@@ -1,10 +1,10 @@
-"""Owns what time it is: the machine's on SQLite; on PostgreSQL the database's, which is one for all nodes.
+"""Owns the service's clock: the machine's clock on SQLite; on PostgreSQL the database's, which all nodes share.
 
-Every decision about what nodes share takes its time from here: expiry, leases, sweeps, dates of certificates, the
-window of signatures, audit entries. A node measures the database's clock at its start and every two seconds, and counts
-on from the last measurement by the machine's monotonic clock, so that no setting of the machine's wall clock is noticed
-by callers and devices. A node whose wall clock is far off is not trusted all the same: it has lost what keeps the
-clocks of machines together, and other programs on it date by that clock. It issues nothing and sweeps nothing.
+All shared state uses this clock: expiry, leases, sweeps, dates of certificates, the window of signatures, audit
+entries. A node measures the database's clock at its start and every two seconds. Between measurements it adds the time
+of the machine's monotonic clock, so setting the wall clock has no effect on callers and devices. A node whose wall
+clock is far off still issues nothing and sweeps nothing: its time synchronization has failed, and other programs on the
+machine use the wrong clock.
 """
 
 import asyncio
@@ -18,29 +18,29 @@ from typing import Protocol, TypeAlias
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable, Throttled
 
 MOST_SKEW = timedelta(seconds=60)
-"""From here on a node is not ready."""
+"""With a larger difference, a node is not ready."""
 _NOTEWORTHY_SKEW = timedelta(seconds=5)
 MEASURE_SECONDS = 2.0
 _FARTHEST = timedelta(days=366 * 40)
-# The answer tells a time between question and answer, so this bounds the error; a slower answer is no measurement.
+# The database reads its clock between query and answer, so this bounds the error; a slower answer is discarded.
 _LONGEST_ROUND_TRIP_SECONDS = 2.0
-# Linux has it; its monotonic clock stands still while the machine sleeps.
+# Only Linux has it. Linux's monotonic clock stops while the machine sleeps; this one does not.
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Log(Protocol):
-    """Where changes of the clock's state are told."""
+    """Receives the log lines about the clock's state."""
 
     def error(self, event: str, **facts: object) -> object:
-        """Write a line about a fault."""
+        """Log a fault."""
         ...
 
     def warning(self, event: str, **facts: object) -> object:
-        """Write a line about what may become one."""
+        """Log a possible fault."""
         ...
 
     def info(self, event: str, **facts: object) -> object:
-        """Write a line about its end."""
+        """Log the end of a fault."""
         ...
 
 
@@ -50,24 +50,24 @@ def machine_time() -> datetime:
 
 
 def seconds_awake_or_asleep() -> float:
-    """Return seconds that nobody can set, and that go on while the machine sleeps where the system counts such."""
+    """Return monotonic seconds, which on Linux include the time in which the machine sleeps."""
     return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
 
 
 class SystemClock:
-    """The machine's clock, for a registry that no other machine shares."""
+    """The machine's clock, for a registry on one machine."""
 
     def now(self) -> datetime:
         """Return the present, aware, UTC."""
         return machine_time()
 
     def seen_by_clients(self) -> datetime:
-        """Return the present by which clients sign and verify."""
+        """Return the present for signatures of requests and for presigned URLs, aware, UTC."""
         return machine_time()
 
     @property
     def skew(self) -> timedelta:
-        """Return zero: there is no clock to differ from."""
+        """Return zero: there is no second clock."""
         return timedelta(0)
 
     def require_right(self) -> None:
@@ -78,28 +78,28 @@ class SystemClock:
 
 
 class MovableClock(SystemClock):
-    """The machine's clock and what tests added to it, for the test mode."""
+    """The machine's clock plus an offset that tests set, for the test mode."""
 
     def __init__(self) -> None:
         self._ahead = timedelta(0)
 
     def now(self) -> datetime:
-        """Return the present as tests want it, aware, UTC."""
+        """Return the present plus the offset, aware, UTC."""
         return machine_time() + self._ahead
 
     def advance(self, by: timedelta) -> None:
-        """Tell another time from now on; raise InvalidRequest for one that is too far away to count with."""
+        """Add to the offset; raise InvalidRequest if the sum is too large."""
         if abs(self._ahead + by) > _FARTHEST:
             raise InvalidRequest(f"The clock may be at most {_FARTHEST.days} days from the machine's")
         self._ahead += by
 
     def set_right(self) -> None:
-        """Tell the machine's time again."""
+        """Remove the offset."""
         self._ahead = timedelta(0)
 
 
 class DatabaseClock:
-    """The clock of the database that nodes share; `measure` must have succeeded once before anything is asked."""
+    """The clock of the database that nodes share; call `measure` before any other method."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class DatabaseClock:
         self._measured: tuple[datetime, float] | None = None
 
     async def measure(self) -> None:
-        """Take the database's time; keep the last measurement if the answer took too long to tell it.
+        """Measure the database's clock; keep the last measurement if the answer took too long.
 
         Raises ServiceUnavailable or Throttled if the database does not answer.
         """
@@ -139,7 +139,7 @@ class DatabaseClock:
         return self._wall() - self.now()
 
     def require_right(self) -> None:
-        """Return if this node may issue and sweep; raise ServiceUnavailable if its clock is too far off."""
+        """Return if this node may issue and sweep; raise ServiceUnavailable if its clock differs too much."""
         if abs(self.skew) > MOST_SKEW:
             raise ServiceUnavailable("The clock of this node differs from the database's by more than 60 seconds")
 
@@ -149,7 +149,7 @@ ServiceClock: TypeAlias = SystemClock | DatabaseClock
 
 @dataclass(slots=True)
 class SkewWatch:
-    """Measures again and again, and tells of the skew: to the metric each time, to the log when its state changes."""
+    """Measures the clock periodically; updates the metric each time, and logs when the state changes."""
 
     clock: ServiceClock
     log: Log
@@ -157,9 +157,9 @@ class SkewWatch:
     _state: timedelta = timedelta(0)
 
     async def turn(self) -> None:
-        """Measure once, if the database answers, and tell what came out."""
+        """Measure once if the database answers, update the metric, and log a changed state."""
         with contextlib.suppress(ServiceUnavailable, Throttled):
-            # Without an answer the time is counted on from the last one.
+            # Without an answer, the last measurement stays in use.
             await self.clock.measure()
         skew = self.clock.skew
         self.observe(skew.total_seconds())
@@ -169,7 +169,7 @@ class SkewWatch:
             self._tell(skew)
 
     async def run(self) -> None:
-        """Take turns until cancelled."""
+        """Measure every two seconds until cancelled."""
         while True:
             await self.turn()
             await asyncio.sleep(MEASURE_SECONDS)
@@ -186,7 +186,7 @@ class SkewWatch:
 
 @contextlib.asynccontextmanager
 async def skew_watched(watch: SkewWatch) -> AsyncIterator[None]:
-    """Take a turn at once and others in the background until the context ends."""
+    """Measure at once, and then in the background until the context ends."""
     await watch.turn()
     task = asyncio.create_task(watch.run())
     try:

@@ -1,4 +1,4 @@
-"""Owns the wiring of the console: what its pages are given, and how a browser sees an error that no page has caught."""
+"""Owns the wiring of the console: the services for its pages, and the page for errors that no handler has caught."""
 
 import secrets
 import time
@@ -22,9 +22,9 @@ from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
 from thingmint.service.node_report import NodeReport
 
-# A selection of 500 certificates has 40 KB, a signing request and a policy less.
+# A selection of 500 certificates has 40 KB; a CSR or a policy has less.
 LIMITS_OF_CONSOLE: Final = RequestLimits(body_bytes=512 * 1024, seconds=60.0)
-# Attempts to sign in, of an address and of an access key: so many at once, then one in two seconds.
+# Limits of sign-in attempts for each address and each access key: a burst, then one in two seconds.
 _SIGN_IN_RATE: Final = 0.5
 _SIGN_IN_BURST: Final = 20.0
 _OPERATION: Final = "Console"
@@ -61,6 +61,6 @@ def console_of(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap)
 
 
 def page_of_error(console: Console, error: Exception) -> Answer:
-    """Return the page for an error that no page has caught: a form that is too large, or a fault of the service."""
+    """Return the page for an error that no handler has caught: a form that is too large, or a fault of the service."""
     status, page = console.error_page(error)
     return Answer(status, page, b"text/html; charset=utf-8")

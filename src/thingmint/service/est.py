@@ -1,4 +1,4 @@
-"""Owns EST on a node: its server, and how its clients' certificates are judged as at the device port."""
+"""Owns EST on a node: its server, and the authentication of its clients by the rules of the device port."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ from thingmint.rest.http.server import Server
 from thingmint.service.node import OpenNode
 from thingmint.settings.address_forms import Address
 
-# A client waits for a hook, for a key pair and for the database; what takes longer is better told.
+# Enough for a hook, a key pair and the database. A client whose request takes longer gets an error.
 _LIMITS = RequestLimits(body_bytes=MOST_BODY_BYTES, seconds=60.0)
 _PUBLISH = "iot:Publish"
-# What a certificate that is registered cannot do anything about.
+# Refusals of certificates that are in no account, or in several.
 _UNKNOWN = frozenset({DeviceRefusal.NOT_REGISTERED, DeviceRefusal.ACCOUNT_AMBIGUOUS})
 
 _log = structlog.get_logger("thingmint")
@@ -47,7 +47,7 @@ class EstDevice:
     observe_refusal: Callable[[str, str], None]
 
     async def may_publish(self, topic: str) -> bool:
-        """Return whether its policies allow iot:Publish on the topic; raise AccessDenied if they cannot be asked."""
+        """Return whether its policies allow iot:Publish on the topic; raise AccessDenied if they cannot be read."""
         return (await self._authorizer()).allows(_PUBLISH, f"topic/{topic}")
 
     async def require_publish(self, topics: Iterable[str]) -> None:
@@ -67,15 +67,15 @@ class EstDevice:
 
 @dataclass(frozen=True, slots=True)
 class EstDevices:
-    """Implements `rest.est.callers.KnownDevices` on what the device port knows."""
+    """Implements `rest.est.callers.KnownDevices` with the device port's lookup of devices."""
 
     devices: RegisteredDevices
     observe_refusal: Callable[[str, str], None]
 
     async def identify(self, peer: Peer, source_address: str) -> EstDevice:
-        """Return the device; raise CredentialsUnknown if its certificate is not registered, AccessDenied if it may not.
+        """Return the device; raise CredentialsUnknown if its certificate is unknown, AccessDenied if it is refused.
 
-        The client id of policies is the certificate's id: there is no MQTT connection that had one.
+        Policies see the certificate's id as the client id, because there is no MQTT connection.
         """
         try:
             device = await self.devices.identify(peer.chain, peer.server_name, source_address)
@@ -87,7 +87,7 @@ class EstDevices:
 
 
 def est_server(node: OpenNode, devices: RegisteredDevices, calls: Calls, address: Address, limits: Limits) -> Server:
-    """Return the server of EST on an address of its own, which does not listen yet."""
+    """Return the server of EST for its separate address; it does not listen yet."""
     registry, authority = node.registry, node.authority
     errors = ErrorMap(AccessDeniedName.ACCESS_DENIED)
     callers = Callers(

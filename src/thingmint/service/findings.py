@@ -1,4 +1,4 @@
-"""Owns what can be found out about a data directory and its disk by looking at it, whether or not a service runs."""
+"""Owns the examination of a data directory and its disk, whether or not a service runs on it."""
 
 import shutil
 import stat
@@ -25,7 +25,7 @@ _EXPIRES_SOON = timedelta(days=365)
 
 
 class Verdict(StrEnum):
-    """What a check found."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the examination."""
+    """One line of the report."""
 
     verdict: Verdict
     text: str
@@ -53,7 +53,7 @@ def findings_of_certificates(data_dir: Path) -> list[Finding]:
 
 
 def findings_of_files(data_dir: Path) -> Iterator[Finding]:
-    """Yield the findings on the files that hold secrets."""
+    """Yield the findings on the permissions of files that hold secrets."""
     keys = sorted((data_dir / "keys").rglob("*.key"))
     for path in (*keys, data_dir / CREDENTIALS):
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
@@ -66,9 +66,9 @@ def findings_of_files(data_dir: Path) -> Iterator[Finding]:
 
 
 def _certificates(data_dir: Path) -> Iterator[Finding]:
-    # The last is made by the next start where an older version made the others.
+    # A directory of an older version does not have this one before the next start.
     newer = (RSA_SERVICE,) if certificate_path(data_dir, RSA_SERVICE).exists() else ()
-    # The key of the first issuer may have been destroyed; the issuers of the database are examined by others.
+    # The key of the first issuer may have been destroyed. The issuers in the database are examined elsewhere.
     first = () if destroyed_path(data_dir).exists() else (ISSUING,)
     for name in (ROOT, *first, SERVICE, *newer):
         try:
@@ -96,7 +96,7 @@ def _retired(data_dir: Path) -> Iterator[Finding]:
 
 
 def space_left(data_dir: Path) -> Finding:
-    """Return how much room there is on the disk."""
+    """Return the finding on the free space of the disk."""
     free = shutil.disk_usage(data_dir).free
     verdict = Verdict.WARNING if free < _LITTLE_SPACE_BYTES else Verdict.OK
     return Finding(verdict, f"{free // (1024 * 1024)} MiB are free on the disk of {data_dir}")

@@ -1,7 +1,7 @@
-"""Owns how a running node follows the issuers of the database, and what it tells of them.
+"""Owns how a running node follows changes of the issuers in the database, and their metrics and log lines.
 
 Every second it compares the states of the few issuers. After a change it reads them again, writes device-ca.pem, and
-lets the registration authority issue with the active one; requests that are being served finish with the one they have.
+gives the active one to the registration authority. Requests in progress finish with the issuer that they began with.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ FOLLOW_SECONDS = 1.0
 
 
 class Log(Protocol):
-    """Where it is told what has become of the issuers."""
+    """Receives the log lines about issuers."""
 
     def error(self, event: str, **facts: object) -> object:
-        """Write a line about a fault."""
+        """Log a fault."""
         ...
 
     def warning(self, event: str, **facts: object) -> object:
-        """Write a line about what may become one."""
+        """Log a possible fault."""
         ...
 
     def info(self, event: str, **facts: object) -> object:
-        """Write a line about what has happened."""
+        """Log a change."""
         ...
 
 
@@ -58,15 +58,15 @@ class IssuerWatch:
         self._warned: tuple[str, float] | None = None
 
     async def run(self) -> None:
-        """Take turns until cancelled."""
+        """Call `turn` every second until cancelled."""
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
             with contextlib.suppress(ThingmintError):
-                # Without an answer of the database, nothing can have been committed that must be followed.
+                # While the database is away, no change of issuers can be committed.
                 await self.turn()
 
     async def turn(self) -> None:
-        """Follow what has changed, if anything has; check the active issuer's key, and show how long issuers live."""
+        """Apply changes, check the active issuer's key, and update the metrics of the issuers' remaining lifetimes."""
         states = await self._registry.store.read(lambda: issuer_table.issuer_states())
         if states != self._states:
             await self._follow(states)
@@ -75,7 +75,7 @@ class IssuerWatch:
 
     @property
     def known(self) -> KnownIssuers:
-        """The issuers as they were when they were last read."""
+        """The issuers at the last reading."""
         return self._known
 
     def check(self) -> None:
@@ -92,11 +92,11 @@ class IssuerWatch:
             self._use(known)
         except (IssuerUnfit, ProfileError, PrivateKeyError, ServiceUnavailable, OSError) as error:
             if isinstance(error, OSError):
-                # A full disk may have room again: the next turn tries once more.
+                # The next turn tries again: a full disk may have space by then.
                 self._log.error("device-ca.pem cannot be written", cause=in_words(error))
                 return
             if states != self._refused:
-                # Tried again every second, and told once.
+                # Tried again every second, but logged once.
                 self._log.error("the issuers of the database cannot be used here", cause=in_words(error))
             self._refused = states
             return

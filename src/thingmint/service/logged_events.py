@@ -1,4 +1,4 @@
-"""Owns the log line of every committed change, and who else hears of it; decides nothing about either."""
+"""Owns the log line of every committed change, and the passing of events to listeners."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,14 +13,14 @@ _log = structlog.get_logger("thingmint")
 
 
 class Log(Protocol):
-    """Where lines are written."""
+    """Receives log lines."""
 
     def info(self, event: str, **facts: object) -> object:
-        """Write a line."""
+        """Log an event."""
         ...
 
     def warning(self, event: str, **facts: object) -> object:
-        """Write a line about what somebody should look at."""
+        """Log an event that an operator should check."""
         ...
 
 
@@ -29,18 +29,19 @@ class LoggedEvents:
     """Writes a log line for every committed mutation, and passes every event on to the listeners."""
 
     listeners: list[EventSink] = field(default_factory=list)
-    # Bound once: the lazy one would be made anew for every line.
+    # Bound once: structlog's lazy logger would bind again for every line.
     log: Log = field(default_factory=_log.bind)
 
     def recorded(self, entry: AuditEntry) -> None:
-        """Receive a committed mutation."""
+        """Log a committed mutation and pass it to the listeners."""
         line = {
             "action": entry.action,
             "resource": entry.resource,
             "principal": entry.principal_arn,
             "request_id": entry.request_id,
         }
-        # A detail may have any name. The change is committed: a line that cannot be written must not spoil the answer.
+        # A detail may have any name. The change is committed, so a name that the log cannot take must not fail the
+        # request.
         taken = {"event", *line}
         detail = {f"detail_{name}" if name in taken else name: value for name, value in entry.detail.items()}
         write = self.log.warning if NEVER_PRESENT in entry.detail else self.log.info
@@ -49,6 +50,6 @@ class LoggedEvents:
             listener.recorded(entry)
 
     def happened(self, event: RegistryEvent) -> None:
-        """Tell the account of a committed change that it wants to be told of."""
+        """Pass an event of a committed change to the listeners."""
         for listener in self.listeners:
             listener.happened(event)

@@ -1,7 +1,7 @@
-"""Owns how the registry of a stopped service is moved from SQLite to PostgreSQL, compared, and marked as moved.
+"""Owns the move of a stopped service's registry from SQLite to PostgreSQL: copy, comparison, and mark.
 
-The copy is one transaction, so a move that is cut off has left nothing, or all of it without the mark. In both cases
-the same command goes on: it copies anew, or compares what is there and sets the mark.
+The copy is one transaction. So an interrupted move leaves either nothing or all rows without the mark. In both cases
+the same command continues: it copies again, or compares the rows and sets the mark.
 """
 
 import hashlib
@@ -30,18 +30,18 @@ from thingmint.storage.copied_tables import (
 from thingmint.storage.copying import CopySource, copy_all, open_snapshot, open_target
 
 Progress = Callable[[str, str, int], None]
-"""Is told what is done (``copied`` or ``compared``), the table, and how many of its rows."""
+"""Receives the step (``copied`` or ``compared``), the table, and the number of its rows."""
 
 _MODULUS: Final = 1 << 256
 
 
 class MoveFailed(ThingmintError):
-    """What is in PostgreSQL is not what is in SQLite; nothing was marked."""
+    """The rows in PostgreSQL differ from those in SQLite; the directory was not marked."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSum:
-    """The rows of a table: how many, and the sum of the SHA-256 of each of them modulo 2²⁵⁶, so without an order."""
+    """The number of a table's rows, and the sum of their SHA-256 modulo 2²⁵⁶, which does not depend on their order."""
 
     rows: int
     digest: int
@@ -52,7 +52,7 @@ class TableSum:
 
 @dataclass(frozen=True, slots=True)
 class MovedRegistry:
-    """Where the registry is now, and the sum of each table that was compared, by its name."""
+    """Where the registry is now, and the sum of each compared table by its name."""
 
     place: str
     tables: Mapping[str, TableSum]
@@ -61,7 +61,7 @@ class MovedRegistry:
 async def move_registry(config: Config, progress: Progress) -> MovedRegistry:
     """Copy the registry to the empty database of ``database_url``, compare both, and mark the directory as moved.
 
-    The SQLite database stays as it is. Raises StartRefused if the move cannot begin, DirectoryInUse while a service
+    The SQLite database is not changed. Raises StartRefused if the move cannot begin, DirectoryInUse while a service
     runs, MoveFailed if the databases differ, ServiceUnavailable, OSError.
     """
     target = database_place(config)
@@ -99,7 +99,7 @@ async def _copied_and_compared(source_file: Path, target: DatabaseURL, progress:
             async with open_target(target, here.schema_version) as filled:
                 await copy_all(here, filled, lambda table, rows: progress("copied", table, rows))
         except TargetNotEmpty as error:
-            # Perhaps an earlier move was cut off between its commit and the mark.
+            # An earlier move may have been interrupted between its commit and the mark.
             refused = error
         async with open_snapshot(target) as there:
             sums = {}

@@ -1,7 +1,7 @@
-"""Owns what a command does with issuers: it makes keys and certificates, checks what comes from elsewhere, and stores.
+"""Owns the work of the commands for issuers: makes keys and certificates, checks imported ones, stores the records.
 
-Each function may be cut off anywhere. What is stored is whole; a key in a token is known to the database before it is
-made, so that nothing is left that nobody knows.
+Each function may be interrupted at any point. Stored records are complete. A key in a token is recorded in the database
+before it is made, so that no key without a record is left behind.
 """
 
 import json
@@ -39,7 +39,7 @@ _LABEL = "thingmint-issuer"
 
 @dataclass(frozen=True, slots=True)
 class WantedIssuer:
-    """What a new issuer is to be. ``profile`` is a table like [profile]; None stands for the one of the settings."""
+    """The properties of a new issuer. ``profile`` is a table like [profile]; None means the profile of the settings."""
 
     key_type: str
     token: TokenURI | None = None
@@ -49,7 +49,7 @@ class WantedIssuer:
 
 
 async def create(registry: Registry, wanted: WantedIssuer) -> IssuerRecord:
-    """Create an issuer that the service's own root certifies, and return it; it is ready."""
+    """Create an issuer that is certified by the service's root; return it with the status ready."""
     pending = await _with_key(registry, wanted)
     ready = _certified(registry, wanted, pending)
     if pending.key_place is KeyPlace.TOKEN:
@@ -60,7 +60,7 @@ async def create(registry: Registry, wanted: WantedIssuer) -> IssuerRecord:
 
 
 async def rotate(registry: Registry, wanted: WantedIssuer) -> IssuerRecord:
-    """Create an issuer and let it take the place of the active one; of two nodes that do so at once, one is refused."""
+    """Create an issuer that replaces the active one; if two nodes do this at once, one of them is refused."""
     before = _active(await issuers.list_issuers(registry.store))
     if wanted.token is not None:
         ready = await create(registry, wanted)
@@ -72,7 +72,7 @@ async def rotate(registry: Registry, wanted: WantedIssuer) -> IssuerRecord:
 
 
 async def request(registry: Registry, wanted: WantedIssuer) -> tuple[IssuerRecord, bytes]:
-    """Create an issuer that another authority certifies; return it, and the request for its certificate as PEM."""
+    """Create an issuer that another authority will certify; return it, and its CSR as PEM."""
     pending = await _with_key(registry, wanted)
     if pending.key_place is not KeyPlace.TOKEN:
         await issuers.add(registry.store, operator(registry.scope), pending.created_at, "RequestIssuer", [pending])
@@ -80,7 +80,7 @@ async def request(registry: Registry, wanted: WantedIssuer) -> tuple[IssuerRecor
 
 
 async def request_again(registry: Registry, name: str, subject: str | None) -> tuple[IssuerRecord, bytes]:
-    """Return a pending issuer, and a request for its certificate as PEM."""
+    """Return a pending issuer, and a CSR for it as PEM."""
     pending = await named(registry, name, IssuerStatus.PENDING)
     if pending.public_key is None:
         pending = await _with_key_in_token(registry, pending)
@@ -88,7 +88,7 @@ async def request_again(registry: Registry, name: str, subject: str | None) -> t
 
 
 async def import_chain(registry: Registry, name: str, text: bytes) -> IssuerRecord:
-    """Give a pending issuer its certificate, with those above it, and return it; it is ready."""
+    """Give a pending issuer its certificate and those above it; return it with the status ready."""
     pending = await named(registry, name, IssuerStatus.PENDING)
     if pending.public_key is None:
         raise InvalidRequest(f"The key of issuer {pending.name} was not made yet: `thingmint issuer csr` makes it")
@@ -104,7 +104,7 @@ async def import_chain(registry: Registry, name: str, text: bytes) -> IssuerReco
 
 
 async def activate(registry: Registry, name: str) -> IssuerRecord:
-    """Let a ready issuer take the place of the active one; return it as it was."""
+    """Make a ready issuer the active one; return its record from before the change."""
     records = await issuers.list_issuers(registry.store)
     ready = await named(registry, name, IssuerStatus.READY)
     await _activate(registry, ready, _active(records))
@@ -112,7 +112,7 @@ async def activate(registry: Registry, name: str) -> IssuerRecord:
 
 
 async def retire(registry: Registry, name: str, *, destroy_key: bool) -> IssuerRecord:
-    """Retire an issuer, or forget one that is pending; destroy its key if that is asked for and may be."""
+    """Retire an issuer, or delete a pending one; destroy its key if that is requested and allowed."""
     record = await named(registry, name, None)
     caller, at = operator(registry.scope), _now(registry)
     if record.status is IssuerStatus.PENDING:
@@ -126,7 +126,7 @@ async def retire(registry: Registry, name: str, *, destroy_key: bool) -> IssuerR
 
 
 async def named(registry: Registry, name: str, status: IssuerStatus | None) -> IssuerRecord:
-    """Return the issuer of this name, or the beginning of one; raise InvalidRequest if it has another status."""
+    """Return the issuer whose name is or begins with ``name``; raise InvalidRequest if it has another status."""
     found = issuers.named(await issuers.list_issuers(registry.store), name)
     if status is not None and found.status is not status:
         raise InvalidRequest(f"Issuer {found.name} is {found.status}, not {status}")
@@ -134,7 +134,7 @@ async def named(registry: Registry, name: str, status: IssuerStatus | None) -> I
 
 
 async def follow(registry: Registry) -> None:
-    """Bring the files of the data directory up to date, unless a service runs on it, which does so by itself."""
+    """Update the files of the data directory, unless a service runs on it, which does this itself."""
     try:
         with held(registry.config.data_dir, "thingmint issuer"):
             known = registry.sources.known(await issuers.list_issuers(registry.store))
@@ -144,7 +144,7 @@ async def follow(registry: Registry) -> None:
 
 
 async def _with_key(registry: Registry, wanted: WantedIssuer) -> IssuerRecord:
-    """Return a pending issuer that has a key. If the key is in a token, the issuer is stored."""
+    """Return a pending issuer with a new key. If the key is in a token, the issuer is stored."""
     if wanted.profile is not None:
         certificate_profile(ProfileConfig.from_table(wanted.profile))
     # 128 bits; the issuer's own certificate is not known yet.
@@ -183,7 +183,7 @@ async def _with_key_in_token(registry: Registry, pending: IssuerRecord) -> Issue
 
 
 def _certified(registry: Registry, wanted: WantedIssuer, pending: IssuerRecord) -> IssuerRecord:
-    """Return the issuer with a certificate of the service's own root."""
+    """Return the issuer with a certificate from the service's root."""
     at = _now(registry)
     root = registry.root_authority()
     require_root(root.certificate, at)

@@ -1,4 +1,4 @@
-"""Owns the opening of a node: its registry, its source of keys, its authority and its identity as a server."""
+"""Owns the opening of a node: its registry, its source of keys, its authority and its server certificate."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ _log = structlog.get_logger("thingmint")
 
 @dataclass(frozen=True, slots=True)
 class OpenNode:
-    """What a node has before it listens. ``identity`` is the first one; later ones come from ``identities``."""
+    """The parts of a node that does not listen yet. ``identity`` is the first one; ``identities`` makes later ones."""
 
     registry: Registry
     authority: RegistrationAuthority
@@ -45,7 +45,7 @@ class OpenNode:
     publication: Publication
     log: LogIdentity
     worker: Worker | None = None
-    """Which of several processes of one data directory this is; None if it is the only one."""
+    """Identifies this process among several on one data directory; None if it is the only one."""
 
     def check(self) -> None:
         """Return if certificates can be issued now; raise ServiceUnavailable otherwise."""
@@ -63,7 +63,7 @@ class OpenNode:
         return own if self.worker is None else self.worker.with_others(own)
 
     def show_expiries(self, identity: ServerIdentity) -> None:
-        """Show in the metrics when the authorities and this identity of the server end."""
+        """Set the metrics of when the authorities and this server certificate expire."""
         authorities = self.registry.authorities
         shown = {
             "root": authorities.root,
@@ -79,10 +79,10 @@ class OpenNode:
 
 @contextlib.asynccontextmanager
 async def open_node(config: Config, worker: Worker | None = None) -> AsyncIterator[OpenNode]:
-    """Yield a node whose registry is open and whose workers for keys run, and close both afterwards.
+    """Yield a node with an open registry and running key workers, and close both afterwards.
 
-    The caller holds the data directory; for one of several workers, `prepare` was called before. Raises StartRefused,
-    ServiceUnavailable or OSError if the node cannot start.
+    The caller holds the lock of the data directory; for one of several workers, it has called `prepare` before. Raises
+    StartRefused, ServiceUnavailable or OSError if the node cannot start.
     """
     metrics = Metrics(__version__)
     async with (
@@ -123,9 +123,10 @@ async def open_node(config: Config, worker: Worker | None = None) -> AsyncIterat
 
 
 async def prepare(config: Config) -> None:
-    """Make what is missing in a data directory and its database, before several workers serve it.
+    """Create what a data directory and its database lack, before several workers serve it.
 
-    The caller holds the data directory. Raises StartRefused, ServiceUnavailable or OSError if they cannot start.
+    The caller holds the lock of the data directory. Raises StartRefused, ServiceUnavailable or OSError if the workers
+    cannot start.
     """
     async with open_registry(config) as registry:
         await _prepare(registry)

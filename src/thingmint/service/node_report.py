@@ -1,4 +1,4 @@
-"""Owns what a node tells operators about itself: its counters, its authorities, its directory, its settings."""
+"""Owns the report of a node for operators: its counters, its authorities, its directory, its settings."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ class NodeReport:
         self._found_until = 0.0
 
     def numbers(self) -> NodeNumbers:
-        """Return what the node counts since its start."""
+        """Return the node's counts since its start."""
         metrics = self._node.metrics
         waits, seconds = _value(metrics, "thingmint_key_wait_seconds_count"), "thingmint_key_wait_seconds_sum"
         return NodeNumbers(
@@ -64,7 +64,7 @@ class NodeReport:
         )
 
     def authorities(self) -> Sequence[AuthorityShown]:
-        """Return the service's own certificates: the roots, the issuers, those of the server's side."""
+        """Return the service's certificates: the roots, the issuers, those of the server."""
         own = self._node.registry.authorities
         active, *retired = self._node.authority.issuers
         named = [("root", own.root), ("issuing", active.certificate), ("service", own.service.certificate)]
@@ -73,7 +73,7 @@ class NodeReport:
         return [_shown(name, each) for name, each in (*named, *(("retired", each.certificate) for each in retired))]
 
     async def revocation_lists(self) -> Sequence[RevocationListShown]:
-        """Return the newest list of each issuer and part."""
+        """Return the newest revocation list of each issuer and shard."""
         return [
             RevocationListShown(
                 issuer_id=each.name.issuer_id,
@@ -88,12 +88,12 @@ class NodeReport:
         ]
 
     async def log(self) -> LogShown:
-        """Return the state of the verifiable log; raise ResourceNotFound if it was not begun."""
+        """Return the state of the verifiable log; raise ResourceNotFound if there is none."""
         state = await self._node.registry.store.read(present_state)
         return LogShown(state.checkpoint, state.size, state.key.text)
 
     async def proofs(self, arn: str) -> str:
-        """Return a proof for each leaf of a resource, as text; raise ResourceNotFound if the log has none."""
+        """Return a proof for each leaf of a resource, as text; raise ResourceNotFound if the log has no leaf of it."""
         secret = self._node.log.salt_secret
         state, proofs = await self._node.registry.store.read(lambda: proven_resource(arn, secret))
         return "\n".join(proof_text(each.leaf, each.index, each.hashes, state.checkpoint) for each in proofs)
@@ -138,7 +138,7 @@ class NodeReport:
         return self._findings
 
     def settings(self) -> Sequence[SettingShown]:
-        """Return the settings in force; a secret shows as its form does."""
+        """Return the settings in force; secrets are masked by their forms."""
         config = self._node.config
         return [
             SettingShown(

@@ -1,6 +1,6 @@
-"""Owns an open data directory as a whole: its keys, its store, and the authority on them; for a service or beside one.
+"""Owns an open data directory: its keys, its store, and its registration authority; for services and commands.
 
-The random source is here. Refuses to know HTTP, MQTT and who calls.
+The random source is here. Independent of HTTP, MQTT and callers.
 """
 
 import contextlib
@@ -77,9 +77,9 @@ def serial_numbers() -> SerialNumber:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """An open data directory: its authorities, its store and what seals its secrets.
+    """An open data directory: its authorities, its store and the sealer of its secrets.
 
-    ``issuers`` are the issuers of device certificates as they were when it was opened.
+    ``issuers`` are the issuers of device certificates at the time of opening.
     """
 
     config: Config
@@ -102,9 +102,9 @@ class Registry:
 async def open_registry(
     config: Config, metrics: Metrics | None = None, *, may_create: bool = True
 ) -> AsyncIterator[Registry]:
-    """Yield the registry of a data directory, made where it is missing; raise StartRefused if it cannot be used.
+    """Yield the registry of a data directory, created if it is missing; raise StartRefused if it cannot be used.
 
-    Only a process that holds the directory may create.
+    Only a process that holds the lock of the directory may create it.
     """
     _require_restored(config)
     files = AuthorityFiles(
@@ -130,7 +130,7 @@ async def open_registry(
         clock = await _clock_of(config, store)
         issuers = await _issuers(config, store, sources, clock, may_write=may_create)
         if shares_keys:
-            # Not before the database was found to be of these keys, and destroyed keys were deleted here.
+            # Only after the check that the database belongs to these keys, and after the deletion of destroyed keys.
             await _share(files, store, sealer)
         yield Registry(
             config=config,
@@ -149,7 +149,7 @@ async def open_registry(
 
 
 async def _authorities(files: AuthorityFiles, store: Store, *, joins: bool) -> Authorities:
-    """Return the authorities of the data directory, which may get them from the database; raise StartRefused."""
+    """Return the authorities of the data directory; a joining node gets them from the database. Raise StartRefused."""
     try:
         if joins:
             await join(store, files.data_dir, files.passphrase, partial(_open_elsewhere, files))
@@ -207,13 +207,13 @@ async def _clock_of(config: Config, store: Store) -> ServiceClock:
 
 @contextlib.asynccontextmanager
 async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None = None) -> AsyncIterator[KeyPool]:
-    """Yield a source of key pairs whose workers have been started; raise StartRefused without the chosen engine."""
+    """Yield a source of key pairs with started workers; raise StartRefused if the chosen engine is not available."""
     try:
         choice = choose_engine(config.key_engine)
     except EngineUnavailable as error:
         raise StartRefused(in_words(error)) from error
     if config.key_engine != Engine.OPENSSL:
-        # Without the setting there is nothing to tell: the first start is quiet.
+        # Without the setting, nothing is logged.
         _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
     pool = KeyPool(
         reserve,
@@ -231,7 +231,7 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
 
 @contextlib.asynccontextmanager
 async def keys_of_command(config: Config) -> AsyncIterator[KeyPool | InProcessKeys]:
-    """Yield a source of key pairs for a command, made by workers where the system can start them as they need it."""
+    """Yield a source of key pairs for a command; it uses workers if the system can start them on demand."""
     if not hasattr(os, "fork"):
         yield InProcessKeys()
         return
@@ -245,9 +245,9 @@ def registration_authority(
     events: EventSink | None = None,
     shards: Callable[[str], int] = lambda issuer_id: 1,
 ) -> RegistrationAuthority:
-    """Return the authority that issues from this registry; raise StartRefused for unfit settings.
+    """Return the authority that issues from this registry; raise StartRefused for settings that do not fit it.
 
-    ``shards`` returns into how many revocation lists an issuer's new certificates are split.
+    ``shards`` returns the number of revocation lists into which an issuer's new certificates are split.
     """
     try:
         known, shortens = registry.issuers, registry.config.at_issuer_end == "shorten"
@@ -284,7 +284,7 @@ def registration_authority(
 
 
 def _outbox(registry: Registry) -> EventOutbox:
-    """Return what keeps events for all nodes, where there may be several."""
+    """Return the outbox of events for all nodes; on SQLite, one that keeps nothing."""
     if registry.config.database_url is None:
         return NoOutbox()
     return NodeOutbox(registry.clock, lambda: str(uuid.uuid4()))
@@ -309,8 +309,8 @@ def _files(config: Config) -> RegistrationFiles:
 async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
     """Yield the registry for a short piece of work, whether or not a service is running on the directory.
 
-    Makes none, and raises StartRefused: what is missing, because the directory was mistyped or a backup was not whole,
-    is named and not replaced.
+    Creates nothing: if something is missing, because the directory was mistyped or a backup was incomplete, it raises
+    StartRefused, which names the missing part.
     """
     _require_registry(config)
     async with open_registry(config, may_create=False) as registry:
@@ -319,7 +319,7 @@ async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
 
 @contextlib.asynccontextmanager
 async def store_beside_service(config: Config) -> AsyncIterator[Store]:
-    """Yield the database alone, for what needs no key; raise StartRefused as `registry_beside_service` does."""
+    """Yield only the database, for work without keys; raise StartRefused as `registry_beside_service` does."""
     _require_registry(config)
     require_database(config)
     store = await _open_store(config, lambda kind, seconds: None)
@@ -351,7 +351,7 @@ def _require_registry(config: Config) -> None:
 
 @contextlib.asynccontextmanager
 async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
-    """Yield an authority on the data directory itself, held as a service would hold it, and the operator as caller."""
+    """Lock the data directory as a service does; yield its authority, and the operator as caller."""
     make_directory(config.data_dir)
     with held(config.data_dir, "thingmint issue --offline"):
         async with open_registry(config) as registry:

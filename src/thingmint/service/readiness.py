@@ -1,4 +1,4 @@
-"""Owns whether the service is ready, and for whom: callers of the API, or devices; knows neither HTTP nor MQTT."""
+"""Owns the readiness checks for callers of the API and for devices. Independent of HTTP and MQTT."""
 
 import asyncio
 import contextlib
@@ -10,28 +10,28 @@ from typing import Protocol
 
 from thingmint.core.errors import ServiceUnavailable
 
-# Balancers and orchestrators wait a second by default; what is not known by then is answered as not ready.
+# Load balancers and orchestrators wait a second by default. Without a result by then, the answer is not ready.
 ANSWER_SECONDS = 0.8
-# How long success is believed, so that many callers cost the database no more than one.
+# How long a success is cached, so that many callers cost the database no more than one.
 BELIEVED_SECONDS = 1.0
 CLOCK_CHECK_SECONDS = 1.0
 _STEP_SECONDS = 0.04
 
 
 class Log(Protocol):
-    """Where changes of the clock's state are told."""
+    """Receives the log lines about the clock's state."""
 
     def error(self, event: str, **facts: object) -> object:
-        """Write a line about a fault."""
+        """Log a fault."""
         ...
 
     def info(self, event: str, **facts: object) -> object:
-        """Write a line about its end."""
+        """Log the end of a fault."""
         ...
 
 
 class Validity(Protocol):
-    """When an issuer may issue."""
+    """The validity of an issuer."""
 
     @property
     def not_before(self) -> datetime:
@@ -74,7 +74,7 @@ class ClockWatch:
             raise ServiceUnavailable("The service's clock is outside of the validity of its issuing authority")
 
     async def run(self) -> None:
-        """Check again and again, so that a wrong clock is logged although nobody asks."""
+        """Check periodically, so that a wrong clock is logged even without requests."""
         while True:
             with contextlib.suppress(ServiceUnavailable):
                 self.check()
@@ -83,10 +83,10 @@ class ClockWatch:
 
 @dataclass(slots=True)
 class Readiness:
-    """Answers whether requests can be served, within a second however many ask and however long the database takes.
+    """Checks whether requests can be served; answers within a second for any number of callers and any database delay.
 
-    One check of the database is under way at a time, for all that ask meanwhile, and success is believed for a second.
-    A check that takes longer than callers wait is answered as a failure, at once, until it ends.
+    At most one check of the database runs at a time; all callers share it, and its success is cached for a second. Once
+    a check takes longer than callers wait, all callers get a failure immediately until the check ends.
     """
 
     check_store: Callable[[], Awaitable[None]]
@@ -108,13 +108,13 @@ class Readiness:
             self._is_late = True
             raise ServiceUnavailable("The database does not answer")
         if self._found is not None:
-            # A new one for each caller: raising one object in many tasks would mix up their tracebacks.
+            # A new exception for each caller: raising one object in several tasks would mix up their tracebacks.
             raise ServiceUnavailable(self._found.message) from self._found.__cause__
 
     async def _wait(self) -> None:
-        """Wait for the check that is under way, unless another caller has waited long enough for it.
+        """Wait for the running check, unless another caller has already waited for it in vain.
 
-        Time in which the loop itself was not served does not count: a machine that is busy is not a broken database.
+        Time in which the event loop did not run is not counted: a busy machine is not a failed database.
         """
         waited = 0.0
         while self._checking is not None and not self._is_late and waited < self.answer_seconds:

@@ -1,7 +1,7 @@
-"""Owns the server's certificate: made at every start and again before it ends; its private key is in no file.
+"""Owns the server's certificate: made at every start and again before it expires. Its private key is in no file.
 
-Clients trust the root, so the server may change its key as often as it likes. OpenSSL reads certificate and key by a
-path; they are given to it through a file in memory where the system has such.
+Clients trust the root, so the server can change its key at any time. OpenSSL reads certificate and key from a path;
+where the system supports it, that is a file in memory.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from thingmint.registration.kernel.ports import SerialNumbers
 from thingmint.rest.http.any_client import AnyClientContext
 from thingmint.rest.http.tls import HTTP_ALPN, server_tls_context
 
-# How often the wall clock is compared with the server certificate's end.
+# How often the wall clock is compared with the server certificate's notAfter.
 ROTATION_CHECK_SECONDS = 5.0
 RSA_SERVER = "server-rsa"
 ServerPublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -41,7 +41,7 @@ ServerPublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """A server certificate, and the TLS contexts that prove it to callers of the API, devices, and clients of EST."""
+    """A server certificate, and the TLS contexts that use it for callers of the API, devices, and clients of EST."""
 
     certificate: x509.Certificate
     context: ssl.SSLContext
@@ -51,7 +51,7 @@ class ServerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentities:
-    """Makes the server's identity, and says when it is due for another."""
+    """Makes the server's identity, and returns when it must be replaced."""
 
     authorities: Authorities
     names: Sequence[str]
@@ -60,9 +60,9 @@ class ServerIdentities:
     data_dir: Path
 
     def create(self, rsa_key: rsa.RSAPrivateKey) -> ServerIdentity:
-        """Return a new identity; its certificates are also left in the data directory, for people to look at.
+        """Return a new identity, and write its certificates to the data directory for operators.
 
-        The RSA key is made by the caller, because that takes long; it is for clients that cannot verify ECDSA.
+        The caller makes the RSA key, because that takes long. It is for clients that cannot verify ECDSA.
         """
         private_key = ec.generate_private_key(ec.SECP256R1())
         identities: list[ServerIdentityPair] = [
@@ -94,20 +94,20 @@ async def new_rsa_key() -> rsa.RSAPrivateKey:
 
 
 class Log(Protocol):
-    """Where replacements are told."""
+    """Receives the log lines about replacements."""
 
     def error(self, event: str, **facts: object) -> object:
-        """Write a line about a fault."""
+        """Log a fault."""
         ...
 
     def info(self, event: str, **facts: object) -> object:
-        """Write a line."""
+        """Log a replacement."""
         ...
 
 
 @dataclass(slots=True)
 class Rotation:
-    """Replaces the server's identity when it is due; ``use`` takes the new one."""
+    """Replaces the server's identity when it is due; ``use`` receives the new one."""
 
     identities: ServerIdentities
     identity: ServerIdentity
@@ -120,7 +120,8 @@ class Rotation:
         try:
             self.check_clock()
         except ServiceUnavailable:
-            # What a wrong clock dates would not be valid for clients, whose clock is right; what is in use may be.
+            # Clients with a right clock would reject a certificate with wrong dates; they may still accept the one in
+            # use.
             return
         if not self.identities.is_due(self.identity):
             return
@@ -134,14 +135,14 @@ class Rotation:
         self.log.info("server certificate replaced", not_after=end.isoformat())
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Call `turn` periodically until cancelled."""
         while True:
             await asyncio.sleep(ROTATION_CHECK_SECONDS)
             await self.turn()
 
 
 def _context(identities: Sequence[ServerIdentityPair]) -> ssl.SSLContext:
-    """Return a context with all identities; the first is preferred."""
+    """Return a TLS context with all identities; the first is preferred."""
     with contextlib.ExitStack() as stack:
         paths = [Path(stack.enter_context(in_memory(pem_of(*chain) + _pem_of_key(key)))) for chain, key in identities]
         context = server_tls_context(paths[0], paths[0])

@@ -1,6 +1,6 @@
-"""Owns the life of a node: it is opened, it listens and works until it is told to stop, and it finishes what it began.
+"""Owns the life of a node: opens it, serves until it is told to stop, and finishes the requests in progress.
 
-What a node is made of is in `node`, `device_port` and `api_server`; what it does by itself is in `background`.
+Its parts are made in `node`, `device_port` and `api_server`; its background tasks run in `background`.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _log = structlog.get_logger("thingmint")
 
 
 async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event) -> None:
-    """Serve until ``stop`` is set, then finish what is in flight.
+    """Serve until ``stop`` is set, then finish the requests in progress.
 
     Raises StartRefused, DirectoryInUse, ServiceUnavailable or OSError if the service cannot start.
     """
@@ -57,7 +57,7 @@ async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: 
 
 @contextlib.contextmanager
 def directory_served(data_dir: Path) -> Iterator[None]:
-    """Hold a data directory for a service; raise DirectoryInUse or OSError."""
+    """Hold the lock of a data directory for a service; raise DirectoryInUse or OSError."""
     make_directory(data_dir)
     with held(data_dir, "thingmint serve"):
         remove_endpoints(data_dir)
@@ -82,8 +82,8 @@ async def _serve(
     config: Config, worker: Worker | None, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event
 ) -> None:
     async with open_node(config, worker) as node, _running(node) as endpoints:
-        # What is there now stays for as long as the service runs. A full collection of garbage, which stops
-        # everything, does not look at it any more.
+        # Objects that exist now live as long as the service. A full garbage collection, which stops all threads, skips
+        # them from now on.
         gc.freeze()
         on_ready(endpoints)
         await stop.wait()
@@ -93,7 +93,7 @@ async def _serve(
 
 @contextlib.asynccontextmanager
 async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
-    """Listen on both ports and do the background work; yield where clients find the node, and end it afterwards."""
+    """Listen on all ports and run the background tasks; yield the node's endpoints, and stop everything afterwards."""
     shares = shares_of(node.config)
     edge = device_edge(node, shares.devices)
     node.events.listeners.append(edge)
@@ -121,7 +121,7 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
             public_port = public.port
         est = None
         if node.config.est is not None:
-            # However many clients ask at once, operators find a place in the line for keys.
+            # Clients of EST may fill only a part of the queue for keys; the rest is for operators.
             est_limits = Limits(max_connections=shares.est, max_requests=shares.devices.max_provisioning)
             est = est_server(node, edge.devices, api.calls, node.config.est, est_limits)
             await est.start()
@@ -137,7 +137,7 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
 def _background_work(node: OpenNode, server: Server, edge: DeviceEdge, est: Server | None) -> BackgroundWork:
     rotation = Rotation(node.identities, node.identity, node.clock.check, partial(_use, node, server, edge, est), _log)
     works: list[Callable[[], Awaitable[None]]] = [
-        # A name for this process that no other one has.
+        # A unique name for this process.
         BulkRunner(node.authority, str(uuid.uuid4())).run,
         partial(sweep, node.authority),
         partial(purge_credentials, node.registry, node.events),
@@ -153,7 +153,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge, est: Serv
 
 
 def _listening(node: OpenNode, edge: DeviceEdge) -> Sequence[Callable[[], Awaitable[None]]]:
-    """Return the work of hearing at once what other nodes change, where the database can tell it."""
+    """Return the task that receives the database's notifications of other nodes' changes; on SQLite, none."""
     config = node.config
     if config.database_url is None:
         return ()

@@ -1,7 +1,7 @@
-"""Owns what makes a process one of several workers on a data directory: its number, its settings, and what it shows.
+"""Owns workers, which are several processes on one data directory: their numbers, settings and metrics.
 
-Each worker is a node of the database. They share the ports and the files of the data directory, which one of them
-never creates: the process that starts them does that before.
+Each worker is a node of the database. Workers share the ports and the files of the data directory. The parent process
+creates the files before it starts them.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ class Worker:
     metrics: SharedTexts
 
     def with_others(self, own: bytes) -> bytes:
-        """Return metrics of this worker, and those that the others have shown, each with its number as a label."""
+        """Return the metrics of all workers, each with its worker's number as a label; ``own`` are this worker's."""
         return merged({self.number: own, **dict(self.metrics.others(self.number))})
 
     async def show(self, render: Callable[[], bytes]) -> None:
-        """Show the metrics of this worker to the others, again and again until cancelled."""
+        """Write the metrics of this worker for the others periodically until cancelled."""
         has_told = False
         while True:
             if not self.metrics.write(self.number, render()) and not has_told:
@@ -46,9 +46,9 @@ class Worker:
 
 
 def reserve_ports(config: Config) -> Mapping[str, ReservedPort]:
-    """Return the ports for all workers by the names of their settings; raise OSError if one is taken.
+    """Reserve the ports for all workers and return them by the names of their settings; raise OSError if one is taken.
 
-    The port for devices may be another one if it is the default.
+    If the default port for devices is taken, another one is reserved.
     """
     wanted = {"api": config.api, "mqtt": config.mqtt, "mqtt_alpn": config.mqtt_alpn}
     wanted |= {"public": config.public, "est": config.est}
@@ -68,7 +68,7 @@ def reserve_ports(config: Config) -> Mapping[str, ReservedPort]:
 
 
 def settings_of_worker(config: Config, ports: Mapping[str, ReservedPort], passphrase_file: Path | None) -> Config:
-    """Return the settings of each worker: the ports that were reserved, and its part of the work on keys."""
+    """Return the settings of each worker: with the reserved ports, and its share of the key workers."""
 
     def shared(name: str, address: Address) -> Address:
         return Address(address.host, ports[name].number) if name in ports else address

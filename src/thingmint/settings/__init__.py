@@ -1,1 +1,1 @@
-"""Owns the settings of a node: one table, and how values are read from flags, environment and file."""
+"""Owns the settings of a node: one table, and the reading of values from flags, environment and file."""

@@ -1,4 +1,4 @@
-"""Owns the forms of settings that name a place: hosts and ports, URLs, paths and server names."""
+"""Owns the forms of settings that are addresses: hosts and ports, URLs, paths and server names."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Networks:
     toml: object = list[str]
 
     def parse(self, name: str, value: object) -> tuple[Network, ...]:
-        """Return the networks in their order; an address alone is a network of one."""
+        """Return the networks in their order; an address without a prefix is a network of one address."""
         texts = value.split(",") if isinstance(value, str) else map(str, value)  # type: ignore[call-overload]  # a list
         return tuple([_network(name, text) for text in texts])
 
@@ -82,14 +82,14 @@ class URLWithPassword:
     toml: object = str
 
     def parse(self, name: str, value: object) -> str:
-        """Return the URL; the message of a refusal does not hold it."""
+        """Return the URL; the message of ConfigError does not contain it."""
         url = str(value)
         if not url.startswith(self.schemes):
             raise ConfigError(f"{name} must start with {self.schemes[0]}")
         return url
 
     def shown(self, value: object) -> object:
-        """Return the URL without password and without its query, which may hold one, too."""
+        """Return the URL without its password and without its query, which may also hold a password."""
         scheme, _, rest = str(value).partition("://")
         user, at, place = rest.rpartition("@")
         place, mark, _ = place.partition("?")
@@ -100,7 +100,7 @@ class URLWithPassword:
 
 @dataclass(frozen=True, slots=True)
 class FilePath:
-    """The path of a file or directory, relative to the directory that the command is started in."""
+    """The path of a file or directory, relative to the current directory of the command."""
 
     metavar: str = "PATH"
     toml: object = str
@@ -112,7 +112,7 @@ class FilePath:
         return Path(str(value))
 
     def shown(self, value: object) -> object:
-        """Return the path as it was given."""
+        """Return the given path."""
         return str(value)
 
 

@@ -1,4 +1,4 @@
-"""Owns the form of the brokers behind the relay: addresses, and a table of the file for each account."""
+"""Owns the forms of the brokers behind the relay: addresses, or tables of the file by account."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _VERSIONS: Final = ("auto", "5", "3.1.1")
 
 
 class BrokerTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One table of ``[mqtt_brokers]``, as written; its password is a template, because others may read the file."""
+    """One table of ``[mqtt_brokers]``; its password is a template, because other users may be able to read the file."""
 
     addresses: list[str]
     version: str = "auto"
@@ -34,13 +34,13 @@ class BrokerTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BrokerPlace:
-    """The built-in broker, addresses of another one separated by commas, or that tables of the file say it."""
+    """The built-in broker, addresses of another broker separated by commas, or the word for tables in the file."""
 
     metavar: str = "local|brokers|ADDRESS,…"
     toml: object = str
 
     def parse(self, name: str, value: object) -> str:
-        """Return it as it is written."""
+        """Return the text."""
         text = str(value)
         if text not in (LOCAL, BY_TABLE):
             for each in text.split(","):
@@ -48,7 +48,7 @@ class BrokerPlace:
         return text
 
     def shown(self, value: object) -> object:
-        """Return it."""
+        """Return the text."""
         return value
 
 
@@ -59,7 +59,7 @@ class BrokersOfAccounts:
     toml: object = dict[str, BrokerTable]
 
     def parse(self, name: str, value: object) -> Mapping[str, BrokerTable]:
-        """Return the tables; raise ConfigError for the first that contradicts itself."""
+        """Return the tables; raise ConfigError for the first table with contradictions."""
         tables: dict[str, BrokerTable] = dict(value)  # type: ignore[call-overload]  # its types were compared with `toml`
         for account, table in tables.items():
             if account != DEFAULT and not _ACCOUNT.fullmatch(account):
@@ -68,7 +68,7 @@ class BrokersOfAccounts:
         return tables
 
     def shown(self, value: object) -> object:
-        """Return the tables; their passwords are templates, or in files."""
+        """Return the tables, which hold no passwords: these are templates, or in files."""
         return msgspec.to_builtins(value)
 
 

@@ -1,7 +1,7 @@
-"""Owns which settings are in force: where each was given, and the rules between several of them.
+"""Owns the settings in force: the source of each, and the rules between several of them.
 
 A setting is given by a flag, an environment variable or ``thingmint.toml`` in the data directory, in this order of
-precedence. Reads no file but the named ones.
+precedence. Reads only the files that are given.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class StartRefused(Exception):
 
 
 class Source(StrEnum):
-    """What gave a setting its value."""
+    """The kind of source of a setting's value."""
 
     FLAG = "flag"
     ENVIRONMENT = "environment"
@@ -34,7 +34,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from: the source, and the flag, variable or file in it; the default has no place."""
+    """The origin of a value: the source, and the name of the flag, variable or file; a default has no name."""
 
     source: Source
     place: str = ""
@@ -42,7 +42,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(Settings):
-    """Valid settings that agree with each other. Values do not show in its repr: some are secrets."""
+    """Valid settings that fit together. Values are not in the repr, because some are secrets."""
 
     origins: Mapping[str, Origin]
 
@@ -52,14 +52,14 @@ class Config(Settings):
 
     @property
     def mqtt_port(self) -> int:
-        """The port for devices. Where the system chooses the API's port, there may be several services here."""
+        """The port for devices; 0 by default if the API's port is 0, because several services may then run here."""
         return 0 if not self.is_given("mqtt") and self.api.port == 0 else self.mqtt.port
 
     @property
     def server_names(self) -> tuple[str, ...]:
-        """The names for the server's certificate: those of the setting, and the addresses that were given.
+        """The names for the server's certificate: those of the setting, and the configured addresses.
 
-        Clients are told an address only if the certificate holds it.
+        The service announces an address to clients only if the certificate holds it.
         """
         listening = {"mqtt": self.mqtt}
         if not self.insecure_http:
@@ -76,13 +76,13 @@ class Config(Settings):
         names = list(self.server_name)
         first = bound.get("mqtt")
         if first is not None and first not in names and not self.is_given("server_name"):
-            # The first name is what devices are told.
+            # The service announces the first name to devices.
             names.insert(0, first)
         return tuple(dict.fromkeys((*names, *bound.values())))
 
 
 def load_config(flags: Mapping[str, object], environment: Mapping[str, str]) -> Config:
-    """Return the valid configuration; raise ConfigError naming the first setting that cannot be used."""
+    """Return the valid configuration; raise ConfigError, which names the first invalid setting."""
     named = flags.get("data_dir") or environment.get(BY_NAME["data_dir"].variable) or BY_NAME["data_dir"].default
     path = Path(str(named)) / FILE_NAME
     in_file = read_file(path)
@@ -103,9 +103,9 @@ def _given(
     in_file: Mapping[str, object],
     path: Path,
 ) -> tuple[object, Origin]:
-    """Return the value as it was written, and where."""
+    """Return the unparsed value, and its origin."""
     name, flag = setting.name, flags.get(setting.name)
-    # Click gives () for a repeatable flag and False for a switch that are absent.
+    # For an absent flag, click returns (), if it is repeatable, or False, if it is a switch.
     if flag is not None and flag != () and not (setting.is_switch and flag is False):
         return flag, Origin(Source.FLAG, setting.flag)
     if setting.variable in environment:
@@ -126,7 +126,7 @@ def _read_secret(variable: str, path: str) -> str:
 
 
 def _require_agreement(config: Config) -> None:
-    """Return if the settings agree with each other; raise ConfigError for the first two that do not."""
+    """Return if the settings fit together; raise ConfigError for the first two that contradict each other."""
     if config.insecure_http and not is_loopback(config.api.host):
         raise ConfigError(f"insecure_http is allowed on loopback addresses only, and api is {config.api.host}")
     if config.test_mode:
@@ -151,7 +151,8 @@ def _require_agreement(config: Config) -> None:
     if (config.mqtt_data_plane == BY_TABLE) != bool(config.mqtt_brokers):
         raise ConfigError("mqtt_data_plane must be brokers if the file has the table mqtt_brokers, and only then")
     if config.mqtt_data_plane != LOCAL and config.mqtt_broker_open_seconds >= config.mqtt_connect_seconds:
-        # Otherwise the device's own time ends first, and it is not told that the broker is not available.
+        # Otherwise the device's time limit ends first, and the device does not get the reason: the broker is not
+        # available.
         raise ConfigError(
             f"mqtt_broker_open_seconds ({config.mqtt_broker_open_seconds:g}) must be less than mqtt_connect_seconds "
             f"({config.mqtt_connect_seconds:g})"

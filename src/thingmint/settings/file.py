@@ -1,4 +1,4 @@
-"""Owns how `thingmint.toml` is read: which names may be in it, and the types of their values; judges no value."""
+"""Owns the reading of `thingmint.toml`: its names, and the TOML types of their values. Does not check values."""
 
 import difflib
 import tomllib
@@ -24,7 +24,7 @@ _FILE_SETTINGS = msgspec.defstruct(
 
 
 def read_file(path: Path) -> Mapping[str, object]:
-    """Return the settings of a file by name, none where it does not exist.
+    """Return the settings of a file by name, none if it does not exist.
 
     Raises ConfigError if it cannot be read, holds an unknown name, or a value is not of its setting's TOML type.
     """
@@ -45,7 +45,7 @@ def read_file(path: Path) -> Mapping[str, object]:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return a question that names the most similar of the known names, or nothing if none is similar."""
+    """Return a question with the most similar known name, or an empty text if none is similar."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -1,7 +1,7 @@
-"""Owns what a form of settings is, and the forms of words and numbers.
+"""Owns the interface of settings' forms, and the forms of words and numbers.
 
-A form reads a value from a flag, a variable or the file, and shows it. It knows no setting: it is told the name for its
-messages. Flags and variables give text, the file gives the types of TOML.
+A form parses a value from a flag, a variable or the file, and shows it. It is independent of the settings: callers pass
+a setting's name for messages. Values of flags and variables are text, those of the file have the types of TOML.
 """
 
 import re
@@ -20,7 +20,7 @@ class ConfigError(Exception):
 
 
 class Form(Protocol[T_co]):
-    """How the values of a setting are written."""
+    """The format of a setting's values."""
 
     @property
     def toml(self) -> object:
@@ -29,7 +29,7 @@ class Form(Protocol[T_co]):
 
     @property
     def metavar(self) -> str:
-        """What stands for the value in the help of a command."""
+        """The placeholder of the value in the help of a command."""
         ...
 
     def parse(self, name: str, value: object) -> T_co:
@@ -37,7 +37,7 @@ class Form(Protocol[T_co]):
         ...
 
     def shown(self, value: object) -> object:
-        """Return a parsed value as JSON can hold it, without secrets."""
+        """Return a parsed value for JSON, without secrets."""
         ...
 
 
@@ -72,14 +72,14 @@ class Hidden:
     toml: object = str
 
     def parse(self, name: str, value: object) -> str:
-        """Return the text; the message of a refusal does not hold it."""
+        """Return the text; the message of ConfigError does not contain it."""
         text = str(value)
         if not self.pattern.fullmatch(text):
             raise ConfigError(f"{name} must be {self.words}")
         return text
 
     def shown(self, value: object) -> object:
-        """Return that there is a value."""
+        """Return a mask for the value."""
         del value
         return HIDDEN
 
@@ -160,7 +160,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """On or off; its flag takes no value and turns it on."""
+    """On or off; its flag has no value and turns it on."""
 
     metavar: str = ""
     toml: object = bool
@@ -186,12 +186,12 @@ class Maybe(Generic[T]):
 
     @property
     def metavar(self) -> str:
-        """What stands for the value that is there."""
+        """The placeholder of a present value."""
         return self.form.metavar
 
     @property
     def toml(self) -> object:
-        """The type of the value that is there."""
+        """The type of a present value."""
         return self.form.toml
 
     def parse(self, name: str, value: object) -> T | None:

@@ -1,4 +1,4 @@
-"""Owns what a row of the table of settings is made of; knows no setting."""
+"""Owns the form of a row in the table of settings. Has no settings."""
 
 from dataclasses import Field, dataclass, field
 from enum import Flag, StrEnum, auto
@@ -11,7 +11,7 @@ _ROW = "setting"
 
 
 class Group(StrEnum):
-    """What a setting is about: the headings of the help and of the documents, in their order."""
+    """The groups of settings: the headings in the help and the documents, in their order."""
 
     SERVICE = "Service"
     STORAGE = "Storage"
@@ -37,17 +37,17 @@ class Places(Flag):
 
 
 EVERYWHERE = Places.FLAG | Places.VARIABLE | Places.FILE
-# The file is in the data directory, so it cannot say where that is.
+# The file is in the data directory, so it cannot set the directory.
 NOT_IN_THE_FILE = Places.FLAG | Places.VARIABLE
-# Process lists show flags, and the file may be read by more people than the environment of a process.
+# Process lists show flags, and more users may be able to read the file than the environment of a process.
 SECRET = Places.VARIABLE
-# Tables have no spelling as a flag.
+# Tables cannot be written as a flag.
 FILE_ONLY = Places.FILE
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row: the name in ``thingmint.toml``, how the value is written, and what it means."""
+    """One row: the name in ``thingmint.toml``, the form of the value, and its meaning."""
 
     name: str
     form: Form[object]
@@ -78,7 +78,7 @@ class Setting:
 
     @property
     def default_text(self) -> str | None:
-        """The default as help and documents show it; None if the setting is absent or off unless it is given."""
+        """The default in help and documents; None if the setting is absent or off by default."""
         if self.default in (None, {}, ()) or self.is_switch:
             return None
         return ", ".join(self.default) if isinstance(self.default, tuple) else str(self.default)
@@ -87,7 +87,7 @@ class Setting:
 def row(form: Form[T], default: object, meaning: str, group: Group, places: Places = EVERYWHERE) -> T:
     """Return the field of a dataclass whose name and type complete the row of a setting.
 
-    ``default`` is written as in the file. Values are not in the repr of the dataclass: some are secrets.
+    ``default`` is written as in the file. Values are not in the repr of the dataclass, because some are secrets.
     """
     described = {_ROW: (form, default, meaning, group, places)}
     return cast("T", field(metadata=described, repr=False))

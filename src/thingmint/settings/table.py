@@ -1,7 +1,7 @@
-"""Owns the table of settings, one row each: name, form, bounds, default, meaning and group; reads none.
+"""Owns the table of settings, one row each: name, form, bounds, default, meaning and group. Reads no values.
 
-Flags of commands, environment variables, keys of ``thingmint.toml``, `thingmint settings` and the documents follow from
-it. Rules between several settings are in `config`.
+Flags of commands, environment variables, keys of ``thingmint.toml``, `thingmint settings` and the documents are derived
+from it. Rules between several settings are in `config`.
 """
 
 import re
@@ -28,7 +28,7 @@ _ACCOUNT = Text(re.compile(r"[0-9]{12}"), "twelve digits")
 _REGION = Text(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}"), "formed like us-east-1")
 _ACCESS_KEY_ID = Hidden(re.compile(r"[A-Za-z0-9_]{3,128}"), "3 to 128 letters and digits")
 _SECRET_ACCESS_KEY = Hidden(re.compile(r"[ -~]{4,256}"), "4 to 256 printable ASCII characters")
-# Paths are put behind it, and it stands in certificates as it is.
+# Paths are appended to it, and it is copied into certificates unchanged.
 _PUBLIC_URL = Text(
     re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~-]+)*"), "formed like http://pki.example.com", "URL"
 )
@@ -39,7 +39,7 @@ _BYTES_IN_ALL = 1 << 44
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The table. An instance holds the values that are in force, each valid by itself."""
+    """The table. An instance holds the values in force; each one is valid by itself."""
 
     data_dir: Path = row(
         _PATH,

@@ -1,4 +1,4 @@
-"""Owns the forms of settings that can be tables of the file."""
+"""Owns the forms of settings that can be tables in the file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[T]):
-    """A table of the file; ``hides`` says that its values may hold secrets or are long."""
+    """A table of the file; with ``hides``, its values are not shown, because they may hold secrets or are long."""
 
     of: type[T]
     hides: bool = False
@@ -54,6 +54,6 @@ class Table(Generic[T]):
         return dict(value)  # type: ignore[call-overload, no-any-return]  # its types were compared with `toml`
 
     def shown(self, value: object) -> object:
-        """Return the table, or its names if the values are hidden."""
+        """Return the table, or only its keys if the values are hidden."""
         table = dict(value)  # type: ignore[call-overload]  # the table that `parse` returned
         return dict.fromkeys(table, HIDDEN) if self.hides else table

@@ -1,1 +1,1 @@
-"""Owns the kinds of places in which an issuer's private key can be."""
+"""Owns signing with an issuer's private key, for each place in which the key can be: a file or a PKCS#11 token."""

@@ -1,4 +1,4 @@
-"""Owns signing with a private key that was read from a file into the memory of this process."""
+"""Owns signing with a private key that was read from a file into this process's memory."""
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -19,10 +19,10 @@ class FileKeySigner:
         self.public_key: PublicKey = private_key.public_key()
 
     async def sign(self, content: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
-        """Return the signature of the content; this never waits."""
+        """Return the signature of the content without waiting."""
         if isinstance(self._private_key, rsa.RSAPrivateKey):
             return self._private_key.sign(content, padding.PKCS1v15(), algorithm)
         return self._private_key.sign(content, ec.ECDSA(algorithm))
 
     async def check(self) -> None:
-        """Return: the key is in memory."""
+        """Return at once, because the key is in memory."""

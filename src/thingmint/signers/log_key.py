@@ -1,4 +1,4 @@
-"""Owns the Ed25519 key that signs the log's checkpoints, in the memory of this process; knows no format."""
+"""Owns the Ed25519 key that signs the log's checkpoints, in this process's memory. Independent of their format."""
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -10,7 +10,7 @@ class LogKeySigner:
     __slots__ = ("_private_key", "public_key")
 
     def __init__(self, seed: bytes) -> None:
-        """Take the private key as RFC 8032 has it, 32 bytes."""
+        """Take the private key in the form of RFC 8032, 32 bytes."""
         self._private_key = Ed25519PrivateKey.from_private_bytes(seed)
         self.public_key = self._private_key.public_key().public_bytes_raw()
 
@@ -20,7 +20,7 @@ class LogKeySigner:
 
 
 def is_signed(public_key: bytes, content: bytes, signature: bytes) -> bool:
-    """Return whether the signature is one of the content by this Ed25519 key."""
+    """Return whether the signature is a valid signature of the content by this Ed25519 key."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, content)
     except InvalidSignature:

@@ -1,8 +1,9 @@
-"""Owns keys in a PKCS#11 token: they are generated there, sign there, and never leave it.
+"""Owns keys in a PKCS#11 token, which are generated and sign in the token and never leave it.
 
-A small pool of processes has one session each, so that signatures run beside the event loop and beside each other. A
-process that fails is ended, and the question is asked once more of a new one: a token that was removed and came back,
-or a module that crashed, needs no restart of the service. While the token is away, questions are refused at once.
+A small pool of processes has one session each, so that signatures run in parallel to the event loop and to each other.
+If a process fails, it is ended, and a new process gets the same request once. Therefore the service needs no restart
+after a token was removed and inserted again, or after the module crashed. While the token is not available, requests
+are refused at once.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from thingmint.signers.token_uri import TokenURI
 
 SESSIONS = 4
 _PROCESS = "thingmint.signers.pkcs11_process"
-# A signature takes milliseconds, an RSA key of 4096 bits in a small token minutes.
+# A signature takes milliseconds; generating an RSA key of 4096 bits in a small token takes minutes.
 _ANSWER_SECONDS = 30.0
 _GENERATION_SECONDS = 600.0
 _AWAY_SECONDS = 0.5
@@ -30,7 +31,7 @@ _MOST_LINE_BYTES = 1 << 20
 
 
 class TokenAway(ServiceUnavailable):
-    """The token, its module or its key cannot be used now; ``reason`` is for operators, the message for callers."""
+    """The token, its module or its key is not available; ``reason`` is for operators, the message for callers."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("The key of the issuer cannot be used now")
@@ -38,7 +39,7 @@ class TokenAway(ServiceUnavailable):
 
 
 class _Refused(ValueError):
-    """The process has answered with the name of an error."""
+    """The answer of the process is the name of an error."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -46,7 +47,7 @@ class _Refused(ValueError):
 
 
 class Token:
-    """One token, which may be there or not. A Token belongs to one event loop."""
+    """One token, which may be available or not. A Token belongs to one event loop."""
 
     def __init__(self, module: Path, pin_file: Path, uri: TokenURI) -> None:
         self._uri = uri
@@ -56,7 +57,7 @@ class Token:
         self._away_until = 0.0
 
     async def ask(self, *, seconds: float = _ANSWER_SECONDS, **question: str) -> bytes:
-        """Return the token's answer; raise TokenAway if it cannot answer now."""
+        """Return the token's answer; raise TokenAway if the token is not available."""
         async with self._places:
             if self._idle:
                 with contextlib.suppress(TokenAway):
@@ -86,15 +87,15 @@ class Token:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=_MOST_LINE_BYTES,
-            # Ctrl-C is for the service, which still has to finish what it began.
+            # Ctrl-C must end the service only, which still needs the token for the requests in progress.
             start_new_session=True,
         )
-        # The answer to the first line is that the token is open.
+        # The answer to the first line confirms that the token is open.
         await self._ask(process, self._first, _ANSWER_SECONDS)
         return self._idle.pop()
 
     async def _ask(self, process: asyncio.subprocess.Process, question: dict[str, str], seconds: float) -> bytes:
-        """Ask a process and keep it for the next question; one that does not answer as it should is ended."""
+        """Send a request to a process; keep it for the next request, or end it after an invalid or late answer."""
         try:
             answer = await asyncio.wait_for(_answer(process, question), seconds)
             octets = bytes.fromhex(answer["octets"])
@@ -103,7 +104,7 @@ class Token:
             reason = error.name if isinstance(error, _Refused) else type(error).__name__
             raise TokenAway(f"{self._uri}: {reason}") from error
         except BaseException:
-            # The caller has gone: the answer that is still to come would be taken for another question's.
+            # The caller was cancelled. The answer that is still to come would be taken for that of the next request.
             process.kill()
             raise
         self._idle.append(process)
@@ -121,21 +122,21 @@ class TokenSigner:
         self.public_key = public_key
 
     async def sign(self, content: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
-        """Return the token's signature in the form of X.509; raise ServiceUnavailable if it gives none now."""
+        """Return the token's signature in the form of X.509; raise ServiceUnavailable if the token is not available."""
         bits = self.public_key.key_size
         return await self._token.ask(
             do="sign", id=self._key_id.hex(), content=content.hex(), hash=algorithm.name, octets=str((bits + 7) // 8)
         )
 
     async def check(self) -> None:
-        """Return if the key is there now; raise ServiceUnavailable otherwise."""
+        """Return if the key is available now; raise ServiceUnavailable otherwise."""
         await self._token.ask(do="check", id=self._key_id.hex())
 
 
 async def generate_in_token(token: Token, key_type: str, key_id: bytes, label: str) -> PublicKey:
-    """Generate a key pair in the token, or find the one that has this id already; return its public key.
+    """Generate a key pair in the token, or find an existing one with this id; return its public key.
 
-    The private key is sensitive and not extractable. Raises TokenAway if that cannot be done now.
+    The private key is sensitive and not extractable. Raises TokenAway if the token is not available.
     """
     der = await token.ask(seconds=_GENERATION_SECONDS, do="generate", key_type=key_type, id=key_id.hex(), label=label)
     public_key = serialization.load_der_public_key(der)
@@ -144,7 +145,7 @@ async def generate_in_token(token: Token, key_type: str, key_id: bytes, label: s
 
 
 async def destroy_in_token(token: Token, key_id: bytes) -> None:
-    """Delete the key pair from the token, if it is there; raise TokenAway if that cannot be done now."""
+    """Delete the key pair from the token, if it exists; raise TokenAway if the token is not available."""
     await token.ask(do="destroy", id=key_id.hex())
 
 

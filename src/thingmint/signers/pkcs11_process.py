@@ -1,8 +1,8 @@
-"""Owns one session with a PKCS#11 token, in a process of its own; started by `pkcs11`, it serves until its input ends.
+"""Owns one session with a PKCS#11 token, in a separate process that `pkcs11` starts and that ends when its input ends.
 
-Modules are foreign code in C. python-pkcs11 initialises them for one thread, so one process has one session, and a
-module that crashes takes this process with it and not the service. The first line of the input names the token, each
-other line is a question; each is answered by one line. All are JSON objects, octets are hexadecimal.
+A PKCS#11 module is a vendor's code in C. python-pkcs11 initialises it for one thread, so one process has one session. A
+module that crashes ends this process and not the service. The first line of the input names the token, and each other
+line is a request. Each line gets one line as its answer. All lines are JSON objects; octets are hexadecimal.
 """
 
 import json
@@ -19,7 +19,7 @@ from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
 from thingmint.host.hardening import harden_process
 
-# SEC 2: the two curves that issuers may have, by the names of the setting `ca_key_type`.
+# The names in SEC 2 of the two curves that issuers may use, by the values of the setting `ca_key_type`.
 _CURVES = {"ecdsa-p256": "secp256r1", "ecdsa-p384": "secp384r1"}
 _RSA_BITS = {"rsa-2048": 2048, "rsa-3072": 3072, "rsa-4096": 4096}
 _HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {
@@ -27,16 +27,16 @@ _HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {
     "sha384": hashes.SHA384,
     "sha512": hashes.SHA512,
 }
-# What python-pkcs11 calls the attributes of RFC 7512.
+# The names that python-pkcs11 has for the attributes of RFC 7512.
 _FIELDS = {"token": "label", "serial": "serial", "manufacturer": "manufacturer_id", "model": "model"}
 
 
 class TokenNotFound(Exception):
-    """No token has the attributes that were given, or several have."""
+    """No token, or more than one, has the given attributes."""
 
 
 def main() -> None:
-    """Open the token, then answer questions; an error is answered by its name, and ends the process."""
+    """Open the token, then answer requests. After an error, answer with its name and end the process."""
     harden_process()
     opened: pkcs11.Session | None = None
     for line in sys.stdin:
@@ -48,7 +48,7 @@ def main() -> None:
             else:
                 answer = {"octets": _WORK[question["do"]](opened, question).hex()}
         except Exception as error:  # noqa: BLE001  the service learns every error by its name
-            # By type alone: texts of foreign errors may quote what they were given.
+            # The type's name alone: texts of a library's errors may quote their arguments.
             print(json.dumps({"error": type(error).__name__}), flush=True)  # noqa: T201  the answer
             return
         print(json.dumps(answer), flush=True)  # noqa: T201  the answer
@@ -68,7 +68,7 @@ def _open(question: Mapping[str, str]) -> pkcs11.Session:
 
 
 def _generate(session: pkcs11.Session, question: Mapping[str, str]) -> bytes:
-    """Generate a key pair unless there is one with this id, and return its SubjectPublicKeyInfo."""
+    """Return the SubjectPublicKeyInfo of the key pair with this id; generate the key pair if it does not exist."""
     key_id, label, key_type = bytes.fromhex(question["id"]), question["label"], question["key_type"]
     if not any(True for _ in session.get_objects({Attribute.ID: key_id})):
         secret = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
@@ -99,10 +99,10 @@ def _sign(session: pkcs11.Session, question: Mapping[str, str]) -> bytes:
         return bytes(key.sign(content, mechanism=Mechanism[f"{name.upper()}_RSA_PKCS"]))
     digest = hashes.Hash(_HASHES[name]())
     digest.update(content)
-    # FIPS 186-5, 6.4.1: of a digest that is longer than the order of the curve, the first bits count.
+    # FIPS 186-5, 6.4.1: if a digest is longer than the order of the curve, its leftmost bits are used.
     raw = bytes(key.sign(digest.finalize()[: int(question["octets"])], mechanism=Mechanism.ECDSA))
     half = len(raw) // 2
-    # PKCS #11, 2.3.1: r and s side by side; X.509 has them in a SEQUENCE.
+    # PKCS #11, 2.3.1: the token concatenates r and s; X.509 has them in a SEQUENCE.
     return utils.encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
 
 

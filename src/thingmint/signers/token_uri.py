@@ -1,7 +1,7 @@
-"""Owns the reading of PKCS#11 URIs (RFC 7512): which token, and which key in it; opens nothing.
+"""Owns the parsing of PKCS#11 URIs (RFC 7512): which token, and which key in it. Opens no token.
 
-Only what names a token or a key is accepted. The module is code that a node runs, and the PIN is a secret: each node
-has its own settings for both, and a URI that is stored in the database has neither.
+Only the attributes that name a token or a key are accepted. The module, which is code that a node runs, and the PIN, a
+secret, are settings of each node, and never part of a URI in the database.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ _MOST_CHARACTERS = 1024
 
 
 class TokenURIRefused(ValueError):
-    """The text is no URI of a token that can be used; the message says why and holds no secret."""
+    """The text is not a valid URI of a token; the message says why and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenURI:
-    """A token by its attributes, and a key in it by its label and its CKA_ID."""
+    """A token, named by its attributes, and a key in it, named by its label and its CKA_ID."""
 
     token: tuple[tuple[str, str], ...]
     label: str | None = None

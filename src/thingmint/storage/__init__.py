@@ -1,4 +1,4 @@
-"""Owns the engines that run the statements of `records`, SQLite and PostgreSQL, and the migrations; decides nothing."""
+"""Owns the engines that run the statements of `records`, SQLite and PostgreSQL, and the migrations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ SQLITE_FILE_NAME = "thingmint.sqlite"
 
 
 class DatabaseListener(Protocol):
-    """Hears what the database tells."""
+    """Receives the notifications of the database."""
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -41,21 +41,21 @@ class DatabaseListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """How PostgreSQL is used. The password goes before one in the URL, the cache of statements after it."""
+    """Options for PostgreSQL. The password takes precedence over the URL's; the URL's statement cache over this one."""
 
     password: str | None = field(default=None, repr=False)
     max_connections: int = 10
     statement_cache_size: int = DEFAULT_STATEMENT_CACHE_SIZE
 
     def parsed(self, database_url: str) -> DatabaseURL:
-        """Return the URL with what belongs to it; raise InvalidDatabaseURL."""
+        """Return the parsed URL with these options; raise InvalidDatabaseURL."""
         return parse_database_url(database_url, self.password, self.statement_cache_size)
 
 
 def listener_of(
     database_url: str, heard: Mapping[str, Callable[[], None]], options: DatabaseOptions
 ) -> DatabaseListener | None:
-    """Return what listens on channels of PostgreSQL; None behind a pooler by transaction, which passes nothing on."""
+    """Return the listener on PostgreSQL's channels; None behind a transaction pooler, which drops notifications."""
     from thingmint.storage.postgresql_listener import PostgreSQLListener
 
     url = options.parsed(database_url)
@@ -71,12 +71,12 @@ async def open_store(
 ) -> Store:
     """Return a migrated store: on the PostgreSQL database if a URL is given, else on a file in the data directory.
 
-    ``observe`` is told the seconds that each read, write and commit took.
+    ``observe`` receives the seconds that each read, write and commit took.
     Raises ServiceUnavailable if the database cannot be used, DatabaseTooNew if a later version migrated it,
     InvalidDatabaseURL.
     """
     if database_url is not None:
-        # Its driver takes a twentieth of a start, which most installations need not wait for.
+        # Importing the driver takes a twentieth of a start, and most installations do not need it.
         from thingmint.storage.postgresql import open_postgresql
 
         used = options or DatabaseOptions()

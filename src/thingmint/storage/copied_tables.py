@@ -1,7 +1,7 @@
-"""Owns which tables are copied from one database to another, and their columns; opens no database of a service.
+"""Owns the list of tables that are copied from one database to another, and their columns. Opens no service's database.
 
-The tables and columns are those that the migrations make: they are made in an empty SQLite database in memory, and read
-from there. So each table is in the order in which migrations have made it, and none can be forgotten.
+The tables and columns are those of the migrations: they are created in an empty SQLite database in memory, and read
+from there. So tables are in the order in which migrations created them, and none can be forgotten.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import Migration, migrate, migrations
 from thingmint.storage.sqlite_connection import drive
 
-# What tells of processes that run, of their waiting for each other, or of sessions in a browser: all of it begins anew.
-# Copies of the keys for nodes that join are sealed by the passphrase of a directory; the next start makes them again.
+# State of running processes, their locks, and sessions of browsers: a copied registry starts without them. The copies
+# of keys for joining nodes are encrypted with the passphrase of a directory; the next start makes them again.
 NOT_COPIED = frozenset(
     {
         "authority_copy",
@@ -36,22 +36,22 @@ NOT_COPIED = frozenset(
 )
 
 _AFTER_COPYING: Mapping[str, str] = {
-    # Positions of transactions that had not ended: in another database, nobody will ever give them.
+    # Positions of unfinished transactions, which will never be filled in another database.
     "log_gap": "DELETE FROM log_gap WHERE position NOT IN (SELECT position FROM audit)",
-    # Numbers of transactions of another database. Each node reads all revocations at its start.
+    # Stamps are transaction numbers of the source database. Each node reads all revocations at its start.
     "revocation": "UPDATE revocation SET stamp = 1",
 }
-# What these statements make different from the source.
+# The tables and columns that differ from the source after these statements.
 CHANGED_TABLES = frozenset({"log_gap"})
 CHANGED_COLUMNS: Mapping[str, str] = {"revocation": "stamp"}
 
 
 class TargetNotEmpty(Exception):
-    """The database that was to be filled holds something already; the message says what."""
+    """The target database is not empty; the message names a table that has rows."""
 
 
 class ColumnKind(StrEnum):
-    """What the values of a column are, besides None."""
+    """The type of a column's values, besides None."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -68,9 +68,9 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class CopiedTable:
-    """A table, its columns in their order with the kinds of their values, and the columns of its primary key.
+    """A table, its columns in order with the types of their values, and the columns of its primary key.
 
-    A numbered table gives each row a number that no row before it had; the number is its key.
+    A numbered table gives each row a number that was never used before; the number is its key.
     """
 
     name: str
@@ -91,12 +91,12 @@ def migrations_to(version: int) -> tuple[Migration, ...]:
 
 
 def newest_version() -> int:
-    """Return the newest version of the schema that this code knows."""
+    """Return the newest version of the schema in this code."""
     return migrations()[-1].version
 
 
 def copied_tables(version: int) -> tuple[CopiedTable, ...]:
-    """Return the tables that a database of this version of the schema has and that are copied, in a fixed order."""
+    """Return the tables of this version of the schema that are copied, in a fixed order."""
     with contextlib.closing(apsw.Connection(":memory:")) as memory:
         drive(memory, lambda: migrate(SQLITE, migrations_to(version)))
         made = memory.execute(
@@ -114,7 +114,7 @@ def require_empty(version: int) -> Steps[None]:
 
 
 def settle(version: int) -> Steps[None]:
-    """Make the copied rows those of their new database."""
+    """Adapt the copied rows to their new database."""
     present = {table.name for table in copied_tables(version)}
     for name, statement in _AFTER_COPYING.items():
         if name in present:

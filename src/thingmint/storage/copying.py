@@ -1,7 +1,7 @@
-"""Owns the copying of a whole registry from one database to another, of any two engines; knows no table by name.
+"""Owns the copying of a whole registry between two databases of any engines. Independent of the tables.
 
-The source is read from one snapshot, in batches, while it may be in use. The target is empty at the beginning, and is
-written in one transaction, so that nothing of it can be seen before all of it is there.
+The source is read from one snapshot, in batches; it may be in use. The target must be empty. It is written in one
+transaction, so that no row is visible before all rows are.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ Rows = Sequence[Sequence[Any]]
 
 
 class CopySource(Protocol):
-    """A database as it was at one moment. What was durable before it was opened is in it."""
+    """A snapshot of a database. It contains everything that was durable before it was opened."""
 
     @property
     def schema_version(self) -> int:
@@ -36,7 +36,7 @@ class CopySource(Protocol):
         ...
 
     async def last_number(self, table: CopiedTable) -> int:
-        """Return the highest number that a numbered table has ever given, or a higher one; 0 if it gave none."""
+        """Return the highest number that a numbered table has ever used, or a higher one; 0 if it has used none."""
         ...
 
     async def read(self, program: Program[T]) -> T:
@@ -45,7 +45,7 @@ class CopySource(Protocol):
 
 
 class CopyTarget(Protocol):
-    """An empty database that is filled. An error, also one of a program in the store, makes all of it void."""
+    """An empty database that is filled. After an error, also one of a program in the store, nothing is kept."""
 
     @property
     def store(self) -> Store:
@@ -57,16 +57,16 @@ class CopyTarget(Protocol):
         ...
 
     async def go_on_after(self, table: CopiedTable, number: int) -> None:
-        """Have a numbered table give only numbers above this one."""
+        """Make a numbered table use only numbers above this one."""
         ...
 
     async def complete(self) -> None:
-        """Make the copied rows those of this database, and bring its schema up to date."""
+        """Adapt the copied rows to this database, and migrate its schema to the newest version."""
         ...
 
 
 def open_snapshot(database: DatabaseURL | Path) -> AbstractAsyncContextManager[CopySource]:
-    """Return a snapshot of a PostgreSQL database or a SQLite file that is there.
+    """Return a snapshot of an existing PostgreSQL database or SQLite file.
 
     On entering and inside, raises ServiceUnavailable if the database cannot be read, InvalidDatabaseURL.
     """
@@ -80,9 +80,9 @@ def open_snapshot(database: DatabaseURL | Path) -> AbstractAsyncContextManager[C
 def open_target(database: DatabaseURL | Path, schema_version: int) -> AbstractAsyncContextManager[CopyTarget]:
     """Return an empty PostgreSQL database, or a new SQLite file, with this version of the schema.
 
-    It is durable when its context has been left without an exception; otherwise nothing is in it, and a SQLite file is
-    removed. On entering and inside, raises ServiceUnavailable if the database cannot be written, InvalidDatabaseURL,
-    and TargetNotEmpty, also if the file exists already.
+    It is durable if its context ends without an exception; otherwise it stays empty, and a SQLite file is removed. On
+    entering and inside, raises ServiceUnavailable if the database cannot be written, InvalidDatabaseURL, and
+    TargetNotEmpty, also if the file exists already.
     """
     if isinstance(database, Path):
         return sqlite_target(database, schema_version)
@@ -96,7 +96,7 @@ async def copy_all(
 ) -> Mapping[str, int]:
     """Copy every table, and return the number of rows of each.
 
-    ``progress`` is told the table and how many of its rows are copied.
+    ``progress`` receives the table and the number of its copied rows.
     """
     counts = {}
     for table in copied_tables(source.schema_version):

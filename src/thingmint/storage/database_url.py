@@ -1,4 +1,4 @@
-"""Owns how a PostgreSQL URL is read; lets no part of it into an error, for it holds a password."""
+"""Owns the parsing of PostgreSQL URLs. No error quotes a part of the URL, because it may hold a password."""
 
 import os
 from dataclasses import dataclass, field
@@ -11,25 +11,25 @@ _STATEMENT_CACHE_SIZE = "statement_cache_size"
 
 
 class InvalidDatabaseURL(ValueError):
-    """The database URL cannot be read; the message does not repeat it."""
+    """The database URL cannot be parsed; the message does not quote it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseURL:
-    """A PostgreSQL URL without our own parameters, and those.
+    """A PostgreSQL URL without Thingmint's own parameters, and these parameters.
 
-    A cache of 0 statements, by the setting or ``statement_cache_size=0`` in the URL's query, makes the store safe
-    behind pgbouncer in transaction mode, where a prepared statement does not outlive its transaction.
+    A cache of 0 statements, set by the setting or by ``statement_cache_size=0`` in the URL's query, makes the store
+    safe behind pgbouncer in transaction mode, where a prepared statement ends with its transaction.
     """
 
     dsn: str = field(repr=False)
     statement_cache_size: int
     password: str | None = field(default=None, repr=False)
-    """The password of the setting database_password_file; without it, the URL or PostgreSQL's own places give one."""
+    """The password of the setting database_password_file; without it, that of the URL or PostgreSQL's own sources."""
 
     @property
     def servers(self) -> str:
-        """Where the database is, host:port, without user and password."""
+        """The servers as host:port, without user and password."""
         base, _, query = self.dsn.partition("?")
         given = dict(parse_qsl(query))
         authority = base.partition("://")[2].partition("/")[0]
@@ -39,12 +39,12 @@ class DatabaseURL:
 
     @property
     def place(self) -> str:
-        """Where the database is and its name, without user and password."""
+        """The servers and the database's name, without user and password."""
         return f"{self.servers}/{urlsplit(self.dsn).path.strip('/')}"
 
 
 def has_password(url: str) -> bool:
-    """Return whether the URL holds a password, which process lists show where the URL is a flag."""
+    """Return whether the URL holds a password, which process lists show if the URL is a flag."""
     authority, _, query = url.partition("://")[2].partition("?")
     return ":" in authority.partition("/")[0].rpartition("@")[0] or "password" in dict(parse_qsl(query))
 
@@ -57,9 +57,9 @@ def _names_port(host: str) -> bool:
 def parse_database_url(
     url: str, password: str | None = None, statement_cache_size: int = DEFAULT_STATEMENT_CACHE_SIZE
 ) -> DatabaseURL:
-    """Return the parts of the URL, with a password from elsewhere; raise InvalidDatabaseURL.
+    """Return the parts of the URL, with this password if it is given; raise InvalidDatabaseURL.
 
-    The size of the statement cache is used unless the URL names one.
+    The size of the statement cache applies unless the URL has one.
     """
     if not url.startswith(_SCHEMES):
         raise InvalidDatabaseURL("a database URL begins with postgresql://")

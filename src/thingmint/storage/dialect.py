@@ -1,4 +1,4 @@
-"""Owns the words in which SQLite and PostgreSQL differ; knows no table but the one that counts migrations."""
+"""Owns the differences between SQLite's and PostgreSQL's SQL. Has no table's name except that of the schema version."""
 
 import re
 from collections.abc import Mapping
@@ -19,25 +19,25 @@ from thingmint.records.tokens import (
     REVOCATION_STAMP,
 )
 
-# These stand in migrations only.
+# These tokens are used only in migrations.
 PRIMARY_KEY = "{PK}"
 BLOB = "{BLOB}"
-# Compared byte by byte for any language of the database: in another order, texts with one prefix are not neighbours.
+# Compared byte by byte for any locale of the database: in another order, texts with one prefix are not adjacent.
 ORDERED_TEXT = "{ORDERED_TEXT}"
-# What a list's index carries beside its key. SQLite then answers a list from the index and never touches the pages that
-# hold DER; PostgreSQL reads the heap for visibility in any case, and would pay for the columns at each new status.
+# The additional columns in a list's index. With them, SQLite answers a list from the index and does not read the pages
+# that hold DER. PostgreSQL must read the heap for visibility anyway, and would update the index at each new status.
 SUMMARY_COLUMNS = "{SUMMARY_COLUMNS}"
-# A table that a crash of the server empties, and that costs little to write.
+# A table that is cheap to write, and that is empty after a crash of the server.
 UNLOGGED = "{UNLOGGED}"
 
 CHANGES_CHANNEL = "thingmint_changes"
-"""Where PostgreSQL tells that something in the registry has changed."""
+"""The channel that PostgreSQL notifies of changes in the registry."""
 MESSAGES_CHANNEL = "thingmint_messages"
-"""Where it tells that nodes have written messages."""
+"""The channel that it notifies of messages of nodes."""
 NODES_CHANNEL = "thingmint_nodes"
-"""Where it tells that a node has come or gone."""
+"""The channel that it notifies of nodes that have joined or left."""
 
-# A table whose primary key is all of it needs no second copy of the key.
+# A table whose columns are all in the primary key needs no second copy of them.
 WITHOUT_ROWID = "{WITHOUT_ROWID}"
 
 _TOKEN = re.compile(r"\{[A-Z_]+\}")
@@ -45,15 +45,15 @@ _TOKEN = re.compile(r"\{[A-Z_]+\}")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """An engine's words for the tokens, and the statements that have no common form."""
+    """An engine's replacements for the tokens, and the statements that have no common form."""
 
     words: Mapping[str, str]
     migration_lock: str | None
     schema_version_exists: str
 
     def translate(self, sql: str) -> str:
-        """Return the text with the engine's words in place of the tokens."""
-        # Most statements have none, and every request runs some.
+        """Return the text with the tokens replaced."""
+        # A shortcut, because most statements have no tokens.
         if "{" not in sql:
             return sql
         return _TOKEN.sub(lambda found: self.words[found[0]], sql)
@@ -110,7 +110,7 @@ POSTGRESQL = Dialect(
         WITHOUT_ROWID: "",
         UNLOGGED: "UNLOGGED ",
     },
-    # Any number that no other user of the database takes; held until the migrating transaction ends.
+    # An arbitrary number that other programs are unlikely to use; held until the migrating transaction ends.
     migration_lock="SELECT pg_advisory_xact_lock(8391465205717003)",
     schema_version_exists="SELECT count(*) FROM pg_class WHERE oid = to_regclass('schema_version')",
 )

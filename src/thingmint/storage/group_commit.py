@@ -1,9 +1,9 @@
-"""Owns the order of writing to SQLite: batches of programs, one savepoint each, one commit; knows no SQL of them.
+"""Owns the order of writes to SQLite: batches of programs, each with a savepoint, and one commit for a batch.
 
-The statements of a batch run on the event loop: they take microseconds, and a thread that ran them would fight with the
-loop over the interpreter at each of them. What waits for the disk or for another process, the commit above all, runs in
-the writer's thread, and so do the programs of a batch that has kept the loop for long. Nothing is delivered before the
-commit returned; an error of the database or its disk fails the whole batch.
+The statements of a batch run on the event loop, because they take microseconds, and a thread would compete with the
+loop for the interpreter lock at each of them. Work that waits for the disk or for another process, mainly the commit,
+runs in the writer's thread. So do the remaining programs of a batch that has occupied the loop for long. No result is
+delivered before the commit has returned; an error of the database or its disk fails the whole batch.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from thingmint.storage.writer_thread import WriterThread
 _logger = logging.getLogger(__name__)
 
 MAX_BATCH = 256
-# How long the event loop may do nothing but write, for one batch: some fifty programs of the usual kind.
+# How long one batch may occupy the event loop: some fifty usual programs.
 SLICE_SECONDS = 0.005
-# How long nobody must have written before the log is copied.
+# How long no write must have occurred before the log is copied.
 IDLE_SECONDS = 0.25
 
 
@@ -39,7 +39,7 @@ class SubmittedProgram(NamedTuple):
 
 
 class GroupCommit:
-    """Writes what is submitted; belongs to the event loop that made it."""
+    """Writes submitted programs; belongs to the event loop that created it."""
 
     def __init__(self, connect: Callable[[], apsw.Connection], observe: Callable[[str, float], None]) -> None:
         self._observe = observe
@@ -58,7 +58,7 @@ class GroupCommit:
         return self._stopping
 
     async def submit(self, program: Program[object]) -> ProgramOutcome:
-        """Return what became of the program, once that is durable."""
+        """Return the program's outcome, once it is durable."""
         waiter: asyncio.Future[ProgramOutcome] = self._loop.create_future()
         self.in_flight += 1
         self._jobs.append(SubmittedProgram(program, waiter))
@@ -66,7 +66,7 @@ class GroupCommit:
         return await waiter
 
     async def stop(self) -> None:
-        """Finish what was submitted, then let go of the database; may be called more than once."""
+        """Finish all submitted programs, then close the database; may be called more than once."""
         self._stopping = True
         self._arrived.set()
         await asyncio.shield(self._task)
@@ -80,7 +80,7 @@ class GroupCommit:
         self._thread.end()
 
     async def _next_batch(self) -> list[SubmittedProgram]:
-        """Wait for jobs and return them, or none if no more will come."""
+        """Wait for programs and return them, or none after `stop`."""
         while not self._jobs and not self._stopping:
             await self._arrival()
         self._arrived.clear()
@@ -125,14 +125,14 @@ class GroupCommit:
 
 
 def _is_done_within(seconds: float, steps: Iterable[None]) -> bool:
-    """Go on with the steps, and return whether that was all of them."""
+    """Continue with the steps, and return whether all of them are done."""
     end = time.perf_counter() + seconds
     return all(time.perf_counter() < end for _ in steps)
 
 
 def _unavailable(error: BaseException) -> ServiceUnavailable:
-    # One exception for each waiter: raising one object in many tasks would mix up their tracebacks.
+    # One exception for each waiting task: raising one object in several tasks would mix up their tracebacks.
     unavailable = ServiceUnavailable()
-    # The cause's own traceback would keep the batch alive for as long as somebody keeps the exception.
+    # The traceback of the cause would keep the batch in memory for as long as a caller keeps the exception.
     unavailable.__cause__ = error.with_traceback(None)
     return unavailable

@@ -1,4 +1,4 @@
-"""Owns what a migration does that SQL cannot; runs once on each database, in the migration's own transaction."""
+"""Owns the steps of migrations that SQL cannot express. Each runs once, in the migration's transaction."""
 
 from collections.abc import Mapping
 
@@ -52,7 +52,7 @@ NOT_VALID_BATCH = (
 
 ISSUERS = "SELECT DISTINCT issuer_id FROM certificate WHERE issuer_id IS NOT NULL"
 
-# When they were revoked is in the audit trail only; the newest change of all is a time after it.
+# The time of revocation is only in the audit trail. Instead, this uses the time of the newest change, which is later.
 REVOKED_AND_DELETED = (
     "SELECT serial_number, not_after, (SELECT coalesce(max(at), 0) FROM audit) FROM revoked_certificate "
     "WHERE ca_certificate_id IS NULL ORDER BY position"
@@ -69,9 +69,9 @@ SET_OTHER_ENCODING = "UPDATE certificate SET other_encoding_of = $1 WHERE positi
 
 
 def fill_signed_digests() -> Steps[None]:
-    """Give every foreign certificate the digest of what was signed; note those that another one has already.
+    """Give every foreign certificate the digest of its signed part; handle digests that another certificate has.
 
-    Revoked certificates come first: of two encodings of which one is revoked, the other one must not connect any more.
+    Revoked certificates come first: if one of two encodings is revoked, the other one must not connect any more.
     """
     yield from _fill_all(REVOKED_FOREIGN_BATCH)
     yield from _fill_all(OTHER_FOREIGN_BATCH)
@@ -114,9 +114,9 @@ def _is_of_another_ca(present: bytes, present_ca_id: str | None, ca: bytes | Non
 
 
 def fill_revocations() -> Steps[None]:
-    """Record what is revoked or on hold, of the service's own certificates that are there, and what was deleted.
+    """Record the service's certificates that are revoked or on hold, also those that were revoked and deleted.
 
-    Of certificates that were revoked and deleted, the issuer is not known: their numbers are noted for each issuer.
+    The issuer of revoked and deleted certificates is not known, so their numbers are recorded for each issuer.
     """
     position = 0
     while batch := (yield from rows_of(NOT_VALID_BATCH, position, _BATCH)):
@@ -158,4 +158,4 @@ AFTER: Mapping[str, Program[None]] = {
     "revocations": fill_revocations,
     "console": fill_common_names,
 }
-"""What runs after the statements of a migration, by its name."""
+"""The function that runs after the statements of a migration, by the migration's name."""

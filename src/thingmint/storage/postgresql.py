@@ -1,4 +1,4 @@
-"""Owns the Store on PostgreSQL: a pool that heals, retries and time limits; knows no statement by name."""
+"""Owns the Store on PostgreSQL: a connection pool that recovers, retries and time limits. Runs any statement."""
 
 import asyncio
 import os
@@ -32,13 +32,13 @@ T = TypeVar("T")
 
 MAX_IN_FLIGHT = 1024
 MAX_CONNECTIONS = 10
-# Waiting for a free connection and, where it must be made, for the connection.
+# The limit of waiting for a free connection or for opening one.
 ACQUIRE_SECONDS = 5.0
 ATTEMPTS = 4
 
 
 class PostgreSQLStore:
-    """Implements `registration.kernel.ports.Store`; belongs to the event loop and the process that opened it."""
+    """Implements `registration.kernel.ports.Store`; belongs to the event loop and process that opened it."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class PostgreSQLStore:
         """Run a program that changes nothing."""
 
         async def attempt(connection: Connection) -> T:
-            # One statement is a snapshot of its own; a program that turns out to have more is run again in a real one.
-            # Behind a pooler by transaction, even preparing and executing one statement needs a transaction.
+            # A single statement needs no transaction for a consistent view; a program with more statements is run again
+            # in a snapshot. Behind a transaction pooler, even one prepared statement needs a transaction.
             if not self._pooled_by_transaction:
                 finished, result = await drive_single_select(connection, program)
                 if finished:
@@ -84,14 +84,14 @@ class PostgreSQLStore:
     async def check(self) -> None:
         """Return if the database answers and can be written to; raise ServiceUnavailable otherwise."""
         self._require_open()
-        # Past the bound of write(): a service that is busy is not one that is broken.
+        # Not subject to the limit of write(), because a busy service is not a failed one.
         await self._counted("write", lambda connection: write_in_transaction(connection, check_write, self._observe))
 
     async def close(self) -> None:
-        """Finish what is queued, then let go of the database."""
+        """Finish queued programs, then close the database."""
         self._require_own_process()
         self._closing = True
-        # Every step in flight has a time limit, so this ends.
+        # This ends, because every running step has a time limit.
         await self._idle.wait()
         await end_pool(self._pool, CONNECT_SECONDS)
 
@@ -129,12 +129,12 @@ class PostgreSQLStore:
         try:
             connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
         except Exception as error:
-            # Nobody listens, the password changed, the database is gone: trying again at once would only take longer.
+            # The server is down, the password was changed, or the database is gone: an immediate retry would fail, too.
             raise ServiceUnavailable from error
         try:
             return await attempt(connection)
         finally:
-            # What was committed stays committed, however the connection takes its return to the pool.
+            # An error when the connection returns to the pool does not affect the commit.
             await give_back(self._pool, connection, COMMAND_SECONDS)
 
     def _require_open(self) -> None:
@@ -143,7 +143,7 @@ class PostgreSQLStore:
             raise ServiceUnavailable
 
     def _require_own_process(self) -> None:
-        # Two processes on one inherited socket would mix up each other's answers.
+        # A forked process that used the inherited socket would get the answers of its parent.
         if os.getpid() != self._process_id:
             raise RuntimeError("a store does not serve a forked process")
 
@@ -160,7 +160,7 @@ async def open_postgresql(
     pool = await asyncpg.create_pool(
         url.dsn,
         password=url.password,
-        # Connections are made when they are needed, so a database that is away for a while heals by itself.
+        # Connections are opened on demand, so the pool recovers by itself after an outage of the database.
         min_size=0,
         max_size=max_connections,
         timeout=CONNECT_SECONDS,
@@ -174,15 +174,15 @@ async def open_postgresql(
 
 
 async def _leave_session(_connection: object) -> None:
-    # Settings are made with SET LOCAL, so a session holds nothing; the usual reset would cost a round trip a request.
+    # Settings are made with SET LOCAL, so a session has no state. The usual reset would cost a round trip a request.
     return
 
 
 async def _migrate(url: DatabaseURL) -> None:
     connection = await first_connection(url)
     try:
-        # A database that is up to date is recognised within the time limits of requests, without the lock and without
-        # the right to create tables. A migration of a large table may take minutes, so it has no limits.
+        # The check whether the database is up to date needs neither the lock nor the right to create tables, and has
+        # the time limits of requests. A migration of a large table may take minutes, so it has no limits.
         current = await asyncio.wait_for(drive(connection, _is_current, read_only=True), COMMAND_SECONDS)
         if not current:
             async with connection.transaction():
@@ -200,7 +200,7 @@ def _is_current() -> Steps[bool]:
 
 
 async def first_connection(url: DatabaseURL) -> "asyncpg.Connection[asyncpg.Record]":
-    """Return a connection of its own; raise ServiceUnavailable, which names the server, or InvalidDatabaseURL."""
+    """Return a connection outside of a pool; raise ServiceUnavailable, which names the server, InvalidDatabaseURL."""
     try:
         return await asyncpg.connect(
             url.dsn,

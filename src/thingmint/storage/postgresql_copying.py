@@ -1,4 +1,4 @@
-"""Owns how a PostgreSQL database is read as one snapshot, and how an empty one is filled; knows no table by name."""
+"""Owns the reading of a PostgreSQL database as one snapshot, and the filling of an empty one."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
@@ -31,7 +31,7 @@ T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _BATCH = 500
-# A copy of a large registry takes longer than any limit that a role has for requests.
+# A copy of a large registry takes longer than the time limits that a role may have.
 _NO_LIMITS = (
     "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
     "SET LOCAL synchronous_commit = on"
@@ -53,8 +53,8 @@ class PostgreSQLSnapshot:
             yield [tuple(row) for row in rows]
 
     async def last_number(self, table: CopiedTable) -> int:
-        """Return the highest number that a numbered table has ever given, or a higher one; 0 if it gave none."""
-        # A sequence is read as it is now, not as it was at the snapshot's moment.
+        """Return the highest number that a numbered table has ever used, or a higher one; 0 if it has used none."""
+        # A sequence is not part of the snapshot: its present value is read.
         sequence = await self._connection.fetchval(_SEQUENCE, table.name, table.key[0])
         number = await self._connection.fetchval(f"SELECT last_value FROM {sequence} WHERE is_called")  # noqa: S608  quoted by PostgreSQL
         return 0 if number is None else int(number)
@@ -77,16 +77,16 @@ class PostgreSQLTarget:
         await self._connection.copy_records_to_table(table.name, columns=table.columns, records=rows)
 
     async def go_on_after(self, table: CopiedTable, number: int) -> None:
-        """Have a numbered table give only numbers above this one."""
+        """Make a numbered table use only numbers above this one."""
         if number:
             sequence = await self._connection.fetchval(_SEQUENCE, table.name, table.key[0])
             await self._connection.fetchval("SELECT setval($1::text::regclass, $2)", sequence, number)
 
     async def complete(self) -> None:
-        """Make the copied rows those of this database, and bring its schema up to date."""
+        """Adapt the copied rows to this database, and migrate its schema to the newest version."""
         await drive(self._connection, lambda: settle(self._schema_version))
         await drive(self._connection, lambda: migrate(POSTGRESQL, migrations()))
-        # Without statistics, the first requests would read whole tables.
+        # Without statistics, the first requests would scan whole tables.
         names = ", ".join(table.name for table in copied_tables(newest_version()))
         await self._connection.execute(f"ANALYZE {names}")
 
@@ -96,16 +96,16 @@ class PostgreSQLTarget:
 
 @contextlib.asynccontextmanager
 async def postgresql_snapshot(url: DatabaseURL) -> AsyncIterator[PostgreSQLSnapshot]:
-    """Yield the database as it is now; others may write to it meanwhile."""
+    """Yield a snapshot of the database; other programs may write to the database meanwhile."""
     async with _connection(url) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(_NO_LIMITS)
-        # The first statement that reads a table decides which moment the snapshot is of.
+        # The first statement that reads a table sets the moment of the snapshot.
         yield PostgreSQLSnapshot(connection, await connection.fetchval(SCHEMA_VERSION))
 
 
 @contextlib.asynccontextmanager
 async def postgresql_target(url: DatabaseURL, schema_version: int) -> AsyncIterator[PostgreSQLTarget]:
-    """Yield the empty database; nothing is in it unless the context is left without an exception."""
+    """Yield the empty database; it stays empty unless the context ends without an exception."""
     async with _connection(url) as connection, connection.transaction():
         await connection.execute(_NO_LIMITS)
         try:

@@ -1,4 +1,4 @@
-"""Owns how a connection to PostgreSQL is ended. Nothing here raises: an error that matters was decided before."""
+"""Owns the ending of connections to PostgreSQL. No function raises, because the outcome is decided before."""
 
 import asyncio
 import contextlib
@@ -12,21 +12,21 @@ AnyPool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 def end_at_once(connection: AnyConnection) -> None:
-    """End the connection without a farewell; the server then undoes a transaction that was not committed."""
-    # The driver raises if the pool has taken the connection back, which it does by itself when the connection is lost.
+    """Abort the connection; the server then rolls back a transaction that was not committed."""
+    # The driver raises if the connection was lost, because the pool has then taken it back.
     with contextlib.suppress(Exception):
         connection.terminate()
 
 
 async def end_politely(connection: AnyConnection, seconds: float) -> None:
-    """Say goodbye to the server, and end the connection at once if that takes longer or fails."""
-    # On every failure the driver aborts the connection before it raises.
+    """Close the connection by the protocol; abort it if that takes longer than ``seconds`` or fails."""
+    # The driver aborts the connection before it raises any error.
     with contextlib.suppress(Exception):
         await connection.close(timeout=seconds)
 
 
 async def give_back(pool: AnyPool, connection: "PoolConnectionProxy[asyncpg.Record]", seconds: float) -> None:
-    """Give the connection back to its pool, and end it at once if that takes longer or fails."""
+    """Return the connection to its pool; abort it if that takes longer than ``seconds`` or fails."""
     try:
         await pool.release(connection, timeout=seconds)
     except Exception:  # noqa: BLE001  what was done on the connection is not changed by how it ends
@@ -34,8 +34,8 @@ async def give_back(pool: AnyPool, connection: "PoolConnectionProxy[asyncpg.Reco
 
 
 async def end_pool(pool: AnyPool, seconds: float) -> None:
-    """Say goodbye on all connections of the pool, and end them at once if that takes longer or fails."""
+    """Close all connections of the pool by the protocol; abort them if that takes longer than ``seconds`` or fails."""
     with contextlib.suppress(Exception):
-        # On every failure and on cancellation the driver terminates the pool before it raises.
+        # The driver terminates the pool before it raises any error, also on cancellation.
         async with asyncio.timeout(seconds):
             await pool.close()

@@ -1,6 +1,6 @@
-"""Owns a connection on which PostgreSQL tells what was committed: LISTEN, kept up; what is told is read elsewhere.
+"""Owns a connection with LISTEN, on which PostgreSQL announces commits. Other modules read what was committed.
 
-Only the delay depends on it: what a notification announces is also polled.
+It only shortens the delay, because changes are also polled.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from thingmint.storage.database_url import DatabaseURL
 from thingmint.storage.postgresql_ending import end_politely
 from thingmint.storage.postgresql_session import COMMAND_SECONDS, CONNECT_SECONDS, is_outage
 
-# A connection that is lost without a word is noticed by a question now and then.
+# The interval of test queries, which detect a connection that was lost without an error.
 _ASK_SECONDS = 5.0
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class PostgreSQLListener:
-    """Calls what belongs to a channel when something is told there, and all of it after a time without a connection."""
+    """Calls a channel's function at each of its notifications, and all functions after an interruption."""
 
     def __init__(self, url: DatabaseURL, heard: Mapping[str, Callable[[], None]]) -> None:
         self._url = url
@@ -31,7 +31,7 @@ class PostgreSQLListener:
         self._pause = _SHORTEST_PAUSE_SECONDS
 
     async def run(self) -> None:
-        """Listen until cancelled; a lost connection is made again, after longer and longer pauses."""
+        """Listen until cancelled; reconnect after a lost connection, with increasing pauses."""
         while True:
             try:
                 await self._listen()

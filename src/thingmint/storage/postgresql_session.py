@@ -1,4 +1,4 @@
-"""Owns one transaction on one PostgreSQL connection, its settings, and which errors are outages; knows no pool."""
+"""Owns one transaction on one PostgreSQL connection, its settings, and the classification of errors as outages."""
 
 import contextlib
 import time
@@ -21,8 +21,8 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 CONNECT_SECONDS = 3.0
 COMMAND_SECONDS = 5.0
 
-# SET LOCAL ends with the transaction, so it is right behind any pooler, and for any defaults of the role. With
-# synchronous_commit off, a commit is acknowledged before it is durable; every other value is the operator's choice.
+# SET LOCAL ends with the transaction, so it works behind any pooler and with any defaults of the role. With
+# synchronous_commit off, a commit is acknowledged before it is durable; all other values are the operator's choice.
 _LIMITS = (
     "SET LOCAL lock_timeout = '3s'; "
     "SET LOCAL statement_timeout = '4s'; "
@@ -34,33 +34,33 @@ _BEGIN_WRITE = (
 )
 _BEGIN_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
 
-# Raised for a transaction that the server has undone as a whole; the program is run again.
+# Errors after which the server has rolled back the whole transaction; the program is run again.
 _UNDONE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
 
-# Classes of SQLSTATE that tell of the server's state and not of the statement (PostgreSQL, appendix A): connection,
+# Classes of SQLSTATE that concern the server's state and not the statement (PostgreSQL, appendix A): connection,
 # authorisation, invalid transaction state (a standby is read-only), catalogue, rollback, resources, operator, system.
 _OUTAGE_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX"})
 
 
 class OutcomeUnknown(ServiceUnavailable):
-    """The commit was sent and its answer never came: it may have happened, so it is not repeated."""
+    """The commit was sent, but not answered: it may have succeeded, so it is not repeated."""
 
 
 def is_outage(error: Exception) -> bool:
-    """Return whether the error concerns the server or the way to it rather than the program that met it."""
+    """Return whether the error is caused by the server or the connection, and not by the program."""
     if isinstance(error, asyncpg.PostgresError):
         return isinstance(error, _UNDONE) or str(error.sqlstate)[:2] in _OUTAGE_CLASSES
-    # asyncpg.DataError, a ValueError too, is a parameter that does not fit: the program's own fault.
+    # asyncpg.DataError, also a ValueError, is an invalid parameter, which is an error of the program.
     return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError) and not isinstance(
         error, ValueError
     )
 
 
 def is_repeatable(error: Exception) -> bool:
-    """Return whether the program, which is certainly undone, may succeed at once and on another connection."""
+    """Return whether the program, which was certainly rolled back, may succeed on another connection."""
     if isinstance(error, TimeoutError):
         return False
-    # A pooled connection that died since its last use says so at the first statement.
+    # A pooled connection that was lost since its last use fails at the first statement.
     lost = isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError)
     return lost or isinstance(error, (*_UNDONE, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError))
 
@@ -89,7 +89,7 @@ async def drive_single_select(connection: Connection, program: Program[T]) -> tu
     except StopIteration as finished:
         return True, [finished.value]
     except TimeoutError:
-        # The answer may still come, and would be taken for the answer to the next statement.
+        # A late answer would be interpreted as the answer to the next statement.
         end_at_once(connection)
         raise
     finally:
@@ -110,7 +110,7 @@ async def read_in_snapshot(connection: Connection, program: Program[T]) -> T:
 
 
 async def write_in_transaction(connection: Connection, program: Program[T], observe: Callable[[str, float], None]) -> T:
-    """Run the program and commit it; raise OutcomeUnknown if the answer to the commit never came."""
+    """Run the program and commit it; raise OutcomeUnknown if the commit was not answered."""
     try:
         await connection.execute(_BEGIN_WRITE)
         result = await drive(connection, program)
@@ -131,24 +131,24 @@ async def _fetch(connection: AnyConnection, statement: object, *, read_only: boo
 
 
 async def _commit(connection: Connection) -> None:
-    """Commit; raise OutcomeUnknown unless the server said what became of the transaction."""
+    """Commit; raise OutcomeUnknown if the server did not answer."""
     try:
         ended = await connection.execute("COMMIT")
     except _UNDONE:
         raise
     except BaseException as error:
-        # Ending the connection never raises, so that the outcome alone decides what the caller is told.
+        # Ending the connection never raises, so that the caller gets the outcome of the commit.
         end_at_once(connection)
         if isinstance(error, Exception):
             raise OutcomeUnknown from error
         raise
     if ended != "COMMIT":
-        # PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK, and with no error.
+        # PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and without an error.
         raise ServiceUnavailable
 
 
 async def _undo(connection: Connection, error: BaseException) -> None:
-    """Roll back, or end the connection where an answer cannot be counted on; the server rolls back then.
+    """Roll back, or, if the server may not answer, abort the connection, so that the server rolls back.
 
     The caller raises the program's own error afterwards, so no error of the connection leaves this function.
     """

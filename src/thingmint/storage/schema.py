@@ -1,4 +1,4 @@
-"""Owns the order in which migrations run and which schema this code understands; knows no engine's driver."""
+"""Owns the order of migrations and the supported version of the schema. Independent of the engines' drivers."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 
 
 class DatabaseTooNew(ServiceUnavailable):
-    """The database was migrated by a later version of Thingmint; this one would misread it."""
+    """The database was migrated by a later version of Thingmint; this version would misread it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Migration:
     sql: str
 
     def statements(self, dialect: Dialect) -> Iterator[str]:
-        """Yield the statements of the step in the dialect."""
+        """Yield the step's statements in the dialect."""
         for statement in _COMMENT.sub("", dialect.translate(self.sql)).split(";\n"):
             if statement.strip():
                 yield statement.strip()
@@ -52,7 +52,7 @@ def migrations() -> tuple[Migration, ...]:
 
 
 def migrate(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
-    """Bring the schema to the last known migration, in one transaction.
+    """Migrate the schema to the last known migration, in one transaction.
 
     Raises DatabaseTooNew if the schema is past it.
     """
@@ -83,7 +83,8 @@ def is_current(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[bool]:
 
 
 def _version(dialect: Dialect) -> Steps[int]:
-    # Asked, not created "if not exists": a service whose role may not create tables must start on a migrated database.
+    # Queried, not created "if not exists": a service whose role may not create tables must start on a migrated
+    # database.
     exists = yield from row_of(dialect.schema_version_exists)
     if exists is None or not exists[0]:
         yield from rows_of(CREATE_SCHEMA_VERSION)

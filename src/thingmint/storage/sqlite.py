@@ -1,4 +1,4 @@
-"""Owns the Store on one SQLite file: reads inline, writes through the group commit; knows no statement by name."""
+"""Owns the Store on one SQLite file: reads on the event loop, writes through the group commit. Runs any statement."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ CHECK_SECONDS = 10.0
 
 
 class SQLiteStore:
-    """Implements `registration.kernel.ports.Store`; belongs to the event loop and the process that opened it."""
+    """Implements `registration.kernel.ports.Store`; belongs to the event loop and process that opened it."""
 
     def __init__(
         self, path: Path, *, observe: Callable[[str, float], None], vfs: str | None, max_in_flight: int
@@ -37,7 +37,7 @@ class SQLiteStore:
         self._writer = GroupCommit(lambda: connect(path, vfs=vfs), observe)
 
     async def read(self, program: Program[T]) -> T:
-        """Run a program that changes nothing, here and now: a read takes microseconds, a thread hop a hundred."""
+        """Run a program that changes nothing, on the event loop: a read takes less time than a change of threads."""
         self._require_open()
         started = time.perf_counter()
         try:
@@ -66,14 +66,14 @@ class SQLiteStore:
         """Return if the database answers and can be written to; raise ServiceUnavailable otherwise."""
         self._require_open()
         try:
-            # Past the bound of write(): a service that is busy is not one that is broken.
+            # Not subject to the limit of write(), because a busy service is not a failed one.
             async with asyncio.timeout(CHECK_SECONDS):
                 await self._submit(check_write)
         except TimeoutError as error:
             raise ServiceUnavailable from error
 
     async def close(self) -> None:
-        """Finish what is queued, then let go of the database."""
+        """Finish queued programs, then close the database."""
         self._require_own_process()
         await self._writer.stop()
         self._let_go_of_reader()
@@ -94,7 +94,7 @@ class SQLiteStore:
             raise ServiceUnavailable
 
     def _require_own_process(self) -> None:
-        # A fork has neither the writer's thread nor SQLite's locks: what it wrote would corrupt the file.
+        # A forked process has neither the writer's thread nor SQLite's locks, so its writes would corrupt the file.
         if os.getpid() != self._process_id:
             raise RuntimeError("a store does not serve a forked process")
 
@@ -111,6 +111,6 @@ async def open_sqlite(
     vfs: str | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
 ) -> SQLiteStore:
-    """Return a store on the file, created and migrated; raise ServiceUnavailable if that cannot be, DatabaseTooNew."""
+    """Create and migrate the file, and return a store on it; raise ServiceUnavailable if that fails, DatabaseTooNew."""
     await asyncio.to_thread(create, path, migrations(), vfs=vfs)
     return SQLiteStore(path, observe=observe, vfs=vfs, max_in_flight=max_in_flight)

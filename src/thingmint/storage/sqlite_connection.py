@@ -1,4 +1,4 @@
-"""Owns how a SQLite file is created, opened and driven, and which of its errors are outages; knows no threads."""
+"""Owns the creation, opening and use of a SQLite file, and the classification of errors as outages. Uses no threads."""
 
 import contextlib
 import os
@@ -16,15 +16,15 @@ from thingmint.storage.schema import Migration, migrate
 
 T = TypeVar("T")
 
-# Another process (the command line, say) may hold the write lock this long before a writer gives up.
+# How long a writer waits for the write lock of another process, such as the command line.
 WRITER_BUSY_MILLISECONDS = 5000
-# Reads run on the event loop; WAL keeps them from waiting except while a crashed writer's log is being recovered.
+# Reads run on the event loop; with WAL, they wait only during the recovery of a crashed writer's log.
 READER_BUSY_MILLISECONDS = 250
 
 _CACHE_KIBIBYTES = 4096
 _LOG_BYTES_KEPT = 32 * 1024 * 1024
 
-# What one program's own statement can do wrong; every other error of SQLite concerns the file or the connection.
+# Errors of a program's statement; every other error of SQLite concerns the file or the connection.
 _FAULTS_OF_A_STATEMENT = (
     apsw.ConstraintError,
     apsw.SQLError,
@@ -36,12 +36,12 @@ _FAULTS_OF_A_STATEMENT = (
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether the error concerns the database rather than the statement that met it."""
+    """Return whether the error is caused by the database, and not by the statement."""
     return isinstance(error, apsw.Error) and not isinstance(error, _FAULTS_OF_A_STATEMENT)
 
 
 def create(path: Path, known: tuple[Migration, ...], *, vfs: str | None) -> None:
-    """Create the database if there is none, readable by its owner only, and bring its schema up to date.
+    """Create the database with mode 0600 if there is none, and migrate its schema to the newest version.
 
     Raises ServiceUnavailable if the file cannot be created, opened or written, DatabaseTooNew.
     """
@@ -49,14 +49,14 @@ def create(path: Path, known: tuple[Migration, ...], *, vfs: str | None) -> None
         _create_file(path)
         connection = connect(path, vfs=vfs)
         try:
-            # A foreign program may have left another journal mode; WAL is a property of the file.
+            # Another program may have set another journal mode, which is stored in the file.
             if connection.pragma("journal_mode", "wal") != "wal":
                 raise ServiceUnavailable("The database file cannot be used in write-ahead-log mode.")
             # The exclusive lock makes a second process wait until the schema is complete.
             transact(connection, "BEGIN EXCLUSIVE", lambda: migrate(SQLITE, known))
         finally:
             close(connection)
-        # Closing the last connection copied the log that an earlier process left: group_commit.py says why.
+        # Closing the last connection has copied the log of an earlier process; the reason is in writer_connection.py.
         sync_directory(path.parent)
     except (apsw.Error, OSError) as error:
         raise ServiceUnavailable(f"The database {path} cannot be opened: {in_words(error)}") from error
@@ -64,7 +64,7 @@ def create(path: Path, known: tuple[Migration, ...], *, vfs: str | None) -> None
 
 def connect(path: Path, *, vfs: str | None, reader: bool = False) -> apsw.Connection:
     """Return a connection to an existing database; raise apsw.Error if it cannot be opened."""
-    # Without SQLITE_OPEN_CREATE: a file that vanished is an outage, not a reason to begin an empty registry.
+    # Without SQLITE_OPEN_CREATE: if the file was deleted, this is an outage, and no empty registry is created.
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=64)
     try:
@@ -82,7 +82,7 @@ def close(connection: apsw.Connection) -> None:
 
 
 def transact(connection: apsw.Connection, begin: str, program: Program[T], *, read_only: bool = False) -> T:
-    """Run the program in a transaction of its own and commit it; roll it back if anything raises."""
+    """Run the program in a transaction and commit it; roll it back if anything raises."""
     connection.execute(begin)
     try:
         result = drive(connection, program, read_only=read_only)
@@ -94,8 +94,8 @@ def transact(connection: apsw.Connection, begin: str, program: Program[T], *, re
 
 
 def roll_back(connection: apsw.Connection) -> None:
-    """Undo an open transaction, if there is one; never raises, so that the error that led here stays the one told."""
-    # A disk that fails may fail at this, too. The connection is opened anew then, and its transaction ends with it.
+    """Roll back an open transaction, if there is one; never raises, so that the caller gets the original error."""
+    # A failing disk may fail here, too. The connection is then reopened, which ends the transaction.
     with contextlib.suppress(apsw.Error):
         if not connection.get_autocommit():
             connection.execute("ROLLBACK")
@@ -121,20 +121,20 @@ def drive(connection: apsw.Connection, program: Program[T], *, read_only: bool =
 
 def _configure(connection: apsw.Connection, *, reader: bool) -> None:
     connection.set_busy_timeout(READER_BUSY_MILLISECONDS if reader else WRITER_BUSY_MILLISECONDS)
-    # Otherwise the planner looks at the values of parameters, and prepares such a statement anew at every execution: to
-    # read the policies of a device would take four times as long. No plan here hangs on a value.
+    # Otherwise the planner uses the values of parameters, and prepares such a statement again at every execution:
+    # reading the policies of a device would take four times as long. No plan of our statements depends on a value.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    # Checkpoints are run by the writer at times of its own choosing.
+    # The writer decides when checkpoints run.
     connection.wal_autocheckpoint(0)
     settings = {
-        # NORMAL would lose the last acknowledged commits at a power cut.
+        # With NORMAL, a power failure would lose the last acknowledged commits.
         "synchronous": "FULL",
-        # Darwin's fsync does not reach the disk; elsewhere these two say nothing.
+        # Darwin's fsync does not flush the disk's cache; on other systems these two have no effect.
         "fullfsync": "ON",
         "checkpoint_fullfsync": "ON",
         "foreign_keys": "ON",
         "cache_size": -_CACHE_KIBIBYTES,
-        # An I/O error under a memory map is a SIGBUS; under read() it is an error code.
+        # An I/O error in a memory map is a SIGBUS; with read() it is an error code.
         "mmap_size": 0,
         "temp_store": "MEMORY",
         "journal_size_limit": _LOG_BYTES_KEPT,
@@ -155,7 +155,7 @@ def _create_file(path: Path) -> None:
 
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable."""
-    # A file whose directory entry was never synced is gone after a power cut, however often the file itself was.
+    # After a power failure, a file whose directory entry was not synced is lost, even if the file itself was synced.
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

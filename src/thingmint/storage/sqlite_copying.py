@@ -1,4 +1,4 @@
-"""Owns how a SQLite file is read as one snapshot, and how a new one is filled; knows no table by name."""
+"""Owns the reading of a SQLite file as one snapshot, and the filling of a new one."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ class SQLiteSnapshot:
             yield rows
 
     async def last_number(self, table: CopiedTable) -> int:
-        """Return the highest number that a numbered table has ever given; 0 if it gave none."""
+        """Return the highest number that a numbered table has ever used; 0 if it has used none."""
         return _last_number(self._connection, table)
 
     async def read(self, program: Program[T]) -> T:
@@ -62,13 +62,13 @@ class SQLiteTarget:
         self._connection.executemany(insert, rows)
 
     async def go_on_after(self, table: CopiedTable, number: int) -> None:
-        """Have a numbered table give only numbers above this one."""
+        """Make a numbered table use only numbers above this one."""
         if number > _last_number(self._connection, table):
             self._connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table.name,))
             self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table.name, number))
 
     async def complete(self) -> None:
-        """Make the copied rows those of this database, and bring its schema up to date."""
+        """Adapt the copied rows to this database, and migrate its schema to the newest version."""
         drive(self._connection, lambda: settle(self._schema_version))
         drive(self._connection, lambda: migrate(SQLITE, migrations()))
 
@@ -78,9 +78,9 @@ class SQLiteTarget:
 
 @contextlib.asynccontextmanager
 async def sqlite_snapshot(path: Path) -> AsyncIterator[SQLiteSnapshot]:
-    """Yield the database as it is now; others may write to it meanwhile.
+    """Yield a snapshot of the database; other programs may write to the database meanwhile.
 
-    Its log grows until the context is left: SQLite cannot copy what this reader does not see yet.
+    The database's log grows until the context ends, because SQLite cannot copy pages that are newer than the snapshot.
     """
     with _told(path), contextlib.closing(connect(path, vfs=None, reader=True)) as connection:
         connection.execute("BEGIN")
@@ -90,7 +90,7 @@ async def sqlite_snapshot(path: Path) -> AsyncIterator[SQLiteSnapshot]:
 
 @contextlib.asynccontextmanager
 async def sqlite_target(path: Path, schema_version: int) -> AsyncIterator[SQLiteTarget]:
-    """Yield a new database, which is removed again unless the context is left without an exception."""
+    """Yield a new database, which is removed unless the context ends without an exception."""
     with _told(path):
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
@@ -113,7 +113,7 @@ async def sqlite_target(path: Path, schema_version: int) -> AsyncIterator[SQLite
 
 def _connection(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    # Nobody else knows the file, and what is cut off is removed and begun anew.
+    # No other process uses the file, and an interrupted copy is removed and started again.
     for name, value in {"journal_mode": "OFF", "synchronous": "OFF", "temp_store": "MEMORY"}.items():
         connection.execute(f"PRAGMA {name} = {value}").fetchall()
     return connection

@@ -1,4 +1,4 @@
-"""Owns a Store that runs every program inside one open transaction, which somebody else ends; knows no engine."""
+"""Owns a Store that runs every program inside one open transaction, which its caller ends. Works with any engine."""
 
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar
@@ -17,9 +17,9 @@ class Driver(Protocol):
 
 
 class TransactionStore:
-    """Implements `registration.kernel.ports.Store`. What was written is durable when the transaction was committed.
+    """Implements `registration.kernel.ports.Store`. Writes are durable when the caller has committed the transaction.
 
-    An error of a program makes the whole transaction void: nothing is undone by itself.
+    After an error of a program, the whole transaction must be rolled back: there are no savepoints.
     """
 
     def __init__(self, drive: Driver) -> None:
@@ -34,7 +34,7 @@ class TransactionStore:
         return await self._drive(program, read_only=False)
 
     async def check(self) -> None:
-        """Return: an open transaction has shown that the database can be written to."""
+        """Do nothing: the open transaction has shown that the database can be written to."""
 
     async def close(self) -> None:
-        """Return: the transaction belongs to its maker."""
+        """Do nothing: the caller ends the transaction."""

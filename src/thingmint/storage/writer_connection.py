@@ -1,12 +1,12 @@
-"""Owns the one connection that writes to SQLite: its lock, its commits, its log; knows neither threads nor who waits.
+"""Owns the only connection that writes to SQLite: its lock, its commits, its log. Independent of threads and callers.
 
-After an error of the database or its disk the connection is distrusted, and opened anew before it is used again: what
-a failed write left in memory is never trusted.
+After an error of the database or its disk, the connection is reopened before it is used again, because a failed write
+may have left wrong pages in memory.
 
-The old connection is let go only after the new one is open. Between two connections SQLite would rebuild the index of
-its log from the log itself, and find there the batch whose sync failed: refused, yet committed. Worse, the system holds
-pages whose sync failed for clean, so what is appended after them may not survive a power cut. With the index kept, the
-next batch overwrites them. A process that starts anew copies the whole log into the database before it serves.
+The old connection is closed only after the new one is open. If there were none in between, SQLite would rebuild the
+index of its log from the log, and find the batch whose sync failed: refused, but committed. Also, the system treats
+pages whose sync failed as clean, so data that is appended after them may be lost in a power failure. With the index
+kept, the next batch overwrites these pages. A new process copies the whole log into the database before it serves.
 """
 
 import logging
@@ -24,22 +24,22 @@ from thingmint.storage.sqlite_connection import WRITER_BUSY_MILLISECONDS, close,
 
 _logger = logging.getLogger(__name__)
 
-# The log is copied into the database when it has reached so many pages and nobody waits ...
+# The log is copied into the database when it has this many pages and no program waits ...
 IDLE_CHECKPOINT_PAGES = 256
-# ... and at this size in any case, so that it stays bounded under load that never pauses.
+# ... and at this size in any case, so that it stays bounded under continuous load.
 FORCED_CHECKPOINT_PAGES = 4096
 CHECKPOINT_BUSY_MILLISECONDS = 50
 
 
 class ProgramOutcome(NamedTuple):
-    """What became of a program: its result, or the error that undid it."""
+    """The outcome of a program: its result, or the error that rolled it back."""
 
     result: object
     error: BaseException | None
 
 
 class WriterConnection:
-    """Used by one thread at a time, which may be another one each time."""
+    """Used by one thread at a time, but not always by the same one."""
 
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
@@ -50,16 +50,16 @@ class WriterConnection:
 
     @property
     def must_copy_log(self) -> bool:
-        """Whether the log is to be copied before anything else is written."""
+        """Whether the log must be copied before the next write."""
         return self._log_pages >= self._checkpoint_due
 
     @property
     def may_copy_log(self) -> bool:
-        """Whether the log is to be copied as soon as nobody waits."""
+        """Whether the log should be copied when no program waits."""
         return self._log_pages >= IDLE_CHECKPOINT_PAGES
 
     def begin_at_once(self) -> bool:
-        """Begin a transaction unless that takes the opening of a connection, or waiting for a lock; say if it did."""
+        """Begin a transaction and return True; return False if this would open a connection or wait for a lock."""
         if self._connection is None or self._suspect:
             return False
         try:
@@ -69,7 +69,7 @@ class WriterConnection:
         return True
 
     def begin(self) -> None:
-        """Begin a transaction; open the connection and wait for other processes where that must be."""
+        """Begin a transaction; open the connection and wait for other processes if necessary."""
         connection = self._connected()
         connection.set_busy_timeout(WRITER_BUSY_MILLISECONDS)
         connection.execute("BEGIN IMMEDIATE")
@@ -78,7 +78,7 @@ class WriterConnection:
     def run(self, programs: Iterable[Program[object]], outcomes: list[ProgramOutcome]) -> Generator[None]:
         """Run the programs in the transaction, each in a savepoint, and pause after every statement.
 
-        What became of them is appended to the outcomes. Raises only if all of the transaction is lost.
+        Appends their outcomes to ``outcomes``. Raises only if the whole transaction is lost.
         """
         assert self._connection is not None
         for program in programs:
@@ -86,23 +86,23 @@ class WriterConnection:
             outcomes.append(outcome)
 
     def commit(self) -> float:
-        """Make the transaction durable; return the seconds that took."""
+        """Make the transaction durable; return the duration in seconds."""
         assert self._connection is not None
         started = time.perf_counter()
         self._connection.execute("COMMIT")
         return time.perf_counter() - started
 
     def distrust(self) -> None:
-        """Have the connection opened anew, and what was not committed undone."""
+        """Roll back the open transaction, and reopen the connection before its next use."""
         self._suspect = True
-        # The lock is given back now; the connection itself lives until the next one is open.
+        # The lock is released now; the connection itself stays open until the next one is open.
         if self._connection is not None:
             roll_back(self._connection)
 
     def copy_log(self) -> None:
-        """Copy the log into the database, or put it off if that cannot be now."""
-        # RESTART waits for the readers, which take microseconds, so that the next write begins the log anew; PASSIVE
-        # left it growing for as long as some reader was in the way at that very moment.
+        """Copy the log into the database, or postpone it if that is not possible now."""
+        # RESTART waits for readers, which take microseconds, so that the next write starts at the beginning of the log.
+        # With PASSIVE, the log grew whenever a reader was active at this moment.
         try:
             connection = self._connected()
             connection.set_busy_timeout(CHECKPOINT_BUSY_MILLISECONDS)
@@ -111,14 +111,14 @@ class WriterConnection:
             self._log_pages = 0
             self._checkpoint_due = FORCED_CHECKPOINT_PAGES
         except apsw.Error as error:
-            # What was committed is safe in the log; only its copying is late. A foreign reader, or a disk that is
-            # full, must not slow down every batch from now on.
+            # Commits are durable in the log; only copying is late. Another process's reader, or a full disk, must not
+            # slow down every later batch.
             self._checkpoint_due = self._log_pages + FORCED_CHECKPOINT_PAGES
             _logger.warning("the write-ahead log could not be copied into the database: %s", in_words(error))
             self.distrust()
 
     def close(self) -> None:
-        """Let go of the connection, if there is one."""
+        """Close the connection, if there is one."""
         if self._connection is not None:
             close(self._connection)
             self._connection = None
@@ -151,7 +151,7 @@ def _run_program(connection: apsw.Connection, program: Program[object]) -> Gener
     except StopIteration as finished:
         outcome = ProgramOutcome(finished.value, None)
     except BaseException as error:
-        # Some errors make SQLite roll back everything, and with it the programs before this one.
+        # After some errors, SQLite rolls back the whole transaction, with the programs before this one.
         if is_outage(error) or connection.get_autocommit():
             raise
         connection.execute("ROLLBACK TO program")

@@ -1,4 +1,4 @@
-"""Owns the one thread that waits for SQLite's disk and locks, so that the event loop does not; knows nothing of SQL."""
+"""Owns the thread that waits for SQLite's disk and locks instead of the event loop. Independent of SQL."""
 
 import asyncio
 import contextlib
@@ -16,22 +16,22 @@ class _Errand(NamedTuple, Generic[T]):
 
 
 class WriterThread:
-    """Runs what it is given, one after the other; belongs to the event loop that made it."""
+    """Runs functions one after the other; belongs to the event loop that created it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._errands: queue.SimpleQueue[_Errand[object] | None] = queue.SimpleQueue()
-        # A disk that hangs must not keep the process from ending.
+        # A daemon, so that a disk that hangs does not prevent the process from ending.
         threading.Thread(target=self._serve, name="thingmint-writer", daemon=True).start()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what the work returns, or raise what it raises; the work is finished even if nobody waits any more."""
+        """Run the function in the thread; return its result or raise its error. It is finished even if cancelled."""
         waiter: asyncio.Future[T] = self._loop.create_future()
         self._errands.put(_Errand(work, waiter))  # type: ignore[arg-type]  # each errand pairs a work and a future of one type
         return await waiter
 
     def end(self) -> None:
-        """End the thread after what it was given so far."""
+        """End the thread after the functions that it was given."""
         self._errands.put(None)
 
     def _serve(self) -> None:
@@ -41,7 +41,7 @@ class WriterThread:
                 result = errand.work()
             except BaseException as raised:  # noqa: BLE001  a caller waits for the result, or for the error
                 error = raised
-            # A loop that was closed meanwhile has nobody left to tell.
+            # If the loop was closed meanwhile, no caller waits for the result.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_settle, errand.waiter, result, error)
 

@@ -1,4 +1,4 @@
-"""Owns an account in a test: who calls, with which clients, and the devices and claims that it makes."""
+"""Owns an account in a test: its callers with their clients, and its devices and claims."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ from thingmint.testing.device import Address, Device
 
 CertificateKind: TypeAlias = Literal["active", "inactive", "revoked", "expired", "foreign"]
 Client: TypeAlias = Any
-"""boto3 makes the class of a client from AWS's model at run time."""
+"""boto3 creates the class of a client from AWS's model at run time."""
 
 EVERYTHING: Mapping[str, object] = {
     "Version": "2012-10-17",
@@ -30,7 +30,7 @@ _ROLE = "arn:aws:iam::{account}:role/thingmint-testing"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What all callers of a service share: where it is, and where a test may leave files."""
+    """The common facts of a service's callers: its addresses, and a directory for files of the test."""
 
     api: str
     ca_file: str
@@ -41,7 +41,7 @@ class Place:
 
 @dataclass
 class Caller:
-    """An access key of an account, and what is called with it."""
+    """An access key of an account, and the clients that use it."""
 
     account_id: str
     access_key_id: str
@@ -54,7 +54,7 @@ class Caller:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point AWS's tools and SDKs at the service, as this caller."""
+        """The environment variables with which AWS's tools and SDKs call the service as this caller."""
         return {
             "AWS_ENDPOINT_URL": self.place.api,
             "AWS_CA_BUNDLE": self.place.ca_file,
@@ -85,7 +85,7 @@ class Caller:
             self._clients.popitem()[1].close()
 
     def __enter__(self) -> Self:
-        """Return the caller, to be closed at the end of the block."""
+        """Return the caller, which is closed at the end of the block."""
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -95,11 +95,11 @@ class Caller:
 
 @dataclass
 class Account(Caller):
-    """An account and its administrator, with devices. Nothing of it is seen in other accounts."""
+    """An account with its administrator and its devices. Other accounts cannot see its resources."""
 
     new_caller: Callable[[str, Mapping[str, object]], Caller] = field(repr=False, kw_only=True)
     moved_back: Callable[[], Any] = field(repr=False, kw_only=True)
-    """A context in which the service's clock is so far back that certificates of the last days are still valid."""
+    """A context that sets the service's clock back, so that certificates that ended in the last days are valid."""
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
@@ -112,7 +112,7 @@ class Account(Caller):
         return f"{self.place.devices.host}:{self.place.devices.port}"
 
     def caller(self, policy: Mapping[str, object]) -> Caller:
-        """Return another caller of the account, who may do what the IAM policy says."""
+        """Return another caller of the account, with the permissions of this IAM policy."""
         made = self.new_caller(self.account_id, policy)
         self._things_made.append(made)
         return made
@@ -127,8 +127,9 @@ class Account(Caller):
     ) -> Device:
         """Return a device with a thing, a certificate and a policy; it is connected if its certificate is active.
 
-        ``inactive`` and ``revoked`` are states of a certificate of the service. ``expired`` ended a day ago, and is
-        registered as ACTIVE. ``foreign`` is of a CA that the service does not know, and is not registered at all.
+        ``inactive`` and ``revoked`` are statuses of a certificate that the service has issued. An ``expired``
+        certificate ended a day ago and is registered as ACTIVE. A ``foreign`` certificate is from an unknown CA and not
+        registered.
         """
         name = thing_name or f"device-{uuid.uuid4().hex[:12]}"
         keys = new_key_pair()
@@ -147,9 +148,9 @@ class Account(Caller):
         return device.connect() if wanted else device
 
     def renewed(self, device: Device) -> Device:
-        """Return the device with a new certificate and key beside the old ones: same thing, same policies.
+        """Return a device with the same thing and policies and a new certificate and key; the old ones stay valid.
 
-        It is not connected: with the same client id it takes the place of the old connection.
+        It is not connected yet. If it connects with the same client id, it replaces the old connection.
         """
         assert device.thing_name is not None
         assert device.certificate_arn is not None
@@ -170,7 +171,7 @@ class Account(Caller):
         )
 
     def claim(self, template: str | Mapping[str, object]) -> Claim:
-        """Return a claim of a provisioning template: of one that is there, by name, or of a new one with this body."""
+        """Return a claim of a provisioning template: of an existing one, by name, or of a new one with this body."""
         iot = self.client("iot")
         name = template if isinstance(template, str) else f"template-{uuid.uuid4().hex[:12]}"
         if not isinstance(template, str):
@@ -200,13 +201,13 @@ class Account(Caller):
             os.environ.update(before)
 
     def close(self) -> None:
-        """Disconnect the devices and close all clients; what the account has stays."""
+        """Disconnect the devices and close all clients; the account's resources are kept."""
         while self._things_made:
             self._things_made.pop().close()
         super().close()
 
     def _certificate(self, kind: CertificateKind, request: str, keys: Callable[[], Any]) -> dict[str, Any]:
-        """Return id, ARN and PEM of a new certificate; a foreign one has its PEM alone."""
+        """Return id, ARN and PEM of a new certificate; a foreign one has only its PEM."""
         iot = self.client("iot")
         if kind == "foreign":
             return {"certificatePem": foreign_certificate(keys(), "foreign")}
@@ -221,7 +222,7 @@ class Account(Caller):
         return made
 
     def _policy(self, policy: Mapping[str, object], name: str) -> str:
-        """Return the name of an AWS IoT policy with this document, made where it is missing."""
+        """Return the name of an AWS IoT policy with this document, created if it is missing."""
         iot = self.client("iot")
         chosen = _POLICY_OF_DEVICES if policy is EVERYTHING else f"{_POLICY_OF_DEVICES}-{name}".replace(":", "_")
         try:
@@ -261,5 +262,5 @@ class Account(Caller):
 
 @functools.cache
 def _session() -> boto3.session.Session:
-    # One for all accounts: AWS's model takes longer to load than most tests to run.
+    # One for all accounts, because loading AWS's model takes longer than most tests.
     return boto3.session.Session()

@@ -1,4 +1,4 @@
-"""Owns keys, signing requests and certificates that tests bring along; none of them is made by the service."""
+"""Owns keys, CSRs and certificates that tests make themselves, without the service."""
 
 import os
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _LASTED = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A P-256 key; its PEM is in no repr."""
+    """A P-256 key; its PEM is not in the repr."""
 
     private_key: ec.EllipticCurvePrivateKey = field(repr=False)
 
@@ -39,7 +39,7 @@ def new_key_pair() -> KeyPair:
 
 
 def foreign_certificate(keys: KeyPair, common_name: str, *, expired: bool = False) -> str:
-    """Return a device certificate in PEM of a CA that no service knows; one that is expired ended a day ago."""
+    """Return a device certificate in PEM from an unregistered CA; an expired one ended a day ago."""
     issuer = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     not_after = now - EXPIRED_FOR if expired else now + _LASTED

@@ -31,7 +31,7 @@ class Claim:
     new_device: NewDevice
 
     def register(self, parameters: Mapping[str, str] | None = None, *, connected: bool = True) -> Device:
-        """Return a device that has registered with the parameters over MQTT, with a key of its own.
+        """Return a device with a new key, which has registered with the parameters over MQTT.
 
         Raises RegistrationRefused if the service rejects a request, DeviceRefused if the claim cannot connect.
         """
@@ -57,7 +57,7 @@ class Claim:
 
 def _asked(device: Device, topic: str, request: Mapping[str, object]) -> dict[str, Any]:
     """Return the answer to a request on a reserved topic."""
-    # AWS keeps these topics to the connection: each of the two filters is one subscription.
+    # AWS sends these topics only to the requesting connection, and needs a separate subscription for each.
     for end in ("accepted", "rejected"):
         device.subscribe(f"{topic}/{end}")
     device.publish(topic, json.dumps(request))

@@ -1,4 +1,4 @@
-"""Owns a device in a test: its certificate and key, and its MQTT connection by paho-mqtt."""
+"""Owns a device in a test: its certificate and key, and its MQTT connection, made with paho-mqtt."""
 
 import json
 import queue
@@ -11,12 +11,12 @@ from typing import Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-# A test that waits longer has failed; nothing here takes a second.
+# A test that waits longer fails; no operation normally takes a second.
 TIMEOUT_SECONDS = 30.0
 
 
 class DeviceRefused(Exception):
-    """The service did not let the device connect, or do what it asked for; the message says why as far as it told."""
+    """The service refused the connection or a request; the message has the reason, if the service sent one."""
 
 
 class Disconnected(Exception):
@@ -38,7 +38,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where devices connect to, and the file with what vouches for the service."""
+    """The address that devices connect to, and the file with the CA certificates of the service."""
 
     host: str
     port: int
@@ -47,7 +47,7 @@ class Address:
 
 @dataclass
 class Device:
-    """A device: what it has, and its connection. The files are there for your own program to use."""
+    """A device: its certificate, key and thing, and its connection. Your own program can use the files."""
 
     address: Address
     client_id: str
@@ -74,7 +74,7 @@ class Device:
         return self._client is not None and self._client.is_connected() and not self._ended.is_set()
 
     def connect(self, client_id: str | None = None) -> "Device":
-        """Connect, and return the device itself; raise DeviceRefused if the service does not let it."""
+        """Connect, and return the device itself; raise DeviceRefused if the service refuses the connection."""
         self.close()
         client = Client(
             CallbackAPIVersion.VERSION2,
@@ -99,7 +99,7 @@ class Device:
         return self
 
     def publish(self, topic: str, payload: object = b"", qos: int = 1) -> None:
-        """Publish bytes, text or, as JSON, anything else; wait for the acknowledgement of QoS 1.
+        """Publish bytes, text or another value as JSON; at QoS 1, wait for the acknowledgement.
 
         Raises Disconnected if the service ends the connection, DeviceRefused if it acknowledges with a failure.
         """
@@ -110,21 +110,21 @@ class Device:
             self._await(sent.mid)
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
-        """Subscribe; raise DeviceRefused if the service does not let it, Disconnected if it ends the connection."""
+        """Subscribe; raise DeviceRefused if the service refuses it, Disconnected if it ends the connection."""
         code, number = self._open().subscribe(topic_filter, qos)
         self._require_accepted(code)
         assert number is not None
         self._await(number)
 
     def receive(self, timeout: float = TIMEOUT_SECONDS) -> Message:
-        """Return the next message; raise TimeoutError if none comes in so many seconds."""
+        """Return the next message; raise TimeoutError if none arrives within ``timeout`` seconds."""
         try:
             return self._received.get(timeout=timeout)
         except queue.Empty:
             raise TimeoutError(f"{self.client_id} received no message in {timeout:g} seconds") from None
 
     def wait_until_disconnected(self, timeout: float = TIMEOUT_SECONDS) -> str:
-        """Return why the connection ended, as far as the service told; raise TimeoutError if it stays."""
+        """Return the reason that the service sent for the disconnection; raise TimeoutError if the connection stays."""
         if not self._ended.wait(timeout):
             raise TimeoutError(f"{self.client_id} is still connected after {timeout:g} seconds")
         return self._reason
@@ -138,7 +138,7 @@ class Device:
         self._connected.clear()
         self._ended.clear()
         self._reason = ""
-        # The next connection counts its packets from one again.
+        # The packet identifiers of the next connection start at one again.
         self._acknowledged = queue.Queue()
 
     def _open(self) -> Client:

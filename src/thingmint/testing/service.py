@@ -1,4 +1,4 @@
-"""Owns a service for one test run: its process from start to end, its accounts, its clock, reset and seed."""
+"""Owns a service for one test run: its process, its accounts, its clock, reset and seed."""
 
 import contextlib
 import json
@@ -27,11 +27,11 @@ _NOT_PASSED_ON = ("AWS_", "THINGMINT_")
 
 
 class NotStarted(Exception):
-    """The service ended before it was ready; the message is what it logged."""
+    """The service ended before it was ready; the message is its log."""
 
 
 class Clock:
-    """The service's clock. Signatures and the server's certificate do not go by it."""
+    """The service's clock. Signatures and the server's certificate use the machine's clock instead."""
 
     def __init__(self, call: "Any") -> None:
         self._call = call
@@ -39,7 +39,7 @@ class Clock:
 
     @property
     def is_right(self) -> bool:
-        """Whether it tells the machine's time."""
+        """Whether it has the machine's time."""
         return not self._ahead
 
     def advance(
@@ -52,7 +52,7 @@ class Clock:
         return now
 
     def set_right(self) -> datetime:
-        """Let the clock tell the machine's time again, and return it."""
+        """Reset the clock to the machine's time, and return that."""
         now = self._moved({"setRight": True})
         self._ahead = timedelta(0)
         return now
@@ -104,7 +104,7 @@ class Service:
 
     @property
     def log(self) -> str:
-        """What the service has logged, JSON lines."""
+        """The log of the service, as JSON lines."""
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
     @property
@@ -114,27 +114,27 @@ class Service:
         return self._account(self.endpoints.account, variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"])
 
     def create_account(self, account_id: str | None = None) -> Account:
-        """Return a new, empty account; without a number it gets a random one."""
+        """Return a new, empty account; without ``account_id``, it gets a random number."""
         made = self._call("POST", "/thingmint/accounts", {} if account_id is None else {"account": account_id})
         return self._account(made["account"], made["accessKeyId"], made["secretAccessKey"])
 
     def delete_account(self, account_id: str) -> None:
-        """Delete an account with all that it has."""
+        """Delete an account with all its resources."""
         self._call("DELETE", f"/thingmint/accounts/{account_id}")
 
     def reset(self) -> None:
-        """Delete all accounts, of the service's own all but its access keys, and set the clock right."""
+        """Delete all other accounts, empty the service's own except its access keys, and reset the clock."""
         self._call("POST", "/thingmint/test/reset", {})
         self.clock = Clock(self._call)
 
     def seed(self, document: Path | Mapping[str, object]) -> Sequence[Mapping[str, Any]]:
-        """Carry out the operations of a seed, or of the JSON file with one, and return their outputs."""
+        """Carry out the operations of a seed, or of a JSON file with a seed, and return their outputs."""
         seed = json.loads(document.read_text(encoding="utf-8")) if isinstance(document, Path) else document
         outputs: Sequence[Mapping[str, Any]] = self._call("POST", "/thingmint/test/seed", seed)["outputs"]
         return outputs
 
     def close(self) -> None:
-        """Close all clients and devices, and end the service; its directory is removed."""
+        """Close all clients and devices, end the service, and remove its directory."""
         while self._accounts:
             self._accounts.pop().close()
         self._client.close()
@@ -186,9 +186,9 @@ class Service:
 
 @contextmanager
 def service(*options: str) -> Iterator[Service]:
-    """Yield a service that is ready, and end it afterwards; ``options`` are flags of `thingmint serve`.
+    """Start a service, yield it when it is ready, and end it afterwards; ``options`` are flags of `thingmint serve`.
 
-    It has free ports, and a directory that is removed. It ends with this process, however that ends. Raises NotStarted.
+    It has free ports, and a temporary directory. It also ends when this process ends in any way. Raises NotStarted.
     """
     with tempfile.TemporaryDirectory(prefix="thingmint-test-") as directory:
         log_file = Path(directory) / "service.log"
@@ -218,7 +218,7 @@ def _started(options: Sequence[str], log: IO[bytes]) -> "subprocess.Popen[str]":
 
 
 def _ready(process: "subprocess.Popen[str]", directory: Path, log_file: Path) -> Service:
-    """Return the service when it says that it is ready."""
+    """Return the service when it has printed that it is ready."""
     assert process.stdout is not None
     variables: dict[str, str] = {}
     for line in process.stdout:

@@ -134,6 +134,39 @@ def test_clients_that_keep_the_room_without_progress_are_cut() -> None:
     assert bench.publish(reader, "reader", b"x" * 2_500) is ReasonCode.SUCCESS
 
 
+def test_a_client_that_stalls_is_cut_as_soon_as_room_is_short_and_one_that_goes_on_is_not() -> None:
+    bench = Bench(BrokerLimits(queued_bytes_in_all=20_000, stuck_seconds=30))
+    deaf, other = bench.connect("deaf"), bench.connect("other")
+    deaf.outcome = Delivery.FULL
+    for device in (deaf, other):
+        bench.subscribe(device, device.client_id)
+        bench.publish(device, device.client_id, b"x" * 2_500)
+    for _ in range(4):
+        bench.wait(20)
+        bench.publish(other, "other", b"x" * 2_500)
+        bench.acknowledge(other)
+    assert {device.ended_with for device in (deaf, other)} == {None}
+
+    bench.publish(other, "other", b"x" * 2_500)
+    assert bench.publish(other, "other", b"x" * 20_000) is ReasonCode.QUOTA_EXCEEDED
+    bench.wait(1)
+    assert [device.ended_with for device in (deaf, other)] == [ReasonCode.QUOTA_EXCEEDED, None]
+
+
+def test_time_costs_the_same_however_many_clients_have_unread_messages_while_room_is_short() -> None:
+    counts = []
+    for clients in (10, 1_000):
+        bench = Bench(BrokerLimits(queued_bytes_in_all=2_000_000))
+        bench.subscribe(sender := bench.connect("sender"), "sender")
+        for number in range(clients):
+            bench.subscribe(device := bench.connect(f"deaf{number}"), device.client_id)
+            device.outcome = Delivery.FULL
+            bench.publish(device, device.client_id, b"x" * 100)
+        assert bench.publish(sender, "sender", b"x" * 2_000_000) is ReasonCode.QUOTA_EXCEEDED
+        counts.append(calls_of(lambda: bench.wait(1)))  # noqa: B023  called at once
+    assert counts[1] <= counts[0] + 5
+
+
 def test_a_message_that_is_larger_than_all_room_is_refused() -> None:
     bench = Bench(BrokerLimits(queued_bytes_in_all=1_000))
     device = bench.connect("device")

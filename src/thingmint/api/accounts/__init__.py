@@ -1,1 +1,1 @@
-"""Accounts that share a service, for its administrator: messages and operations."""
+"""Owns the messages and operations of accounts that share a service, for its administrator."""

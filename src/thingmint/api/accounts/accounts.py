@@ -1,6 +1,6 @@
-"""Owns the messages and operations of accounts; rules: `registration.access.accounts`.
+"""Owns the messages and operations of accounts. Their rules are in `registration.access.accounts`.
 
-AWS IoT has no such operations. They are for callers of the service's own account, whose policies allow them.
+AWS IoT has no such operations. Callers of the service's own account may use them if their policies allow it.
 """
 
 import os
@@ -30,7 +30,7 @@ _RETAINED_TOGETHER = 100
 
 @dataclass(frozen=True, slots=True)
 class Administration:
-    """The registry of all accounts and their devices, and which account administers them."""
+    """The registry of all accounts and their devices, and the account that administers them."""
 
     authority: RegistrationAuthority
     data_plane: OperatorDataPlane
@@ -44,7 +44,7 @@ class Administration:
 
 
 def named_account(scope: Scope, request: RawRequest) -> str:
-    """Name the account that the path names, as a resource of the service's own account."""
+    """Return the account in the path as a resource of the service's own account."""
     return account_arn(scope, AccountId(request.labels["account"]))
 
 
@@ -117,9 +117,9 @@ class DeleteAccountResponse(Message, frozen=True, kw_only=True):
 async def delete_account(
     administration: Administration, caller: Caller, request: DeleteAccountRequest
 ) -> DeleteAccountResponse:
-    """Delete an account with all that it has; its keys end at once, its devices are disconnected.
+    """Delete an account with all its resources; its access keys end at once, and its devices are disconnected.
 
-    Call it again if the answer was lost: what is left is removed.
+    Call it again if the answer was lost: it removes the rest.
     """
     administration.require_own(caller)
     authority, account = administration.authority, AccountId(request.account)
@@ -138,7 +138,7 @@ class CreateAccountAccessKeyRequest(Message, frozen=True, kw_only=True):
 async def create_account_access_key(
     administration: Administration, caller: Caller, request: CreateAccountAccessKeyRequest
 ) -> NewKey:
-    """Answer with an access key that a policy binds, in an account that has one already."""
+    """Answer with a new access key, restricted by a policy, in an account that has one already."""
     administration.require_own(caller)
     authority, seconds = administration.authority, request.expires_in_seconds
     owner = replace(caller, account=AccountId(request.account))
@@ -158,16 +158,16 @@ async def create_account_access_key(
 
 
 async def forget_retained(data_plane: OperatorDataPlane, scope: Scope) -> None:
-    """Remove the account's retained messages from the broker of this node, if the account has a place there."""
+    """Remove the account's retained messages from the broker of this node, if this broker serves the account."""
     try:
         edge, after = data_plane.edge_of(scope), ""
         while found := edge.retained_after(after, _RETAINED_TOGETHER):
             for each in found:
-                # MQTT 5, 3.3.1.3: an empty retained message removes the one that there is.
+                # MQTT 5, 3.3.1.3: an empty retained message removes the topic's retained message.
                 await edge.publish(DeviceMessage(each.topic, b"", retain=True))
             after = found[-1].topic
     except InvalidRequest:
-        # A broker elsewhere keeps its messages to itself, or serves another account.
+        # An external broker does not list its retained messages, or serves another account.
         return
 
 

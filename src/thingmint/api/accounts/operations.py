@@ -1,4 +1,4 @@
-"""Owns the table of operations on accounts, each with what it needs of the caller's policies."""
+"""Owns the table of operations on accounts, with the permissions that each one needs."""
 
 from thingmint.api.accounts import accounts
 from thingmint.api.accounts.accounts import Administration, named_account

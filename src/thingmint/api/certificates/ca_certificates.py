@@ -1,4 +1,4 @@
-"""Owns the messages and operations of users' own CA certificates; their meaning is in `registration`."""
+"""Owns the messages and operations of users' own CA certificates. Their rules are in `registration`."""
 
 from typing import Annotated, TypeAlias
 
@@ -62,10 +62,10 @@ class RegisterCACertificateResponse(Message, frozen=True, kw_only=True):
 async def register_ca_certificate(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCACertificateRequest
 ) -> RegisterCACertificateResponse:
-    """Answer with the identifiers of a CA certificate that is registered now.
+    """Register a CA certificate and answer with its identifiers.
 
-    DEFAULT mode takes a verification certificate, and one account of a region has the CA; SNI_ONLY takes none, and many
-    accounts can. At most ten with one subject.
+    In DEFAULT mode, a verification certificate is needed, and one account of a region can have the CA. In SNI_ONLY
+    mode, none is needed, and many accounts can. At most ten CAs with one subject.
     """
     brought = CARegistration(
         ca_certificate_pem=request.ca_certificate,
@@ -145,7 +145,7 @@ async def list_ca_certificates(
 ) -> ListCACertificatesResponse:
     """Answer with a page of the account's CA certificates, newest first unless asked otherwise.
 
-    With ``templateName``, those that provision with this template.
+    With ``templateName``, only those that provision with this template.
     """
     template_name = request.template_name
     filters = () if template_name is None else (template_name,)

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of certificate providers; what they mean is decided in `registration`."""
+"""Owns the messages and operations of certificate providers. Their rules are in `registration`."""
 
 from typing import Annotated, TypeAlias
 
@@ -37,9 +37,9 @@ class CreateCertificateProviderResponse(Message, frozen=True, kw_only=True):
 async def create_certificate_provider(
     authority: RegistrationAuthority, caller: Caller, request: CreateCertificateProviderRequest
 ) -> CreateCertificateProviderResponse:
-    """Answer with the ARN of a new provider, or of the one that the same token made.
+    """Answer with the ARN of a new provider, or of the one that was created with the same token.
 
-    One an account, asked for CreateCertificateFromCsr over MQTT only; see the setting ``hooks``.
+    One for each account, used for CreateCertificateFromCsr over MQTT only; see the setting ``hooks``.
     """
     created = await certificate_providers.create(
         authority,
@@ -98,7 +98,7 @@ class UpdateCertificateProviderResponse(Message, frozen=True, kw_only=True):
 async def update_certificate_provider(
     authority: RegistrationAuthority, caller: Caller, request: UpdateCertificateProviderRequest
 ) -> UpdateCertificateProviderResponse:
-    """Put another function behind a provider."""
+    """Change the Lambda function of a provider."""
     name = parse_certificate_provider_name(request.certificate_provider_name)
     operation = next(iter(request.account_default_for_operations or ()), None)
     updated = await certificate_providers.update(authority, caller, name, request.lambda_function_arn, operation)

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of device certificates; rules: `registration.certificates.certificates`."""
+"""Owns the messages and operations of device certificates, with rules in `registration.certificates.certificates`."""
 
 from datetime import datetime
 from typing import Annotated, TypeAlias
@@ -36,7 +36,7 @@ class KeyPairMessage(Struct, frozen=True, kw_only=True, rename="pascal"):
     private_key: str
 
     def __repr__(self) -> str:
-        """Return no key: reprs end in logs."""
+        """Return a text without the private key, because reprs may be logged."""
         return "KeyPairMessage(...)"
 
 
@@ -142,7 +142,7 @@ async def describe_certificate(
 
 
 def _description(certificate: Certificate, scope: Scope) -> CertificateDescription:
-    """Return the description as an account sees it: with its own ARN, even of what it has yet to accept."""
+    """Return the description with the ARN of this account, also for a certificate that it has not accepted yet."""
     return CertificateDescription(
         certificate_arn=certificate_arn(scope, certificate.certificate_id),
         certificate_id=certificate.certificate_id,
@@ -214,7 +214,7 @@ async def list_certificates(
 
 
 def certificate_entry(summary: CertificateSummary) -> CertificateEntry:
-    """Return what a list shows of the certificate."""
+    """Return the certificate's entry in a list."""
     return CertificateEntry(
         certificate_arn=summary.arn,
         certificate_id=summary.certificate_id,

@@ -1,4 +1,4 @@
-"""Owns the operations that register certificates of others; what they mean is decided in `registration`."""
+"""Owns the operations that register certificates of other CAs. Their rules are in `registration`."""
 
 from typing import Annotated
 
@@ -31,7 +31,7 @@ class RegisterCertificateResponse(Message, frozen=True, kw_only=True):
 async def register_certificate(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCertificateRequest
 ) -> RegisterCertificateResponse:
-    """Answer with the identifiers of a certificate that is registered with its CA now.
+    """Register a certificate with its CA and answer with its identifiers.
 
     The CA that signed it must be registered and ACTIVE; the status is ACTIVE, INACTIVE or REVOKED.
     """
@@ -45,7 +45,7 @@ def _status(request: RegisterCertificateRequest) -> CertificateStatus:
     active = bool(request.set_as_active)
     if request.status is None:
         return CertificateStatus.ACTIVE if active else CertificateStatus.INACTIVE
-    # A certificate's status must not be guessed.
+    # If the two members contradict each other, the request is refused: the status must not be guessed.
     if active and request.status is not CertificateStatus.ACTIVE:
         raise InvalidRequest(f"setAsActive contradicts the status {request.status}")
     return request.status
@@ -59,7 +59,7 @@ class RegisterCertificateWithoutCARequest(Message, frozen=True, kw_only=True):
 async def register_certificate_without_ca(
     authority: RegistrationAuthority, caller: Caller, request: RegisterCertificateWithoutCARequest
 ) -> RegisterCertificateResponse:
-    """Answer with the identifiers of a certificate that is registered now in SNI_ONLY mode, any issuer allowed."""
+    """Register a certificate of any issuer in SNI_ONLY mode and answer with its identifiers."""
     registered = await registered_certificates.register_without_ca(
         authority, caller, request.certificate_pem, request.status or CertificateStatus.INACTIVE
     )
@@ -83,7 +83,7 @@ async def list_certificates_by_ca(
 ) -> ListCertificatesByCAResponse:
     """Answer with a page of the certificates that were registered with the CA, newest first unless asked otherwise.
 
-    Those of a CA certificate that was deleted are listed, too.
+    Certificates of a deleted CA certificate are listed, too.
     """
     ca_certificate_id = parse_certificate_id(request.ca_certificate_id)
     ascending = bool(request.ascending_order)

@@ -1,4 +1,4 @@
-"""Owns the operations of registration codes; their meaning is in `registration.certificates.registration_codes`."""
+"""Owns the operations of registration codes. Their rules are in `registration.certificates.registration_codes`."""
 
 from thingmint.api.wire.messages import Message
 from thingmint.core.caller import Caller

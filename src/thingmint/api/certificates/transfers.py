@@ -1,4 +1,4 @@
-"""Owns the messages and operations of transfers between accounts; rules: `registration.certificates.transfers`."""
+"""Owns the messages and operations of certificate transfers, with rules in `registration.certificates.transfers`."""
 
 from typing import Annotated, TypeAlias
 
@@ -34,7 +34,7 @@ async def transfer_certificate(
 ) -> TransferCertificateResponse:
     """Answer with the ARN that the certificate will have in the other account.
 
-    Not while it is ACTIVE or REVOKED or anything is attached to it; the other account must have an access key.
+    Refused while it is ACTIVE or REVOKED, or has attachments; the other account must have an access key.
     """
     certificate_id = parse_certificate_id(request.certificate_id)
     target = parse_account_id(request.target_aws_account)
@@ -50,7 +50,7 @@ class AcceptCertificateTransferRequest(Message, frozen=True, kw_only=True):
 async def accept_certificate_transfer(
     authority: RegistrationAuthority, caller: Caller, request: AcceptCertificateTransferRequest
 ) -> None:
-    """Make a certificate that was offered to the caller's account its own."""
+    """Accept a certificate that was offered to the caller's account."""
     certificate_id = parse_certificate_id(request.certificate_id)
     await transfers.accept(authority, caller, certificate_id, active=bool(request.set_as_active))
 
@@ -63,7 +63,7 @@ class RejectCertificateTransferRequest(Message, frozen=True, kw_only=True):
 async def reject_certificate_transfer(
     authority: RegistrationAuthority, caller: Caller, request: RejectCertificateTransferRequest
 ) -> None:
-    """Give a certificate back that was offered to the caller's account."""
+    """Reject a certificate that was offered to the caller's account."""
     certificate_id = parse_certificate_id(request.certificate_id)
     await transfers.reject(authority, caller, certificate_id, request.reject_reason)
 
@@ -75,7 +75,7 @@ class CancelCertificateTransferRequest(Message, frozen=True, kw_only=True):
 async def cancel_certificate_transfer(
     authority: RegistrationAuthority, caller: Caller, request: CancelCertificateTransferRequest
 ) -> None:
-    """Take a certificate back that the caller's account has offered."""
+    """Cancel the transfer of a certificate that the caller's account has offered."""
     await transfers.cancel(authority, caller, parse_certificate_id(request.certificate_id))
 
 
@@ -102,7 +102,7 @@ class ListOutgoingCertificatesResponse(Message, frozen=True, kw_only=True):
 async def list_outgoing_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListOutgoingCertificatesRequest
 ) -> ListOutgoingCertificatesResponse:
-    """Answer with a page of what other accounts have yet to accept, newest first unless asked otherwise."""
+    """Answer with a page of certificates which other accounts must accept, newest first unless asked otherwise."""
     listing = Listing("ListOutgoingCertificates", caller.scope, ascending=bool(request.ascending_order))
     page_request = listing.page_request(request.page_size, request.marker)
     page = await transfers.list_outgoing(authority, caller, page_request)

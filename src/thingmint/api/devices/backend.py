@@ -1,4 +1,4 @@
-"""Owns what the operations on devices work with: the registry, and the devices that are connected."""
+"""Owns the backend of the operations on devices: the registry, and the connected devices."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """The devices of all accounts, as registered and as connected; ``endpoint_of`` is the address they connect to."""
+    """The registered and connected devices of all accounts; ``endpoint_of`` returns the address that they use."""
 
     authority: RegistrationAuthority
     data_plane: OperatorDataPlane
     endpoint_of: Callable[[AccountId], str]
 
     def edge_of(self, scope: Scope) -> AccountDevices:
-        """Return the edge to the account's devices; raise InvalidRequest if they have no place here."""
+        """Return the edge to the account's devices; raise InvalidRequest if this service has no broker for them."""
         return self.data_plane.edge_of(scope)

@@ -1,7 +1,7 @@
-"""Owns what the operations on messages and connections ask of the device edge; refuses to know MQTT and its brokers.
+"""Owns the interface of the device edge for operations on messages and connections. Independent of MQTT and brokers.
 
-There is a device edge for each account: a caller reaches the devices, topics and retained messages of its own account,
-and can neither see nor touch those of another.
+There is a device edge for each account. A caller can read and change the devices, topics and retained messages of its
+own account only.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ MAX_PAYLOAD_BYTES = 128 * 1024
 
 @dataclass(frozen=True, slots=True)
 class DeviceMessage:
-    """A message to devices, with what MQTT 5 can say of it. No repr shows what is in it."""
+    """A message to devices, with the properties of MQTT 5. Its repr does not show the payload."""
 
     topic: str
     payload: bytes = field(repr=False)
@@ -33,13 +33,13 @@ class DeviceMessage:
 
 @dataclass(frozen=True, slots=True)
 class RetainedMessage:
-    """The message that new subscribers of a topic get, and when it was stored."""
+    """The message that new subscribers of a topic get, and the time when it was stored."""
 
     topic: str
     payload: bytes = field(repr=False)
     qos: int
     stored_at: datetime | None
-    """None if the keeper does not tell."""
+    """None if the broker does not return it."""
     user_properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
@@ -58,7 +58,7 @@ class OpenConnection:
 
 @dataclass(frozen=True, slots=True)
 class EndedConnection:
-    """The last connection of a client that is not connected now; the reason is AWS IoT's word for it."""
+    """The last connection of a client that is not connected now; the reason is AWS IoT's disconnect reason."""
 
     client_id: str
     ended_at: datetime
@@ -69,13 +69,13 @@ class EndedConnection:
 
 
 class AccountDevices(Protocol):
-    """What can be done with messages and connections of one account's devices, on behalf of its operators."""
+    """The messages and connections of one account's devices, for its operators."""
 
     async def publish(self, message: DeviceMessage) -> None:
-        """Pass a message on to its receivers.
+        """Publish a message to its subscribers.
 
-        Raises InvalidRequest for a topic or property that no message may have, Throttled if there is no room to retain
-        it, ServiceUnavailable if the broker does not answer.
+        Raises InvalidRequest for an invalid topic or property, Throttled if it cannot be retained because of a limit,
+        ServiceUnavailable if the broker does not answer.
         """
         ...
 
@@ -84,7 +84,7 @@ class AccountDevices(Protocol):
         ...
 
     def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
-        """Return so many retained messages whose topics come after this one; raise InvalidRequest without a list."""
+        """Return up to ``count`` retained messages after this topic; raise InvalidRequest if the broker has no list."""
         ...
 
     async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
@@ -96,14 +96,14 @@ class AccountDevices(Protocol):
         ...
 
     async def last_connection(self, client_id: str) -> EndedConnection | None:
-        """Return how a client's last connection ended; None while it is connected, or if that is not remembered."""
+        """Return how a client's last connection ended; None while it is connected, or if that is not stored."""
         ...
 
     async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:
-        """Write a message to one client, subscribed or not; wait for its acknowledgement if there is a time for it.
+        """Write a message to one client, subscribed or not; with ``confirmed_within``, wait for its acknowledgement.
 
-        Raises ResourceNotFound if it is not connected, AccessDenied if its policies do not let it receive the message,
-        InvalidRequest for what no message may have, Throttled if it has no room, DeliveryUnconfirmed.
+        Raises ResourceNotFound if the client is not connected, AccessDenied if its policies do not allow the message,
+        InvalidRequest for an invalid message, Throttled if the client's queue is full, DeliveryUnconfirmed.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Owns the table of all device operations and the answers to them; knows neither MQTT nor policies."""
+"""Owns the table of all device operations, and the answers to them. Independent of MQTT and policies."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,8 +16,8 @@ from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 DEVICE_OPERATIONS: Final = DeviceOperations((*PROVISIONING, *RESERVED, *NOT_SERVED))
 
-# AWS's words and numbers on MQTT, where they are not those of HTTP without "Exception". Those of tokens, parameters and
-# denials were seen; the others are ours (docs/divergences.md).
+# AWS's error names and codes on MQTT, where they differ from those of HTTP without "Exception". Those of tokens,
+# parameters and denials were observed; the others are Thingmint's (docs/divergences.md).
 _REFUSALS: tuple[tuple[type[ThingmintError], str, int], ...] = (
     (OwnershipTokenInvalid, "InvalidCertificateOwnershipToken", 400),
     (InvalidParameters, "InvalidParameters", 400),
@@ -31,7 +31,7 @@ _REFUSALS: tuple[tuple[type[ThingmintError], str, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back to the connection that asked, and to no other: the payload may hold a private key."""
+    """The answer to the connection that sent the request. No other connection may get it: it may hold a private key."""
 
     topic: str
     payload: bytes = field(repr=False)
@@ -47,9 +47,9 @@ class DeviceApi:
         self._errors = ErrorMap()
 
     async def answer(self, device: FleetDevice, client_id: str, request: DeviceRequest, payload: bytes) -> Reply:
-        """Carry out a request and return what came of it; a refusal is an answer, too.
+        """Carry out a request and return the answer, which may be a refusal.
 
-        Raises only what is neither: the failures of the service.
+        Raises only failures of the service.
         """
         operation = request.operation
         assert operation.handler is not None, "the gateway asks only for what is answered"

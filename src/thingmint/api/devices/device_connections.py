@@ -1,4 +1,4 @@
-"""Owns the operations on connections of devices: their messages and handlers; refuses to know sockets and packets."""
+"""Owns the messages and handlers of operations on connections of devices. Independent of sockets and packets."""
 
 from typing import Annotated, TypeAlias
 
@@ -60,7 +60,7 @@ class GetConnectionResponse(Message, frozen=True, kw_only=True):
 
 
 async def get_connection(devices: Devices, caller: Caller, request: GetConnectionRequest) -> GetConnectionResponse:
-    """Answer with what is known of a connection; raise ResourceNotFound if the client is not connected."""
+    """Answer with the facts of a connection; raise ResourceNotFound if the client is not connected."""
     found = await devices.edge_of(caller.scope).connection(request.client_id)
     if found is None:
         raise ResourceNotFound(_NOT_CONNECTED)
@@ -106,14 +106,14 @@ async def send_direct_message(
 
 
 def topic_context(scope: Scope, request: RawRequest) -> Context:
-    """Tell the topic of a direct message (iot:Topic), as the developer guide's policy examples name it."""
+    """Return the topic of a direct message as iot:Topic, as in the policy examples of AWS's developer guide."""
     del scope
     topic = request.first("topic")
     return {} if topic is None else {"iot:Topic": (topic,)}
 
 
 def socket_context(scope: Scope, request: RawRequest) -> Context:
-    """Return whether addresses and ports are asked for (iot:IncludeSocketInformation); they are not by default."""
+    """Return as iot:IncludeSocketInformation whether addresses and ports are requested; the default is no."""
     del scope
     asked = (request.first("includeSocketInformation") or "").lower() == "true"
     return {"iot:IncludeSocketInformation": (str(asked).lower(),)}

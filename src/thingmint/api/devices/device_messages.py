@@ -1,4 +1,4 @@
-"""Owns Publish and the reading of retained messages: their messages and handlers; refuses to know who carries them."""
+"""Owns the messages and handlers of Publish and of reading retained messages. Independent of the broker."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ from thingmint.registration.policies.authorization import Permission
 
 MaxResults: TypeAlias = Annotated[int, Constraint(ge=1, le=200)]
 _RETAIN_PUBLISH = "iot:RetainPublish"
-# MQTT 5, 3.3.2.3.3: four bytes.
+# MQTT 5, 3.3.2.3.3: the expiry is a four-byte integer.
 _LONGEST_EXPIRY = 0xFFFFFFFF
 
 
@@ -33,7 +33,7 @@ class PayloadFormatIndicator(StrEnum):
 
 
 class WithProperties(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The members that every operation has which sends a message with MQTT 5's properties."""
+    """The members of every operation that sends a message with MQTT 5's properties."""
 
     payload: Annotated[bytes, PAYLOAD] = b""
     user_properties: Annotated[str | None, HEADER] = field(default=None, name="x-amz-mqtt5-user-properties")
@@ -67,7 +67,7 @@ class PublishRequest(WithProperties, frozen=True, kw_only=True):
 
 
 async def publish(devices: Devices, caller: Caller, request: PublishRequest) -> None:
-    """Publish a message; an empty one that is retained ends the retention of the topic's."""
+    """Publish a message; an empty retained message removes the topic's retained message."""
     edge, expiry = devices.edge_of(caller.scope), request.message_expiry
     if len(request.payload) > MAX_PAYLOAD_BYTES:
         raise InvalidRequest(f"The payload is longer than {MAX_PAYLOAD_BYTES} bytes")
@@ -78,7 +78,7 @@ async def publish(devices: Devices, caller: Caller, request: PublishRequest) -> 
 
 
 def retain_permission(scope: Scope, request: RawRequest) -> Sequence[Permission]:
-    """Name what it takes besides to have a message retained."""
+    """Return the further permission that a retained message needs."""
     retain = request.first("retain")
     if retain is None or retain.lower() != "true":
         return ()
@@ -133,11 +133,11 @@ class ListRetainedMessagesResponse(Message, frozen=True, kw_only=True):
 async def list_retained_messages(
     devices: Devices, caller: Caller, request: ListRetainedMessagesRequest
 ) -> ListRetainedMessagesResponse:
-    """Answer with a page of retained messages by topic, without what is in them."""
+    """Answer with a page of retained messages by topic, without their payloads."""
     listing = Listing("ListRetainedMessages", caller.scope, ascending=True)
     page = listing.page_request(request.max_results, request.next_token)
     after = "" if page.after is None else page.after.text
-    # One more than the page holds tells whether another follows.
+    # One more than the page holds shows whether another page follows.
     found = devices.edge_of(caller.scope).retained_after(after, page.size + 1)
     shown = found[: page.size]
     following = PageKey(0, shown[-1].topic) if len(found) > page.size else None

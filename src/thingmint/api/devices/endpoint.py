@@ -1,4 +1,4 @@
-"""Owns DescribeEndpoint: one address for every kind of endpoint that is served."""
+"""Owns DescribeEndpoint, which returns one address for every endpoint type that is served."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from thingmint.api.wire.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 
-# The types that the service model's documentation of DescribeEndpoint names.
+# The endpoint types in the service model's documentation of DescribeEndpoint.
 _SERVED = frozenset({"iot:Data", "iot:Data-ATS", "iot:Data-Beta"})
 _NOT_SERVED = frozenset({"iot:CredentialProvider", "iot:Jobs"})
 
@@ -26,9 +26,9 @@ class DescribeEndpointResponse(Struct, frozen=True, kw_only=True, rename="camel"
 async def describe_endpoint(
     devices: Devices, caller: Caller, request: DescribeEndpointRequest
 ) -> DescribeEndpointResponse:
-    """Answer with the address; raise InvalidRequest for a type that nothing serves here or at AWS.
+    """Answer with the address for devices; raise InvalidRequest for a type that is unknown or not served.
 
-    It is a ``server_name`` of the account, or the first of no account.
+    It is the first of ``server_names`` that has the account's number, or else the first without a number.
     """
     if request.endpoint_type in _NOT_SERVED:
         raise InvalidRequest(f"Endpoint type {request.endpoint_type!r} is not served by Thingmint")

@@ -1,6 +1,6 @@
-"""Owns what operators see of the devices that are connected to this node; refuses to know MQTT and its brokers.
+"""Owns the interface to the devices that are connected to this node. Independent of MQTT and brokers.
 
-AWS IoT has no operation for any of it. A node knows the connections to itself only.
+AWS IoT has no operations for it. Only the connections to this node are visible.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class LiveConnection:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFilter:
-    """Which connections are wanted: of clients whose id starts so, and of one certificate; empty is not asked for."""
+    """Selects connections by the beginning of the client id and by the certificate; an empty field selects all."""
 
     client_id_prefix: str = ""
     certificate_id: str = ""
@@ -32,7 +32,7 @@ class ConnectionFilter:
 
 @dataclass(frozen=True, slots=True)
 class RecentRefusal:
-    """What was refused to a device, why, and which policy denied it, if one did."""
+    """A refused action of a device, the reason, and the policy that denied it, if one did."""
 
     at: datetime
     certificate_id: CertificateId
@@ -47,7 +47,7 @@ class RecentRefusal:
 
 @dataclass(frozen=True, slots=True)
 class WatchedMessage:
-    """A message that a watch has seen; no repr shows what is in it."""
+    """A message that a watch has received; its repr does not show the payload."""
 
     topic: str
     payload: bytes = field(repr=False)
@@ -56,7 +56,7 @@ class WatchedMessage:
 
 
 class Watch(Protocol):
-    """What is published on the topics of a filter, while somebody looks."""
+    """The messages that are published on the topics of a filter while the watch is open."""
 
     async def next(self) -> WatchedMessage:
         """Return the next message."""
@@ -64,19 +64,19 @@ class Watch(Protocol):
 
     @property
     def dropped(self) -> int:
-        """How many messages were dropped because they came faster than they were read."""
+        """The number of messages that were dropped because they arrived faster than they were read."""
         ...
 
 
 class LiveDevices(Protocol):
-    """The devices that are connected to this node, of all accounts; each caller reaches its own account's."""
+    """The devices of all accounts that are connected to this node; each caller gets only those of its account."""
 
     def connections(self, scope: Scope, wanted: ConnectionFilter, after: str, count: int) -> Sequence[LiveConnection]:
-        """Return so many connections whose client ids come after this one, in the order of client ids."""
+        """Return up to ``count`` connections whose client ids come after this one, in the order of client ids."""
         ...
 
     def refusals(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
-        """Return the last refusals of the account's devices that are remembered, newest first."""
+        """Return the last refusals of the account's devices, newest first."""
         ...
 
     def watch(

@@ -1,4 +1,4 @@
-"""Owns the rows of reserved topics on which no request is answered: events, and what AWS IoT serves and this does not.
+"""Owns the rows of reserved topics without answers: events, and requests that AWS IoT serves but Thingmint does not.
 
 https://docs.aws.amazon.com/iot/latest/developerguide/reserved-topics.html
 """
@@ -9,7 +9,7 @@ from thingmint.api.wire.device_operation import DeviceOperation, Hearer
 from thingmint.core.topics.names import BASIC_INGEST_PREFIX
 from thingmint.core.topics.patterns import EVENTS, TopicPattern
 
-# An event of which a copy is lost is not sent again.
+# QoS 0: a lost event is not sent again.
 RESERVED: Final = (DeviceOperation("Events of the service", EVENTS, Hearer.SUBSCRIBERS, most_qos=0),)
 
 

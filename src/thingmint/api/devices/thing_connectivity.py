@@ -1,4 +1,4 @@
-"""Owns GetThingConnectivityData: whether the client that is called as a thing is connected, and since when."""
+"""Owns GetThingConnectivityData: whether the client with a thing's name is connected, and since when."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -102,7 +102,7 @@ def _disconnected(found: EndedConnection) -> GetThingConnectivityDataResponse:
 
 
 def sockets_asked_for(scope: Scope, request: RawRequest) -> Context:
-    """Return whether addresses and ports are asked for in the body (iot:IncludeSocketInformation)."""
+    """Return as iot:IncludeSocketInformation whether the body requests addresses and ports."""
     del scope
     asked = request.unchecked_members.get("includeSocketInformation") is True
     return {"iot:IncludeSocketInformation": (str(asked).lower(),)}

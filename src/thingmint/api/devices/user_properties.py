@@ -1,4 +1,4 @@
-"""Owns how user properties of MQTT 5 travel over HTTP: base64 of a JSON array of objects, each with names and texts."""
+"""Owns the encoding of MQTT 5 user properties in HTTP: Base64 of a JSON array of objects with names and texts."""
 
 import base64
 
@@ -11,7 +11,7 @@ _REFUSAL = "userProperties must be the base64 of a JSON array of objects whose v
 
 
 def decode_base64(text: str, name: str) -> bytes:
-    """Return what the text stands for; raise InvalidRequest unless it is standard base64."""
+    """Return the decoded bytes; raise InvalidRequest unless the text is standard Base64."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
@@ -25,7 +25,7 @@ def decode_user_properties(text: str | None) -> tuple[tuple[str, str], ...]:
     try:
         objects = _decoder.decode(decode_base64(text, "userProperties"))
         if isinstance(objects, str):
-            # AWS's documentation calls the member a JSON string, and so it is where an SDK's user gave a text.
+            # AWS documents the member as a JSON string. It is one if the user of an SDK passed a text.
             objects = _decoder.decode(objects)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidRequest(_REFUSAL) from None
@@ -35,5 +35,5 @@ def decode_user_properties(text: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def encode_user_properties(properties: tuple[tuple[str, str], ...]) -> bytes | None:
-    """Return the JSON, one object for each property, because a name may come twice; None if there are none."""
+    """Return the JSON, with an object for each property because names may repeat; None if there are no properties."""
     return msgspec.json.encode([{name: value} for name, value in properties]) if properties else None

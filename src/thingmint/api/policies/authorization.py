@@ -1,4 +1,4 @@
-"""Owns the messages and operation that try policies out; rules: `registration.policies.device_authorization`."""
+"""Owns TestAuthorization and its messages. The rules are in `registration.policies.device_authorization`."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -62,7 +62,7 @@ class TestAuthorizationResponse(Message, frozen=True, kw_only=True):
 async def test_authorization(
     authority: RegistrationAuthority, caller: Caller, request: TestAuthorizationRequest
 ) -> TestAuthorizationResponse:
-    """Answer with what a principal's policies would say to each request.
+    """Answer with the decision of a principal's policies on each request.
 
     The thing is the one that ``clientId`` connects as; ten policies may be added.
     """

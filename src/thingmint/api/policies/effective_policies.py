@@ -1,4 +1,4 @@
-"""Owns the messages and operation of policies in force; rules: `registration.policies.effective_policies`."""
+"""Owns GetEffectivePolicies and its messages. The rules are in `registration.policies.effective_policies`."""
 
 from typing import Annotated, TypeAlias
 

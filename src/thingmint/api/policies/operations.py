@@ -1,4 +1,4 @@
-"""Owns the table of operations on policies, on what they are attached to, and on what they allow."""
+"""Owns the table of operations on policies, their attachments and their simulation."""
 
 from thingmint.api.policies import authorization, effective_policies, policies, policy_attachments
 from thingmint.api.policies.policy_targets import principal_in_body, principal_in_header, target_in_body

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of policies and their versions; rules: `registration.policies.policies`."""
+"""Owns the messages and operations of policies and their versions, with rules in `registration.policies.policies`."""
 
 from typing import Annotated, TypeAlias
 
@@ -108,7 +108,7 @@ async def list_policies(
 
 
 def policy_entry(summary: PolicySummary) -> PolicyEntry:
-    """Return what lists tell of a policy."""
+    """Return the policy's entry in a list."""
     return PolicyEntry(policy_name=summary.name, policy_arn=summary.arn)
 
 
@@ -137,7 +137,7 @@ class CreatePolicyVersionResponse(Message, frozen=True, kw_only=True):
 async def create_policy_version(
     authority: RegistrationAuthority, caller: Caller, request: CreatePolicyVersionRequest
 ) -> CreatePolicyVersionResponse:
-    """Add a version to a policy; it has at most five, whose numbers are never given twice.
+    """Add a version to a policy; it has at most five, and their numbers are never used again.
 
     A document that cannot be parsed is refused with line, column and reason.
     """
@@ -240,6 +240,6 @@ class SetDefaultPolicyVersionRequest(Message, frozen=True, kw_only=True):
 async def set_default_policy_version(
     authority: RegistrationAuthority, caller: Caller, request: SetDefaultPolicyVersionRequest
 ) -> None:
-    """Put a version into force, at once."""
+    """Make a version the default one, which is in force immediately."""
     name = parse_policy_name(request.policy_name)
     await policies.set_default_version(authority, caller, name, parse_version_id(name, request.policy_version_id))

@@ -1,6 +1,6 @@
-"""Owns the messages and operations that attach policies; rules: `registration.policies.policy_attachments`.
+"""Owns the messages and operations that attach policies. Their rules are in `registration.policies.policy_attachments`.
 
-The operations on principals are those of AWS's first years; SDKs still call them.
+The operations on principals are deprecated at AWS, but SDKs still call them.
 """
 
 from typing import Annotated
@@ -27,7 +27,7 @@ class AttachPolicyRequest(Message, frozen=True, kw_only=True):
 async def attach_policy(authority: RegistrationAuthority, caller: Caller, request: AttachPolicyRequest) -> None:
     """Attach a policy to a target: a certificate, a thing group or a Cognito identity id.
 
-    At most ten policies a target; doing it again changes nothing.
+    At most ten policies for each target; a repeated call changes nothing.
     """
     name, target = parse_policy_name(request.policy_name), parse_policy_target(caller.scope, request.target)
     await policy_attachments.attach(authority, caller, "AttachPolicy", name, target)
@@ -39,7 +39,7 @@ class DetachPolicyRequest(Message, frozen=True, kw_only=True):
 
 
 async def detach_policy(authority: RegistrationAuthority, caller: Caller, request: DetachPolicyRequest) -> None:
-    """Detach a policy from a target; doing it again changes nothing."""
+    """Detach a policy from a target; a repeated call changes nothing."""
     name, target = parse_policy_name(request.policy_name), parse_policy_target(caller.scope, request.target)
     await policy_attachments.detach(authority, caller, "DetachPolicy", name, target)
 

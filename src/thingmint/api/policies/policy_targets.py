@@ -1,6 +1,6 @@
-"""Owns which resource the policies of a caller are asked about where an operation names a target or a principal.
+"""Owns the resource that the caller's policies must allow if an operation has a target or a principal.
 
-Policies are asked before the request is checked, so what cannot be read names every resource.
+Policies are evaluated before the request is checked, so a target that cannot be parsed stands for every resource.
 """
 
 from thingmint.api.wire.binding import RawRequest
@@ -15,17 +15,17 @@ _ANY = "*"
 
 
 def target_in_body(scope: Scope, request: RawRequest) -> str:
-    """Name the target of the body."""
+    """Return the target in the body."""
     return _named(scope, _member(request, "target"))
 
 
 def principal_in_body(scope: Scope, request: RawRequest) -> str:
-    """Name the principal of the body, or every resource where the request has none."""
+    """Return the principal in the body, or every resource if the request has none."""
     return _named(scope, _member(request, "principal"))
 
 
 def principal_in_header(scope: Scope, request: RawRequest) -> str:
-    """Name the principal of the header."""
+    """Return the principal in the header."""
     wanted = PRINCIPAL_HEADER.encode()
     return _named(scope, next((value.decode("latin-1") for name, value in request.headers if name == wanted), None))
 
@@ -38,7 +38,7 @@ def _named(scope: Scope, text: object) -> str:
     if not isinstance(text, str) or not text:
         return _ANY
     try:
-        # One spelling: no other escapes a Deny.
+        # One canonical spelling, so that a Deny cannot be evaded by another spelling.
         return parse_policy_target(scope, text).name
     except ThingmintError:
         return text

@@ -1,6 +1,7 @@
-"""Owns the provisioning operations of devices: their messages and handlers; knows neither MQTT nor policies.
+"""Owns the messages and handlers of devices' provisioning operations. Independent of MQTT and policies.
 
-The messages are those of AWS's device provisioning MQTT API. Rules: `registration.provisioning.device_provisioning`.
+The messages are those of AWS's device provisioning MQTT API. Their rules are in
+`registration.provisioning.device_provisioning`.
 """
 
 from typing import Annotated, Final, TypeAlias
@@ -41,7 +42,7 @@ class RegisterThingPayload(Struct, frozen=True, kw_only=True, rename="camel"):
     parameters: dict[ParameterName, ParameterValue] | None = None
 
     def __repr__(self) -> str:
-        """Return no token: who has it can finish the device's registration."""
+        """Return a text without the token, because with it anyone could finish the device's registration."""
         return "RegisterThingPayload(...)"
 
 
@@ -95,7 +96,7 @@ PROVISIONING: Final = (
         CREATE_KEYS_AND_CERTIFICATE,
         Hearer.REQUESTER,
         create_keys_and_certificate,
-        # Documented as empty; some SDKs send an empty object, others an empty string.
+        # Documented as empty. Some SDKs send an empty object, others an empty string.
         reads_payload=False,
         generates_key=True,
     ),

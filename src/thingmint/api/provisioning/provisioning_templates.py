@@ -1,4 +1,4 @@
-"""Owns the messages and operations of provisioning templates; what they mean is decided in `registration`."""
+"""Owns the messages and operations of provisioning templates. Their rules are in `registration`."""
 
 from typing import Annotated, TypeAlias
 
@@ -94,7 +94,7 @@ class DescribeProvisioningTemplateResponse(Message, frozen=True, kw_only=True):
 async def describe_provisioning_template(
     authority: RegistrationAuthority, caller: Caller, request: DescribeProvisioningTemplateRequest
 ) -> DescribeProvisioningTemplateResponse:
-    """Answer with everything that is known of a template, its body being that of the default version."""
+    """Answer with everything that is known of a template, with the body of its default version."""
     name = parse_template_name(request.template_name)
     template, version = await provisioning_templates.describe(authority, caller, name)
     return _description(template, version)
@@ -176,7 +176,7 @@ class UpdateProvisioningTemplateRequest(Message, frozen=True, kw_only=True):
 async def update_provisioning_template(
     authority: RegistrationAuthority, caller: Caller, request: UpdateProvisioningTemplateRequest
 ) -> None:
-    """Change what the request names of a template."""
+    """Change the properties of a template that the request contains."""
     update = TemplateUpdate(
         description=request.description,
         enabled=request.enabled,

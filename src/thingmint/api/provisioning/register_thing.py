@@ -1,4 +1,4 @@
-"""Owns the message and operation of RegisterThing over HTTP; rules: `registration.provisioning.provisioning`."""
+"""Owns RegisterThing over HTTP and its messages. The rules are in `registration.provisioning.provisioning`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,10 +38,9 @@ class RegisterThingResponse(Message, frozen=True, kw_only=True):
 async def register_thing(
     authority: RegistrationAuthority, caller: Caller, request: RegisterThingRequest
 ) -> RegisterThingResponse:
-    """Answer with the ARNs of what the template came to, and the certificate if it has one.
+    """Answer with the ARNs of the template's resources, and the certificate if it has one.
 
-    All of the template or nothing, and no step that the caller's policies deny; the same request with a certificate
-    that is there already changes nothing.
+    Atomic; refused if the caller's policies deny a step. The same request with an existing certificate changes nothing.
     """
     done = await provisioning.register_thing(authority, caller, request.template_body, request.parameters or {})
     return RegisterThingResponse(
@@ -51,9 +50,9 @@ async def register_thing(
 
 
 def registration_steps(scope: Scope, raw: RawRequest) -> Sequence[Permission]:
-    """Name what the template would do for the caller: none of it may be denied, and none must be allowed by itself.
+    """Return the actions of the template's steps: policies must not deny any of them, and need not allow them.
 
-    A request that makes no plan is refused when it is carried out, also if policies allow it.
+    A request without a valid plan has no steps here; it is refused later, when it is carried out.
     """
     body = raw.unchecked_members
     text, parameters = body.get("templateBody"), body.get("parameters") or {}

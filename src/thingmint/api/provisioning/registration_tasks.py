@@ -1,4 +1,4 @@
-"""Owns the messages and operations of bulk registrations; rules: `registration.provisioning.bulk`."""
+"""Owns the messages and operations of bulk registrations. Their rules are in `registration.provisioning.bulk`."""
 
 from typing import Annotated, TypeAlias
 
@@ -34,7 +34,7 @@ async def start_thing_registration_task(
 ) -> StartThingRegistrationTaskResponse:
     """Answer with the id of a task that registers the devices of a file.
 
-    One task at a time in an account and region; lines up to 262,144 bytes; see the setting ``registration_dir``.
+    One task at a time in an account and region; lines of at most 262,144 bytes; see the setting ``registration_dir``.
     """
     task = await bulk.start(
         authority, caller, request.template_body, request.input_file_bucket, request.input_file_key, request.role_arn
@@ -49,7 +49,7 @@ class StopThingRegistrationTaskRequest(Message, frozen=True, kw_only=True):
 async def stop_thing_registration_task(
     authority: RegistrationAuthority, caller: Caller, request: StopThingRegistrationTaskRequest
 ) -> None:
-    """Let a task end after the lines that are under way."""
+    """Stop a task after the lines in progress."""
     await bulk.stop(authority, caller, request.task_id)
 
 
@@ -75,7 +75,7 @@ class DescribeThingRegistrationTaskResponse(Message, frozen=True, kw_only=True):
 async def describe_thing_registration_task(
     authority: RegistrationAuthority, caller: Caller, request: DescribeThingRegistrationTaskRequest
 ) -> DescribeThingRegistrationTaskResponse:
-    """Answer with everything that is known of a task, each line counted whose device is registered."""
+    """Answer with everything that is known of a task; its counts include every line whose device is registered."""
     task, outcomes = await bulk.describe(authority, caller, request.task_id)
     successes = sum(outcome.succeeded for outcome in outcomes)
     return DescribeThingRegistrationTaskResponse(
@@ -133,12 +133,12 @@ class ListThingRegistrationTaskReportsResponse(Message, frozen=True, kw_only=Tru
 async def list_thing_registration_task_reports(
     authority: RegistrationAuthority, caller: Caller, request: ListThingRegistrationTaskReportsRequest
 ) -> ListThingRegistrationTaskReportsResponse:
-    """Answer with where a task's report is, as a ``file://`` URL; it is one file, so that there is one page.
+    """Answer with the ``file://`` URL of a task's report; there is one page, because the report is one file.
 
     The file grows while the task runs.
     """
     listing = Listing("ListThingRegistrationTaskReports", caller.scope, filters=(request.task_id, request.report_type))
-    # Asked for its refusal alone: no marker of this list was ever given out.
+    # Called only to refuse markers: this list never returns one.
     listing.page_request(request.max_results, request.next_token)
     links = await bulk.reports(authority, caller, request.task_id, request.report_type)
     return ListThingRegistrationTaskReportsResponse(resource_links=list(links), report_type=request.report_type)

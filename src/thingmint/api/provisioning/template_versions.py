@@ -31,7 +31,7 @@ class CreateProvisioningTemplateVersionResponse(Message, frozen=True, kw_only=Tr
 async def create_provisioning_template_version(
     authority: RegistrationAuthority, caller: Caller, request: CreateProvisioningTemplateVersionRequest
 ) -> CreateProvisioningTemplateVersionResponse:
-    """Answer with the number of a template's new version; it has at most five, and no number is given twice."""
+    """Answer with the number of a template's new version; it has at most five, and numbers are never used again."""
     template, version = await provisioning_templates.create_version(
         authority,
         caller,
@@ -140,7 +140,7 @@ async def create_provisioning_claim(
 ) -> CreateProvisioningClaimResponse:
     """Answer with a certificate, and its keys, that provisions with this template for five minutes.
 
-    It is in no list.
+    ListCertificates does not show it.
     """
     claim = await claims.create_claim(authority, caller, parse_template_name(request.template_name))
     return CreateProvisioningClaimResponse(

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of billing groups; rules: `registration.registry.billing_groups`."""
+"""Owns the messages and operations of billing groups. Their rules are in `registration.registry.billing_groups`."""
 
 from typing import Annotated
 
@@ -37,7 +37,7 @@ class CreateBillingGroupResponse(Message, frozen=True, kw_only=True):
 async def create_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: CreateBillingGroupRequest
 ) -> CreateBillingGroupResponse:
-    """Create a billing group, or answer as before if one was created in the same words."""
+    """Create a billing group, or answer as before if one was created with the same request."""
     properties = request.billing_group_properties or BillingGroupProperties()
     group = await billing_groups.create(
         authority,
@@ -96,9 +96,9 @@ class UpdateBillingGroupResponse(Message, frozen=True, kw_only=True):
 async def update_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: UpdateBillingGroupRequest
 ) -> UpdateBillingGroupResponse:
-    """Give a billing group this description, and none where it is left out."""
+    """Set the description of a billing group; remove it if the request has none."""
     name = parse_billing_group_name(request.billing_group_name)
-    # Terraform and CloudFormation send the properties as all that shall be.
+    # Terraform and CloudFormation send the complete properties, so an absent description removes the present one.
     description = request.billing_group_properties.billing_group_description or ""
     wanted = GroupUpdate(description, expected_version=request.expected_version)
     group = await billing_groups.update(authority, caller, name, wanted)

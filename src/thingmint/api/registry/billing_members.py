@@ -1,4 +1,4 @@
-"""Owns the messages and operations of the things in billing groups; rules: `registration.registry.billing_members`."""
+"""Owns the messages and operations of billing groups' things, with rules in `registration.registry.billing_members`."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class AddThingToBillingGroupRequest(Message, frozen=True, kw_only=True):
 async def add_thing_to_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: AddThingToBillingGroupRequest
 ) -> None:
-    """Let a thing belong to a billing group, and to no other."""
+    """Put a thing into a billing group, and take it out of any other one."""
     await billing_members.add_thing(authority, caller, *_names(caller.scope, request))
 
 
@@ -42,7 +42,7 @@ class RemoveThingFromBillingGroupRequest(Message, frozen=True, kw_only=True):
 async def remove_thing_from_billing_group(
     authority: RegistrationAuthority, caller: Caller, request: RemoveThingFromBillingGroupRequest
 ) -> None:
-    """Let a thing belong to no billing group."""
+    """Take a thing out of its billing group."""
     await billing_members.remove_thing(authority, caller, *_names(caller.scope, request))
 
 

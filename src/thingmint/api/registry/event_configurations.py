@@ -1,4 +1,4 @@
-"""Owns the messages and operations of event configurations; who tells of events is elsewhere."""
+"""Owns the messages and operations of event configurations. Does not publish events."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ class DescribeEventConfigurationsResponse(Message, frozen=True, kw_only=True):
 async def describe_event_configurations(
     authority: RegistrationAuthority, caller: Caller, request: DescribeEventConfigurationsRequest
 ) -> DescribeEventConfigurationsResponse:
-    """Answer with every type of event and whether the account wants it; they are off until they are switched on."""
+    """Answer with every type of event and whether it is enabled for the account; by default, none is."""
     del request
     found = await event_configurations.configurations(authority.store, caller.scope)
     return DescribeEventConfigurationsResponse(
@@ -47,8 +47,8 @@ class UpdateEventConfigurationsRequest(Message, frozen=True, kw_only=True):
 async def update_event_configurations(
     authority: RegistrationAuthority, caller: Caller, request: UpdateEventConfigurationsRequest
 ) -> None:
-    """Switch types of events on and off; what the request does not speak of stays as it is."""
+    """Enable and disable types of events; types that the request does not contain keep their settings."""
     wanted = request.event_configurations or {}
-    # AWS's SDK for Go, and so Terraform, writes a false as nothing at all.
+    # AWS's SDK for Go, and so Terraform, omits a member whose value is false.
     switched = {each: bool(setting.enabled) for each, setting in wanted.items()}
     await event_configurations.update(authority, caller, switched)

@@ -36,14 +36,14 @@ _PASSES_ROLE = passes_role("roleArn", to=CREDENTIALS_SERVICE)
 
 
 def _billing_group_if_given(scope: Scope, request: RawRequest) -> Sequence[str]:
-    """Name the billing group that the new thing is put into, if there is one."""
+    """Return the billing group that the new thing is put into, if the request has one."""
     if request.unchecked_members.get("billingGroupName") is None:
         return ()
     return (_BILLING_GROUP_IN_BODY(scope, request),)
 
 
 def _groups_as_well(scope: Scope, request: RawRequest) -> Sequence[str]:
-    """Name the groups that the thing enters and leaves."""
+    """Return the groups that the thing enters and leaves."""
     lists = [request.unchecked_members.get(member) for member in ("thingGroupsToAdd", "thingGroupsToRemove")]
     names = [name for names in lists if isinstance(names, list) for name in names]
     return tuple([iot_arn(scope, f"thinggroup/{name}") for name in names if isinstance(name, str)])

@@ -1,4 +1,4 @@
-"""Owns what messages of things, thing types and groups share."""
+"""Owns the common parts of the messages of things, thing types and groups."""
 
 from typing import Annotated, TypeAlias
 
@@ -25,14 +25,14 @@ class GroupNameAndArn(Message, frozen=True, kw_only=True):
 
 
 def payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
-    """Return what the message says about attributes."""
+    """Return the change of attributes in the message."""
     if message is None or message.attributes is None:
         return AttributePayload()
     return AttributePayload(Attributes.of(message.attributes), merge=bool(message.merge))
 
 
 def whole_payload_of(message: AttributePayloadMessage | None) -> AttributePayload:
-    """Return what the message says about attributes if it holds all that shall be: without any, there are none."""
+    """Return the change of attributes if the message has the complete attributes: absent ones are removed."""
     payload = payload_of(message)
     if payload.attributes is None and not (message is not None and message.merge):
         return AttributePayload(Attributes())
@@ -40,14 +40,14 @@ def whole_payload_of(message: AttributePayloadMessage | None) -> AttributePayloa
 
 
 def new_attributes(message: AttributePayloadMessage | None) -> Attributes:
-    """Return the attributes of something new: those with a value, because an empty one removes an attribute."""
+    """Return the attributes of a new resource: only those with a value, because an empty value removes an attribute."""
     return payload_of(message).applied_to(Attributes())
 
 
 def name_of(scope: Scope, kind: str, name: str | None, arn: str | None, what: str) -> str:
-    """Return the name of what a name, an ARN or both agree on.
+    """Return the name of a resource that is given by its name, its ARN or both.
 
-    Raises InvalidRequest if there is neither, if they disagree, or if the ARN is none of this account's and region's.
+    Raises InvalidRequest if there is neither, if they differ, or if the ARN is not of this account and region.
     """
     prefix = iot_arn(scope, f"{kind}/")
     if arn is not None and not arn.startswith(prefix):

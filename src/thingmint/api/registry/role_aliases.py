@@ -1,4 +1,4 @@
-"""Owns the messages and operations of role aliases; rules: `registration.registry.role_aliases`."""
+"""Owns the messages and operations of role aliases. Their rules are in `registration.registry.role_aliases`."""
 
 from typing import Annotated, TypeAlias
 
@@ -34,7 +34,7 @@ class CreateRoleAliasResponse(Message, frozen=True, kw_only=True):
 async def create_role_alias(
     authority: RegistrationAuthority, caller: Caller, request: CreateRoleAliasRequest
 ) -> CreateRoleAliasResponse:
-    """Answer with the ARN of a new role alias, of at most 100 an account."""
+    """Answer with the ARN of a new role alias; an account has at most 100."""
     name, seconds = parse_role_alias_name(request.role_alias), request.credential_duration_seconds
     created = await role_aliases.create(authority, caller, name, request.role_arn, seconds, tags_of(request.tags))
     return CreateRoleAliasResponse(role_alias=created.name, role_alias_arn=created.arn)

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of tags; which resources have some, and how many, is decided in `registration`."""
+"""Owns the messages and operations of tags. `registration` decides which resources may have tags, and how many."""
 
 import re
 from typing import Annotated
@@ -14,7 +14,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.registry import things
 
 _ARN = re.compile(r"arn:[\w-]+:[\w-]+:[\w-]*:[0-9]*:[^\0]+", re.ASCII)
-# Ids are looked up in lower case: no other spelling escapes a Deny.
+# Ids are changed to lower case, so that a Deny cannot be evaded by another spelling.
 _ID_IN_ARN = re.compile(r":(?:ca)?cert/.*", re.DOTALL)
 
 
@@ -24,7 +24,7 @@ class TagResourceRequest(Message, frozen=True, kw_only=True):
 
 
 async def tag_resource(authority: RegistrationAuthority, caller: Caller, request: TagResourceRequest) -> None:
-    """Give a resource tags besides those that it has: at most 50, with keys that do not start with ``aws:``."""
+    """Add tags to a resource: at most 50 in all, with keys that do not start with ``aws:``."""
     _ensure_arn(request.resource_arn)
     await tags.tag(authority, caller, request.resource_arn, tags_of(request.tags))
 
@@ -35,7 +35,7 @@ class UntagResourceRequest(Message, frozen=True, kw_only=True):
 
 
 async def untag_resource(authority: RegistrationAuthority, caller: Caller, request: UntagResourceRequest) -> None:
-    """Take tags from a resource; keys that it has not change nothing."""
+    """Remove tags from a resource; keys that it does not have are ignored."""
     _ensure_arn(request.resource_arn)
     await tags.untag(authority, caller, request.resource_arn, request.tag_keys)
 
@@ -53,7 +53,7 @@ class ListTagsForResourceResponse(Message, frozen=True, kw_only=True):
 async def list_tags_for_resource(
     authority: RegistrationAuthority, caller: Caller, request: ListTagsForResourceRequest
 ) -> ListTagsForResourceResponse:
-    """Answer with all tags of a resource: certificates and things have none, others so few that they fit in a page."""
+    """Answer with all tags of a resource in one page; certificates and things have none."""
     arn = request.resource_arn
     _ensure_arn(arn)
     if request.next_token is not None:
@@ -65,7 +65,7 @@ async def list_tags_for_resource(
 
 
 async def _is_untagged(authority: RegistrationAuthority, caller: Caller, arn: str) -> bool:
-    """Return whether the ARN's kind has no tags; raise ResourceNotFound if so and there is no such resource."""
+    """Return whether this kind of resource has no tags; raise ResourceNotFound if so and it does not exist."""
     certificate, thing = iot_arn(caller.scope, "cert/"), iot_arn(caller.scope, "thing/")
     if arn.startswith(certificate):
         await certificates.describe(authority, caller, parse_certificate_id(arn.removeprefix(certificate)))
@@ -88,12 +88,12 @@ def _named(arn: object) -> str:
 
 
 def resource_in_query(scope: Scope, request: RawRequest) -> str:
-    """Name the resource of the query, or every resource."""
+    """Return the resource in the query, or every resource."""
     del scope
     return _named(request.first("resourceArn"))
 
 
 def resource_in_body(scope: Scope, request: RawRequest) -> str:
-    """Name the resource of the body, or every resource."""
+    """Return the resource in the body, or every resource."""
     del scope
     return _named(request.unchecked_members.get("resourceArn"))

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of the things in groups; decided in `registration.registry.thing_group_members`."""
+"""Owns the messages and operations of things in groups, with rules in `registration.registry.thing_group_members`."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ class AddThingToThingGroupRequest(Message, frozen=True, kw_only=True):
     thing_group_arn: Annotated[str | None, BODY] = None
     thing_name: Annotated[RegistryNameText | None, BODY] = None
     thing_arn: Annotated[str | None, BODY] = None
-    # It decides which dynamic group makes room, and there are none.
+    # It applies to dynamic groups, which Thingmint does not have.
     override_dynamic_groups: Annotated[bool | None, BODY] = None
 
 

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of thing groups; rules: `registration.registry.thing_groups`."""
+"""Owns the messages and operations of thing groups. Their rules are in `registration.registry.thing_groups`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -23,7 +23,7 @@ from thingmint.registration.registry import thing_groups
 
 
 class DynamicGroupStatus(StrEnum):
-    """How far a dynamic group is; Thingmint has static groups only, which have no status."""
+    """The status of a dynamic group; Thingmint has only static groups, which have no status."""
 
     ACTIVE = "ACTIVE"
     BUILDING = "BUILDING"
@@ -51,7 +51,7 @@ class CreateThingGroupResponse(Message, frozen=True, kw_only=True):
 async def create_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingGroupRequest
 ) -> CreateThingGroupResponse:
-    """Create a static thing group, or answer as before if one was created in the same words.
+    """Create a static thing group, or answer as before if one was created with the same request.
 
     7 levels, 100 direct children.
     """
@@ -87,7 +87,7 @@ class DescribeThingGroupResponse(Message, frozen=True, kw_only=True):
     version: int
     thing_group_properties: ThingGroupProperties
     thing_group_metadata: ThingGroupMetadata
-    # What only dynamic groups have.
+    # Only dynamic groups have these members.
     index_name: str | None = None
     query_string: str | None = None
     query_version: str | None = None
@@ -122,9 +122,9 @@ class UpdateThingGroupResponse(Message, frozen=True, kw_only=True):
 async def update_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: UpdateThingGroupRequest
 ) -> UpdateThingGroupResponse:
-    """Give a thing group this description and these attributes, and none where they are left out.
+    """Set the description and the attributes of a thing group; remove those that the request does not contain.
 
-    Terraform and CloudFormation send the properties as all that shall be.
+    Terraform and CloudFormation send the complete properties.
     """
     properties = request.thing_group_properties
     wanted = GroupUpdate(
@@ -144,7 +144,7 @@ class DeleteThingGroupRequest(Message, frozen=True, kw_only=True):
 async def delete_thing_group(
     authority: RegistrationAuthority, caller: Caller, request: DeleteThingGroupRequest
 ) -> None:
-    """Delete a thing group without children, if there is one; its things leave it, its policies are detached."""
+    """Delete a thing group without children, if it exists; its things leave it, and its policies are detached."""
     name = parse_thing_group_name(request.thing_group_name)
     await thing_groups.delete(authority, caller, name, request.expected_version)
 
@@ -183,7 +183,7 @@ async def list_thing_groups(
 
 
 def group_reference(scope: Scope, name: ThingGroupName) -> GroupNameAndArn:
-    """Return how lists tell of a thing group."""
+    """Return the thing group's entry in a list."""
     return GroupNameAndArn(group_name=name, group_arn=thing_group_arn(scope, name))
 
 

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of what is attached to things; rules: `registration.registry.thing_principals`."""
+"""Owns the messages and operations of things' principals, with rules in `registration.registry.thing_principals`."""
 
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias
@@ -161,7 +161,7 @@ async def list_principal_things_v2(
 
 
 def principal_in_header(scope: Scope, request: RawRequest) -> str:
-    """Name the principal of the header, a certificate in the case in which it is looked up, or every resource."""
+    """Return the principal in the header, with a certificate's id in lower case, or every resource."""
     del scope
     value = next((value for name, value in request.headers if name == _PRINCIPAL_HEADER.encode()), b"*")
     resource, separator, certificate_id = value.decode("latin-1").partition(":cert/")
@@ -169,5 +169,5 @@ def principal_in_header(scope: Scope, request: RawRequest) -> str:
 
 
 def thing_arn_context(scope: Scope, request: RawRequest) -> Mapping[str, tuple[str, ...]]:
-    """Tell which thing the principal is attached to or detached from."""
+    """Return the ARN of the thing that the principal is attached to or detached from."""
     return {"iot:thingArn": (iot_arn(scope, f"thing/{request.labels['thingName']}"),)}

@@ -1,4 +1,4 @@
-"""Owns the messages and operations of thing types; what they mean is decided in `registration.registry.thing_types`."""
+"""Owns the messages and operations of thing types. Their rules are in `registration.registry.thing_types`."""
 
 from typing import Annotated
 
@@ -56,9 +56,9 @@ class CreateThingTypeResponse(Message, frozen=True, kw_only=True):
 async def create_thing_type(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingTypeRequest
 ) -> CreateThingTypeResponse:
-    """Create a thing type, or answer as before if one was created in the same words.
+    """Create a thing type, or answer as before if one was created with the same request.
 
-    Which attributes are searchable is fixed then.
+    Its searchable attributes cannot be changed later.
     """
     name, properties = parse_thing_type_name(request.thing_type_name), _properties(request.thing_type_properties)
     created = await thing_types.create(authority, caller, name, properties, tags_of(request.tags))
@@ -72,7 +72,7 @@ class DescribeThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 class ThingTypeMetadata(Message, frozen=True, kw_only=True):
-    # False is told, too: absent members are those that are None.
+    # False is encoded, too; only members that are None are omitted.
     deprecated: bool
     deprecation_date: Timestamp | None = None
     creation_date: Timestamp
@@ -106,7 +106,7 @@ class UpdateThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 async def update_thing_type(authority: RegistrationAuthority, caller: Caller, request: UpdateThingTypeRequest) -> None:
-    """Give a thing type other propagating attributes, and change nothing else."""
+    """Change the propagating attributes of a thing type, and nothing else."""
     name, requested = parse_thing_type_name(request.thing_type_name), _update(request.thing_type_properties)
     await thing_types.update(authority, caller, name, requested)
 
@@ -119,7 +119,7 @@ class DeprecateThingTypeRequest(Message, frozen=True, kw_only=True):
 async def deprecate_thing_type(
     authority: RegistrationAuthority, caller: Caller, request: DeprecateThingTypeRequest
 ) -> None:
-    """Let no further thing have a type, or let them again."""
+    """Deprecate a type, so that no other thing can get it, or undo this."""
     name = parse_thing_type_name(request.thing_type_name)
     await thing_types.deprecate(authority, caller, name, undo=bool(request.undo_deprecate))
 
@@ -129,9 +129,9 @@ class DeleteThingTypeRequest(Message, frozen=True, kw_only=True):
 
 
 async def delete_thing_type(authority: RegistrationAuthority, caller: Caller, request: DeleteThingTypeRequest) -> None:
-    """Delete a thing type that was deprecated long enough ago and that no thing has.
+    """Delete a deprecated thing type that no thing has, after a waiting time.
 
-    5 minutes, or what the setting ``thing_type_deletable_after`` says.
+    5 minutes, or the value of the setting ``thing_type_deletable_after``.
     """
     await thing_types.delete(authority, caller, parse_thing_type_name(request.thing_type_name))
 

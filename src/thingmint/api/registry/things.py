@@ -1,4 +1,4 @@
-"""Owns the messages and operations of things; what they mean is decided in `registration.registry.things`."""
+"""Owns the messages and operations of things. Their rules are in `registration.registry.things`."""
 
 from typing import Annotated
 
@@ -38,7 +38,7 @@ class CreateThingResponse(Message, frozen=True, kw_only=True):
 async def create_thing(
     authority: RegistrationAuthority, caller: Caller, request: CreateThingRequest
 ) -> CreateThingResponse:
-    """Create a thing, or answer as before if one was created in the same words.
+    """Create a thing, or answer as before if one was created with the same request.
 
     3 attributes without a type, 50 with one.
     """
@@ -113,7 +113,7 @@ class DeleteThingRequest(Message, frozen=True, kw_only=True):
 
 
 async def delete_thing(authority: RegistrationAuthority, caller: Caller, request: DeleteThingRequest) -> None:
-    """Delete a thing, if there is one, while no principal is attached to it."""
+    """Delete a thing, if it exists; refused while a principal is attached to it."""
     await things.delete(authority, caller, parse_thing_name(request.thing_name), request.expected_version)
 
 
@@ -158,7 +158,7 @@ def _filter(request: ListThingsRequest) -> ThingFilter:
     name, value, type_name = request.attribute_name, request.attribute_value, request.thing_type_name
     if name is None and value is not None:
         raise InvalidRequest("attributeValue must be given with an attributeName")
-    # A name alone asks for all things that have the attribute: those whose value starts with nothing.
+    # A name without a value selects all things that have the attribute: every value starts with the empty prefix.
     is_prefix = value is None or bool(request.use_prefix_attribute_value)
     return ThingFilter(
         None if type_name is None else parse_thing_type_name(type_name),

@@ -1,1 +1,1 @@
-"""The controls of the test mode: messages and operations that a service has only if it is started for tests."""
+"""Owns the messages and operations of the test mode, which a service has only if it is started for tests."""

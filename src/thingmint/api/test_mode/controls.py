@@ -1,4 +1,4 @@
-"""Owns the operations of the test mode: move the clock, empty the registry, fill it from a list of operations."""
+"""Owns the operations of the test mode, which move the clock, empty the registry, and fill it from a seed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ class ClockOfTests(Clock, Protocol):
     """A clock that tests move."""
 
     def advance(self, by: timedelta) -> None:
-        """Tell another time from now on; raise InvalidRequest for one that is too far away."""
+        """Move the clock; raise InvalidRequest if it would be too far from the machine's."""
         ...
 
     def set_right(self) -> None:
-        """Tell the machine's time again."""
+        """Reset the clock to the machine's time."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What the test mode works with."""
+    """The backend of the test mode's operations."""
 
     administration: Administration
     clock: ClockOfTests
@@ -53,9 +53,9 @@ class MoveClockResponse(Message, frozen=True, kw_only=True):
 
 
 async def move_clock(controls: Controls, caller: Caller, request: MoveClockRequest) -> MoveClockResponse:
-    """Move the service's clock, after setting it right if asked to, and answer with its time.
+    """Move the service's clock, and first reset it if the request says so; answer with its time.
 
-    Signatures and the server's certificate go by the machine's clock as before.
+    Signatures and the server's certificate still use the machine's clock.
     """
     controls.administration.require_own(caller)
     if request.set_right:
@@ -74,7 +74,7 @@ class ResetResponse(Message, frozen=True, kw_only=True, omit_defaults=False):
 
 
 async def reset(controls: Controls, caller: Caller, request: ResetRequest) -> ResetResponse:
-    """Delete every other account, empty the caller's own one but for its access keys, and set the clock right."""
+    """Delete all other accounts, empty the caller's own except its access keys, and reset the clock."""
     del request
     administration = controls.administration
     administration.require_own(caller)
@@ -108,7 +108,7 @@ class SeedResponse(Message, frozen=True, kw_only=True):
 
 
 async def seed(controls: Controls, caller: Caller, request: SeedRequest) -> SeedResponse:
-    """Carry out the operations of a seed in order and answer with their outputs; the first that fails ends it."""
+    """Carry out the operations of a seed in order and answer with their outputs; the first failure ends it."""
     controls.administration.require_own(caller)
     steps = read_seed(request.document, caller.account, controls.seeding.operations)
     return SeedResponse(outputs=await controls.seeding.carry_out(steps, caller))

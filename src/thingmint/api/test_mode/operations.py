@@ -1,4 +1,4 @@
-"""Owns the table of the test mode's operations, each with what it needs of the caller's policies."""
+"""Owns the table of the test mode's operations, with the permissions that each one needs."""
 
 from thingmint.api.test_mode import controls
 from thingmint.api.test_mode.controls import Controls

@@ -1,8 +1,8 @@
-"""Owns seeds: a list of operations of AWS IoT with their inputs, in AWS's own words, carried out one after the other.
+"""Owns seeds: lists of operations of AWS IoT with inputs in AWS's format, which are carried out in order.
 
 A seed is a JSON object ``{"operations": [...]}``. Each element has ``operation`` (such as ``CreateThing``), ``input``
-(what the AWS CLI takes as ``--cli-input-json``), and perhaps ``account`` and ``as``. In the inputs that follow,
-``${NAME.member}`` is replaced by that member of the output that was called NAME by ``as``.
+(in the format of the AWS CLI's ``--cli-input-json``), and optionally ``account`` and ``as``, which gives the output a
+name. In later inputs, ``${NAME.member}`` is replaced by that member of the output with this name.
 """
 
 import json
@@ -39,7 +39,7 @@ _bind_step = compile_object_binder(_WrittenStep)
 
 @dataclass(frozen=True, slots=True)
 class SeedStep:
-    """One operation of a seed; ``name`` is what later steps call its output."""
+    """One operation of a seed; ``name`` is the name of its output for later steps."""
 
     number: int
     operation: str
@@ -53,7 +53,7 @@ class SeedStep:
 
 
 def read_seed(document: bytes, own: AccountId, operations: Mapping[str, Served]) -> Sequence[SeedStep]:
-    """Return the steps of a seed; raise InvalidRequest naming the first one that is none."""
+    """Return the steps of a seed; raise InvalidRequest, which names the first invalid step."""
     decoded = decode_object(document)
     listed = decoded.get("operations")
     if not isinstance(listed, list) or decoded.keys() != {"operations"}:
@@ -86,12 +86,12 @@ def _step(number: int, element: object, own: AccountId, operations: Mapping[str,
 
 @dataclass(frozen=True, slots=True)
 class Seeding:
-    """Carries seeds out; ``operations`` are those that there are, by name."""
+    """Carries seeds out; ``operations`` are the available ones, by name."""
 
     operations: Mapping[str, Served]
 
     async def carry_out(self, steps: Sequence[SeedStep], caller: Caller) -> list[Mapping[str, object]]:
-        """Return the outputs; raise what the first operation raises that fails, with its place in the seed."""
+        """Return the outputs; at the first failure, raise its error with its position in the seed."""
         outputs: list[Mapping[str, object]] = []
         named: dict[str, Mapping[str, object]] = {}
         for step in steps:
@@ -145,7 +145,7 @@ def _raw(served: Served, given: Mapping[str, object]) -> RawRequest:
 
 
 def member_of(field: FieldInfo) -> str:
-    """Return what AWS's model calls the member; on the way it may have another name."""
+    """Return the member's name in AWS's model, which may differ from its name on the wire."""
     first, *others = field.name.split("_")
     return first + "".join(map(str.capitalize, others))
 
@@ -155,7 +155,7 @@ def _text(value: object) -> str:
 
 
 def _resolved(value: object, named: Mapping[str, Mapping[str, object]], step: SeedStep) -> object:
-    """Return the value with references replaced; others stay as they are, because policies have variables."""
+    """Return the value with references replaced; other ``${…}`` are kept, because policies have variables."""
     if isinstance(value, dict):
         return {key: _resolved(each, named, step) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Owns AWS's REST-JSON protocol without I/O: how requests are bound, routed and answered, and how errors look."""
+"""Owns AWS's REST-JSON protocol without I/O: the routing and binding of requests, the answers, and the errors."""

@@ -1,7 +1,7 @@
-"""Owns how a request's parts become a message: path labels, query, headers and body into one struct.
+"""Owns the binding of requests: path labels, query, headers and body become one message struct.
 
-A message's annotations say where each member travels and how it is limited; `compile_binder` turns them into a binder
-once, when the service is wired. Refuses to know operations, routes and HTTP.
+A message's annotations define the location and limits of each member; `compile_binder` compiles them into a binder
+once, when the service starts. Independent of operations, routes and HTTP.
 """
 
 import re
@@ -23,14 +23,14 @@ RequestT = TypeVar("RequestT", bound=Struct)
 
 
 class Location(Enum):
-    """Where a member of a request travels."""
+    """The part of the request that holds a member."""
 
     PATH = "path"
     QUERY = "query"
     HEADER = "header"
     BODY = "body"
     PAYLOAD = "payload"
-    """The whole body as it is, which is no JSON."""
+    """The whole raw body, which is not JSON."""
 
 
 PATH, QUERY, HEADER, BODY = Location.PATH, Location.QUERY, Location.HEADER, Location.BODY
@@ -39,20 +39,20 @@ PAYLOAD = Location.PAYLOAD
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """The parts of a request, decoded as text and not yet checked; header names are lower case."""
+    """The decoded but unchecked parts of a request; header names are lower case."""
 
     labels: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
-    # Several places look into the body, and to decode a large one takes milliseconds.
+    # Cached, because several callers read the body, and decoding a large one takes milliseconds.
     _decoded: list[dict[str, object] | InvalidRequest] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
 
     @property
     def members(self) -> dict[str, object]:
-        """The object that the body holds, an empty one for an empty body; raises InvalidRequest for anything else."""
+        """The JSON object in the body, empty for an empty body; raises InvalidRequest for other content."""
         decoded = self._decode()
         if isinstance(decoded, InvalidRequest):
             raise InvalidRequest(decoded.message)
@@ -60,9 +60,9 @@ class RawRequest:
 
     @property
     def unchecked_members(self) -> dict[str, object]:
-        """What policies are asked about: the object that the body holds, an empty one for what is refused later.
+        """The JSON object in the body for the evaluation of policies; empty for a body that is refused later.
 
-        A caller who may not call an operation learns that first, for any body.
+        So a caller without permission gets AccessDenied first, for any body.
         """
         decoded = self._decode()
         return {} if isinstance(decoded, InvalidRequest) else decoded
@@ -96,7 +96,7 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def decode_component(raw: bytes, what: str) -> str:
-    """Return a label, name or value of a URL decoded; raise InvalidRequest for bad escapes, bad UTF-8 and NUL."""
+    """Return the decoded label, name or value of a URL; raise InvalidRequest for bad escapes, bad UTF-8 and NUL."""
     if b"%" in raw:
         if _BAD_ESCAPE.search(raw):
             raise InvalidRequest(f"The {what} of the request holds an incomplete percent-encoding")
@@ -111,10 +111,10 @@ def decode_component(raw: bytes, what: str) -> str:
 
 
 def decode_query(raw: bytes) -> list[tuple[str, str]]:
-    """Return the parameters of a raw query in order, a name without ``=`` having the empty value.
+    """Return the parameters of a raw query in order; a name without ``=`` has the empty value.
 
-    A plus sign is a plus sign: markers hold it, and no SDK writes a space that way. Raises InvalidRequest as
-    `decode_component` does.
+    A plus sign stands for itself: markers contain it, and no SDK encodes a space as a plus sign. Raises InvalidRequest
+    as `decode_component` does.
     """
     if not raw:
         return []
@@ -123,9 +123,9 @@ def decode_query(raw: bytes) -> list[tuple[str, str]]:
 
 
 def compile_binder(request: type[RequestT]) -> Binder[RequestT]:
-    """Return the binder of a message; raise TypeError if a member has no location or a type that cannot travel there.
+    """Return the binder of a message; raise TypeError if a member has no location, or a type that does not fit it.
 
-    The binder raises InvalidRequest with every violation of the message's limits.
+    The binder raises InvalidRequest, which lists every violation of the message's limits.
     """
     by_location: dict[Location, list[_Member]] = {location: [] for location in Location}
     payloads: list[str] = []
@@ -164,7 +164,7 @@ def compile_binder(request: type[RequestT]) -> Binder[RequestT]:
 
 
 def compile_object_binder(request: type[RequestT]) -> Callable[[Mapping[str, object]], RequestT]:
-    """Return the binder of a message whose members all travel in one decoded object; raise TypeError as above."""
+    """Return the binder of a message whose members are all in one decoded object; raise TypeError as above."""
     members = [_member(field, BODY) for field in fields(request)]
 
     def bind(decoded: Mapping[str, object]) -> RequestT:
@@ -178,7 +178,7 @@ def compile_object_binder(request: type[RequestT]) -> Callable[[Mapping[str, obj
 
 
 def location_of(field: FieldInfo) -> Location:
-    """Return where the member travels; raise TypeError unless its annotation says one location."""
+    """Return the member's location; raise TypeError unless its annotation has exactly one."""
     locations = [extra for extra in shape_of(field.type).annotations if isinstance(extra, Location)]
     if len(locations) != 1:
         raise TypeError(f"{field.name} must travel in one place, not {locations}")
@@ -203,7 +203,7 @@ def _bind_named(
         member = members.get(name)
         if member is None:
             continue
-        # Two values for one member: which of them another reader of the request sees is anybody's guess.
+        # Refused, because with two values for one member, different programs may use different ones.
         if member.name in arguments:
             raise InvalidRequest(f"The parameter {member.wire_name} appears more than once")
         arguments[member.name] = member.reader(value, member.shown_name, violations)

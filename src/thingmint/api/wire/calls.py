@@ -1,7 +1,7 @@
-"""Owns how an authenticated caller's request becomes an operation: permissions, quota, then the work; knows no HTTP.
+"""Owns the call of an operation for an authenticated caller: permissions, quota, handler. Independent of HTTP.
 
-The order is that of AWS's front end: a caller that may not call an operation learns nothing about its request. Every
-edge that acts on behalf of callers comes through here.
+The order is that of AWS's front end: a caller without permission gets no information about its request. Every edge that
+acts for callers uses this module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class Throttle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What policies are asked about how a request came: its scheme and its header fields, names in lower case."""
+    """The facts of a request's transport for policies: its scheme and its header fields, with names in lower case."""
 
     scheme: str
     headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
@@ -42,13 +42,13 @@ class Calls:
     tags_of: TagsOf
 
     async def perform(self, match: Match, caller: Caller, raw: RawRequest, sent: Sent) -> bytes:
-        """Return the body of the answer; raise AccessDenied, Throttled or what the operation raises."""
+        """Return the body of the answer; raise AccessDenied, Throttled or an error of the operation."""
         await self.require(caller, match.operation.permissions(caller.scope, raw), sent)
         self.throttle.admit(caller.account, match.operation.name)
         return await match.invoke(caller, raw)
 
     async def require(self, caller: Caller, needed: Sequence[Permission], sent: Sent) -> None:
-        """Return if the caller's policies allow all of it; raise AccessDenied otherwise."""
+        """Return if the caller's policies allow all permissions; raise AccessDenied otherwise."""
         await authorize_all(caller, needed, self.conditions(sent), self.tags_of)
 
     def conditions(self, sent: Sent) -> Mapping[str, tuple[str, ...]]:

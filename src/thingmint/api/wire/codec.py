@@ -1,4 +1,4 @@
-"""Owns the JSON of bodies; knows no message."""
+"""Owns the decoding and encoding of JSON bodies."""
 
 from datetime import datetime
 
@@ -13,18 +13,19 @@ EMPTY = b"{}"
 
 
 def decode_object(body: bytes) -> dict[str, object]:
-    """Return the object that the body holds, an empty one for an empty body; raise InvalidRequest for anything else.
+    """Return the JSON object in the body, empty for an empty body; raise InvalidRequest for other content.
 
-    Of members with the same name the last one counts, as with the parsers of AWS's own services and SDKs. The error is
-    InvalidRequestException, not the front end's SerializationException: the model knows it, so that SDKs raise their
-    typed exception for it.
+    If members have the same name, the last one is used, as in the parsers of AWS's services and SDKs. The error is
+    InvalidRequestException, not the front end's SerializationException: it is in the model, so SDKs raise their typed
+    exception for it.
     """
     if not body:
         return {}
     try:
         decoded = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The parser's own words may quote the body; and a body nested deeper than the interpreter's stack stops there.
+        # The parser's message may quote the body. Also reached if the body is nested deeper than the interpreter's
+        # stack.
         raise InvalidRequest("The request body is not valid JSON") from None
     if not isinstance(decoded, dict):
         raise InvalidRequest("The request body must be a JSON object")
@@ -37,10 +38,10 @@ def encode_object(message: msgspec.Struct | None) -> bytes:
 
 
 def epoch_seconds(time: datetime) -> float:
-    """Return the time as AWS IoT writes it in JSON: seconds since 1970, with milliseconds."""
+    """Return the time in AWS IoT's JSON format: seconds since 1970, with milliseconds."""
     return round(time.timestamp(), 3)
 
 
 def epoch_milliseconds(time: datetime) -> int:
-    """Return the time as the data plane writes it in JSON: whole milliseconds since 1970."""
+    """Return the time in the data plane's JSON format: whole milliseconds since 1970."""
     return round(time.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Owns the limits that AWS's model puts on a member, and how a violation is worded; knows no message and no HTTP."""
+"""Owns the limits of members in AWS's model, and the wording of violations. Independent of messages and HTTP."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -8,11 +8,11 @@ from typing import Final, TypeAlias
 from thingmint.api.wire.unicode_patterns import unicode_matcher
 from thingmint.core.errors import InvalidRequest
 
-# A value that broke a rule is shown to its author; a megabyte of it would help nobody.
+# The error message quotes at most this much of an invalid value.
 _SHOWN_CHARACTERS = 256
 _SHOWN_VIOLATIONS = 50
 
-# The model's patterns are Java's, where these classes are ASCII unless a flag says otherwise (java.util.regex.Pattern).
+# The model's patterns are Java's, where these classes are ASCII unless a flag is set (java.util.regex.Pattern).
 _POSIX_CLASSES = {
     r"\p{Graph}": r"!-~",
     r"\p{Print}": r" -~",
@@ -31,7 +31,7 @@ _POSIX_CLASSES = {
 class Constraint:
     """Limits of one member, with the model's own pattern text.
 
-    `msgspec.Meta` would do for the numbers, but it refuses the Java patterns of the model.
+    `msgspec.Meta` has limits of numbers, but refuses the Java patterns of the model.
     """
 
     min_length: int | None = None
@@ -45,7 +45,7 @@ MAX_ELEMENTS: Final = 10_000
 
 
 class Violations:
-    """Collects what is wrong with one request, to say it all at once, and counts what has to be looked at."""
+    """Collects all violations of one request for one error message, and counts the elements to check."""
 
     __slots__ = ("_count", "_elements", "_texts")
 
@@ -55,7 +55,7 @@ class Violations:
         self._texts: list[str] = []
 
     def add(self, value: object, path: str, rule: str) -> None:
-        """Note that the value at the path breaks the rule."""
+        """Record that the value at the path violates the rule."""
         self._count += 1
         if self._count <= _SHOWN_VIOLATIONS:
             self._texts.append(
@@ -63,7 +63,7 @@ class Violations:
             )
 
     def look_at(self, elements: int) -> None:
-        """Count elements of lists and maps before they are read; raise InvalidRequest if there are too many in all.
+        """Count elements of lists and maps before they are read; raise InvalidRequest if the total is too high.
 
         Not every list has a limit in the model, and a body may hold hundreds of thousands of elements.
         """
@@ -72,7 +72,7 @@ class Violations:
             raise InvalidRequest(f"The lists and maps of a request have at most {MAX_ELEMENTS} elements in all")
 
     def refuse_if_any(self) -> None:
-        """Raise InvalidRequest in the wording of AWS's services if anything was noted."""
+        """Raise InvalidRequest in the wording of AWS's services if there are violations."""
         if self._count:
             noun = "validation error" if self._count == 1 else "validation errors"
             raise InvalidRequest(f"{self._count} {noun} detected: {'; '.join(self._texts)}")
@@ -83,7 +83,7 @@ Check: TypeAlias = Callable[[object], bool]
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """One limit: whether a value of the right type keeps it, and its wording."""
+    """One limit: the check of a value of the right type, and the wording of a violation."""
 
     holds: Check
     wording: str
@@ -95,7 +95,7 @@ def rules_of(constraints: Iterable[Constraint]) -> tuple[ValueRule, ...]:
 
 
 def check(rules: tuple[ValueRule, ...], value: object, path: str, violations: Violations) -> None:
-    """Note each rule that the value breaks."""
+    """Record each rule that the value violates."""
     for rule in rules:
         if not rule.holds(value):
             violations.add(value, path, rule.wording)
@@ -104,7 +104,7 @@ def check(rules: tuple[ValueRule, ...], value: object, path: str, violations: Vi
 def translate_pattern(pattern: str) -> str:
     """Return a Java pattern of AWS's model in Python's syntax; raise ValueError for a class that is not translated.
 
-    A POSIX class becomes the inside of a set, so it must stand in one or be one.
+    A POSIX class is replaced by the contents of a set, so it must be inside of a set or form one.
     """
     pieces = re.split(r"(\\p\{\w+\}|\\.|\[\^?|\])", pattern)
     in_set = False
@@ -138,12 +138,12 @@ def _rules(constraint: Constraint) -> Iterable[ValueRule]:
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
-    # Java's matches() takes the whole value, and its \w and \d are ASCII.
+    # Java's matches() matches the whole value, and its \w and \d are ASCII.
     match = re.compile(translate_pattern(pattern), re.ASCII).fullmatch
     return lambda text: match(text) is not None
 
 
-# A pattern of the model that every text keeps; trying it on a signing request would cost more than all other checks.
+# A pattern of the model that matches every text; matching it against a CSR would cost more than all other checks.
 _ANY_TEXT = r"[\s\S]*"
 _PATTERN = "Member must satisfy regular expression pattern: "
 _LENGTH = "Member must have length"
@@ -169,7 +169,7 @@ def _number(value: object) -> float:
 
 
 def _shown(value: object) -> str:
-    # What is nested is not shown: rendering it may be as deep and as long as its author likes.
+    # Nested values are not quoted, because the caller controls their depth and size.
     match value:
         case None:
             return "null"

@@ -1,7 +1,7 @@
-"""Owns the form of a device operation: a row that says on which topics devices ask, and what handles the request.
+"""Owns the form of a device operation: a row with the topics of its requests, and its handler.
 
-A family of operations is a tuple of rows in its own module. The gateway, the answers, the log and the reference
-page follow from the rows.
+Each family of operations is a tuple of rows in one module. The gateway, the answers, the log and the reference page are
+derived from the rows.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ Members: TypeAlias = dict[str, object]
 
 
 class Hearer(StrEnum):
-    """Who hears what the service sends for an operation."""
+    """The receivers of the service's messages for an operation."""
 
     REQUESTER = "the connection that asked"
     SUBSCRIBERS = "clients of the account that subscribe"
@@ -27,7 +27,7 @@ class Hearer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceCall:
-    """A request as its handler gets it: who asks, the names in the topic, and the members of the payload."""
+    """A request for a handler: the device, the names in the topic, and the members of the payload."""
 
     device: FleetDevice
     client_id: str
@@ -40,10 +40,10 @@ Handler: TypeAlias = Callable[[RegistrationAuthority, DeviceCall], Awaitable[Mem
 
 @dataclass(frozen=True, slots=True)
 class DeviceOperation:
-    """A row: what devices, or the service, publish on the topics of a pattern.
+    """A row: the messages that devices, or the service, publish on the topics of a pattern.
 
-    A row with a handler is answered on ``…/accepted`` or ``…/rejected``. A row that nobody hears is one that AWS IoT
-    serves and this service does not: messages are acknowledged, dropped, counted and logged.
+    A row with a handler is answered on ``…/accepted`` or ``…/rejected``. A row without receivers is one that AWS IoT
+    serves and Thingmint does not: its messages are acknowledged, dropped, counted and logged.
     """
 
     name: str
@@ -51,20 +51,20 @@ class DeviceOperation:
     hears: Hearer
     handler: Handler | None = None
     reads_payload: bool = True
-    """Whether the payload must have the format of the topic; a request without members takes any."""
+    """Whether the payload must have the format of the topic; a request without members accepts any payload."""
     generates_key: bool = False
-    """Whether a new key is needed, which takes long to generate."""
+    """Whether the operation needs a new key, whose generation takes long."""
     most_qos: int = 1
-    """The highest QoS at which the service sends for the operation; a subscription at QoS 0 makes it 0."""
+    """The highest QoS of the service's messages for the operation; a subscription at QoS 0 gets QoS 0."""
 
     @property
     def action(self) -> str | None:
-        """What a device's policies must allow on the topic to ask; None where only the service publishes."""
+        """The action that a device's policies must allow on the topic; None if only the service publishes."""
         return None if self.hears is Hearer.SUBSCRIBERS else "iot:Publish"
 
     @property
     def sends_on(self) -> TopicPattern | None:
-        """The topics on which the service sends; iot:Subscribe on them is granted."""
+        """The topics on which the service publishes; subscriptions to them are accepted."""
         if self.handler is not None:
             return self.topic.answers()
         return self.topic if self.hears is Hearer.SUBSCRIBERS else None
@@ -80,12 +80,12 @@ class DeviceRequest:
 
     @property
     def format(self) -> PayloadFormat:
-        """The format of the payload and of the answer; asked of operations that have one."""
+        """The format of the payload and of the answer; only for operations that have one."""
         return PayloadFormat(self.names[FORMAT])
 
 
 class DeviceOperations:
-    """The rows of all families, in which topics and filters are looked up."""
+    """The rows of all families, with the lookup of topics and filters."""
 
     def __init__(self, rows: Iterable[DeviceOperation]) -> None:
         self.rows: Final = tuple(rows)
@@ -93,7 +93,7 @@ class DeviceOperations:
         self._sent: Final = tuple((row, row.sends_on) for row in self.rows if row.sends_on is not None)
 
     def find(self, topic: str) -> DeviceRequest | None:
-        """Return what a message to the topic asks for, or None if no device may publish to it."""
+        """Return the request of a message to the topic, or None if no device may publish to it."""
         if not topic.startswith(RESERVED_PREFIX):
             return None
         for row in self._asked:
@@ -103,9 +103,9 @@ class DeviceOperations:
         return None
 
     def are_heard_with(self, topic_filter: str) -> bool:
-        """Return whether a valid filter may match what the service sends; other filters would wait for ever."""
+        """Return whether a valid filter may match messages of the service; other filters would never get one."""
         return any(topic.may_match(topic_filter) for _, topic in self._sent)
 
     def events_are_heard_with(self, topic_filter: str) -> bool:
-        """Return whether a valid filter may match what the service sends to all who subscribe."""
+        """Return whether a valid filter may match messages that the service sends to all subscribers."""
         return any(row.hears is Hearer.SUBSCRIBERS and topic.may_match(topic_filter) for row, topic in self._sent)

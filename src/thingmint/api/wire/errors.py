@@ -1,4 +1,4 @@
-"""Owns the one map from the domain's refusals to AWS's error names and HTTP statuses; every edge uses it."""
+"""Owns the map from the project's errors to AWS's error names and HTTP statuses, which every edge uses."""
 
 import math
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ from thingmint.core.errors import (
 
 
 class RequestTooLarge(ThingmintError):
-    """The body of the request is longer than any operation needs."""
+    """The body of the request is larger than the limit of all operations."""
 
 
 class RequestTooSlow(ThingmintError):
@@ -51,14 +51,14 @@ class RequestTooSlow(ThingmintError):
 
 
 class AccessDeniedName(StrEnum):
-    """How a refusal by policy is named: as AWS IoT answers it (403), or as its model documents it (401)."""
+    """The name of a refusal by policy: that of AWS IoT's answers (403), or that of its model (401)."""
 
     ACCESS_DENIED = "AccessDeniedException"
     UNAUTHORIZED = "UnauthorizedException"
 
 
-# Statuses are the service model's where it knows the name; the front end's names and statuses are those that AWS's
-# clients have seen. IncompleteSignature is 400 in AWS's list of common errors.
+# Statuses are those of the service model if it has the name. The front end's names and statuses were observed by AWS's
+# clients. IncompleteSignature is 400 in AWS's list of common errors.
 ERRORS: dict[type, tuple[str, int]] = {
     InvalidRequest: ("InvalidRequestException", 400),
     MalformedPolicy: ("MalformedPolicyException", 400),
@@ -80,7 +80,7 @@ ERRORS: dict[type, tuple[str, int]] = {
     RegistrationFailed: ("ResourceRegistrationFailureException", 400),
     TaskExists: ("TaskAlreadyExistsException", 400),
     ServiceUnavailable: ("ServiceUnavailableException", 503),
-    # Not 5xx: SDKs would repeat the request, which cannot succeed before an operator changes a setting.
+    # Not 5xx, because SDKs would retry the request, which cannot succeed before an operator changes a setting.
     IssuanceImpossible: ("InvalidRequestException", 400),
     DeliveryUnconfirmed: ("GatewayTimeoutException", 504),
     OperationUnknown: ("UnknownOperationException", 400),
@@ -95,7 +95,7 @@ ERRORS: dict[type, tuple[str, int]] = {
     RequestTooSlow: ("RequestTimeoutException", 408),
 }
 _DENIED = {AccessDeniedName.ACCESS_DENIED: 403, AccessDeniedName.UNAUTHORIZED: 401}
-# Where the model of the data plane, and what AWS answers there, differ from the rest of the API.
+# The errors that differ on the data plane, in AWS's model or in AWS's answers.
 DATA_PLANE_ERRORS: dict[type, tuple[str, int]] = {
     AccessDenied: ("ForbiddenException", 403),
     Throttled: ("ThrottlingException", 429),
@@ -106,7 +106,7 @@ INTERNAL_FAILURE = "InternalFailureException"
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """A refusal as AWS's clients read it; ``members`` are those that the model gives the error besides its message."""
+    """A refusal in AWS's format; ``members`` are the error's members in the model besides its message."""
 
     name: str
     status: int
@@ -116,19 +116,19 @@ class ErrorAnswer:
 
     @property
     def body(self) -> bytes:
-        """The JSON body. The name travels in a header and, for clients behind proxies that drop it, here as well."""
+        """The JSON body. The error's name is in a header and, for clients behind proxies that drop it, also here."""
         return msgspec.json.encode({"__type": self.name, "message": self.message, **self.members})
 
 
 class ErrorMap:
-    """Answers errors of the domain, and every other exception with a message that says nothing about it."""
+    """Returns the answers to errors; for an unexpected exception, a message without details."""
 
     def __init__(self, access_denied: AccessDeniedName = AccessDeniedName.ACCESS_DENIED) -> None:
         errors = ERRORS | {AccessDenied: (str(access_denied), _DENIED[access_denied])}
         self._errors = {Plane.CONTROL: errors, Plane.DATA: errors | DATA_PLANE_ERRORS, Plane.OWN: errors}
 
     def answer(self, error: BaseException, plane: Plane = Plane.CONTROL) -> ErrorAnswer:
-        """Return the answer to the error; the most specific class that the plane's map knows decides."""
+        """Return the answer for the most specific class of the error in the plane's map."""
         errors = self._errors[plane]
         entry = next((errors[kind] for kind in type(error).__mro__ if kind in errors), None)
         if entry is None or not isinstance(error, ThingmintError):
@@ -145,5 +145,5 @@ def _members(error: ThingmintError) -> dict[str, str]:
 
 
 def _retry_after(error: ThingmintError) -> int | None:
-    # RFC 9110, 10.2.3: whole seconds; zero would invite the client back at once.
+    # RFC 9110, 10.2.3: whole seconds. With zero, the client would retry at once.
     return max(1, math.ceil(error.retry_after)) if isinstance(error, Throttled) else None

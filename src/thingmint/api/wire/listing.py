@@ -1,4 +1,4 @@
-"""Owns how an operation's pages are asked for: sizes, and markers that belong to one list; knows no list's content."""
+"""Owns the paging of lists: page sizes, and markers that belong to one list. Independent of the lists' contents."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from thingmint.api.wire.marker import decode_marker, encode_marker
 from thingmint.core.identifiers import Scope
 from thingmint.records.paging import PageKey, PageRequest
 
-# The default of AWS's lists, documented for CA certificates and seen for the others.
+# The default of AWS's lists: documented for CA certificates, observed for the others.
 _DEFAULT_PAGE_SIZE = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One list: its operation, whose it is, its direction, and the filters that decide what it holds.
+    """One list: its operation, its account and region, its direction, and its filters.
 
     A marker that was made for another list, account, region, direction or filter is refused.
     """
@@ -23,7 +23,7 @@ class Listing:
     filters: tuple[str, ...] = ()
 
     def page_request(self, size: int | None, marker: str | None) -> PageRequest:
-        """Return what is asked for; raise InvalidRequest for a marker of another list."""
+        """Return the request for a page; raise InvalidRequest for a marker of another list."""
         after = None if marker is None else decode_marker(self._place, marker)
         return PageRequest(size or _DEFAULT_PAGE_SIZE, after, self.ascending)
 

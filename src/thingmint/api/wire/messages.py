@@ -1,4 +1,4 @@
-"""Owns what messages of several operations share: their form, and the limits of members that recur."""
+"""Owns the common parts of messages: their base class, and the limits of members of several operations."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, TypeAlias
@@ -20,7 +20,7 @@ Timestamp: TypeAlias = float
 
 
 class Message(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A message whose absent members do not travel."""
+    """A message that is encoded without its absent members."""
 
 
 class Tag(Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):

@@ -1,7 +1,7 @@
-"""Owns what an operation is: its name and route, what it needs of the caller's policies, and how it is called.
+"""Owns the form of an operation: its name and route, the permissions that it needs, and its call.
 
-A handler's signature says what the operation is called and what its messages are: `CreateThingRequest` is the request
-of CreateThing. Refuses to know who calls it (HTTP now, other edges later) and what its handler does.
+The name and the messages of an operation follow from its handler's signature: `CreateThingRequest` is the request of
+CreateThing. Independent of the edge that calls it, and of its handler.
 """
 
 import inspect
@@ -27,9 +27,9 @@ RequestT = TypeVar("RequestT", bound=Struct)
 BackendT = TypeVar("BackendT")
 
 ContextOf: TypeAlias = Callable[[Scope, RawRequest], Mapping[str, tuple[str, ...]]]
-"""Tells the condition keys that only this operation has; works on the unchecked request, too."""
+"""Returns the condition keys that only this operation has, also for an unchecked request."""
 
-# A thing belongs to ten groups, and a template that can be carried out has a few dozen steps.
+# Enough: a thing is in at most ten groups, and a template has at most a few dozen steps.
 _MOST_PERMISSIONS = 200
 
 _OTHER_ROUTES: Mapping[Plane, Mapping[str, str]] = {Plane.DATA: DATA_ROUTES, Plane.OWN: OWN_ROUTES}
@@ -39,9 +39,9 @@ Invoke: TypeAlias = Callable[[Caller, RawRequest], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of the API; without ``resource`` there is nothing for a policy to allow.
+    """One operation of the API; without ``resource``, it needs no permission.
 
-    Policies must allow the operation on the other resources, too, each by itself, and what ``further`` names.
+    Policies must also allow the operation on each of the other resources, and the permissions that ``further`` returns.
     """
 
     name: str
@@ -55,34 +55,34 @@ class Operation:
     further: FurtherOf | None = None
     plane: Plane = Plane.CONTROL
     description: str = field(default="", repr=False)
-    """What the handler's docstring says."""
+    """The handler's docstring."""
 
     @property
     def action(self) -> str:
-        """The action that policies name."""
+        """The action's name in policies."""
         return f"{self.plane.action_prefix}:{self.name}"
 
     @property
     def creates_with_tags(self) -> bool:
-        """Whether what the operation creates may have tags, which takes the permission to tag."""
+        """Whether the created resource may have tags, for which the caller needs the permission to tag."""
         return self.name != "TagResource" and "tags" in _members_of(self.request)
 
     @property
     def speaks_of_tags(self) -> bool:
-        """Whether the request may set tags or take them away."""
+        """Whether the request may set or remove tags."""
         return not _members_of(self.request).isdisjoint(("tags", "tagKeys"))
 
     def resources(self, scope: Scope, raw: RawRequest) -> tuple[str, ...]:
-        """Return all resources that policies must allow, each by itself; none if there is nothing to allow."""
+        """Return each resource that policies must allow; none if the operation needs no permission."""
         if self.resource is None:
             return ()
         others = () if self.other_resources is None else self.other_resources(scope, raw)
         return (self.resource(scope, raw), *others)
 
     def permissions(self, scope: Scope, raw: RawRequest) -> tuple[Permission, ...]:
-        """Return all that policies must allow: the operation on its resources, setting tags, and what else it needs.
+        """Return all permissions: for the operation on its resources, for setting tags, and further ones.
 
-        Raises InvalidRequest for more of it than any request needs, because policies are asked about each.
+        Raises InvalidRequest for more permissions than any valid request needs, because each one is evaluated.
         """
         resources = self.resources(scope, raw)
         own = {} if self.context is None else self.context(scope, raw)
@@ -116,7 +116,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Implemented(Operation, Generic[BackendT]):
-    """An operation that has a handler, which works with a backend: with what its family needs to do anything."""
+    """An operation with a handler, which works with the backend of its family."""
 
     invoke_with: Callable[[BackendT], Invoke] = field(repr=False)
 
@@ -133,7 +133,7 @@ def operation(
     context: ContextOf | None = None,
     further: FurtherOf | None = None,
 ) -> Implemented[BackendT]:
-    """Return the operation that the handler carries out, with what it needs of the caller's policies.
+    """Return the operation of the handler, with the permissions that it needs.
 
     Its name is that of the request's class without ``Request``; raises KeyError if no table of routes has it.
     """
@@ -167,7 +167,7 @@ def operation(
 
 
 def unimplemented(name: str, route: str) -> Served:
-    """Return an operation that exists at AWS and says that it does not here."""
+    """Return an operation of AWS IoT that answers that it is not implemented."""
 
     async def invoke(caller: Caller, raw: RawRequest) -> bytes:
         del caller, raw

@@ -1,7 +1,7 @@
-"""Owns the payloads of devices' requests and their answers, in JSON and CBOR (RFC 8949); knows no message.
+"""Owns the decoding and encoding of devices' payloads, in JSON and CBOR (RFC 8949).
 
-A payload is the least trusted input there is: a claim certificate is shared by a whole fleet. Of CBOR, only what JSON
-has is read; no tag is interpreted.
+Payloads are the least trusted input, because a whole fleet shares a claim certificate. Of CBOR, only the types of JSON
+are accepted; no tag is interpreted.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from thingmint.core.errors import InvalidRequest
 from thingmint.core.topics.patterns import PayloadFormat
 
 _MAX_DEPTH = 8
-# Tags that cbor2 would make objects of: times, big numbers, regular expressions, shared references and others.
+# Tags that cbor2 would decode to objects: times, big numbers, regular expressions, shared references and others.
 _INTERPRETED_TAGS = (*range(6), *range(21, 40), 100, 256, 258, 260, 261, 1004, 43000, 55799)
 
 
 class PayloadInvalid(InvalidRequest):
-    """The payload is not an object in the format that its topic names."""
+    """The payload is not an object in the format of its topic."""
 
 
 def _refuse_tag(*_: object) -> NoReturn:
@@ -31,7 +31,7 @@ _NO_TAGS = dict.fromkeys(_INTERPRETED_TAGS, _refuse_tag)
 
 
 def decode_payload(payload: bytes, payload_format: PayloadFormat) -> Mapping[str, object]:
-    """Return the members of the payload, none for an empty one; raise PayloadInvalid for anything else."""
+    """Return the members of the payload, none for an empty one; raise PayloadInvalid for other content."""
     if not payload:
         return {}
     if payload_format is PayloadFormat.JSON:
@@ -43,7 +43,7 @@ def decode_payload(payload: bytes, payload_format: PayloadFormat) -> Mapping[str
 
 
 def encode_payload(members: Mapping[str, object], payload_format: PayloadFormat) -> bytes:
-    """Return the members in the format, in CBOR with definite lengths, as small devices' parsers need them."""
+    """Return the members in the format; CBOR has definite lengths, which the parsers of small devices need."""
     if payload_format is PayloadFormat.JSON:
         return msgspec.json.encode(members)
     return cbor2.dumps(members)
@@ -60,7 +60,7 @@ def _decode_cbor(payload: bytes) -> Mapping[str, object]:
             strict_hashable_types=True,
         )
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, PayloadInvalid):
-        # The decoder's own words may quote the payload, which may hold an ownership token.
+        # The decoder's message may quote the payload, which may hold an ownership token.
         raise PayloadInvalid("The payload is not a CBOR map of plain values") from None
     if not isinstance(decoded, dict) or not all(isinstance(name, str) for name in decoded):
         raise PayloadInvalid("The payload must be a CBOR map with text keys")

@@ -1,8 +1,7 @@
-"""Owns what an operation needs of the caller's policies beside its own name: condition keys, tags, and roles passed on.
+"""Owns the further inputs to the caller's policies for an operation: condition keys, tags, and passed roles.
 
-Works on the unchecked request, because policies are asked before anything else of it is read: for any content,
-nothing here fails but what has hundreds of tags. What has the wrong form counts as absent, and the request is refused
-when it is bound.
+Works on the unchecked request, because policies are evaluated first. So no content makes it fail except hundreds of
+tags. A member in the wrong form counts as absent; the request is refused later, when it is bound.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from thingmint.core.identifiers import Scope
 from thingmint.registration.policies.authorization import Permission
 
 TAG_RESOURCE = "iot:TagResource"
-# A resource has 50 tags; a request may set all of them and take as many away.
+# A resource has at most 50 tags; a request may set all of them and remove as many.
 _MOST_TAG_KEYS = 200
 _ROLE_ACTION = "iam:PassRole"
 IOT_SERVICE = "iot.amazonaws.com"
@@ -23,11 +22,11 @@ CREDENTIALS_SERVICE = "credentials.iot.amazonaws.com"
 Context: TypeAlias = Mapping[str, tuple[str, ...]]
 
 FurtherOf: TypeAlias = Callable[[Scope, RawRequest], Sequence[Permission]]
-"""Names the permissions that an operation needs besides its own."""
+"""Returns the permissions that an operation needs besides its own."""
 
 
 def request_tags(raw: RawRequest) -> Mapping[str, str]:
-    """Return the tags that the request sets, those that have the form of a tag."""
+    """Return the well-formed tags that the request sets."""
     tags = raw.unchecked_members.get("tags")
     if not isinstance(tags, list):
         return {}
@@ -36,9 +35,9 @@ def request_tags(raw: RawRequest) -> Mapping[str, str]:
 
 
 def tag_context(raw: RawRequest) -> Context:
-    """Return the condition keys of the tags that the request sets or takes away; none if it speaks of no tags.
+    """Return the condition keys of the tags that the request sets or removes; none if it has no tags.
 
-    Raises InvalidRequest for more tags than any resource can have, because policies try each of them on each value.
+    Raises InvalidRequest for more tags than any resource can have, because policies match each tag with each value.
     """
     tags, removed = request_tags(raw), raw.unchecked_members.get("tagKeys")
     keys = [*tags, *(key for key in removed if isinstance(key, str))] if isinstance(removed, list) else [*tags]
@@ -50,7 +49,7 @@ def tag_context(raw: RawRequest) -> Context:
 
 
 def passes_role(*members: str, to: str = IOT_SERVICE) -> FurtherOf:
-    """Return what asks whether the caller may pass the role on that the body names, by these members one in another."""
+    """Return the function that requires iam:PassRole on the role in the body; ``members`` are the nested path to it."""
 
     def role(scope: Scope, raw: RawRequest) -> Sequence[Permission]:
         del scope

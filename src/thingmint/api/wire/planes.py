@@ -1,27 +1,27 @@
-"""Owns the planes of the API: AWS IoT's two halves and the service's own operations, and what each is signed for."""
+"""Owns the planes of the API, AWS IoT's two and the service's own, and the service names in their signatures."""
 
 from collections.abc import Mapping
 from enum import Enum
 
 
 class Plane(Enum):
-    """A part of the API; the value is the names of services that requests to it are signed for."""
+    """A part of the API; the value is the set of service names that its requests may be signed for."""
 
     # Control-plane calls are signed for `iot`; the mobile SDKs of 2017 sign them for `execute-api`.
     CONTROL = frozenset({"iot", "execute-api"})
     # SDKs sign for `iotdata`; AWS's documentation of DeleteConnection says `iotdevicegateway`.
     DATA = frozenset({"iotdata", "iotdevicegateway"})
-    # What AWS IoT has not: accounts, and the controls of the test mode.
+    # Operations that AWS IoT does not have: accounts, and the controls of the test mode.
     OWN = frozenset({"thingmint"})
 
     @property
     def signed_for(self) -> frozenset[str]:
-        """The names of services that a signature may be scoped to."""
+        """The service names in the scope of valid signatures."""
         return self.value
 
     @property
     def action_prefix(self) -> str:
-        """What the actions of its operations begin with in policies."""
+        """The prefix of its operations' actions in policies."""
         return "thingmint" if self is Plane.OWN else "iot"
 
 
@@ -39,7 +39,7 @@ NOT_SERVED = frozenset(
         "iotwireless",
     }
 )
-"""Service names in the signatures of requests to AWS IoT's other services. None of them is here, for any path."""
+"""Service names in the signatures of requests to AWS IoT's other services, which Thingmint does not have."""
 
 DATA_ROUTES: Mapping[str, str] = {
     "DeleteConnection": "DELETE /connections/{clientId}",

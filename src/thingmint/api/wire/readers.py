@@ -1,7 +1,7 @@
-"""Owns the reading of single values: text of paths, queries and headers, and JSON, into typed values.
+"""Owns the conversion of single values from paths, queries, headers and JSON to typed values.
 
-A reader is compiled once from a type annotation. It notes what is wrong and goes on, so that one answer tells it all;
-what it returns after a violation is never used.
+A reader is compiled once from a type annotation. It records violations and continues, so that one answer lists all of
+them; its result after a violation is not used.
 """
 
 import math
@@ -19,7 +19,7 @@ from msgspec.structs import FieldInfo, fields
 from thingmint.api.wire.constraints import Constraint, ValueRule, Violations, check, rules_of
 
 Reader: TypeAlias = Callable[[object, str, Violations], object]
-"""Takes a value, its path and where violations go; returns the typed value."""
+"""Takes a value, its path and the violations to add to; returns the typed value."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")
@@ -31,7 +31,7 @@ NOT_NULL = "Member must not be null"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """An annotation taken apart: the bare type, whether it may be absent, and what is annotated to it."""
+    """The parts of an annotation: the bare type, whether it may be absent, and its metadata."""
 
     bare: object
     optional: bool
@@ -44,7 +44,7 @@ class Shape:
 
 
 def shape_of(annotation: object) -> Shape:
-    """Return the annotation taken apart; raise TypeError for a union other than with None."""
+    """Return the parts of an annotation; raise TypeError for a union other than with None."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *extras = get_args(annotation)
@@ -60,7 +60,7 @@ def shape_of(annotation: object) -> Shape:
 
 
 def text_reader(annotation: object) -> Reader:
-    """Return the reader of a value that travels as text; raise TypeError if the type cannot."""
+    """Return the reader of a value that is sent as text; raise TypeError if the type is not supported."""
     shape = shape_of(annotation)
     convert = _enum(shape.bare) if _is_enum(shape.bare) else _FROM_TEXT.get(shape.bare)
     if convert is None:
@@ -69,7 +69,7 @@ def text_reader(annotation: object) -> Reader:
 
 
 def json_reader(annotation: object) -> Reader:
-    """Return the reader of a value of a JSON body; raise TypeError if the type is not known."""
+    """Return the reader of a value of a JSON body; raise TypeError if the type is not supported."""
     shape = shape_of(annotation)
     bare, arguments = shape.bare, get_args(shape.bare)
     match get_origin(bare):
@@ -107,7 +107,7 @@ def _checked(convert: Reader, rules: tuple[ValueRule, ...]) -> Reader:
 
 
 class _Broken:
-    """What a reader returns for a value of the wrong type, so that no limit is checked on it as well."""
+    """The result of a reader for a value of the wrong type, so that its limits are not checked as well."""
 
 
 _BROKEN = _Broken()
@@ -138,7 +138,7 @@ def _enum(bare: object) -> Reader:
 def _text_integer(value: object, path: str, violations: Violations) -> object:
     text = str(value)
     number = int(text) if _INTEGER.fullmatch(text) else None
-    # Asking a range for what is no number would compare all of its members.
+    # `in` would compare all members of the range with a value that is no number.
     if number is None or number not in _LONG:
         return _break(value, path, violations, "Member must be an integer")
     return number
@@ -155,7 +155,7 @@ def _text_boolean(value: object, path: str, violations: Violations) -> object:
 
 
 def _text_timestamp(value: object, path: str, violations: Violations) -> object:
-    # restJson1 writes timestamps of queries as RFC 3339's date-time.
+    # In restJson1, timestamps in queries are RFC 3339 date-times.
     try:
         time = datetime.fromisoformat(str(value))
     except ValueError:
@@ -177,7 +177,7 @@ def _json_boolean(value: object, path: str, violations: Violations) -> object:
 
 
 def _json_integer(value: object, path: str, violations: Violations) -> object:
-    # bool is a kind of int in Python, and neither is a float with no fraction an integer on AWS's side.
+    # bool is a subclass of int in Python, and AWS does not accept a float without a fraction as an integer.
     if type(value) is int and value in _LONG:
         return value
     return _break(value, path, violations, "Member must be an integer")
@@ -271,5 +271,5 @@ def _struct(struct: type[Struct]) -> Reader:
 
 
 def path_name(wire_name: str) -> str:
-    """Return the member's name as AWS's messages spell it: their paths start members in lower case."""
+    """Return the member's name in paths of AWS's messages, which begins in lower case."""
     return wire_name[:1].lower() + wire_name[1:]

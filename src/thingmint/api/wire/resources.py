@@ -1,6 +1,6 @@
-"""Owns how operations name the resource that a policy must allow: every one, that of the path, that of the body.
+"""Owns the functions that return the resource that a policy must allow: every resource, one in the path or body.
 
-Policies are asked before the request is checked: what is named here may be unchecked text.
+Policies are evaluated before the request is checked, so a resource may contain unchecked text.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,20 +10,20 @@ from thingmint.api.wire.binding import RawRequest
 from thingmint.core.identifiers import Scope, iot_arn
 
 ResourceOf: TypeAlias = Callable[[Scope, RawRequest], str]
-"""Names the resource that a policy must allow; works on the unchecked request, because policies are asked first."""
+"""Returns the resource that a policy must allow, from the unchecked request, because policies are evaluated first."""
 
 ResourcesOf: TypeAlias = Callable[[Scope, RawRequest], Sequence[str]]
-"""Names further resources, each of which policies must allow."""
+"""Returns further resources, each of which policies must allow."""
 
 
 def any_resource(scope: Scope, request: RawRequest) -> str:
-    """Name every resource, as AWS does for operations that create and list."""
+    """Return every resource (``*``), as AWS does for operations that create and list."""
     del scope, request
     return "*"
 
 
 def in_path(kind: str, label: str) -> ResourceOf:
-    """Return what names the resource of this kind that the path's label names."""
+    """Return the function that returns the resource of this kind in the path's label."""
 
     def resource(scope: Scope, request: RawRequest) -> str:
         return iot_arn(scope, f"{kind}/{request.labels[label]}")
@@ -32,9 +32,9 @@ def in_path(kind: str, label: str) -> ResourceOf:
 
 
 def id_in_path(kind: str, label: str) -> ResourceOf:
-    """Return what names the resource whose hexadecimal id is in the path.
+    """Return the function that returns the resource whose hexadecimal id is in the path.
 
-    The id is written in lower case, as it is looked up: no other spelling of it escapes a Deny.
+    The id is changed to lower case, as in lookups, so that a Deny cannot be evaded by another spelling.
     """
 
     def resource(scope: Scope, request: RawRequest) -> str:
@@ -44,15 +44,15 @@ def id_in_path(kind: str, label: str) -> ResourceOf:
 
 
 def in_body(kind: str, name_member: str, arn_member: str | None = None) -> ResourceOf:
-    """Return what names the resource that a member of the body names, by its name or its ARN.
+    """Return the function that returns the resource in a member of the body, by its name or its ARN.
 
-    What names nothing that can exist is refused once it is bound; until then policies must allow every resource.
+    An invalid name is refused later, when the request is bound. For it, policies must allow every resource.
     """
 
     def resource(scope: Scope, request: RawRequest) -> str:
         body = request.unchecked_members
         name, arn = body.get(name_member), None if arn_member is None else body.get(arn_member)
-        # One of them is enough: where both are given and disagree, the request is refused.
+        # One of them is enough, because a request with a different name and ARN is refused later.
         if isinstance(name, str) and name:
             return iot_arn(scope, f"{kind}/{name}")
         return arn if isinstance(arn, str) and arn else "*"
@@ -61,7 +61,7 @@ def in_body(kind: str, name_member: str, arn_member: str | None = None) -> Resou
 
 
 def as_well(resource: ResourceOf) -> ResourcesOf:
-    """Return what names this resource besides another one."""
+    """Return the function that returns this resource as a further one."""
 
     def resources(scope: Scope, request: RawRequest) -> Sequence[str]:
         return (resource(scope, request),)

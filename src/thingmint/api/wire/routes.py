@@ -1,6 +1,6 @@
-"""Owns the names and routes of all operations of AWS IoT, whether Thingmint has them or not.
+"""Owns the names and routes of all operations of AWS IoT, implemented or not.
 
-Drafted from AWS's service model by `tools/draft_messages.py`, and held against it by a contract test.
+Drafted from AWS's service model by `tools/draft_messages.py`, and compared with it by a contract test.
 """
 
 # Name: method and path template.

@@ -1,6 +1,6 @@
-"""Owns the way from a method and a raw path to an operation; knows neither messages nor policies.
+"""Owns the lookup of an operation by method and raw path. Independent of messages and policies.
 
-The raw path is split before anything in it is decoded, so that an encoded slash stays inside its label.
+The raw path is split before it is decoded, so that an encoded slash stays inside its label.
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from thingmint.core.errors import OperationUnknown
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An operation and the labels of the path that led to it."""
+    """An operation and the labels in the path."""
 
     operation: Operation
     labels: dict[str, str]
     invoke: Invoke = field(repr=False)
-    """Checks the request, does what it asks and returns the body of the answer; raises what the operation raises."""
+    """Checks the request, carries it out and returns the body of the answer; raises the operation's errors."""
 
     def read(self, raw_query: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> RawRequest:
         """Return the request's parts; raise InvalidRequest if the query cannot be decoded."""
@@ -40,14 +40,14 @@ class _Route:
 
 
 class Router:
-    """Finds operations by method and path: a literal segment before a label, a label before a greedy label."""
+    """Finds operations by method and path; prefers literal segments to labels, and labels to greedy labels."""
 
     def __init__(self, operations: Iterable[Served]) -> None:
         self._methods: dict[str, _RouteNode] = {}
         for served in operations:
             path = served.operation.path
             self._add(served, path)
-            # Two templates of the model end in a slash, which some clients drop.
+            # Two path templates of the model end in a slash, which some clients omit.
             if path.endswith("/"):
                 self._add(served, path[:-1])
 
@@ -96,7 +96,7 @@ def _find(
     segment = segments[at]
     literal = node.literals.get(segment)
     found = None if literal is None else _find(literal, segments, at + 1, values)
-    # An empty segment is no label: AWS's templates have no empty identifiers.
+    # An empty segment is not a label, because AWS's identifiers are not empty.
     if found is None and node.label is not None and segment:
         found = _find(node.label, segments, at + 1, (*values, segment))
     if found is None and node.greedy is not None and segment:

@@ -1,10 +1,10 @@
-"""Owns the patterns of AWS's model that name classes of Unicode; Python's own expressions have no words for them."""
+"""Owns the patterns of AWS's model with Unicode classes, which Python's regular expressions do not support."""
 
 import re
 from collections.abc import Callable
 from unicodedata import category
 
-# All such patterns of the model say of a text that every character is in one set, or in none.
+# All such patterns of the model require every character of a text to be in a set, or outside of it.
 _ONE_SET = re.compile(
     r"\^?\(?\[(?P<negated>\^?)(?P<classes>(\\p\{[A-Z]\})+)(?P<others>[^\[\]]*)\](?P<count>[*+])\)?\$?"
 )
@@ -13,7 +13,7 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 def unicode_matcher(pattern: str) -> Callable[[str], bool] | None:
-    """Return what tells whether a whole text matches the pattern, None for a pattern without classes of Unicode."""
+    """Return the function that matches a whole text with the pattern, None for a pattern without Unicode classes."""
     match = _ONE_SET.fullmatch(pattern)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""`thingmint access-key`: owns how access keys are made, listed and deleted from the command line."""
+"""`thingmint access-key`: creates, lists and deletes access keys."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
 
 
 def missing_keys(policy_text: str) -> tuple[str, ...]:
-    """Return the condition keys on which the policy depends and which no request to this service has."""
+    """Return the condition keys of the policy that no request to this service has."""
     actions = [f"iot:{name}" for name in (*ROUTES, *DATA_ROUTES)]
     return never_present(parse_policy(policy_text), CALLER_KEYS, [*actions, "iot:RetainPublish", "iam:PassRole"])
 
@@ -82,7 +82,7 @@ def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:
     width = terminal_width()
     rows = [_HEADING, *(_cells(key, is_short=width is not None) for key in keys)] if keys else []
     if width is not None and not all_accounts:
-        # The account is the one that was asked for.
+        # All rows are of the account that was asked for.
         rows = [(row[0], *row[2:]) for row in rows]
     if width is not None and not any(key.expires_at for key in keys):
         rows = [row[:-1] for row in rows]

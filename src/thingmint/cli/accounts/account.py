@@ -1,4 +1,4 @@
-"""`thingmint account`: owns how accounts are made, listed and deleted on a data directory and its database."""
+"""`thingmint account`: creates, lists and deletes accounts in the database of a data directory."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ _PAGE = 100
 
 
 def create(config: Config, number: str | None, *, as_json: bool) -> None:
-    """Make an account and print its administrator's access key with the secret."""
+    """Create an account and print its administrator's access key with the secret."""
 
     async def work(registry: Registry) -> NewAccessKey:
         await require_own_database(registry.store, registry.sealer, registry.issuer_ids, registry.config.data_dir)
@@ -38,7 +38,7 @@ def create(config: Config, number: str | None, *, as_json: bool) -> None:
     made = _with_registry(config, work)
     key = made.access_key
     if as_json:
-        # Version, AccessKeyId and SecretAccessKey are what AWS's tools read from a credential_process.
+        # AWS's tools read Version, AccessKeyId and SecretAccessKey from a credential_process.
         fields = {
             "Version": 1,
             "Account": key.account,
@@ -54,7 +54,7 @@ def create(config: Config, number: str | None, *, as_json: bool) -> None:
 
 
 def list_all(config: Config, *, as_json: bool) -> None:
-    """Print every account, and how many access keys it has."""
+    """Print every account with the number of its access keys."""
 
     async def work(registry: Registry) -> list[Account]:
         found: list[Account] = []
@@ -76,7 +76,7 @@ def list_all(config: Config, *, as_json: bool) -> None:
 
 
 def delete(config: Config, number: str) -> None:
-    """Delete an account with all that it has, and print how many rows that were."""
+    """Delete an account with all its resources, and print the number of deleted rows."""
 
     async def work(registry: Registry) -> int:
         account = parse_account_id(number)

@@ -1,4 +1,4 @@
-"""Owns the names and flags of the commands on accounts and of the test mode's; each command's work is elsewhere."""
+"""Owns the names and flags of the commands for accounts and the test mode. Other modules do the commands' work."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def account() -> None:
 @click.option("--id", "number", default=None, metavar="DIGITS", help="Its number, twelve digits.  [default: random]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in the shape of AWS's credential_process.")
 def create_account(number: str | None, as_json: bool, **flags: object) -> None:
-    """Create an account with an administrator's access key, whose secret is shown this one time."""
+    """Create an account with an administrator's access key, whose secret is shown only once."""
     from thingmint.cli.accounts.account import create
 
     create(config_of(flags), number, as_json=as_json)
@@ -42,9 +42,9 @@ def list_accounts(as_json: bool, **flags: object) -> None:
     "--yes", prompt="Delete the account with all its keys, certificates, things and policies?", help="Do not ask."
 )
 def delete_account(number: str, **flags: object) -> None:
-    """Delete an account with all that it has.
+    """Delete an account with all its resources.
 
-    Its access keys end first, its devices are disconnected. Run the command again after an interruption.
+    Its access keys are deleted first, and its devices are disconnected. Run the command again after an interruption.
     """
     from thingmint.cli.accounts.account import delete
 
@@ -59,7 +59,7 @@ def test_mode() -> None:
 @test_mode.command("reset")
 @settings_options(("data_dir",))
 def reset(**flags: object) -> None:
-    """Delete every other account, empty the service's own but for its access keys, and set the clock right."""
+    """Delete all other accounts, empty the service's own except its access keys, and reset the clock."""
     from thingmint.cli.accounts.test_mode import reset_service
 
     reset_service(config_of({"data_dir": flags["data_dir"]}).data_dir, is_named=flags["data_dir"] is not None)
@@ -80,7 +80,7 @@ def seed(file: Path, **flags: object) -> None:
 @click.option("--advance", type=Duration(), default=None, help="How much later it is to be: 90s, 30m, 2h, 7d.")
 @click.option("--set-right", is_flag=True, help="Tell the machine's time again.")
 def clock(advance: float | None, set_right: bool, **flags: object) -> None:
-    """Show the time of the service's clock, after moving it if asked to."""
+    """Move the service's clock if a flag is given, and show its time."""
     from thingmint.cli.accounts.test_mode import move_clock
 
     data_dir = config_of({"data_dir": flags["data_dir"]}).data_dir

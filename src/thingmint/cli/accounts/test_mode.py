@@ -1,4 +1,4 @@
-"""`thingmint test-mode`: owns the calls that control a running service in test mode."""
+"""`thingmint test-mode`: sends the calls that control a running service in test mode."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def move_clock(data_dir: Path, seconds: float, *, set_right: bool, is_named: boo
 
 @contextlib.contextmanager
 def _client(data_dir: Path, *, is_named: bool) -> Iterator[SignedClient]:
-    """Yield a client of the running service; end the program, saying why, where a call fails."""
+    """Yield a client of the running service; if a call fails, end the program with a message."""
     try:
         with contextlib.closing(SignedClient(find_connection(data_dir, is_named=is_named), _SERVICE)) as client:
             yield client

@@ -1,1 +1,1 @@
-"""Owns `thingmint audit`: entries shown, exported and removed."""
+"""Owns `thingmint audit`: shows, exports and removes audit entries."""

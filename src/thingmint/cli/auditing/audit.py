@@ -1,4 +1,4 @@
-"""`thingmint audit`: owns how the audit trail is shown to an operator: what was written, and what is being written."""
+"""`thingmint audit`: shows an operator the entries of the audit trail, and with `--follow` new ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -20,27 +20,27 @@ from thingmint.settings.config import Config, StartRefused
 
 _PAGE = 500
 _POLL_SECONDS = 1.0
-# How many positions are read again while following: transactions that are under way at a time can commit in any order.
+# How many positions are read again while following, because concurrent transactions can commit in any order.
 _OVERLAP = 200
 _HEADING = ("time (UTC)", "action", "resource", "by", "from", "detail")
-# Of entries that follow, those to come are not known when the widths are chosen.
+# Usual cells. With `--follow`, the widths are chosen before the later entries are known.
 _USUAL = ("2026-01-31 12:00:00", "CreateKeysAndCertificate", "c" * 36, "u" * 24, "255.255.255.255", "d" * 60)
-# On narrower terminals, only so many columns stand side by side, and the others below them.
+# On a terminal narrower than this, four columns are side by side, and the others below them.
 _WIDE, _SIDE_BY_SIDE = 120, 4
-# The time stays in one piece.
+# The first column, which is the time, is never narrowed.
 _WHOLE = 1
 
 
 def show(config: Config, wanted: AuditFilter, *, limit: int, form: str, follow: bool) -> None:
-    """Print the newest entries of the account and region, newest first; with ``follow`` oldest first, and go on.
+    """Print the newest entries of the account and region, newest first; with ``follow``, oldest first, then new ones.
 
-    The form is table, json or csv.
+    ``form`` is table, json or csv.
     """
     work = _follow(config, wanted, limit, form) if follow else _print_newest(config, wanted, limit, form)
     try:
         asyncio.run(work)
     except BrokenPipeError:
-        # The reader of the output has enough: the group of commands ends this quietly.
+        # The reader has closed the pipe: the command group ends the program without a message.
         raise
     except (StartRefused, ThingmintError, OSError) as error:
         fail(in_words(error))
@@ -61,11 +61,11 @@ async def _print_newest(config: Config, wanted: AuditFilter, limit: int, form: s
 
 
 async def _follow(config: Config, wanted: AuditFilter, limit: int, form: str) -> None:
-    """Print the newest entries, then each new one until the command is interrupted; a lost database is waited for."""
+    """Print the newest entries, then each new one until interrupted; if the database is lost, wait for it."""
     width = terminal_width()
     widths = None if width is None else widths_of([_USUAL[: _beside(width)]], width, whole=_WHOLE)
     async with registry_beside_service(config) as registry:
-        # Read before the entries that are shown: what becomes visible in between is new, and not lost.
+        # Read before the first entries are shown, so that an entry that becomes visible in between is shown as new.
         known = {listed.key.position for listed in await _page(registry, PageRequest(_OVERLAP, None, ascending=False))}
         shown = [listed async for listed in newest_entries(registry.store, registry.scope, wanted, limit)]
         _print_names(form)
@@ -77,7 +77,7 @@ async def _follow(config: Config, wanted: AuditFilter, limit: int, form: str) ->
 
 
 async def _new(registry: Registry, end: int, known: set[int]) -> AsyncIterator[AuditEntry]:
-    """Yield each entry that becomes visible from now on, except the known ones. ``end`` is the last position known."""
+    """Yield each entry that becomes visible from now on, except the known ones. ``end`` is the last known position."""
     while True:
         try:
             page = await _page(registry, PageRequest(_PAGE, PageKey(end - _OVERLAP), ascending=True))
@@ -113,7 +113,7 @@ def _print(entry: AuditEntry, form: str, widths: Sequence[int] | None) -> None:
 
 
 def _beside(width: int) -> int:
-    """Return how many columns stand side by side."""
+    """Return how many columns are printed side by side."""
     return len(_HEADING) if width >= _WIDE else _SIDE_BY_SIDE
 
 
@@ -130,7 +130,7 @@ def _table(rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
 
 
 def _below(cells: Sequence[str], width: int) -> Iterator[str]:
-    """Yield the lines of what has no column."""
+    """Yield the lines of the cells that are printed below the columns."""
     text = "  ".join(filter(None, map(printable, cells)))
     indent = "  "
     if text:
@@ -147,7 +147,7 @@ def _lines(entry: AuditEntry, widths: Sequence[int] | None) -> Iterator[str]:
 
 
 def _cells(entry: AuditEntry, *, is_short: bool) -> tuple[str, ...]:
-    """Return the columns of an entry; short names leave out what all ARNs of an account have in common."""
+    """Return the columns of an entry; short names leave out the part that all ARNs of an account share."""
     detail = " ".join(f"{name}={value}" for name, value in sorted(entry.detail.items()))
     resource, principal = entry.resource, entry.principal_arn
     at = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}"

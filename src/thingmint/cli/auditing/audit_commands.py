@@ -1,4 +1,4 @@
-"""Owns the names and flags of `thingmint audit` and of its command that removes old entries."""
+"""Owns the names and flags of `thingmint audit` and `thingmint audit prune`."""
 
 from datetime import datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Owns how an audit entry is written for programs: as a line of JSON, or of CSV (RFC 4180)."""
+"""Owns the formats of audit entries for programs: a line of JSON, or of CSV (RFC 4180)."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ FIELDS = (
     "resource",
     "detail",
 )
-# A spreadsheet takes a cell that begins like this for a formula.
+# A spreadsheet interprets a cell that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

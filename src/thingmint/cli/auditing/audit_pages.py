@@ -1,4 +1,4 @@
-"""Owns how the entries that are asked for are found newest first, by an index where there is one."""
+"""Owns the search for audit entries, newest first, by an index if the filter has a term."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -14,14 +14,14 @@ from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.ports import Store
 
 _PAGE = 500
-# Nodes have clocks of their own, and an entry is dated before it is committed: the order is nearly that of time.
+# Entries are dated before their commit, and by several nodes, so the order of positions is only nearly that of times.
 _SLACK = timedelta(hours=1)
 
 
 async def newest_entries(
     store: Store, scope: Scope, wanted: AuditFilter, limit: int
 ) -> AsyncIterator[Listed[AuditEntry]]:
-    """Yield up to ``limit`` entries that are wanted, newest first, each page in a transaction of its own."""
+    """Yield up to ``limit`` entries that match, newest first; each page is read in a separate transaction."""
     after, indexed = await store.read(lambda: _beginning(scope, wanted))
     while limit:
         page = await store.read(lambda: _page(scope, wanted.term, after, indexed))  # noqa: B023  run before the next turn
@@ -40,7 +40,7 @@ async def newest_entries(
 
 
 def _beginning(scope: Scope, wanted: AuditFilter) -> Steps[tuple[PageKey, int]]:
-    """Return where to begin, and the position up to which entries are found by their terms."""
+    """Return the first page's key, and the position up to which entries are indexed by their terms."""
     newest = yield from newest_position()
     state = yield from log_state()
     after = PageKey(newest + 1)
@@ -50,7 +50,7 @@ def _beginning(scope: Scope, wanted: AuditFilter) -> Steps[tuple[PageKey, int]]:
 
 
 def _page(scope: Scope, term: str | None, after: PageKey, indexed: int) -> Steps[Sequence[Listed[AuditEntry]]]:
-    # The newest entries, and on a database that was just migrated many more, are not found by their terms yet.
+    # The newest entries are not indexed by their terms yet; after a migration, many more are not.
     if term is None or after.position > indexed + 1:
         return (yield from audit_page(scope, PageRequest(_PAGE, after, ascending=False)))
     return (yield from audit_page_of_term(scope, term, after, _PAGE))

@@ -1,4 +1,4 @@
-"""`thingmint audit prune`: owns how old entries are archived in a file and then removed."""
+"""`thingmint audit prune`: archives old entries in a file and then removes them."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ from thingmint.settings.config import Config, StartRefused
 
 
 def prune_audit_trail(config: Config, before: datetime, archive: Path) -> None:
-    """Archive the entries from before the time, then remove them; the file must not exist yet."""
+    """Archive the entries that are older than the time, then remove them; the file must not exist yet."""
     if archive.exists():
         fail(f"{archive} exists already: each archive is a file of its own")
     try:
@@ -41,7 +41,7 @@ def prune_audit_trail(config: Config, before: datetime, archive: Path) -> None:
 
 
 async def _prune(config: Config, before: datetime, archive: Path) -> range:
-    """Return the indexes of the leaves whose entries were removed."""
+    """Archive and remove the entries; return the indexes of their leaves."""
     async with registry_beside_service(config) as registry:
         log = await open_log_of(registry)
         await sequence_all(registry.store, log)
@@ -64,7 +64,7 @@ async def _prune(config: Config, before: datetime, archive: Path) -> range:
 
 
 async def _write(store: Store, secret: bytes, bundles: range, archive: Path) -> str:
-    """Write the archive, durable and whole, or none; return its SHA-256 in hex."""
+    """Write the archive atomically and durably; return its SHA-256 in hex."""
     digest = hashlib.sha256()
     temporary = archive.with_name(f".{archive.name}.unfinished")
     try:

@@ -1,1 +1,1 @@
-"""`thingmint backup` and `thingmint restore`: a whole service in one file, and back."""
+"""`thingmint backup` and `thingmint restore`: write a whole service to one file, and restore it."""

@@ -1,4 +1,4 @@
-"""`thingmint backup`: owns what an operator sees while a backup is made or checked."""
+"""`thingmint backup`: shows an operator the progress and result of making or checking a backup."""
 
 import asyncio
 import sys
@@ -24,7 +24,7 @@ _TOLD_EVERY = 10_000
 
 
 def back_up(config: Config, file: Path, passphrase_file: Path | None, *, unsealed_keys: bool) -> None:
-    """Write the backup; say what is in it, and which files earlier ones have left that were cut off."""
+    """Write the backup; print its contents, and the files that interrupted backups have left."""
     before = leftovers(file)
     try:
         passphrase = read_passphrase_source(passphrase_file, "--passphrase-file")
@@ -44,7 +44,7 @@ def back_up(config: Config, file: Path, passphrase_file: Path | None, *, unseale
 
 
 def verify_backup(file: Path, passphrase_file: Path | None) -> None:
-    """Check every byte of the file; end with exit code 1 if it is not whole."""
+    """Check every byte of the file; end with exit code 1 if it is damaged."""
     try:
         passphrase = read_passphrase_source(passphrase_file, "--passphrase-file")
         with shown_progress("bytes checked", file.stat().st_size) as progress:

@@ -1,4 +1,4 @@
-"""Owns the names of `backup` and `restore` and their flags; each command's work is in its own module."""
+"""Owns the names and flags of `backup` and `restore`. Other modules do the commands' work."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ _FILE = click.Path(path_type=Path, exists=True)
 def backup(file: Path, passphrase_file: Path | None, unsealed_keys: bool, verify: bool, **flags: object) -> None:
     """Write a backup of the whole service to FILE while it runs.
 
-    It holds the database, the certificates, the sealed keys and the log's checkpoint. What was acknowledged before the
-    command began is in it. An earlier FILE is replaced when the new one is durable.
+    It contains the database, the certificates, the sealed keys and the log's checkpoint, with every change that was
+    acknowledged before the command began. An earlier FILE is replaced when the new one is durable.
     """
     from thingmint.cli.backup.backing_up import back_up, verify_backup
 
@@ -77,8 +77,9 @@ def restore(
 ) -> None:
     """Restore a backup into an empty data directory and an empty database.
 
-    Nothing starts on them before every signature, the log and every key were verified. What was revoked after the
-    backup is revoked again if a revocation list or a log tail tells of it. ca_passphrase_file is that of the backup.
+    No service starts on them before every signature, the log and every key were verified. Certificates that were
+    revoked after the backup are revoked again if a revocation list or a log tail has them. ca_passphrase_file is that
+    of the backup.
     """
     from thingmint.cli.backup.restoring import RestoreOptions, restore_service
 

@@ -1,4 +1,4 @@
-"""`thingmint restore`: owns what is shown of a restore, above all what is missing."""
+"""`thingmint restore`: runs a restore and prints its result, above all what is missing."""
 
 import asyncio
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ _ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    """The files that were named beside the backup."""
+    """The files that were given in addition to the backup."""
 
     checkpoints: tuple[Path, ...] = ()
     lists: tuple[Path, ...] = ()
@@ -56,7 +56,7 @@ class RestoreOptions:
 
 
 def restore_service(config: Config, file: Path, options: RestoreOptions) -> None:
-    """Restore the backup, and tell what was verified, what was made again, and what is missing or not known."""
+    """Restore the backup; print what was verified, what was replayed, and what is missing or not known."""
     try:
         restored = asyncio.run(restore(config, file, _given(options), shown_progress))
     except RestoreRefused as error:

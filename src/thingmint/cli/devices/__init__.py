@@ -1,1 +1,1 @@
-"""Devices from a list: each gets key, certificate, thing and policies in one transaction, exactly once."""
+"""Issues devices from a list: each gets key, certificate, thing and policies in one transaction, exactly once."""

@@ -1,4 +1,4 @@
-"""`thingmint issue --from` and `--csr-dir`: owns the run of a job from the command line, from start to end."""
+"""`thingmint issue --from` and `--csr-dir`: runs a job from the command line."""
 
 import asyncio
 import sys
@@ -96,7 +96,7 @@ def _tried(options: DeviceOptions, rows: list[Row], connection: Connection | Non
 
 
 def _examined(rows: list[Row], requests: Requests) -> list[Row]:
-    """Return the rows; those that no registry would take have a problem."""
+    """Return the rows; those that every registry would refuse have a problem."""
     examined = []
     for row in rows:
         problem = None if row.device is None else requests.problem_of(row.device)
@@ -110,7 +110,7 @@ async def _run(
     folder, passphrase = DeviceFolder(options.out), options.passphrase()
     with folder.held():
         async with (
-            # A job of signing requests makes no keys; an authority without a service wants a source all the same.
+            # A job of CSRs makes no keys, but an authority without a service still needs a source of keys.
             station_keys(config, options.key_type or "ec-p256") as keys,
             registrar_of(config, connection, keys, {}) as registrar,
         ):
@@ -135,7 +135,7 @@ async def _run(
 
 
 def _write_issuers(config: Config, options: DeviceOptions, connection: Connection | None) -> None:
-    """Write what verifies the certificates into the folder, where the data directory of the service is at hand."""
+    """Write the issuers' certificates into the folder, if the data directory of the service is available."""
     source = config.data_dir / DEVICE_AUTHORITIES
     if (connection is None or not connection.is_of_variables) and source.exists():
         write_durably(options.out / ISSUERS, source.read_bytes(), 0o644)

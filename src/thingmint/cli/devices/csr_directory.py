@@ -1,6 +1,6 @@
-"""Owns the reading of a directory of signing requests, as programming stations of secure elements write them.
+"""Owns the reading of a directory of CSRs from programming stations of secure elements.
 
-A private key has no place there: a directory with one is refused as a whole, because the key may be in wrong hands.
+A directory that holds a private key is refused as a whole, because the key may have been disclosed.
 """
 
 from pathlib import Path
@@ -20,9 +20,9 @@ _KEY_MARK = b"PRIVATE KEY-----"
 
 
 def read_requests(directory: Path) -> dict[str, Row]:
-    """Return a row for each request by the stem of its file, which is the thing's name: `sensor-17.csr`.
+    """Return a row for each CSR by the stem of its file name, which is the thing's name: `sensor-17.csr`.
 
-    Raises ListRefused if the directory holds a private key, something that is no request, or nothing; OSError.
+    Raises ListRefused if the directory is empty or holds a private key or another file that is no CSR; OSError.
     """
     rows: dict[str, Row] = {}
     paths = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
@@ -43,14 +43,15 @@ def read_requests(directory: Path) -> dict[str, Row]:
 
 
 def rows_of_requests(directory: Path) -> list[Row]:
-    """Return a row for each request, with nothing but the thing's name and the request."""
+    """Return a row for each CSR, with only the thing's name and the CSR."""
     return without_doubles(list(read_requests(directory).values()))
 
 
 def with_requests(rows: list[Row], directory: Path) -> list[Row]:
-    """Return the rows of a list with the request that has the thing's name.
+    """Return the rows of a list, each with the CSR that has the thing's name.
 
-    A row without a request has a problem; a request without a row refuses all, because one of the two is mistaken.
+    A row without a CSR has a problem. If a CSR has no row, the whole list is refused, because list and directory do not
+    belong together.
     """
     requests = read_requests(directory)
     if strangers := sorted(requests.keys() - {row.thing for row in rows}):
@@ -92,7 +93,7 @@ def _holds_key(path: Path) -> bool:
 def _is_key(content: bytes) -> bool:
     if _KEY_MARK in content:
         return True
-    # PKCS#8, PKCS#1 and SEC 1 in DER begin with a version, a small INTEGER; a request begins with a SEQUENCE.
+    # In DER, PKCS#8, PKCS#1 and SEC 1 contain a version first, a small INTEGER; a CSR contains a SEQUENCE first.
     is_sequence = content[:1] == b"\x30"
     header = 2 + (content[1] & 0x7F if len(content) > 1 and content[1] & 0x80 else 0)
     return is_sequence and content[header : header + 2] == b"\x02\x01"

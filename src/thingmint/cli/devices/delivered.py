@@ -1,4 +1,4 @@
-"""Owns reading a delivered file: which certificate and which private key it holds, in each format; writes nothing."""
+"""Owns the reading of delivered files: finds certificate and private key in each format. Writes nothing."""
 
 import re
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Openers:
-    """What opens what is sealed: the passphrase of PKCS#12, certificate and private key of a recipient."""
+    """The secrets that open encrypted files: the passphrase of PKCS#12, certificate and private key of a recipient."""
 
     passphrase: bytes | None = field(default=None, repr=False)
     recipient: x509.Certificate | None = None
@@ -26,9 +26,9 @@ class Openers:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a file holds: the DER of its certificate and the public key of its private key, where there are such.
+    """The contents of a file: the DER of its certificate and the public key of its private key, None where it has none.
 
-    ``is_closed``: a private key is there, and its passphrase or key was not given.
+    ``is_closed``: the file has a private key whose passphrase or recipient key was not given.
     """
 
     certificate: bytes | None = None
@@ -37,7 +37,7 @@ class Held:
 
 
 def read_delivered(path: Path, openers: Openers) -> Held:
-    """Return what the file holds; raise ValueError if its content is not what its name says, OSError."""
+    """Return the contents; raise ValueError if they do not fit the file's name, OSError."""
     content = path.read_bytes()
     for ending, read in _READERS.items():
         if path.name.endswith(ending):

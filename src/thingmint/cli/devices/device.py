@@ -1,4 +1,4 @@
-"""Owns what a list says of one device; knows no file format and no service."""
+"""Owns the description of one device in a list. Independent of file formats and of the service."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class ListedDevice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A device to issue. ``csr`` is its signing request in PEM, where its key was made elsewhere.
+    """A device to issue. ``csr`` is its CSR in PEM, if its key was made elsewhere.
 
     ``subject`` is an RFC 4514 text; ``parameters`` are those of the provisioning template that was given.
     """
@@ -22,12 +22,12 @@ class ListedDevice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of all that the list says, which tells whether a row was changed since it was issued."""
+        """The SHA-256 of the whole description, which shows whether a row was changed after the device was issued."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row of a list: a device, or the problem that keeps it from being one. Lines count from 1."""
+    """One row of a list: a device, or the problem of the row. Lines count from 1."""
 
     line: int
     thing: str
@@ -40,9 +40,9 @@ class ListRefused(Exception):
 
 
 def without_doubles(rows: list[Row]) -> list[Row]:
-    """Return the rows; those with a thing name that another row has, too, have a problem instead of a device.
+    """Return the rows; rows with the same thing name have a problem instead of a device.
 
-    Names are compared without case, because files of some systems are.
+    Names are compared without case, because some file systems do so.
     """
     lines: dict[str, list[int]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Owns what a dry run asks of a running service: whether what rows name exists. Changes nothing."""
+"""Owns the dry run's queries to a running service: whether the resources named in rows exist. Changes nothing."""
 
 import urllib.parse
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ _PATHS = {"thing": "/things/", "policy": "/policies/", "thing type": "/thing-typ
 
 
 class NamesInRegistry(Protocol):
-    """A registry that can be asked whether something exists."""
+    """A registry that may be able to return whether a resource exists."""
 
     def exists(self, kind: str, name: str) -> bool | None:
-        """Return whether it exists, None if that cannot be asked."""
+        """Return whether it exists, None if that is not known."""
         ...
 
 
 class OnlyThis:
-    """The registry of a station that has not been opened: a dry run makes no data directory."""
+    """The registry of an offline station, which a dry run does not open, because that would create a data directory."""
 
     def exists(self, kind: str, name: str) -> bool | None:
-        """Return None: it is not known."""
+        """Return None, for not known."""
         del kind, name
         return None
 
@@ -32,7 +32,7 @@ class OnlyThis:
 
 
 class Asking:
-    """The registry of a running service; policies, types and groups are asked for once."""
+    """The registry of a running service; each policy, type and group is queried once."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client

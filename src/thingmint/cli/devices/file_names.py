@@ -1,4 +1,4 @@
-"""Owns the names of a device's files: a pattern, what may stand in it, and which results are refused."""
+"""Owns the names of a device's files: the pattern, its placeholders, and the check of the result."""
 
 import re
 import string
@@ -7,13 +7,13 @@ from thingmint.cli.devices.device import ListRefused
 
 FIELDS = ("thing", "serial", "line", "batch", "station")
 _UNIQUE = {"thing", "serial", "line"}
-# One component of a path on every system, and nothing hidden. Thing names may hold a colon.
+# A valid path component on every system, and no hidden file. Thing names may hold a colon.
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=+,@-]{0,199}")
 _OWN = frozenset({"job", "journal", "manifest", "errors", "issuers", "work"})
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise ListRefused unless the pattern gives each device a name of its own inside the folder."""
+    """Raise ListRefused unless the pattern results in a different name inside the folder for each device."""
     try:
         parts = list(string.Formatter().parse(pattern))
     except ValueError as error:
@@ -28,7 +28,7 @@ def check_pattern(pattern: str) -> None:
 
 
 def file_stem(pattern: str, values: dict[str, str]) -> str:
-    """Return the name without endings; raise ValueError, saying why, if it is none that is safe on every system."""
+    """Return the name without endings; raise ValueError if it is not safe on every system."""
     stem = pattern.format_map({name: values.get(name, "") for name in FIELDS})
     if not _SAFE.fullmatch(stem) or stem.endswith(".") or stem.casefold() in _OWN:
         raise ValueError(

@@ -1,8 +1,8 @@
-"""Owns the output folder of devices from a list: its files, their order on disk, and what they say after a crash.
+"""Owns the output folder of devices from a list: its files, the order of writes, and the recovery after a crash.
 
-For each device: first the private key, durable in `work/` before any request names its public key; then every file but
-that key; then a line of the journal, which makes the device complete; then the key gets its own name. A device with a
-line is complete, also after a crash; a key without one is used again.
+For each device, the run writes first the private key, durably in `work/` before any request has its public key; then
+every other file; then a line of the journal. At last it renames the key. A device with a line in the journal is
+complete, also after a crash. The next run uses a key without a line again.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _KIND, _VERSION = "devices", 1
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is the same in every run of a job."""
+    """The parameters that must be the same in every run of a job."""
 
     status: str
     key_type: str | None
@@ -49,7 +49,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeviceJob(msgspec.Struct, frozen=True, kw_only=True):
-    """The order, and the service that it was begun with."""
+    """The order, and the service of its first run."""
 
     order: Order
     trust_anchor_sha256: str | None = None
@@ -69,7 +69,7 @@ class DeviceFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder for this process; raise FolderRefused if another run works in it."""
+        """Lock the folder for this process; raise FolderRefused if another run uses it."""
         with held_folder(self.path):
             try:
                 yield
@@ -79,7 +79,7 @@ class DeviceFolder:
                     self._journal = None
 
     def begin(self, order: Order, trust_anchor_sha256: str | None) -> DeviceJob:
-        """Return the job of the folder, recorded there; raise FolderRefused if the folder belongs to another one."""
+        """Return the job of the folder, or record a new one; raise FolderRefused if the folder has another job."""
         job = self._read_job()
         if job is None:
             job = DeviceJob(order=order, trust_anchor_sha256=trust_anchor_sha256)
@@ -112,7 +112,7 @@ class DeviceFolder:
         write_durably(self.path / JOB_FILE, msgspec.json.format(msgspec.json.encode(job)) + b"\n", 0o600)
 
     def open_journal(self) -> dict[str, DeviceEntry]:
-        """Return the complete devices by name, and be ready to add to them; a line that was cut off is removed."""
+        """Open the journal for appending and return the complete devices by name; remove a truncated last line."""
         path = self.path / JOURNAL
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
@@ -127,28 +127,28 @@ class DeviceFolder:
         return {entry.thing: entry for entry in entries}
 
     def staged_key(self, thing: str, ending: str) -> Path:
-        """Return where a private key is until its device is complete."""
+        """Return the path of a private key until its device is complete."""
         return self.path / WORK / f"{thing}{ending}"
 
     def stage(self, thing: str, ending: str, content: bytes) -> None:
-        """Write what must be durable before the service is asked: a private key, or the request of one."""
+        """Write durably what must exist before the request is sent: a private key, or its CSR."""
         write_durably(self.staged_key(thing, ending), content, 0o600)
 
     def staged(self, thing: str, ending: str) -> bytes | None:
-        """Return what was staged, None if nothing was."""
+        """Return the staged content, None if there is none."""
         try:
             return self.staged_key(thing, ending).read_bytes()
         except FileNotFoundError:
             return None
 
     def deliver(self, stem: str, files: list[FileOf]) -> None:
-        """Write the files of a device durably; raise FolderRefused if one exists that is not the same."""
+        """Write the files of a device durably; raise FolderRefused if one exists with other content."""
         for file in files:
             path = self.path / f"{stem}{file.ending}"
             write_durably(path, file.content, file.mode)
 
     def complete(self, entry: DeviceEntry) -> None:
-        """Add a device to the journal durably: from then on it is complete."""
+        """Add a device to the journal durably; the device is then complete."""
         line = msgspec.json.encode(entry) + b"\n"
         with self._lock:
             assert self._journal is not None, "the journal is open while the folder is held"
@@ -156,20 +156,20 @@ class DeviceFolder:
                 _write_whole(self._journal, line)
                 os.fsync(self._journal.fileno())
             except OSError:
-                # What was written of the line must not stand before the next one.
+                # Remove the incomplete line, so that the next one does not follow it.
                 with contextlib.suppress(OSError):
                     self._journal.truncate(self._written)
                 raise
             self._written += len(line)
 
     def name_key(self, thing: str, staged_ending: str, delivered: str) -> None:
-        """Give a staged key its own name; do nothing if it has it."""
+        """Rename a staged key to its delivered name; do nothing if it has that name."""
         with contextlib.suppress(FileNotFoundError):
             self.staged_key(thing, staged_ending).rename(self.path / delivered)
         self.staged_key(thing, REQUEST).unlink(missing_ok=True)
 
     def forget(self, thing: str, staged_ending: str) -> None:
-        """Remove a staged key that no file is made of any more."""
+        """Remove a staged key that is not needed any more."""
         self.staged_key(thing, staged_ending).unlink(missing_ok=True)
         self.staged_key(thing, REQUEST).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Owns the formats in which a device's certificate and key are delivered; encrypts nothing itself but PKCS#12."""
+"""Owns the formats in which a device's certificate and key are delivered. Encrypts only PKCS#12."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,20 +17,20 @@ _PRIVATE, _PUBLIC = 0o600, 0o644
 
 
 class FileOf(NamedTuple):
-    """A file of a device: what its name ends in, its content and mode."""
+    """A file of a device: the ending of its name, its content and mode."""
 
     ending: str
     content: bytes
     mode: int
 
     def __repr__(self) -> str:
-        """Return its ending alone: the content may be a private key."""
+        """Return only the ending, because the content may be a private key."""
         return f"<file {self.ending}>"
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceIdentity:
-    """A certificate, and the private key if it is here; PKCS#12 is sealed with the passphrase."""
+    """A certificate, and the private key if the station has it; the passphrase encrypts PKCS#12."""
 
     name: str
     der: bytes
@@ -39,7 +39,7 @@ class DeviceIdentity:
 
 
 def files_of(identity: DeviceIdentity, formats: tuple[str, ...]) -> list[FileOf]:
-    """Return the files of the formats, but for the private key in PEM, which is in the folder before it has a name."""
+    """Return the files of the formats except the private key in PEM, which the folder has already staged."""
     return [file for each in formats for file in FORMATS[each](identity)]
 
 
@@ -108,4 +108,4 @@ FORMATS: dict[str, Callable[[DeviceIdentity], Iterator[FileOf]]] = {
     "c-header": _c_header,
 }
 WITHOUT_KEY = ("pem", "der")
-"""The formats that can be had where the private key is not: secure elements, and keys that are for a recipient."""
+"""The formats without a private key, for secure elements and for keys that are encrypted to a recipient."""

@@ -1,7 +1,7 @@
-"""Owns the reading of lists of devices: CSV as spreadsheets write it, and JSON lines. Knows no rules of names.
+"""Owns the reading of lists of devices: CSV as spreadsheets write it, and JSON lines. Does not check names.
 
-What makes a whole file doubtful (its encoding, its header, a quote that never ends) refuses the file. What is wrong
-with one row is the problem of that row.
+An error in the encoding, in the header or of an open quote refuses the whole file. An error in one row is the problem
+of that row.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Owns the manifest of a delivery: what it says of each device, as JSON lines and as a table for spreadsheets."""
+"""Owns the manifest of a delivery: the entry of each device, as JSON lines and as a table for spreadsheets."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ MANIFEST_JSON_LINES, MANIFEST_CSV, ERRORS_CSV = "manifest.jsonl", "manifest.csv"
 class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One device. ``files`` holds the SHA-256 of each file by its name; times are ISO 8601, UTC.
 
-    ``row_sha256`` is the digest of what the list said of it.
+    ``row_sha256`` is the digest of its row in the list.
     """
 
     line: int
@@ -45,6 +45,6 @@ def as_json_lines(entries: Iterable[DeviceEntry]) -> bytes:
 def as_csv(entries: Iterable[DeviceEntry]) -> bytes:
     """Return a table for spreadsheets: lists and names with values are joined by semicolons.
 
-    A cell that a spreadsheet would take for a formula begins with an apostrophe; the JSON lines are exact.
+    A cell that a spreadsheet would interpret as a formula begins with an apostrophe; the JSON lines are exact.
     """
     return table(DeviceEntry.__struct_fields__, (msgspec.structs.astuple(entry) for entry in entries))

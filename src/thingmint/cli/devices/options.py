@@ -1,4 +1,4 @@
-"""Owns what the command line asks for devices from a list, and which flags exclude each other."""
+"""Owns the options for devices from a list, and the check for flags that exclude each other."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -55,11 +55,11 @@ class DeviceOptions:
 
     @property
     def production(self) -> dict[str, str]:
-        """The parameters that tell the service of batch, operator and station."""
+        """The parameters for batch, operator and station."""
         return Making(RSA_2048, self.batch, self.operator, self.station).production
 
     def checked(self) -> "DeviceOptions":
-        """Return the options with defaults in their places; raise ListRefused where flags exclude each other."""
+        """Return the options with defaults filled in; raise ListRefused if flags exclude each other."""
         has_keys = self.csr_dir is None
         if not has_keys and (self.key_type or self.recipient):
             raise ListRefused("--csr-dir brings the keys' requests: --key-type and --recipient are for keys made here")
@@ -84,7 +84,7 @@ class DeviceOptions:
         return replace(self, formats=formats, key_type=self.key_type or RSA_2048 if has_keys else None)
 
     def rows(self) -> list[Row]:
-        """Return the rows of list and directory, with what the flags give to all; raise ListRefused, OSError."""
+        """Return the rows of list and directory, with the values that flags set for all; raise ListRefused, OSError."""
         if self.source is None:
             assert self.csr_dir is not None, "one of the two is given"
             rows = rows_of_requests(self.csr_dir)
@@ -115,7 +115,7 @@ class DeviceOptions:
         return Row(row.line, row.thing, device)
 
     def requests(self, keys: KeySource | None) -> Requests:
-        """Return what makes the requests; raise ListRefused, InvalidRequest, OSError for files that cannot be used."""
+        """Return the maker of requests; raise ListRefused, InvalidRequest, OSError for files that cannot be used."""
         return Requests(
             keys=None if self.csr_dir is not None else keys,
             status=self.status,
@@ -126,7 +126,7 @@ class DeviceOptions:
         )
 
     def order(self) -> Order:
-        """Return what must be the same in every run of the job."""
+        """Return the parameters that must be the same in every run of the job."""
         template, recipient = self._template(), self._recipient()
         return Order(
             status=self.status,

@@ -1,6 +1,6 @@
 """Owns the encryption of private keys for a recipient: CMS EnvelopedData by `cryptography`, opened by OpenSSL as well.
 
-A station that has the recipient's certificate alone cannot read what it has written.
+A station that has only the recipient's certificate cannot decrypt the keys that it has written.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def read_recipient(path: Path) -> x509.Certificate:
         raise ListRefused(f"{path} is no certificate") from error
     key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
-        # RFC 5652 has other ways for other keys; `cryptography` encrypts to RSA keys only.
+        # RFC 5652 also defines recipients with other keys; `cryptography` supports only RSA.
         raise ListRefused(f"{path}: the recipient's key must be RSA with 2048 bits or more")
     return certificate
 
@@ -41,5 +41,5 @@ def enveloped(secret: bytes, recipient: x509.Certificate) -> bytes:
 
 
 def opened(content: bytes, recipient: x509.Certificate, key: rsa.RSAPrivateKey) -> bytes:
-    """Return what `enveloped` was given; raise ValueError if it was not for this recipient."""
+    """Return the decrypted secret; raise ValueError if it was not encrypted to this recipient."""
     return pkcs7.pkcs7_decrypt_der(content, recipient, key, [])

@@ -1,7 +1,7 @@
-"""Owns what is asked of the service for a device: its key or signing request, its template and its parameters.
+"""Owns the registration request of a device: its key or CSR, its template and its parameters.
 
-A key is in the folder before it is in a request. With a recipient only its encrypted form ever is, and the request
-beside it, so that the same request can be repeated after a crash without the key.
+A key is written to the folder before a request has its public key. With a recipient, the folder gets only the encrypted
+key, and the CSR, so that the same request can be repeated after a crash without the key.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ DEFAULT_SUBJECT = "CN=AWS IoT Certificate"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for a device; ``staged`` is its key as it is in the folder, None where it was made elsewhere."""
+    """The request of a device; ``staged`` is its key as written to the folder, None if the key was made elsewhere."""
 
     template: str
     parameters: Mapping[str, str] = field(repr=False)
@@ -45,10 +45,10 @@ class Asked:
     staged: bytes | None = field(repr=False)
     is_enveloped: bool
     is_new: bool = False
-    """Whether the key was made for this request, so that no earlier one can have named it."""
+    """Whether the key was made for this request, so that no earlier request can have its public key."""
 
     def delivered_ending(self, formats: tuple[str, ...]) -> str | None:
-        """Return what the name of the delivered key ends in, None if the staged form is not delivered."""
+        """Return the ending of the delivered key's name, None if the staged form is not delivered."""
         if self.is_enveloped:
             return ENVELOPED_KEY
         return PEM_KEY if "pem" in formats else None
@@ -56,10 +56,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Makes what is asked. ``production`` are the parameters that tell of batch, operator and station.
+    """Makes the requests. ``production`` are the parameters for batch, operator and station.
 
-    Without ``keys``, devices bring their signing requests. With ``for_import``, type, groups and policies are left to
-    the registry that will import the device.
+    Without ``keys``, the list has the devices' CSRs. With ``for_import``, type, groups and policies are left to the
+    registry that will import the device.
     """
 
     keys: KeySource | None
@@ -71,11 +71,11 @@ class Requests:
 
     @property
     def staged_ending(self) -> str:
-        """What the name of a staged key ends in."""
+        """The ending of a staged key's name."""
         return PEM_KEY if self.recipient is None else ENVELOPED_KEY
 
     def problem_of(self, device: ListedDevice) -> str | None:
-        """Return what is wrong with a device before anything is made for it, None if nothing is."""
+        """Return the problem of a device, None if it has none; makes nothing."""
         try:
             x509.Name.from_rfc4514_string(device.subject or DEFAULT_SUBJECT)
             plan = self.plan(device, device.csr or "-")
@@ -88,8 +88,8 @@ class Requests:
         return None
 
     def plan(self, device: ListedDevice, csr_pem: str) -> ProvisioningPlan:
-        """Return what is asked, as the registry reads it; raise InvalidRequest if it cannot be."""
-        # Checked with all that the list says, also where a part of it is left to the import.
+        """Return the request as the registry interprets it; raise InvalidRequest."""
+        # The check covers the whole row, also the part that is left to the import.
         whole = self.template or shape_body(shape_of(device, SIGNING_REQUEST, self.status))
         return planned(whole, self._parameters(device, csr_pem))
 
@@ -99,7 +99,7 @@ class Requests:
         return shape_parameters(device, {SIGNING_REQUEST: csr_pem})
 
     async def asked(self, folder: DeviceFolder, device: ListedDevice) -> Asked:
-        """Return what to ask for the device, its key durable in the folder."""
+        """Return the request for the device, after its key is durable in the folder."""
         if device.csr is not None:
             return self._asked(device, device.csr, None, None)
         again = await to_its_end(lambda: self._asked_again(folder, device))

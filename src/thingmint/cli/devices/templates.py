@@ -1,7 +1,7 @@
-"""Owns the provisioning template of a device: one shape for all devices that have the same kinds of things to say.
+"""Owns the provisioning template of a device: devices with the same kinds of values share one template.
 
-The thing gets the override setting FAIL: of two requests for one name, whenever they are served, the first makes the
-thing and the second changes nothing. That is what makes a lost answer harmless.
+The thing gets the override setting FAIL: of two requests for one name, the first one creates the thing, and the second
+one changes nothing, whenever they are served. So a request can be repeated after a lost answer.
 """
 
 import json
@@ -21,7 +21,7 @@ _FAIL = {"AttributePayload": "FAIL", "ThingTypeName": "FAIL", "ThingGroups": "FA
 
 
 class TemplateShape(NamedTuple):
-    """What devices of one template have in common. ``source`` says where the certificate comes from."""
+    """The common properties of devices with one template. ``source`` is the source of the certificate."""
 
     source: str
     attributes: tuple[str, ...]
@@ -65,7 +65,7 @@ def shape_body(shape: TemplateShape) -> str:
         "certificate": {"Type": "AWS::IoT::Certificate", "Properties": certificate},
     }
     if shape.source != SIGNING_REQUEST:
-        # A certificate that is there already may have got another status meanwhile, which stays.
+        # An existing certificate may have got another status meanwhile; it keeps that status.
         resources["certificate"]["OverrideSettings"] = {"Status": "DO_NOTHING"}
     for name in policies:
         resources[name.lower()] = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": _ref(name)}}
@@ -74,7 +74,7 @@ def shape_body(shape: TemplateShape) -> str:
 
 
 def shape_parameters(device: ListedDevice, source: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a device for the template of its shape; ``source`` tells of its certificate."""
+    """Return the parameters of a device for the template of its shape; ``source`` has those of its certificate."""
     attributes = [device.attributes[name] for name in sorted(device.attributes)]
     return {
         THING_NAME: device.thing,
@@ -87,9 +87,9 @@ def shape_parameters(device: ListedDevice, source: Mapping[str, str]) -> dict[st
 
 
 def own_template(text: str, status: str) -> str:
-    """Return an operator's template as it is used: certificate from a request, and FAIL for a thing that exists.
+    """Return an operator's template, changed to take the certificate from a CSR and to FAIL for an existing thing.
 
-    Templates of fleet provisioning, whose certificate is `AWS::IoT::Certificate::Id`, are taken as well. Raises
+    Templates of fleet provisioning, whose certificate is `AWS::IoT::Certificate::Id`, are accepted as well. Raises
     InvalidRequest if the text is no template with one thing and one certificate.
     """
     kind = TemplateKind.FLEET_PROVISIONING if CERTIFICATE_ID in text else TemplateKind.REGISTER_THING
@@ -97,7 +97,7 @@ def own_template(text: str, status: str) -> str:
     if parsed.thing is None or parsed.certificate is None:
         raise InvalidRequest("the template must declare a thing and a certificate")
     body = json.loads(text)
-    # A device gets its configuration over MQTT, and none of this station.
+    # Only devices that provision themselves over MQTT get the configuration.
     body.pop("DeviceConfiguration", None)
     body["Parameters"] = {**body.get("Parameters", {}), SIGNING_REQUEST: {"Type": "String"}}
     body["Resources"][parsed.thing.logical_id]["OverrideSettings"] = _FAIL
@@ -114,7 +114,7 @@ def _parsed(body: str) -> Template:
 
 
 def planned(body: str, parameters: Mapping[str, str]) -> ProvisioningPlan:
-    """Return what the template is for a device; raise InvalidRequest, naming the place, if it cannot be."""
+    """Return the plan that the template results in for a device; raise InvalidRequest, which names the position."""
     return plan(_parsed(body), parameters)
 
 

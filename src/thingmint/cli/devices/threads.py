@@ -1,4 +1,4 @@
-"""Owns work in threads that a cancelled run waits for: who lets go of a folder must know that nobody writes in it."""
+"""Owns work in threads that a cancelled run waits for: no thread writes to a folder whose lock is released."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 async def to_its_end(work: Callable[[], T]) -> T:
-    """Return what the work returns, done in a thread; if cancelled meanwhile, wait for its end and raise that then."""
+    """Run the work in a thread and return its result; if cancelled, wait for its end, then raise CancelledError."""
     thread = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(thread)
@@ -18,7 +18,7 @@ async def to_its_end(work: Callable[[], T]) -> T:
                 await asyncio.wait([thread])
             except asyncio.CancelledError:
                 continue
-        # What became of it shows in the folder: the next run reads that.
+        # Its result is in the folder, which the next run reads.
         if not thread.cancelled():
             thread.exception()
         raise

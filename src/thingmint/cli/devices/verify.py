@@ -1,7 +1,7 @@
-"""Owns the check of a delivery: nothing is missing, doubled or changed, keys fit certificates, and the chain holds.
+"""Owns the check of a delivery: finds missing, duplicate and changed files, wrong keys, and broken chains.
 
-Reads the folder alone: no service is asked. A manifest tells of accidents; it is not signed, so that who can write the
-folder can write the manifest as well.
+Reads only the folder and calls no service. The manifest detects accidents, not attacks: it is not signed, so an
+attacker who can write to the folder can change the manifest as well.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _OTHERS = 0o077
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What a manifest says of one identity; ``files`` hold a digest where the manifest has one."""
+    """The manifest's entry of one identity; ``files`` have a digest if the manifest has one."""
 
     name: str
     thing: str | None
@@ -41,7 +41,7 @@ class Delivered:
 
 @dataclass(slots=True)
 class Verification:
-    """The check of one folder. ``identities`` and ``closed`` are counted on the way."""
+    """The check of one folder. `problems` also counts ``identities`` and ``closed``."""
 
     folder: Path
     openers: Openers
@@ -50,7 +50,7 @@ class Verification:
     closed: int = 0
 
     def problems(self) -> Iterator[str]:
-        """Yield what is wrong, one line each; nothing if all is well."""
+        """Yield each problem as one line."""
         try:
             delivered = read_manifest(self.folder)
         except (ValueError, OSError) as error:
@@ -122,7 +122,7 @@ class Verification:
             yield f"no CA certificate has issued it: {certificate.issuer.rfc4514_string()}"
 
     def _chain_holds(self, certificate: x509.Certificate) -> bool:
-        """Return whether the chain leads to a certificate that issued itself, each link signed and valid in time."""
+        """Return whether the chain ends at a self-signed certificate, and each link is signed and valid in time."""
         seen: set[bytes] = set()
         while True:
             issuer = next((each for each in self.issuers if _issued(each, certificate)), None)
@@ -138,7 +138,7 @@ class Verification:
 
 
 def read_manifest(folder: Path) -> list[Delivered]:
-    """Return what the manifest of a folder says, of either kind of run; raise ValueError, naming the line; OSError."""
+    """Return the entries of a manifest of either kind of run; raise ValueError, which names the line; OSError."""
     entries = list(_entries(folder))
     devices = [each for each in entries if isinstance(each, DeviceEntry)]
     table = folder / MANIFEST_CSV
@@ -148,7 +148,7 @@ def read_manifest(folder: Path) -> list[Delivered]:
 
 
 def read_listed(folder: Path) -> list[DeviceEntry | ManifestEntry]:
-    """Return the lines of a folder's manifest; raise ValueError, naming the line, OSError."""
+    """Return the lines of a folder's manifest; raise ValueError, which names the line, OSError."""
     return list(_entries(folder))
 
 

@@ -1,4 +1,4 @@
-"""`thingmint issue --verify`: owns what is read for the check of a delivery, and what is printed of it."""
+"""`thingmint issue --verify`: reads the input of a delivery's check, and prints its result."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _SHOWN = 50
 def verify_delivery(
     folder: Path, recipient: Path | None, recipient_key: Path | None, passphrase_file: Path | None, issuers: Path | None
 ) -> None:
-    """Check the delivery, and end with exit code 1 if anything is wrong with it."""
+    """Check the delivery, and end with exit code 1 if it has a problem."""
     if (recipient is None) != (recipient_key is None):
         fail("--recipient and --recipient-key go together")
     try:
@@ -44,7 +44,7 @@ def verify_delivery(
 
 
 def read_issuers(path: Path) -> list[x509.Certificate]:
-    """Return the certificates of a PEM file, none if there is no file; raise ListRefused for another content."""
+    """Return the certificates of a PEM file, none if there is no file; raise ListRefused for other content."""
     if not path.exists():
         return []
     try:

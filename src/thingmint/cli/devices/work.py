@@ -1,8 +1,8 @@
-"""Owns the work on a list of devices: each device once, through interruptions, lost answers and refusals.
+"""Owns the issuing of a list of devices: each device once, despite interruptions, lost answers and refusals.
 
-One request makes certificate, thing and attachments in one transaction, and it fails for a thing that exists. So a
-request may be repeated at any time: the first that is served makes the device, and all others get a conflict.
-After a conflict the thing's certificate is looked at: if it has the key of this device, the answer was only lost.
+One request creates certificate, thing and attachments in one transaction, and it fails if the thing exists. So a
+request may be repeated at any time: the first one that is served creates the device, and all others get a conflict.
+After a conflict, the run reads the thing's certificate: if it has the key of this device, the answer was lost.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import DeviceRegistrar, Registered
 from thingmint.core.identifiers import certificate_id_of
 
-# Names of AWS's and of this project: the second are what a registrar without a service answers with.
+# AWS's error names, and this project's error classes, which a registrar without a service raises.
 _CONFLICTS = frozenset({"ConflictingResourceUpdateException", "UpdateConflict"})
 _REQUEST_TIMEOUT = 408
 
@@ -47,7 +47,7 @@ class RefusedRow(NamedTuple):
 
 @dataclass(slots=True)
 class DeviceWork:
-    """One run of a job. ``on_progress`` is told how many rows have ended, well or not."""
+    """One run of a job. ``on_progress`` receives the number of rows that have succeeded or failed."""
 
     folder: DeviceFolder
     job: DeviceJob
@@ -64,10 +64,10 @@ class DeviceWork:
     _ended: int = 0
 
     async def run(self, rows: list[Row]) -> None:
-        """Issue what is not complete yet; refusals are in ``refusals``.
+        """Issue the devices that are not complete yet; add refused rows to ``refusals``.
 
-        Raises WorkStopped if the service does not answer for as long as it is waited for, ServiceRefused if it knows
-        the caller not, FolderRefused and OSError if the folder or its disk refuses.
+        Raises WorkStopped if the service does not answer for the time of ``patience``, ServiceRefused if it refuses the
+        caller, FolderRefused and OSError if the folder or its disk cannot be used.
         """
         self.entries = self.folder.open_journal()
         await self.patience.keep_trying(self._require_same_registry)
@@ -82,7 +82,7 @@ class DeviceWork:
                 for _ in range(min(self.concurrency, len(self._queue))):
                     group.create_task(self._issue_queued())
         except ExceptionGroup as failures:
-            # The first one ended the others; the command line knows what to say of it.
+            # The first failure has cancelled the other tasks; the command line has a message for it.
             raise failures.exceptions[0] from None
 
     def _is_settled(self, row: Row) -> bool:
@@ -99,7 +99,7 @@ class DeviceWork:
         self.refusals.append(RefusedRow(row.line, row.thing, reason))
 
     async def _require_same_registry(self) -> None:
-        """Refuse to go on with another service, account or region: the devices would be split between the two."""
+        """Raise FolderRefused for another service, account or region: the devices would be split between the two."""
         things = sorted(self.entries)
         for thing in dict.fromkeys([things[0], things[len(things) // 2], things[-1]] if things else []):
             if await self.registrar.find(self.entries[thing].certificate_id) is not None:
@@ -135,7 +135,7 @@ class DeviceWork:
             try:
                 registered = await self.registrar.register_thing(asked.template, asked.parameters)
             except ServiceUnreachable as error:
-                # Whether it was served shows the next attempt.
+                # The next attempt shows whether the request was served.
                 is_known = False
                 self.patience.check(error)
                 await asyncio.sleep(self.patience.retry)
@@ -147,7 +147,7 @@ class DeviceWork:
                     await asyncio.sleep(refusal.retry_after if refusal.name in THROTTLED else self.patience.retry)
                     continue
                 if is_known and not refusal.is_about_caller:
-                    # No certificate was issued for it, and none can be: the list may never name the device again.
+                    # No certificate was or can be issued for the key, and a later list may not have the device.
                     self.folder.forget(device.thing, self.requests.staged_ending)
                 registered = await self._found_again(device, asked, refusal)
             if _fingerprint(registered.der) != asked.public_key_sha256:
@@ -178,7 +178,7 @@ class DeviceWork:
             )
 
     def _claim_stem(self, line: int, device: ListedDevice, serial: str) -> str:
-        """Return the name of the device's files, which no other device has; raise RowRefused for one that cannot be."""
+        """Return the name of the device's files, which is unique; raise RowRefused if the name is invalid or taken."""
         order = self.job.order
         values = {"thing": device.thing, "line": str(line), "batch": order.batch or "", "station": order.station or ""}
         try:

@@ -1,1 +1,1 @@
-"""Devices of another registry: of an offline station, of AWS IoT, and for AWS IoT."""
+"""Imports devices of an offline station and of AWS IoT, and exports devices for AWS IoT."""

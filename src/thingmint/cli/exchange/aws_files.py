@@ -1,7 +1,7 @@
-"""Owns the files of an export for AWS IoT: what AWS's CLI sends, so that AWS knows the same devices; calls nothing.
+"""Owns the files of an export for AWS IoT, with which AWS's CLI registers the same devices there. Makes no calls.
 
-Every device has a template and parameters for RegisterThing, whose override settings refuse a thing that exists with
-another certificate. So the script may be run again.
+Every device has a template and parameters for RegisterThing. The template's override settings make AWS refuse an
+existing thing with another certificate, so the script may be run again.
 """
 
 import json
@@ -40,12 +40,12 @@ class AwsExport:
     arn_prefix: str | None
 
     def write(self) -> int:
-        """Write the files and the script; return how many devices they tell of."""
+        """Write the files and the script; return the number of devices in them."""
         for folder in ("ca", "policies", "certificates", "templates", "parameters", "bulk", "provisioning-templates"):
             make_directory(self.out / folder)
         script, shapes, bulk = Script(), dict[TemplateShape, int](), dict[TemplateShape, list[str]]()
         for number, pem in enumerate(self.issuers, start=1):
-            # The code is verified with the first: the one that issues now.
+            # The verification certificate is from the first issuer, which is the active one.
             has_code = number == 1 and self.verification_pem is not None
             self._file(f"ca/{number}.pem", pem)
             script.authority(f"ca/{number}.pem", "ca/verification.pem" if has_code else None)
@@ -110,7 +110,7 @@ class AwsExport:
             script.certificate(other, thing.name)
 
     def _usable(self, thing: ThingItem) -> list[CertificateItem]:
-        """Return the thing's certificates but for revoked ones, which no thing can be given."""
+        """Return the thing's certificates except revoked ones, which AWS does not attach to things."""
         found = (self.fleet.certificates.get(each) for each in thing.certificates)
         return [each for each in found if each is not None and each.status != _REVOKED]
 
@@ -122,7 +122,7 @@ class AwsExport:
         return ""
 
     def _elsewhere(self, document: str) -> str:
-        """Return a document whose ARNs of AWS IoT are those of the other account."""
+        """Return the document with its AWS IoT ARNs changed to those of the other account."""
         return document if self.arn_prefix is None else _ARN.sub(self.arn_prefix, document)
 
     def _file(self, name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Owns the shell script of an export: the calls of AWS's CLI that register the devices, each of them harmless twice."""
+"""Owns the shell script of an export: the idempotent calls of AWS's CLI that register the devices."""
 
 import json
 import shlex
@@ -112,7 +112,7 @@ class Script:
             self._call("devices", "add-thing-to-thing-group", *names)
 
     def certificate(self, certificate: CertificateItem, thing: str | None = None) -> None:
-        """Register a certificate that is not a thing's first: its policies and its thing are attached one by one."""
+        """Register a thing's further certificate, or one without a thing; attach policies and thing separately."""
         self._line("certificates", shlex.join(("certificate", certificate.certificate_id, certificate.status)))
         arn = f"arn_of {certificate.certificate_id}"
         for policy in certificate.policies:
@@ -122,7 +122,7 @@ class Script:
             self._line("certificates", call)
 
     def bulk(self, file: str, template: str) -> None:
-        """Start the task of a file."""
+        """Start the registration task for a file."""
         self._line(
             "bulk",
             f"[ $way != bulk ] || create start-thing-registration-task --template-body file://{template} "

@@ -1,4 +1,4 @@
-"""`thingmint import` and `thingmint export aws`: owns what is read, what is asked and what is printed."""
+"""`thingmint import` and `thingmint export aws`: reads the input, calls the service, and prints the result."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -66,7 +66,7 @@ def export_aws(
     region: str | None,
     issuers_file: Path | None,
 ) -> None:
-    """Write what AWS IoT needs in order to know the devices of a running service."""
+    """Write the files with which AWS IoT can register the devices of a running service."""
     with _failing(), _client(data_dir, is_named=is_named) as client:
         if (account is None) != (region is None):
             fail("--aws-account and --aws-region go together")
@@ -75,7 +75,7 @@ def export_aws(
             prefix = iot_arn(Scope(parse_account_id(account), parse_region(region)), "")
         if out.exists() and any(out.iterdir()):
             fail(f"{out} is not empty: choose another folder")
-        # Roots issue no devices: AWS wants the certificate of the CA that does.
+        # AWS needs the certificates of the CAs that issue device certificates, so not those of roots.
         issuers = [each for each in read_issuers(issuers_file or data_dir / DEVICE_AUTHORITIES) if not _is_root(each)]
         verification = None
         if registration_code is not None:

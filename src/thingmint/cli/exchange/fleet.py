@@ -1,4 +1,4 @@
-"""Owns what one registry tells another of its devices; knows neither files nor calls."""
+"""Owns the description of devices that one registry passes to another. Independent of file formats and of calls."""
 
 from dataclasses import dataclass, field
 
@@ -44,7 +44,7 @@ class ThingItem:
 
 @dataclass(slots=True)
 class Fleet:
-    """All that is told. ``policies`` maps names to documents; groups come after their parents.
+    """The whole description. ``policies`` maps names to documents; groups come after their parents.
 
     ``templates`` maps names of provisioning templates to the request that creates them.
     """
@@ -58,11 +58,11 @@ class Fleet:
 
 
 def parents_first(groups: list[GroupItem]) -> list[GroupItem]:
-    """Return the groups, each of them after its parent; those whose parent is not told come first."""
+    """Return the groups, each of them after its parent; groups whose parent is not in the list come first."""
     left, done = {group.name: group for group in groups}, list[GroupItem]()
     while left:
         free = [group for group in left.values() if group.parent not in left]
-        # A circle of parents exists in no registry; the rest is told as it stands.
+        # No registry has a cycle of parents; the groups of a cycle keep their order.
         for group in free or list(left.values()):
             done.append(left.pop(group.name))
     return done

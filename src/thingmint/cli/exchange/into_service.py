@@ -1,6 +1,7 @@
-"""Owns bringing devices into a running service: each step may be repeated, so that an import can be run twice.
+"""Owns the import of devices into a running service: each step is idempotent, so an import can be run again.
 
-What exists as it is told is left; what exists otherwise is a conflict, which is named and changes nothing.
+A resource that exists with the same properties is left. One with other properties is reported as a conflict, and not
+changed.
 """
 
 import json
@@ -20,7 +21,7 @@ _EXISTS = "ResourceAlreadyExistsException"
 
 @dataclass(slots=True)
 class IntoService:
-    """Calls of an import; ``conflicts`` says of each thing that differs, or was refused, what it is and why."""
+    """The calls of an import; ``conflicts`` has name and reason of each resource that differs or was refused."""
 
     client: SignedClient
     on_progress: Callable[[int], None]
@@ -28,7 +29,7 @@ class IntoService:
     done: int = 0
 
     def each(self, what: str, bring: Callable[[], None]) -> None:
-        """Bring one thing; note a conflict, and raise what concerns all things: ServiceUnreachable, ServiceRefused."""
+        """Import one resource and record a conflict; raise general errors: ServiceUnreachable, ServiceRefused."""
         try:
             bring()
         except Conflict as conflict:
@@ -72,7 +73,7 @@ class FleetImport(IntoService):
     """An import of a fleet: policies, types, groups, certificates and things, in this order."""
 
     def fleet(self, fleet: Fleet) -> None:
-        """Bring a fleet; raise ServiceUnreachable, and ServiceRefused where the caller is not known."""
+        """Import a fleet; raise ServiceUnreachable, or ServiceRefused if the service refuses the caller."""
         for name, document in fleet.policies.items():
             self.each(f"policy {name}", partial(self._policy, name, document))
         for each in fleet.types:
@@ -139,7 +140,7 @@ class FleetImport(IntoService):
 
 
 class Conflict(Exception):
-    """Something exists here otherwise than it is told; the message says how."""
+    """A resource exists with other properties; the message says which."""
 
 
 def _canonical(document: str) -> str:

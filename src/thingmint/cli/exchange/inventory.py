@@ -1,6 +1,6 @@
-"""Owns reading an inventory: the answers of AWS's CLI, as `inventory.sh` writes them into a directory.
+"""Owns the reading of an inventory: the output of AWS's CLI, which `inventory.sh` writes into a directory.
 
-The directory comes from elsewhere: no name in it becomes a path outside of it.
+The directory is untrusted input: no name in it can result in a path outside of it.
 """
 
 import json
@@ -47,11 +47,11 @@ _MAX_BYTES = 512 * 1024 * 1024
 
 
 class InventoryRefused(Exception):
-    """A file of an inventory is missing or is not what AWS's CLI writes; the message names it."""
+    """A file of an inventory is missing or not in the format of AWS's CLI; the message names it."""
 
 
 def read_inventory(directory: Path) -> Fleet:
-    """Return the fleet of an inventory; raise InventoryRefused, naming the file."""
+    """Return the fleet of an inventory; raise InventoryRefused, which names the file."""
     fleet = Fleet()
     for each in _listed(directory / "thing-types.json", "thingTypes"):
         properties = each.get("thingTypeProperties") or {}

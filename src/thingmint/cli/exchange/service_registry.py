@@ -1,4 +1,4 @@
-"""Owns reading the devices of a running service, page by page, through AWS's operations."""
+"""Owns the reading of devices from a running service, page by page, through AWS's operations."""
 
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ _STATUSES = frozenset({"ACTIVE", "INACTIVE", "REVOKED"})
 
 
 class ServiceRegistry:
-    """Reads a registry. ``on_progress`` is told how many things and certificates were read."""
+    """Reads a registry. ``on_progress`` receives the number of things and certificates that were read."""
 
     def __init__(self, client: SignedClient, on_progress: Callable[[int], None]) -> None:
         self._client = client
@@ -50,7 +50,7 @@ class ServiceRegistry:
     def _template(self, name: str) -> dict[str, object]:
         found = self._get(f"/provisioning-templates/{_quoted(name)}")
         kept = ("templateName", "description", "templateBody", "enabled", "provisioningRoleArn", "type")
-        # A hook is a function of the account that is left.
+        # Hooks are left out, because a hook is a Lambda function of the source account.
         return {key: found[key] for key in kept if found.get(key) is not None}
 
     def _certificate(self, certificate_id: str) -> CertificateItem:

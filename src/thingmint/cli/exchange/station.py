@@ -1,7 +1,7 @@
-"""Owns the import of what an offline station has issued: its certificates keep their issuer, which the registry learns.
+"""Owns the import of an offline station's devices: their certificates stay the same, and their issuer is registered.
 
-For each device one request makes thing, certificate and attachments, or finds them as they are to be. So an import can
-be run again, after an interruption or by mistake.
+For each device, one request creates thing, certificate and attachments, or finds that they exist. So an import can be
+run again, after an interruption or by mistake.
 """
 
 import json
@@ -35,11 +35,11 @@ from thingmint.issuance.encoding.pem import certificate_pem
 
 
 class StationRefused(Exception):
-    """The delivery cannot be imported, and nothing was; the message says why."""
+    """The delivery cannot be imported, and nothing was imported; the message says why."""
 
 
 class StationImport(IntoService):
-    """An import of one delivery. ``trusted`` are the SHA-256 of issuers that the operator has named."""
+    """An import of one delivery. ``trusted`` are the SHA-256 of the issuers that the operator trusts."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class StationImport(IntoService):
     def delivery(self, entries: list[DeviceEntry | ManifestEntry]) -> None:
         """Import the identities of a manifest.
 
-        Raises StationRefused if an issuer is not registered and was not named, ServiceUnreachable, ServiceRefused.
+        Raises StationRefused if an issuer is neither registered nor trusted, ServiceUnreachable, ServiceRefused.
         """
         certificates: dict[str, tuple[str, x509.Certificate]] = {}
         for entry in entries:
@@ -94,7 +94,7 @@ class StationImport(IntoService):
         return certificate_pem(der), issuer
 
     def _know(self, issuer: x509.Certificate) -> None:
-        """Make sure that an issuer is registered, as SNI_ONLY: a CA whose devices name their account by themselves."""
+        """Make sure that an issuer is registered as SNI_ONLY: a CA whose devices name their account in TLS's SNI."""
         der, fingerprint = issuer.public_bytes(Encoding.DER), _sha256(issuer)
         try:
             self.call("GET", f"/cacertificate/{certificate_id_of(der)}")

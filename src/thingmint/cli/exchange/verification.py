@@ -1,7 +1,7 @@
-"""Owns the certificate that proves to AWS IoT who has the CA's private key: its common name is AWS's registration code.
+"""Owns the certificate that proves the possession of the CA's key to AWS IoT; its common name is the registration code.
 
-The service issues it like any other, from a signing request, and it is in the registry and the audit trail. It is made
-INACTIVE and deleted at once; the private key is thrown away.
+The service issues it like any other certificate from a CSR, with entries in the registry and the audit trail. It is
+created INACTIVE and deleted immediately. Its private key is discarded.
 """
 
 from cryptography import x509
@@ -16,7 +16,7 @@ _MAX_CHARACTERS = 64
 
 
 def verification_certificate(client: SignedClient, registration_code: str) -> str:
-    """Return the certificate in PEM; raise ListRefused for what is no code, ServiceRefused, ServiceUnreachable."""
+    """Return the certificate in PEM; raise ListRefused for an invalid code, ServiceRefused, ServiceUnreachable."""
     if not registration_code.isalnum() or len(registration_code) > _MAX_CHARACTERS:
         raise ListRefused("the registration code is what `aws iot get-registration-code` prints: letters and digits")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, registration_code)])

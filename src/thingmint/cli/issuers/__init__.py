@@ -1,1 +1,1 @@
-"""`thingmint issuer`: the certificate authorities that issue device certificates, from the command line."""
+"""`thingmint issuer`: shows and changes the certificate authorities that issue device certificates."""

@@ -1,4 +1,4 @@
-"""Owns the commands that change issuers: they work on the database beside the service, whose nodes follow it."""
+"""Owns the commands that change issuers. They change the database; the nodes of a running service follow it."""
 
 import asyncio
 import sys
@@ -80,7 +80,7 @@ def retire_issuer(config: Config, issuer_id: str, *, destroy_key: bool) -> None:
 
 
 def read_bounded(file: Path) -> bytes:
-    """Return the content of a file, one byte more than may be read at most."""
+    """Return the content of a file, up to one byte more than the limit."""
     with file.open("rb") as opened:
         return opened.read(MOST_BYTES + 1)
 

@@ -1,4 +1,4 @@
-"""Owns the names and flags of `thingmint issuer …`; each command's work is in its own module."""
+"""Owns the names and flags of `thingmint issuer …`. Other modules do the commands' work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def _of_new_issuers(command: F) -> F:
 
 @click.group(cls=CommandGroup)
 def issuer() -> None:
-    """Look at the certificate authorities; create, certify, rotate and retire issuers of device certificates."""
+    """Show the certificate authorities; create, certify, rotate and retire issuers of device certificates."""
 
 
 @issuer.command("list")
@@ -60,7 +60,7 @@ def show_issuer(issuer_id: str | None, as_json: bool, **flags: object) -> None:
 @_of_new_issuers
 @click.option("--days", type=click.IntRange(1, 36_525), help="Days until the issuer ends.  [default: with the root]")
 def create(days: int | None, **options: Any) -> None:
-    """Create an issuer that the service's own root certifies; it is READY, and issues once it is activated."""
+    """Create an issuer that the service's own root certifies; it is READY, and issues after its activation."""
     from thingmint.cli.issuers.changes import create_issuer
 
     wanted = {name: options.pop(name) for name in ("key_type", "token", "subject", "profile")}
@@ -107,7 +107,7 @@ def import_issuer(issuer_id: str, file: Path, **flags: object) -> None:
 @settings_options(_SETTINGS)
 @click.argument("issuer_id")
 def activate(issuer_id: str, **flags: object) -> None:
-    """Let a READY issuer issue from now on; the one before it retires."""
+    """Make a READY issuer the active one; the one before it retires."""
     from thingmint.cli.issuers.changes import activate_issuer
 
     activate_issuer(config_of(flags), issuer_id)
@@ -118,7 +118,7 @@ def activate(issuer_id: str, **flags: object) -> None:
 @click.argument("issuer_id")
 @click.option("--destroy-key", is_flag=True, help="Destroy its key; refused until its last certificate has expired.")
 def retire(issuer_id: str, destroy_key: bool, **flags: object) -> None:
-    """Retire an issuer that is READY, forget one that is PENDING, destroy the key of one that is RETIRED."""
+    """Retire an issuer that is READY, delete one that is PENDING, destroy the key of one that is RETIRED."""
     from thingmint.cli.issuers.changes import retire_issuer
 
     retire_issuer(config_of(flags), issuer_id, destroy_key=destroy_key)

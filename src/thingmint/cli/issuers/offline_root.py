@@ -1,4 +1,4 @@
-"""`thingmint issuer sign-with-root`: owns the certification of an issuer on a machine without the service."""
+"""`thingmint issuer sign-with-root`: certifies an issuer on a machine without the service."""
 
 import os
 from datetime import UTC, datetime, timedelta

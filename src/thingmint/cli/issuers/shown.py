@@ -1,4 +1,4 @@
-"""`thingmint issuer list` and `show`: owns what is shown of the certificate authorities; needs no passphrase."""
+"""`thingmint issuer list` and `show`: print the certificate authorities. Need no passphrase."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def show(config: Config, *, as_json: bool) -> None:
     try:
         if not certificate_path(config.data_dir, ROOT).exists():
             fail(f"{config.data_dir} holds no authorities yet: `thingmint serve` makes them")
-        # What is wrong with a file is told first.
+        # An error in a file is reported first.
         present = read_certificate(certificate_path(config.data_dir, ISSUING))
         list(retired_issuers(config.data_dir, present))
         rows = list(_rows(config.data_dir, _records(config)))
@@ -63,7 +63,7 @@ def show_list(config: Config, *, as_json: bool) -> None:
     width = terminal_width()
     rows = [_line(each, now) for each in records]
     if width is not None:
-        # The first characters of an id name the issuer, too.
+        # Commands also accept the first characters of an id.
         rows = [(row[0][:_SHORT_ID], *row[1:]) for row in rows]
     for line in table([_HEADING, *rows], width, whole=1):
         click.echo(line)

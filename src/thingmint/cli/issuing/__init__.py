@@ -1,1 +1,1 @@
-"""Owns `thingmint issue`: identities in bulk, each of them exactly once, also if the work is interrupted."""
+"""Owns `thingmint issue`: issues identities in bulk, each of them exactly once, also after interruptions."""

@@ -1,4 +1,4 @@
-"""Owns how a job begins or is taken up again: what must be the same as before, and where a search will end."""
+"""Owns the start and the resumption of a job: what must be the same as before, and where a search ends."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,13 @@ from thingmint.cli.issuing.folder import Folder, FolderRefused, Job
 from thingmint.cli.issuing.registrar import Registrar
 from thingmint.core.provisioning.production import PRODUCTION_PARAMETERS
 
-# Several, because some of them may be deleted while the job lasts.
+# Several, because some of these certificates may be deleted during the job.
 _FENCE = 20
 _WITNESSES = 3
 
 
 class Making(NamedTuple):
-    """What is the same for all identities of a job beside their status: the type of key, and what tells of them."""
+    """The properties of all identities of a job: the key type, and the facts of their production."""
 
     key_type: str = "rsa-2048"
     batch: str | None = None
@@ -23,13 +23,13 @@ class Making(NamedTuple):
 
     @property
     def production(self) -> dict[str, str]:
-        """The parameters that tell the service of batch, operator and station."""
+        """The parameters for batch, operator and station."""
         told = self._asdict()
         return {name: value for name, detail in PRODUCTION_PARAMETERS.items() if (value := told[detail]) is not None}
 
 
 async def begin(folder: Folder, registrar: Registrar, *, count: int, active: bool, making: Making | None = None) -> Job:
-    """Return the job of the folder, recorded there; raise FolderRefused if another one was begun in it."""
+    """Return the job of the folder, and record a new one there; raise FolderRefused if the folder has another job."""
     making = making or Making()
     job = folder.read_job()
     if job is None:
@@ -39,7 +39,7 @@ async def begin(folder: Folder, registrar: Registrar, *, count: int, active: boo
         _require_same_making(folder, job, making)
         await _require_same_registry(folder, job, registrar)
         if not folder.in_doubt() and not job.asked_again:
-            # Nothing is in doubt, so a search would have to look at certificates from now on only.
+            # No identity is in doubt, so a later search needs only the certificates registered from now on.
             job = structs.replace(job, fence=await _newest(registrar))
         job = structs.replace(job, count=count)
     folder.write_job(job)
@@ -62,9 +62,9 @@ def _require_same_making(folder: Folder, job: Job, making: Making) -> None:
 
 
 async def _require_same_registry(folder: Folder, job: Job, registrar: Registrar) -> None:
-    """Refuse to go on with another service, account or region: the identities would be split between the two."""
+    """Raise FolderRefused for another service, account or region: the identities would be split between the two."""
     complete = folder.complete()
-    # From the middle and both ends: an operator who deletes certificates may begin at either.
+    # From the middle and both ends, because an operator may delete certificates beginning at either end.
     chosen = sorted({complete[0], complete[len(complete) // 2], complete[-1]}) if complete else []
     witnesses = [*map(folder.certificate_id, chosen), *job.fence[:_WITNESSES]]
     for certificate_id in witnesses:

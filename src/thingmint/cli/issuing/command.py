@@ -1,4 +1,4 @@
-"""`thingmint issue`: owns the run of a job from the command line: its start, its progress, its end."""
+"""`thingmint issue`: runs a job from the command line: its start, its progress, its end."""
 
 import asyncio
 import sys
@@ -50,16 +50,16 @@ def issue_identities(
     operator: str | None,
     station: str | None,
 ) -> None:
-    """Issue the identities; end with an exit code that says whether all of them are complete.
+    """Issue the identities; the exit code is 0 only if all of them are complete.
 
-    ``is_named`` says that the data directory was typed, so that no other service than its own is called.
+    ``is_named``: the data directory was given as a flag, so only its own service may be called.
     """
     configure_logging("console", "warning")
     folder, making = Folder(out), Making(key_type or RSA_2048, batch, operator, station)
     try:
         production_details(making.production)
         with folder.held():
-            # Found before any process is started for it, to fail at once if there is none.
+            # Looked up before any process is started, so that the command fails fast if there is no service.
             connection = None if offline else find_connection(config.data_dir, is_named=is_named)
             if connection is not None and connection.is_of_variables:
                 click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)

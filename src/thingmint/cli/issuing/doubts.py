@@ -1,7 +1,7 @@
-"""Owns the search of a registry for what a job has registered there: certificates whose answer was lost, and doubles.
+"""Owns the search of a registry for certificates of a job: those whose answer was lost, and duplicates.
 
-A certificate is the job's if its public key is that of a key in the folder. Those that the folder holds already are
-recognised by their ids, so only strangers are looked at.
+A certificate belongs to the job if its public key is that of a key in the folder. The search skips certificates that
+are in the folder by their ids, and reads only the others.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -16,7 +16,7 @@ from thingmint.core.identifiers import certificate_id_of
 async def find_lost(
     folder: Folder, job: Job, registrar: Registrar, in_doubt: Iterable[int]
 ) -> AsyncIterator[tuple[int, Registered]]:
-    """Yield the identities in doubt that have a certificate in the registry, each once, and that certificate."""
+    """Yield each identity in doubt that has a certificate in the registry once, with that certificate."""
     wanted = _by_public_key(folder, in_doubt)
     async for registered, fingerprint in _strangers(folder, job, registrar):
         if (index := wanted.pop(fingerprint, None)) is not None:
@@ -26,7 +26,7 @@ async def find_lost(
 
 
 async def discard_doubles(folder: Folder, job: Job, registrar: Registrar) -> None:
-    """Delete from the registry what it holds for identities that were asked for again, but for what the folder has."""
+    """Delete the registry's certificates of identities that were requested again, except those in the folder."""
     owners = _by_public_key(folder, job.asked_again)
     async for registered, fingerprint in _strangers(folder, job, registrar):
         if fingerprint in owners:
@@ -38,13 +38,13 @@ def _by_public_key(folder: Folder, indexes: Iterable[int]) -> dict[str, int]:
 
 
 async def _strangers(folder: Folder, job: Job, registrar: Registrar) -> AsyncIterator[tuple[Registered, str]]:
-    """Yield what was registered since the job began and is not in the folder, with the fingerprint of its key."""
+    """Yield certificates registered since the job began that are not in the folder, with their keys' fingerprints."""
     own = {folder.certificate_id(index) for index in folder.complete()}
     fence = frozenset(job.fence)
     async for certificate_id in registrar.newest_first():
         if certificate_id in fence:
             return
-        # Another client may delete what was listed a moment ago.
+        # Another client may have deleted a listed certificate.
         if certificate_id not in own and (registered := await registrar.find(certificate_id)) is not None:
             certificate = x509.load_der_x509_certificate(registered.der)
             yield registered, public_key_sha256(certificate.public_key())

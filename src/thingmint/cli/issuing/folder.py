@@ -1,9 +1,9 @@
-"""Owns the output folder of `thingmint issue`: its files, its order on disk, and what they say about unfinished work.
+"""Owns the output folder of `thingmint issue`: its files, the order of writes, and the recovery of unfinished work.
 
-The order of writes is what makes the work resumable. First the job, with the newest certificates that the service had
-before it; then each private key, durable before any request names its public key; then the certificate. A key without a
-certificate is in doubt: the service may or may not have issued one for it. An identity that is asked for once more is
-written down before it is: its first request may be answered late, and then there are two certificates for one key.
+The order of writes makes the work resumable. First the job is written, with the newest certificates that the service
+had before it; then each private key, durably before any request has its public key; then the certificate. A key without
+a certificate is in doubt: the service may or may not have issued one for it. Before an identity is requested again,
+this is recorded, because a late answer to the first request results in two certificates for one key.
 """
 
 import contextlib
@@ -38,10 +38,11 @@ class FolderRefused(Exception):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What is to be issued, and where the registry stood before.
+    """What is to be issued, and the state of the registry before.
 
-    ``fence`` holds the newest certificates from before the job, newest first: a search for what the job has registered
-    ends at any of them. ``asked_again`` names the identities that may have two certificates until that was looked into.
+    ``fence`` holds the newest certificates from before the job, newest first: a search for the job's certificates ends
+    at any of them. ``asked_again`` has the identities that may have two certificates until a search has deleted the
+    duplicates.
     """
 
     count: int
@@ -77,14 +78,14 @@ class ManifestEntry(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def held_folder(path: Path) -> Iterator[None]:
-    """Hold an output folder, made where it is missing; raise FolderRefused if another run works in it."""
+    """Create an output folder if it is missing, and lock it; raise FolderRefused if another run uses it."""
     make_directory(path)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(folder_held(path))
         except AlreadyHeld:
             raise FolderRefused(f"another run is working in {path}") from None
-        # A write that was cut off has left a temporary file, perhaps with a private key that nothing refers to.
+        # An interrupted write may have left a temporary file with a private key.
         remove_leftovers(path)
         yield
 
@@ -97,12 +98,12 @@ class Folder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder for this process; raise FolderRefused if another run works in it."""
+        """Lock the folder for this process; raise FolderRefused if another run uses it."""
         with held_folder(self.path):
             yield
 
     def read_job(self) -> Job | None:
-        """Return the job that was begun here, None if none was.
+        """Return the job of this folder, None if there is none.
 
         Raises FolderRefused if it cannot be read, or if files are missing that a run never removes.
         """
@@ -120,7 +121,7 @@ class Folder:
         if job.version != JOB_VERSION:
             raise FolderRefused(f"{self.path / JOB_FILE} was written by another version of Thingmint")
         if keyless := sorted(self._indexes(_CERTIFICATE) - self._indexes(_KEY)):
-            # To make another key would give one identity two certificates.
+            # With a new key, the identity would get a second certificate.
             raise FolderRefused(f"{self.key_file(keyless[0])} is missing, and its certificate is there")
         return job
 
@@ -129,19 +130,19 @@ class Folder:
         write_durably(self.path / JOB_FILE, msgspec.json.format(msgspec.json.encode(job)) + b"\n", 0o600)
 
     def key_file(self, index: int) -> Path:
-        """Return where the private key of an identity is."""
+        """Return the path of an identity's private key."""
         return self.path / f"{index:06d}{_KEY}"
 
     def certificate_file(self, index: int) -> Path:
-        """Return where the certificate of an identity is."""
+        """Return the path of an identity's certificate."""
         return self.path / f"{index:06d}{_CERTIFICATE}"
 
     def without_key(self, count: int) -> list[int]:
-        """Return the identities that were not begun."""
+        """Return the identities that do not have a key yet."""
         return sorted(set(range(1, count + 1)) - self._indexes(_KEY))
 
     def in_doubt(self) -> list[int]:
-        """Return the identities that have a key and no certificate here."""
+        """Return the identities that have a key but no certificate in the folder."""
         return sorted(self._indexes(_KEY) - self._indexes(_CERTIFICATE))
 
     def complete(self) -> list[int]:
@@ -153,11 +154,11 @@ class Folder:
         return {int(name[:6]) for name in names if name[6:] == suffix and name[:6].isdecimal()}
 
     def write_key(self, index: int, private_key_pem: bytes) -> None:
-        """Write a private key durably, readable by its owner alone."""
+        """Write a private key durably with mode 0600."""
         write_durably(self.key_file(index), private_key_pem, 0o600)
 
     def read_key(self, index: int) -> PrivateKey:
-        """Return a private key that was written here."""
+        """Return a private key that `write_key` has written."""
         # The key was generated and checked by this program; validating it again costs as much as generating it.
         path = self.key_file(index)
         try:
@@ -173,7 +174,7 @@ class Folder:
         write_durably(self.certificate_file(index), certificate_pem(der).encode(), 0o644)
 
     def read_certificate(self, index: int) -> x509.Certificate:
-        """Return a certificate that was written here; raise FolderRefused if the file holds none."""
+        """Return the certificate of an identity; raise FolderRefused if the file holds none."""
         path = self.certificate_file(index)
         try:
             return x509.load_pem_x509_certificate(path.read_bytes())
@@ -181,7 +182,7 @@ class Folder:
             raise FolderRefused(f"{path} holds no certificate") from error
 
     def certificate_id(self, index: int) -> CertificateId:
-        """Return the id of a certificate that was written here."""
+        """Return the id of an identity's certificate."""
         return certificate_id_of(self.read_certificate(index).public_bytes(serialization.Encoding.DER))
 
     def write_manifest(self, job: Job) -> list[ManifestEntry]:

@@ -1,4 +1,4 @@
-"""Owns the Registrar that works on the data directory itself, through the same functions as the service."""
+"""Owns the Registrar that uses the data directory directly, through the same functions as the service."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -28,7 +28,7 @@ class OfflineRegistrar:
         trust_anchor_sha256: str | None,
         production: Mapping[str, str] | None = None,
     ) -> None:
-        """Describe a registrar; with ``production``, the audit trail tells of batch, operator and station."""
+        """Create a registrar; with ``production``, audit entries have batch, operator and station."""
         self._production = production or {}
         self._authority = authority
         self._caller = caller
@@ -36,7 +36,7 @@ class OfflineRegistrar:
 
     @property
     def trust_anchor_sha256(self) -> str | None:
-        """The SHA-256 of the file with the trust anchor that a service on this directory has."""
+        """The SHA-256 of the file with the trust anchor of a service on this directory."""
         return self._trust_anchor_sha256
 
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
@@ -68,7 +68,7 @@ class OfflineRegistrar:
         return None
 
     async def register_thing(self, template: str, parameters: Mapping[str, str]) -> Registered:
-        """Carry out a provisioning template, all of it or nothing; return its certificate."""
+        """Carry out a provisioning template atomically; return its certificate."""
         with _as_a_service_answers():
             done = await provisioning.register_thing(self._authority, self._caller, template, parameters)
         assert done.certificate is not None, "the templates of this command have a certificate"
@@ -83,7 +83,7 @@ class OfflineRegistrar:
         return []
 
     async def discard(self, certificate_id: str) -> None:
-        """Deactivate and delete a certificate, if it is there."""
+        """Deactivate and delete a certificate, if it exists."""
         identifier = CertificateId(certificate_id)
         with _as_a_service_answers(), contextlib.suppress(ResourceNotFound):
             await certificates.update_status(self._authority, self._caller, identifier, CertificateStatus.INACTIVE)

@@ -1,4 +1,4 @@
-"""Owns how a run gets its keys and its registrar: of the type that was asked for, and of a service or without one."""
+"""Owns the choice of a run's parts: keys of the requested type, and a registrar with or without a service."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -27,7 +27,7 @@ async def station_keys(config: Config, key_type: str) -> AsyncIterator[KeySource
 async def registrar_of(
     config: Config, connection: Connection | None, keys: KeySource, production: Mapping[str, str]
 ) -> AsyncIterator[HttpsRegistrar | OfflineRegistrar]:
-    """Yield the registrar of a service, or the one on the data directory itself without a connection."""
+    """Yield the registrar of a service, or, without a connection, the one on the data directory."""
     if connection is None:
         async with offline_authority(config, keys) as (authority, caller):
             yield OfflineRegistrar(authority, caller, file_sha256(config.data_dir / TRUST_ANCHOR), production)
@@ -36,5 +36,5 @@ async def registrar_of(
     try:
         yield HttpsRegistrar(client, file_sha256(connection.ca_file), production)
     finally:
-        # Ends what is under way in other threads, too: an interruption does not wait for a service that is stuck.
+        # Also ends calls in other threads, so that an interruption does not wait for a service that does not answer.
         client.close()

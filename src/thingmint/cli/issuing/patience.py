@@ -1,4 +1,4 @@
-"""Owns how long `thingmint issue` goes on trying while no certificate is issued; knows no call."""
+"""Owns the limit of how long `thingmint issue` retries while no request succeeds. Independent of the calls."""
 
 import asyncio
 import time
@@ -16,19 +16,19 @@ THROTTLED = ("ThrottlingException", "TooManyRequestsException")
 
 
 class WorkStopped(Exception):
-    """Nothing succeeded for as long as was to be waited; the job can be resumed."""
+    """No request succeeded within the limit; the job can be resumed."""
 
 
 @dataclass(slots=True)
 class Patience:
-    """Seconds to go on trying since something last succeeded, and seconds between two attempts."""
+    """Seconds to retry after the last success, and seconds between two attempts."""
 
     seconds: float
     retry: float
     _last_success: float = field(default_factory=time.monotonic)
 
     def succeeded(self) -> None:
-        """Begin to count anew."""
+        """Restart the time limit."""
         self._last_success = time.monotonic()
 
     def check(self, cause: Exception) -> None:
@@ -37,7 +37,7 @@ class Patience:
             raise WorkStopped(f"{_what_went_wrong(cause)} ({in_words(cause)})") from cause
 
     async def keep_trying(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Return what the attempt returns; make it again while the service does not answer or has no room."""
+        """Return the attempt's result; retry while the service does not answer or throttles."""
         while True:
             try:
                 return await attempt()
@@ -52,7 +52,7 @@ class Patience:
 
 def _what_went_wrong(cause: Exception) -> str:
     if isinstance(cause.__cause__, ThingmintError):
-        # Without a service: the authority itself refused.
+        # Without a service, the error is the authority's.
         return "nothing can be issued now"
     answered = isinstance(cause, ServiceRefused) or isinstance(cause.__cause__, ServiceRefused)
     return "the service answers with an error" if answered else "the service does not answer"

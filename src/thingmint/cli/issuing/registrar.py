@@ -1,4 +1,4 @@
-"""Owns what `thingmint issue` asks of a certificate authority, and how a running service answers it over HTTPS."""
+"""Owns the calls of `thingmint issue` to a certificate authority, and their form over HTTPS."""
 
 import asyncio
 import hashlib
@@ -17,22 +17,22 @@ _NOT_FOUND = "ResourceNotFoundException"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A certificate as the registry gave it."""
+    """A certificate in the registry, with its id."""
 
     arn: str
     der: bytes
 
 
 class Registrar(Protocol):
-    """A certificate authority as a factory sees it.
+    """A certificate authority, from the view of a factory.
 
-    Each verb raises ServiceUnreachable where it is not known whether the call had an effect, ServiceRefused where it
+    Each method raises ServiceUnreachable if it is not known whether the call had an effect, and ServiceRefused if it
     had none.
     """
 
     @property
     def trust_anchor_sha256(self) -> str | None:
-        """The SHA-256 of the file with the service's trust anchor, where there is one: one way to tell services."""
+        """The SHA-256 of the file with the service's trust anchor, if there is one; helps to distinguish services."""
         ...
 
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
@@ -48,12 +48,12 @@ class Registrar(Protocol):
         ...
 
     async def discard(self, certificate_id: str) -> None:
-        """Deactivate and delete a certificate, if it is there."""
+        """Deactivate and delete a certificate, if it exists."""
         ...
 
 
 class DeviceRegistrar(Protocol):
-    """A service that registers whole devices. Each verb raises what those of a Registrar raise."""
+    """A service that registers whole devices. Each method raises the errors of a Registrar's methods."""
 
     @property
     def trust_anchor_sha256(self) -> str | None:
@@ -61,7 +61,7 @@ class DeviceRegistrar(Protocol):
         ...
 
     async def register_thing(self, template: str, parameters: Mapping[str, str]) -> Registered:
-        """Carry out a provisioning template, all of it or nothing; return its certificate."""
+        """Carry out a provisioning template atomically; return its certificate."""
         ...
 
     async def certificates_of_thing(self, thing: str) -> list[str]:
@@ -79,7 +79,7 @@ class HttpsRegistrar:
     def __init__(
         self, client: SignedClient, trust_anchor_sha256: str | None, production: Mapping[str, str] | None = None
     ) -> None:
-        """Describe a registrar; with ``production``, requests for certificates tell of batch, operator and station."""
+        """Create a registrar; with ``production``, requests for certificates have batch, operator and station."""
         self._client = client
         self._production = production or {}
         self._trust_anchor_sha256 = trust_anchor_sha256
@@ -92,7 +92,7 @@ class HttpsRegistrar:
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
         """Return a new certificate for the request's key."""
         if self._production:
-            # CreateCertificateFromCsr has no place for what tells of the production.
+            # CreateCertificateFromCsr has no member for the facts of the production.
             parameters = {"SigningRequest": csr_pem, **self._production}
             return await self.register_thing(certificate_template(active=active), parameters)
         answer = await asyncio.to_thread(
@@ -128,7 +128,7 @@ class HttpsRegistrar:
         return _registered(description if isinstance(description, dict) else {})
 
     async def register_thing(self, template: str, parameters: Mapping[str, str]) -> Registered:
-        """Carry out a provisioning template, all of it or nothing; return its certificate."""
+        """Carry out a provisioning template atomically; return its certificate."""
         body = {"templateBody": template, "parameters": dict(parameters)}
         answer = await asyncio.to_thread(self._client.call, "POST", "/things", {}, body)
         arns = answer.get("resourceArns")
@@ -148,7 +148,7 @@ class HttpsRegistrar:
         return [str(each).rpartition("/")[2] for each in principals] if isinstance(principals, list) else []
 
     async def discard(self, certificate_id: str) -> None:
-        """Deactivate and delete a certificate, if it is there."""
+        """Deactivate and delete a certificate, if it exists."""
         path = f"/certificates/{certificate_id}"
         try:
             await asyncio.to_thread(self._client.call, "PUT", path, {"newStatus": "INACTIVE"})
@@ -181,5 +181,5 @@ def _registered(answer: Mapping[str, object]) -> Registered:
     try:
         return Registered(str(answer["certificateArn"]), ssl.PEM_cert_to_DER_cert(str(answer["certificatePem"])))
     except (KeyError, ValueError) as error:
-        # The answer may be a proxy's: the request may have reached the service.
+        # The answer may be from a proxy, and the request may have reached the service.
         raise ServiceUnreachable("the answer holds no certificate") from error

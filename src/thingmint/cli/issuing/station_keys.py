@@ -1,4 +1,4 @@
-"""Owns the key pairs that a station makes, of the type that was asked for, and the signing requests for them."""
+"""Owns the key pairs that a station makes, and their CSRs."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ KEY_TYPES = (RSA_2048, *_CURVES)
 
 
 class CurveKeys:
-    """The source of key pairs on an elliptic curve, which are made at once."""
+    """The source of key pairs on an elliptic curve, which needs no reserve."""
 
     def __init__(self, key_type: str) -> None:
         self._name = _CURVES[key_type]
@@ -36,7 +36,7 @@ class CurveKeys:
 
 
 def load_station_key(pem: bytes) -> PrivateKey:
-    """Return a private key that was made here; raise ValueError if the bytes are none."""
+    """Return a private key that the station has made; raise ValueError if the bytes are no private key."""
     # It was checked when it was generated; validating an RSA key again costs as much as generating it.
     key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, PrivateKey):
@@ -45,7 +45,7 @@ def load_station_key(pem: bytes) -> PrivateKey:
 
 
 def signing_request(key: PrivateKey, subject: x509.Name) -> str:
-    """Return the signing request of a key in PEM."""
+    """Return the CSR of a key in PEM."""
     is_p384 = isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp384r1"
     digest = hashes.SHA384() if is_p384 else hashes.SHA256()
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, digest)

@@ -1,7 +1,8 @@
-"""Owns the work of `thingmint issue`: every identity once, through interruptions, lost answers and refusals.
+"""Owns the work of `thingmint issue`: every identity once, despite interruptions, lost answers and refusals.
 
-Keys are generated here, so the private key never crosses the network and a lost answer can be found again by its public
-key: before an identity in doubt is asked for anew, the certificates registered since the job began are searched for it.
+Keys are generated here, so the private key never crosses the network, and the certificate of a lost answer can be found
+by its public key: before the run requests an identity in doubt again, it searches the certificates that were registered
+since the job began.
 """
 
 import asyncio
@@ -28,15 +29,15 @@ _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certifica
 
 
 class AnswerRefused(Exception):
-    """The service answered with a certificate that was not asked for."""
+    """The service answered with a certificate for another key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """How long to wait, in seconds: before the next attempt, and for answers that may still be under way.
+    """How long to wait, in seconds: before the next attempt, and for answers that may still arrive.
 
-    A request whose sender died is served within milliseconds by a service that is well. One that is stuck answers
-    nobody: so the second wait begins with the last answer, and is as long as the slowest answer took if that is longer.
+    A healthy service serves a request within milliseconds, also if its sender died. A service that hangs answers no
+    client. So the second wait begins with the last answer, and lasts at least as long as the slowest answer took.
     """
 
     retry: float = 1.0
@@ -45,7 +46,7 @@ class Pauses:
 
 @dataclass(slots=True)
 class Work:
-    """One run of a job. ``on_progress`` is told how many identities are complete."""
+    """One run of a job. ``on_progress`` receives the number of complete identities."""
 
     folder: Folder
     job: Job
@@ -66,7 +67,7 @@ class Work:
         """Complete the job.
 
         Raises WorkStopped if the service does not answer for ``patience`` seconds, ServiceRefused if it refuses,
-        FolderRefused and OSError if the folder or its disk does.
+        FolderRefused and OSError if the folder or its disk cannot be used.
         """
         self._settling_since = time.monotonic()
         self._left = Patience(self.patience, self.pauses.retry)
@@ -86,7 +87,7 @@ class Work:
                 for _ in range(min(self.concurrency, len(self._queue))):
                     group.create_task(self._issue_queued())
         except ExceptionGroup as failures:
-            # The first one ended the others; the command line knows what to say of it.
+            # The first failure has cancelled the other tasks; the command line has a message for it.
             raise failures.exceptions[0] from None
 
     async def _issue_queued(self) -> None:
@@ -151,11 +152,12 @@ class Work:
             return
         await self._left.keep_trying(self._find_lost)
         if self._in_doubt:
-            # A request that was under way when its sender died may still be answered; give it time to appear.
+            # A request in progress when its sender died may still be served; wait until its certificate is registered.
             await asyncio.sleep(self.pauses.retry)
             await self._left.keep_trying(self._find_lost)
         if self._in_doubt:
-            # Durable before they are asked for again: a run that resumes must know that there may be two of them.
+            # Recorded durably before the second request, so that a resumed run knows that there may be two
+            # certificates.
             asked_again = tuple(sorted({*self.job.asked_again, *self._in_doubt}))
             self._record(structs.replace(self.job, asked_again=asked_again))
         self._queue.extendleft(sorted(self._in_doubt, reverse=True))

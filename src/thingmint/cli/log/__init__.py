@@ -1,1 +1,1 @@
-"""`thingmint log`: the verifiable log on the command line."""
+"""`thingmint log`: shows, proves and verifies the verifiable log."""

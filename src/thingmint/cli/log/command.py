@@ -1,4 +1,4 @@
-"""`thingmint log`: owns what an operator sees of the verifiable log: its checkpoint, proofs, what does not agree."""
+"""`thingmint log`: shows an operator the verifiable log: its checkpoint, proofs, and contradictions."""
 
 import asyncio
 import base64
@@ -49,7 +49,7 @@ def show_checkpoint(config: Config, *, only_key: bool) -> None:
 
 
 def show_proofs(config: Config, certificate: str, *, as_json: bool) -> None:
-    """Print a proof for each leaf of a certificate, each verified before."""
+    """Verify and print a proof for each leaf of a certificate."""
 
     async def work(registry: Registry, log: LogIdentity) -> tuple[str, list[LeafProof]]:
         arn = certificate_arn(registry.scope, _certificate_id(certificate))
@@ -70,7 +70,7 @@ def show_proofs(config: Config, certificate: str, *, as_json: bool) -> None:
 
 
 def export_log(config: Config, folder: Path) -> None:
-    """Write what an auditor needs into a new folder."""
+    """Write the files that an auditor needs into a new folder."""
     if folder.exists():
         fail(f"{folder} exists already: an export goes into a folder of its own")
 
@@ -83,7 +83,7 @@ def export_log(config: Config, folder: Path) -> None:
 
 
 def verify_log(config: Config, against: Sequence[Path], archives: Sequence[Path], *, as_json: bool) -> None:
-    """Verify the log, the audit trail and the registry; end with exit code 1 if something does not agree."""
+    """Verify the log, the audit trail and the registry; end with exit code 1 if they contradict each other."""
 
     async def work(registry: Registry, log: LogIdentity) -> Verified:
         def archive() -> Iterator[tuple[int, bytes]]:
@@ -104,7 +104,7 @@ def verify_log(config: Config, against: Sequence[Path], archives: Sequence[Path]
 
 
 def _certificate_id(given: str) -> CertificateId:
-    """Return the id that was given, or that of the certificate in the file; raise InvalidRequest for neither."""
+    """Return the given id, or that of the certificate in the given file; raise InvalidRequest for neither."""
     if len(given) == 64 and set(given) <= _CERTIFICATE_ID:
         return CertificateId(given)
     path = Path(given)

@@ -1,4 +1,4 @@
-"""Owns the names of the log's commands and their flags; each command's work is in `command`."""
+"""Owns the names and flags of the log's commands. `command` does their work."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def log() -> None:
 def show_checkpoint(only_key: bool, **flags: object) -> None:
     """Print the signed checkpoint: name, size and root of the log.
 
-    Keep it where nobody who controls the service can change it: `log verify --against` compares with it.
+    Keep it where operators of the service cannot change it: `log verify --against` compares the log with it.
     """
     from thingmint.cli.log.command import show_checkpoint
 
@@ -78,7 +78,7 @@ def verify(against: tuple[Path, ...], archives: tuple[Path, ...], as_json: bool,
 def export(folder: Path, **flags: object) -> None:
     """Write the log and the certificates into a new FOLDER for an auditor.
 
-    tools/verify_log.py verifies the folder without the service. It holds what the audit trail holds: keep it private.
+    tools/verify_log.py verifies the folder without the service. It contains the audit trail: keep it private.
     """
     from thingmint.cli.log.command import export_log
 

@@ -17,13 +17,13 @@ _MAX_CHECKPOINT_BYTES = 100_000
 
 
 class ExportFolder:
-    """Implements `registration.log.exporting.ExportTarget` on a folder that the export makes."""
+    """Implements `registration.log.exporting.ExportTarget` on a folder that it creates."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def empty(self) -> None:
-        """Remove what this export has written so far, and make the folder."""
+        """Remove the files that this export has written so far, and create the folder."""
         if self._folder.exists():
             shutil.rmtree(self._folder)
         self._folder.mkdir(parents=True, mode=0o700)
@@ -41,7 +41,7 @@ class ExportFolder:
 
 
 def lines_of_archives(archives: Sequence[Path]) -> Iterator[str]:
-    """Yield the lines of the files, which are given in the order of their leaves."""
+    """Yield the lines of the files; the caller gives the files in the order of their leaves."""
     for path in archives:
         with path.open(encoding="utf-8") as lines:
             yield from lines

@@ -1,1 +1,1 @@
-"""Owns `thingmint fleet simulate`: real devices, as many as asked for, that measure how a node carries them."""
+"""Owns `thingmint fleet simulate`: real MQTT devices that measure how a node performs under their load."""

@@ -1,4 +1,4 @@
-"""Owns how a simulation calls the service's API: patiently where it is told to come back later."""
+"""Owns a simulation's calls of the service's API, which are repeated while the service throttles."""
 
 import time
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedC
 NOT_FOUND = "ResourceNotFoundException"
 _THROTTLED = ("ThrottlingException", "TooManyRequestsException")
 _PATIENCE_SECONDS = 60.0
-# RFC 9110, 9.2.2: what may be repeated where no answer came. A service closes connections that were idle for minutes.
+# RFC 9110, 9.2.2: may be repeated without an answer. A service closes connections that were idle for minutes.
 _IDEMPOTENT = ("GET", "PUT", "DELETE")
 
 
@@ -26,9 +26,9 @@ class Api:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, object]:
-        """Return the answer; ask again for as long as the service is busy, and once if it did not answer.
+        """Return the answer; repeat the call while the service is busy, and once if it did not answer.
 
-        What is asked to be deleted may therefore be gone already: NOT_FOUND.
+        A repeated DELETE may therefore raise NOT_FOUND.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         may_repeat = method in _IDEMPOTENT

@@ -1,6 +1,6 @@
-"""Owns the bystander of a storm: what somebody who has nothing to do with it waits for meanwhile.
+"""Owns the bystander of a storm: measures the latency for a caller and a device that do not take part in it.
 
-It is a process of its own, so that its times are those of the service, not those of the devices' process.
+It is a separate process, so that it measures the service and not the load of the devices' process.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from thingmint.host.hardening import harden_process
 from thingmint.host.words import in_words
 
 INTERVAL_SECONDS: Final = 0.05
-"""How often the API is read, and how often a message is sent; the next one waits for the one before."""
+"""The interval of reads from the API and of messages; the next one starts after the one before has ended."""
 
 _TROUBLES = (BrokerRefused, ConnectionLost, LookupError, OSError, ServiceRefused, ServiceUnreachable)
 
 
 @dataclass(frozen=True, slots=True)
 class BystanderOrders:
-    """Where the bystander goes: as a caller of the API, and as a device of this name with a policy of its own."""
+    """The bystander's connection to the API, and its identity as a device with a separate policy."""
 
     connection: Connection = field(repr=False)
     target: Target
@@ -39,17 +39,17 @@ class BystanderOrders:
 
 
 class Bystander:
-    """The bystander's process, as seen from the process of the devices."""
+    """The handle of the bystander's process in the process of the devices."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
 
     def storm_begins(self) -> None:
-        """Let it count what it measures from now on as measured beside the storm."""
+        """Count later measurements as made during the storm."""
         self._pipe.send(None)
 
     async def measures(self) -> Measures:
-        """End its work, and return what it has measured; raise LookupError if it could not begin."""
+        """End its work, and return its measurements; raise LookupError if it could not begin."""
         self._pipe.send(None)
         return await self._answer()
 
@@ -69,12 +69,12 @@ class Bystander:
 
 @contextlib.asynccontextmanager
 async def bystander(orders: BystanderOrders) -> AsyncIterator[Bystander]:
-    """Yield a bystander that measures; however the block ends, its process is gone then."""
+    """Yield a bystander that measures; its process is ended when the block ends in any way."""
     # No fork: it would share the sockets of the devices.
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
     process = processes.Process(target=_stand_by, args=(orders, theirs), daemon=True)
-    # It starts an interpreter, which takes a moment.
+    # Starting an interpreter takes some time.
     await asyncio.to_thread(process.start)
     theirs.close()
     try:
@@ -92,7 +92,7 @@ async def bystander(orders: BystanderOrders) -> AsyncIterator[Bystander]:
 
 
 def _stand_by(orders: BystanderOrders, pipe: Pipe) -> None:
-    # An interrupted run ends it.
+    # The parent process ends it after an interruption.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     harden_process()
     with contextlib.suppress(EOFError, BrokenPipeError):
@@ -109,7 +109,7 @@ async def _measured(orders: BystanderOrders, pipe: Pipe) -> Measures:
     async with asyncio.TaskGroup() as group:
         group.create_task(_at_intervals(watch.read_api, watch))
         group.create_task(_at_intervals(watch.exchange, watch))
-        # Where the devices' process is gone, nobody waits for the measures any more.
+        # If the parent process is gone, the measurements are discarded.
         with contextlib.suppress(EOFError):
             await asyncio.to_thread(pipe.recv)
             watch.is_storm = True
@@ -124,7 +124,7 @@ async def _at_intervals(act: Callable[[], Awaitable[None]], watch: "_Watch") -> 
     due_at = loop.time()
     while not watch.has_ended:
         await act()
-        # What took longer than the interval is not made up for: it was measured once, and counts once.
+        # Skip intervals that have passed meanwhile: one slow measurement counts once.
         due_at = max(due_at + INTERVAL_SECONDS, loop.time())
         await asyncio.sleep(due_at - loop.time())
 
@@ -141,12 +141,12 @@ class _Watch(Failing):
         self.has_ended = False
         self._orders = orders
         self._api = SignedClient(orders.connection)
-        # One thread: its connection is kept.
+        # One thread, which keeps its connection open.
         self._caller = ThreadPoolExecutor(1)
         self._sent = 0
 
     async def begin(self) -> None:
-        """Connect as a device, and subscribe to the own topic."""
+        """Connect as a device, and subscribe to its own topic."""
         orders = self._orders
         context = orders.certificate.identity.tls_context(orders.target)
         self._client = await Client.connect(orders.target, context, orders.name)
@@ -159,7 +159,7 @@ class _Watch(Failing):
         self._caller.shutdown()
 
     async def read_api(self) -> None:
-        """Describe the own certificate."""
+        """Call DescribeCertificate for its own certificate."""
         loop = asyncio.get_running_loop()
         path = f"/certificates/{self._orders.certificate.certificate_id}"
         began = loop.time()
@@ -171,7 +171,7 @@ class _Watch(Failing):
             self.measures.record(self._api_step, loop.time() - began)
 
     async def exchange(self) -> None:
-        """Publish at QoS 1, and wait until the message is back."""
+        """Publish at QoS 1, and wait until the message arrives."""
         loop = asyncio.get_running_loop()
         self._sent += 1
         payload = str(self._sent).encode()

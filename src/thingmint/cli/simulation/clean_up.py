@@ -1,4 +1,4 @@
-"""Owns how the devices of a run are removed from the registry: theirs alone, and all that can be."""
+"""Owns the removal of a run's devices from the registry. Removes no other resources."""
 
 import threading
 import urllib.parse
@@ -17,9 +17,9 @@ _PRINCIPAL = "x-amzn-principal"
 
 
 def remove_devices(api: Api, devices: Sequence[SimulatedDevice], done: Callable[[], None]) -> list[str]:
-    """Remove certificates and things of the devices, tell of each, and return what could not be removed and why."""
+    """Remove certificates and things of the devices, call ``done`` for each, and return failures with their reasons."""
     held = [device for device in devices if device.certificate_id is not None]
-    # Those last whose registration was cut off: it may still be under way.
+    # Devices whose registration was interrupted come last, because it may still be in progress.
     waiting = deque(sorted(held, key=lambda device: not device.is_registered))
     troubles: Counter[str] = Counter()
     lock = threading.Lock()
@@ -37,7 +37,7 @@ def remove_devices(api: Api, devices: Sequence[SimulatedDevice], done: Callable[
                     troubles[in_words(error)] += 1
             done()
 
-    # Daemons: an interrupted removal does not wait for answers that are under way.
+    # Daemon threads, so that an interrupted removal does not wait for outstanding answers.
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_CALLERS, len(waiting)))]
     for thread in threads:
         thread.start()
@@ -54,7 +54,7 @@ def _remove(api: Api, device: SimulatedDevice) -> None:
         _remove_certificate(api, former, _arn(api, former), things)
     _remove_certificate(api, path, arn, things)
     for thing in things:
-        # A template may give its devices a thing that was there before: that one is not this run's to delete.
+        # A template may attach an older thing to its devices, which this run must not delete.
         if device.name in thing:
             _ensure_gone(api, _path(thing))
 
@@ -68,7 +68,7 @@ def _remove_certificate(api: Api, path: str, arn: str | None, things: Sequence[s
 
 
 def _things(api: Api, arn: str | None) -> list[str]:
-    """Return the things of a device that was cut off before it heard of one."""
+    """Return the things of a device that was interrupted before it got the answer."""
     if arn is None:
         return []
     found = api.call("GET", "/principals/things", headers={_PRINCIPAL: arn}).get("things")
@@ -76,7 +76,7 @@ def _things(api: Api, arn: str | None) -> list[str]:
 
 
 def _arn(api: Api, path: str) -> str | None:
-    """Return the certificate's ARN; None if it is gone: what was never activated is swept after an hour."""
+    """Return the certificate's ARN; None if it is deleted, as unactivated certificates are after an hour."""
     try:
         description = api.call("GET", path)["certificateDescription"]
     except ServiceRefused as refusal:

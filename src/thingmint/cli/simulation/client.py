@@ -1,4 +1,4 @@
-"""Owns one MQTT 5 connection of a simulated device: packets in, answers out; refuses to know what it is used for."""
+"""Owns one MQTT 5 connection of a simulated device: sends packets, and awaits answers. Independent of its use."""
 
 import asyncio
 import ssl
@@ -28,7 +28,7 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 
 ANSWER_SECONDS: Final = 30.0
-"""How long a device waits for anything before it gives up."""
+"""How long a device waits for any answer."""
 
 _VERSION: Final = ProtocolVersion.MQTT_5
 _KEEP_ALIVE: Final = 300
@@ -39,11 +39,11 @@ _Answer = TypeVar("_Answer", Connack, Puback, Suback)
 
 
 class BrokerRefused(Exception):
-    """The service said no; the message is the name of its reason."""
+    """The service has refused a packet; the message is the name of the reason code."""
 
 
 class ConnectionLost(Exception):
-    """The connection has ended; the message says of what."""
+    """The connection has ended; the message says why."""
 
 
 class Client(asyncio.Protocol):
@@ -62,7 +62,7 @@ class Client(asyncio.Protocol):
         self._farewell: str | None = None
         self._lost: str | None = None
         self.arrived: Callable[[Publish], None] | None = None
-        """Told of every message, if there is one."""
+        """Receives every message, if it is set."""
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done when the connection has ended, for any reason."""
 
@@ -70,7 +70,7 @@ class Client(asyncio.Protocol):
     async def connect(
         cls, target: Target, context: ssl.SSLContext, client_id: str, will: Will | None = None
     ) -> "Client":
-        """Return a connected client; raise Refused, ConnectionLost, TimeoutError, or OSError where nobody answers."""
+        """Return a connected client; raise BrokerRefused, ConnectionLost, TimeoutError, OSError."""
         client = cls()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -90,7 +90,7 @@ class Client(asyncio.Protocol):
         return client
 
     async def subscribe(self, *topic_filters: str) -> None:
-        """Subscribe at QoS 1; raise Refused if any filter is not granted."""
+        """Subscribe at QoS 1; raise BrokerRefused if any filter is not granted."""
         packet_id = self._new_id()
         subscriptions = tuple(Subscription(each, QoS.AT_LEAST_ONCE) for each in topic_filters)
         answer = await self._ask(Subscribe(packet_id, subscriptions), Suback, packet_id)
@@ -98,7 +98,7 @@ class Client(asyncio.Protocol):
             _require(code)
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish at QoS 1 and wait for the acknowledgement; raise Refused if it says no."""
+        """Publish at QoS 1 and wait for the acknowledgement; raise BrokerRefused if it has an error code."""
         packet_id = self._new_id()
         message = Publish(topic, payload, QoS.AT_LEAST_ONCE, packet_id=packet_id)
         _require((await self._ask(message, Puback, packet_id)).reason_code)
@@ -113,7 +113,7 @@ class Client(asyncio.Protocol):
         return future
 
     async def disconnect(self) -> None:
-        """Leave as a device does that means to."""
+        """Disconnect normally, so that the will is not published."""
         if self._lost is None:
             self._farewell = "this device has left"
             self._send(Disconnect())
@@ -129,18 +129,18 @@ class Client(asyncio.Protocol):
 
     @property
     def why_lost(self) -> str:
-        """What the connection has ended of."""
+        """The reason for which the connection has ended."""
         return self._lost or "it has not ended"
 
-    # For the transport
+    # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport, the handshake of which is done."""
+        """Store the transport, whose TLS handshake is done."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take what the service sent; what breaks the protocol ends the connection."""
+        """Handle bytes from the service; end the connection on a protocol error."""
         self._reader.feed(data)
         try:
             while (frame := self._reader.next_frame()) is not None:
@@ -150,7 +150,7 @@ class Client(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell every waiting caller that no message will come."""
+        """Raise ConnectionLost in every waiting caller."""
         self._lost = self._farewell or (type(error).__name__ if error else "closed by the service")
         if self._ping is not None:
             self._ping.cancel()
@@ -158,7 +158,7 @@ class Client(asyncio.Protocol):
         for future in waiting:
             if not future.done():
                 future.set_exception(ConnectionLost(self._lost))
-                # Whoever has given up waiting does not look at it.
+                # A caller that has stopped waiting does not retrieve the exception.
                 future.exception()
         self._expected.clear()
         self.ended.set_result(None)

@@ -1,4 +1,4 @@
-"""`thingmint fleet simulate`: owns a run from the command line: its preparation, its end, its exit code."""
+"""`thingmint fleet simulate`: runs a simulation from the command line: its preparation, its end, its exit code."""
 
 import asyncio
 import secrets
@@ -39,7 +39,7 @@ from thingmint.host.open_files import most_open_files
 from thingmint.host.words import in_words
 
 ROTATED = "rotated"
-"""The value of ``renew`` that waits for another issuer."""
+"""The value of ``renew`` with which devices wait for another issuer."""
 
 _INTERRUPTED = 130
 _SPARE_DESCRIPTORS = 64
@@ -48,7 +48,7 @@ _REFUSALS = (BrokerRefused, ConnectionLost, EstBusy, LookupError, ServiceRefused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked for, as the command line gives it."""
+    """The values of the command line's flags."""
 
     devices: int
     concurrency: int
@@ -73,11 +73,11 @@ class Options:
 
 
 def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
-    """Run the simulation; end with an exit code that says whether every device did well.
+    """Run the simulation; the exit code is 0 only if no device failed.
 
-    ``is_named`` says that the data directory was typed, so that no other service than its own is loaded.
+    ``is_named``: the data directory was given as a flag, so only its own service may be used.
     """
-    # What devices hold is as secret as what the service does, and needs as many descriptors.
+    # The devices' keys are as secret as the service's, and their connections need as many descriptors.
     harden_process()
     run, made = f"sim-{secrets.token_hex(4)}", Made()
     service = Service(data_dir, options.endpoint, is_named=is_named, allow_remote=options.allow_remote)
@@ -142,7 +142,7 @@ def _kept(run: str, devices: Sequence[SimulatedDevice], options: Options) -> lis
 
 
 def _lived(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: Callable[[str], None]) -> bool:
-    """Let the devices live; return whether that was interrupted."""
+    """Run the devices; return whether the run was interrupted."""
     try:
         asyncio.run(crowd.run(devices, schedule, advance))
     except KeyboardInterrupt:
@@ -151,7 +151,7 @@ def _lived(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: Call
 
 
 def _prepared(run: str, made: Made, options: Options, service: Service) -> Orders:
-    """Return the orders of all devices; leave nothing behind if there cannot be any."""
+    """Return the orders of all devices; on failure, remove what was made for them."""
     given, parameters = _given_claim(options), _parameters(options)
     target = _target(options, service)
     try:

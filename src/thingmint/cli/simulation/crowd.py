@@ -1,4 +1,4 @@
-"""Owns when devices do what they do: how many at a time, how long, and that all of them are gone at the end."""
+"""Owns the schedule of the devices: how many at a time, how long, and that all of them are disconnected at the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,10 +17,10 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How many devices are busy at a time, how long they stay, how often each publishes, whether they come back.
+    """How many devices run at a time, how long they stay connected, how often they publish, whether they reconnect.
 
-    With ``renew``, they renew their certificates there before they come back; ``after_rotation``, as soon as another
-    issuer is there. With ``storm``, it comes over them before that.
+    With ``renew``, they renew their certificates at this EST server before they reconnect; with ``after_rotation``, as
+    soon as the service has another issuer. With ``storm``, the storm runs before the renewal.
     """
 
     concurrency: int
@@ -38,12 +38,12 @@ class Schedule:
 
     @property
     def comes_back(self) -> bool:
-        """Whether devices leave and connect again."""
+        """Whether devices disconnect and connect again."""
         return self.reconnect or self.renew is not None
 
 
 async def run(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: Callable[[str], None]) -> None:
-    """Let the devices live; tell of each that has ended a phase. However this ends, none is connected afterwards."""
+    """Run the devices; call ``advance`` for each one that ends a phase. Disconnect all at the end, also on errors."""
     known = None
     if schedule.renew is not None and schedule.after_rotation:
         known = await asyncio.to_thread(schedule.renew.authorities)
@@ -80,7 +80,7 @@ async def _in_turns(
     waiting = iter(devices)
 
     async def work() -> None:
-        # All workers take from one iterator: a free worker takes the next device.
+        # All workers share one iterator, so a free worker takes the next device.
         for device in waiting:
             await act(device)
             done()
@@ -95,7 +95,7 @@ async def _hold(devices: Sequence[SimulatedDevice], schedule: Schedule, done: Ca
     interval = 1 / schedule.publish_per_second if schedule.publish_per_second else None
 
     async def hold(device: SimulatedDevice, place: int) -> None:
-        # Spread over the interval: devices do not publish all at once unless their clocks make them.
+        # Spread over the interval, because real devices do not publish at the same moment.
         first_at = now + (interval or 0.0) * place / len(devices)
         await device.hold(now + schedule.duration, interval, first_at)
         done()
@@ -119,7 +119,7 @@ async def _authorities(est: EstTarget) -> frozenset[str] | None:
     try:
         return await asyncio.to_thread(est.authorities)
     except (BrokerRefused, ConnectionLost, EstBusy, OSError):
-        # A service that is restarted meanwhile is asked again.
+        # The service may be restarting: ask again.
         return None
 
 

@@ -1,6 +1,6 @@
-"""Owns the life of one simulated device: claim, identity, registration, return, messages; knows no other device.
+"""Owns the life of one simulated device: claim, identity, registration, reconnection, messages.
 
-A device that fails takes note of what failed, and does nothing more.
+A device that fails records the failure, and does nothing more.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _MOST_ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What every device of a run does. ``topic`` and ``parameters`` may name the thing and the device."""
+    """The instructions for all devices of a run. ``topic`` and ``parameters`` may have their placeholders."""
 
     target: Target
     claim: SSLContext = field(repr=False)
@@ -54,11 +54,11 @@ class Orders:
     topic: str = "{thing}/simulated"
     with_csr: bool = False
     will_topic: str | None = None
-    """Where each device leaves a will with its own name, if it does."""
+    """The topic of each device's will, with a placeholder for its name; None for no will."""
 
 
 class SimulatedDevice(Failing):
-    """One device. Its resources stay until the clean-up removes them."""
+    """One device. Its resources in the registry stay until the clean-up removes them."""
 
     def __init__(self, name: str, orders: Orders, measures: Measures) -> None:
         super().__init__(measures)
@@ -75,7 +75,7 @@ class SimulatedDevice(Failing):
         self._sent = 0
 
     async def begin(self) -> None:
-        """Get an identity with the claim, return with it, and try it."""
+        """Get an identity with the claim, reconnect with it, and exchange a message."""
         began = perf_counter()
         with self.lasting():
             private_key_pem, given = await self._claim()
@@ -88,7 +88,7 @@ class SimulatedDevice(Failing):
             await self._exchange()
 
     async def hold(self, until: float, interval: float | None, first_at: float) -> None:
-        """Stay connected until then, on the loop's clock; publish at each interval if there is one."""
+        """Stay connected until this time of the loop's clock; publish at each interval if there is one."""
         loop = asyncio.get_running_loop()
         with self.lasting():
             next_at = until if interval is None else first_at
@@ -97,12 +97,12 @@ class SimulatedDevice(Failing):
                 if interval is None or next_at >= until:
                     return
                 await self._exchange()
-                # What could not be sent in time is not made up for: devices measure once, not twice.
+                # Skip intervals that have passed meanwhile, as a real device's sensor does.
                 while next_at <= loop.time():
                     next_at += interval
 
     async def renew(self, est: EstTarget) -> None:
-        """Get a certificate for a new key that replaces the own one, which is in use meanwhile."""
+        """Get a certificate for a new key by EST; the old one stays in use until then."""
         identity = self._identity
         assert identity is not None, "only devices that have begun well renew"
         with self.lasting(), self.step(Step.RENEW):
@@ -111,7 +111,7 @@ class SimulatedDevice(Failing):
             for attempt in range(_MOST_ATTEMPTS):
                 began = perf_counter()
                 try:
-                    # The same request again, if its answer is lost, is answered with the same certificate.
+                    # If the answer is lost, the same request returns the same certificate.
                     issued = await asyncio.to_thread(est.renewed, identity, csr)
                 except EstBusy:
                     self._measures.throttled += 1
@@ -133,7 +133,7 @@ class SimulatedDevice(Failing):
         self._context = self._identity.tls_context(self._orders.target)
 
     async def come_back(self) -> None:
-        """Leave, and connect again with the same identity."""
+        """Disconnect, and connect again with the same identity."""
         with self.lasting():
             await self.leave()
             await self._connect(Step.RETURN)
@@ -156,22 +156,22 @@ class SimulatedDevice(Failing):
 
     @property
     def tag(self) -> bytes:
-        """What the device says in storms, and what its will says: its name."""
+        """The payload of its messages in storms and of its will: its name."""
         return self.name.encode()
 
     async def hear(self, topic_filter: str, arrived: Callable[[Publish], None]) -> None:
-        """Subscribe, and tell of every message that comes."""
+        """Subscribe, and call ``arrived`` for every message."""
         with self.lasting(), self.step(Step.SUBSCRIBE):
             self._connected.arrived = arrived
             await self._connected.subscribe(topic_filter)
 
     async def say(self, topic: str, payload: bytes) -> None:
-        """Publish, and time the acknowledgement."""
+        """Publish, and measure the time until the acknowledgement."""
         with self.lasting(), self.step(Step.STORM_PUBACK), self._measures.timing(Step.STORM_PUBACK):
             await self._connected.publish(topic, payload)
 
     async def connect_again(self) -> None:
-        """Connect with the own identity, and listen; raise what `Client.connect` and `Client.subscribe` raise."""
+        """Connect with its identity, and subscribe; raise the errors of `Client.connect` and `Client.subscribe`."""
         assert self._context is not None
         self._client = await self._opened(self._context)
         await self._client.subscribe(self._topic)
@@ -214,7 +214,7 @@ class SimulatedDevice(Failing):
     async def _request(
         self, step: Step, topic: str, members: Mapping[str, object], wanted: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """Ask the provisioning API, and again if it is busy; time the attempt that succeeds with what is wanted."""
+        """Call the provisioning API, and repeat while it is busy; measure the attempt that returns ``wanted``."""
         accepted, rejected = (answer_topic(topic, outcome) for outcome in AnswerOutcome)
         with self.step(step):
             await self._connected.subscribe(accepted, rejected)

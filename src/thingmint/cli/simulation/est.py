@@ -1,4 +1,4 @@
-"""Owns how simulated devices renew their certificates by EST; refuses to know when, and what they do besides."""
+"""Owns the renewal of simulated devices' certificates by EST. Does not schedule it."""
 
 import base64
 import http.client
@@ -19,7 +19,7 @@ BUSY = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNA
 
 
 class EstBusy(Exception):
-    """The service asks to come again later."""
+    """The service has asked for a later retry."""
 
     def __init__(self) -> None:
         super().__init__("EST is busy")
@@ -27,7 +27,7 @@ class EstBusy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EstTarget:
-    """Where EST is served. Its methods wait for answers, and are for threads."""
+    """The EST server. Its methods block, so call them in threads."""
 
     host: str
     port: int
@@ -79,7 +79,7 @@ def find_est(url: str, ca_file: str, *, allow_remote: bool) -> EstTarget:
 
 
 def issuer_of(certificate_pem: str) -> str:
-    """Return the name of who has signed a certificate."""
+    """Return the name of a certificate's issuer."""
     return x509.load_pem_x509_certificate(certificate_pem.encode()).issuer.rfc4514_string()
 
 

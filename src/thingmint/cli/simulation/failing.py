@@ -1,4 +1,4 @@
-"""Owns how a device fails: it takes note of the step and the reason, and ends without ending the run."""
+"""Owns the failure of a device: records the step and the reason, and ends the device, but not the run."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from thingmint.host.words import in_words
 
 
 class _Failed(Exception):
-    """The device has failed; note of it is taken."""
+    """The device has failed, and the failure is recorded."""
 
 
 class Failing:
-    """What may fail once, and does nothing more then."""
+    """A participant that may fail once, and does nothing after that."""
 
     def __init__(self, measures: Measures) -> None:
         self.has_failed = False
@@ -27,13 +27,13 @@ class Failing:
 
     @contextlib.contextmanager
     def lasting(self) -> Iterator[None]:
-        """Let the device end, not the run, if something fails inside."""
+        """If a step inside fails, end the device, but not the run."""
         with contextlib.suppress(_Failed):
             yield
 
     @contextlib.contextmanager
     def step(self, step: Step) -> Iterator[None]:
-        """Count an error inside the block as a failure of this step; leave the block of `lasting`."""
+        """Count an error inside the block as a failure of this step, and leave the block of `lasting`."""
         try:
             yield
         except (BrokerRefused, ConnectionLost) as error:

@@ -1,4 +1,4 @@
-"""Owns what a simulated device proves itself with; its private key is in memory only, and in no file on a disk."""
+"""Owns the identity of a simulated device. Its private key is only in memory, and never in a file on disk."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ class Identity:
     private_key_pem: str = field(repr=False)
 
     def tls_context(self, target: Target) -> ssl.SSLContext:
-        """Return a context that shows this identity to the target; raise OSError if certificate and key are no pair."""
+        """Return a TLS context with this identity for the target; raise OSError if certificate and key do not match."""
         return self.tls_context_for(target.ca_file)
 
     def tls_context_for(self, ca_file: str) -> ssl.SSLContext:
-        """Return a context that shows this identity to servers of a CA; raise what `tls_context` raises."""
+        """Return a TLS context with this identity for servers of a CA; raise the errors of `tls_context`."""
         context = ssl.create_default_context(cafile=ca_file)
         with in_memory(f"{self.certificate_pem.rstrip()}\n{self.private_key_pem}".encode()) as path:
             context.load_cert_chain(path, password=_no_password)
@@ -33,19 +33,19 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class DeviceKeyRequest:
-    """A new key, and the request for a certificate of it."""
+    """A new key and its CSR."""
 
     csr_pem: str
     private_key_pem: str = field(repr=False)
 
 
 def new_signing_request(common_name: str) -> DeviceKeyRequest:
-    """Return a request for a new P-256 key, as devices make them that cannot afford RSA."""
+    """Return a CSR for a new P-256 key, which suits devices that are too slow for RSA."""
     return _new_request(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
 
 
 def new_renewal_request(identity: Identity) -> DeviceKeyRequest:
-    """Return a request for a new key with the subject of an identity."""
+    """Return a CSR for a new key with the subject of an identity."""
     return _new_request(x509.load_pem_x509_certificate(identity.certificate_pem.encode()).subject)
 
 
@@ -59,5 +59,5 @@ def _new_request(subject: x509.Name) -> DeviceKeyRequest:
 
 
 def _no_password() -> str:
-    # Without it OpenSSL would ask at the terminal.
+    # Without this callback, OpenSSL would ask for the passphrase at the terminal.
     raise OSError("the private key is sealed by a passphrase")

@@ -1,4 +1,4 @@
-"""Owns what was measured: how long each step took, and which steps failed of what; refuses to know devices."""
+"""Owns the measurements: the durations of steps, and the reasons of failed ones. Independent of devices."""
 
 import math
 from array import array
@@ -30,7 +30,7 @@ class Step(StrEnum):
     POLICY_CHANGE = "policy change"
     CUT_OFF = "cut off"
     RETURN = "return"
-    # Of the bystander of a storm, before it and beside it.
+    # Steps of a storm's bystander, before and during the storm.
     QUIET_API = "bystander: API, before"
     QUIET_MQTT = "bystander: MQTT, before"
     API = "bystander: API"
@@ -49,18 +49,18 @@ class Latency:
 
 
 class Measures:
-    """Takes note of what all devices of a run do."""
+    """Records the steps of all devices of a run."""
 
     def __init__(self) -> None:
         self.seconds: dict[Step, array[float]] = {}
         """How long each step took, each time that it succeeded."""
         self.errors: Counter[tuple[Step, str]] = Counter()
         self.throttled = 0
-        """How often a device was told to come back later, and did."""
+        """How often a device was asked to retry later, and did."""
         self.renewals: Counter[tuple[str, str]] = Counter()
         """How many certificates were renewed, by the names of the old and of the new issuer."""
         self.attempts = 0
-        """How often devices tried to come back in a storm."""
+        """How often devices tried to reconnect in a storm."""
 
     def record(self, step: Step, seconds: float) -> None:
         """Count a step that succeeded."""
@@ -68,7 +68,7 @@ class Measures:
 
     @contextmanager
     def timing(self, step: Step) -> Iterator[None]:
-        """Record how long the block took, unless it fails."""
+        """Record the duration of the block, unless it raises."""
         began = perf_counter()
         yield
         self.record(step, perf_counter() - began)
@@ -78,7 +78,7 @@ class Measures:
         self.errors[step, kind] += 1
 
     def add(self, other: "Measures") -> None:
-        """Add the steps of others, and their failures."""
+        """Add the steps and failures of another object."""
         for step, seconds in other.seconds.items():
             self.seconds.setdefault(step, array("d")).extend(seconds)
         self.errors.update(other.errors)
@@ -88,7 +88,7 @@ class Measures:
         return len(self.seconds.get(step, ()))
 
     def latencies(self) -> Mapping[Step, Latency]:
-        """Return what each step took, in the order of steps."""
+        """Return the latency of each step, in the order of steps."""
         return {step: _latency(self.seconds[step]) for step in Step if step in self.seconds}
 
 
@@ -99,5 +99,5 @@ def _latency(seconds: Sequence[float]) -> Latency:
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
-    # Nearest rank: a time that some device has really waited.
+    # Nearest rank, so the percentile is a time that was measured.
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

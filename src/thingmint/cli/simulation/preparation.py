@@ -1,6 +1,6 @@
-"""Owns what a simulation makes before its devices begin, and takes away again: a policy, a template, a claim.
+"""Owns the resources that a simulation creates before its devices begin, and removes: a policy, a template, a claim.
 
-What is made is named after the run, so that nothing of the fleet's own is touched.
+Their names contain the name of the run, so resources of the real fleet are not touched.
 """
 
 import json
@@ -21,25 +21,25 @@ from thingmint.host.words import in_words
 
 PARAMETER = "Device"
 _THING = "${iot:Connection.Thing.ThingName}"
-# Stored and not used: there is no other AWS service here to act on.
+# Stored but not used, because Thingmint calls no other AWS service.
 _ROLE = "arn:aws:iam::000000000000:role/thingmint-fleet-simulate"
 
 
 @dataclass(slots=True)
 class Made:
-    """What exists because of this run, besides its devices, and how each of them is removed: the last one first."""
+    """The resources of this run except its devices, with functions that remove them, the last one first."""
 
     names: list[str] = field(default_factory=list)
     _removals: list[Callable[[], object]] = field(default_factory=list, repr=False)
 
     def add(self, name: str, removal: Callable[[], object]) -> None:
-        """Record a resource that was made."""
+        """Record a resource that was created."""
         self.names.append(name)
         self._removals.append(removal)
 
     @contextmanager
     def adding(self, name: str, removal: Callable[[], object]) -> Iterator[None]:
-        """Record what the block makes, unless it is refused: without an answer it may have been made."""
+        """Record the resource that the block creates, also without an answer; do not record a refused one."""
         try:
             yield
         except ServiceRefused:
@@ -50,7 +50,7 @@ class Made:
         self.add(name, removal)
 
     def remove(self) -> list[str]:
-        """Remove all that can be removed, and return why something could not."""
+        """Remove all resources, and return the reasons of failures."""
         troubles: list[str] = []
         while self._removals:
             name, removal = self.names.pop(), self._removals.pop()
@@ -66,34 +66,34 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class SharedPolicy:
-    """The policy that all devices of a run share, and what changes of it may say. Its methods wait for answers."""
+    """The policy that all devices of a run share, and its changes. Its methods block."""
 
     api: Api = field(repr=False)
     run: str
 
     def change_harmlessly(self) -> None:
-        """Allow something more that no device does."""
+        """Allow one more action, which no device uses."""
         self._set([*_device_statements(self.run), _allow("iot:Publish", f"topic/{self.run}/harmless")])
 
     def forbid_connections(self) -> None:
-        """Take iot:Connect away."""
+        """Remove the permission iot:Connect."""
         self._set(_device_statements(self.run)[1:])
 
     def restore(self) -> None:
-        """Say again what it said at first."""
+        """Restore the first document."""
         self._set(_device_statements(self.run))
 
     def _set(self, statements: list[dict[str, object]]) -> None:
         path = f"/policies/{policy_of_devices(self.run)}"
         former = self.api.text("GET", path, "defaultVersionId")
         self.api.call("POST", f"{path}/version", {"setAsDefault": "true"}, {"policyDocument": _document(statements)})
-        # A policy has five versions at most, and is deleted with its default version only.
+        # A policy has at most five versions, and can be deleted only when it has no version except the default one.
         self.api.call("DELETE", f"{path}/version/{former}")
 
 
 @dataclass(frozen=True, slots=True)
 class MadeCertificate:
-    """A certificate that the service has made for a run."""
+    """A certificate that the service has created for a run."""
 
     certificate_id: str
     identity: Identity = field(repr=False)
@@ -105,7 +105,7 @@ def policy_of_devices(run: str) -> str:
 
 
 def storm_topic(run: str) -> str:
-    """Return the topic below which devices of a run may speak to each other."""
+    """Return the topic below which devices of a run may publish to each other."""
     return f"{run}/storm"
 
 
@@ -166,7 +166,7 @@ def _make_certificate(api: Api, made: Made, purpose: str, policy: str) -> MadeCe
 
 
 def parameters_of(api: Api, template: str) -> Mapping[str, str]:
-    """Return a value for each parameter that the template wants from its devices: the device's own name.
+    """Return a value for each parameter of the template that devices must give: a placeholder for the device's name.
 
     Raises LookupError if its body cannot be read.
     """
@@ -194,7 +194,7 @@ def _document(statements: list[dict[str, object]]) -> str:
 
 
 def remove_certificate(api: Api, path: str) -> None:
-    """Delete the certificate at this path of the API, with what is attached to it but for things."""
+    """Delete the certificate at this path of the API, and detach its policies."""
     api.call("PUT", path, {"newStatus": "INACTIVE"})
     api.call("DELETE", path, {"forceDelete": "true"})
 
@@ -221,5 +221,5 @@ def _claim_statements(template: str) -> list[dict[str, object]]:
 
 
 def _allow(action: str, resource: str) -> dict[str, object]:
-    # The service's own account and region, as the certificate's ARN names them.
+    # The wildcards match the service's account and region.
     return {"Effect": "Allow", "Action": action, "Resource": f"arn:aws:iot:*:*:{resource}"}

@@ -1,4 +1,4 @@
-"""Owns what is shown while devices live: one bar for each phase, how fast it goes, and how many devices have failed."""
+"""Owns the progress display of a run: a bar for each phase with its rate and the number of failed devices."""
 
 import contextlib
 import sys
@@ -14,12 +14,12 @@ PHASES = {
     "come back": "Coming back",
     "remove": "Cleaning up",
 }
-"""The phases of a run, and how people call them."""
+"""The phases of a run, and their names in the display."""
 
 
 @contextlib.contextmanager
 def progress(count: int, measures: Measures) -> Iterator[Callable[[str], None]]:
-    """Show the progress on a terminal, and nothing elsewhere; yield what is to be called when a device ends a phase."""
+    """Show the progress on a terminal, and nothing elsewhere; yield the function to call when a device ends a phase."""
     if not sys.stderr.isatty():
         yield lambda phase: None
         return
@@ -39,7 +39,7 @@ def progress(count: int, measures: Measures) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=Console(stderr=True)) as shown:
 
         def advance(phase: str) -> None:
-            # Devices are removed by several threads; each phase has one bar.
+            # Several threads remove devices, and share the bar of that phase.
             with lock:
                 if phase not in tasks:
                     tasks[phase] = shown.add_task(PHASES[phase], total=count, rate="", failed="")
@@ -49,7 +49,7 @@ def progress(count: int, measures: Measures) -> Iterator[Callable[[str], None]]:
             shown.update(
                 task,
                 advance=1,
-                # Devices are held for a given time: how many of them end it in a second tells nothing.
+                # Devices stay connected for a fixed time, so the rate at which they end this phase is meaningless.
                 rate="" if speed is None or phase == "hold" else f"{speed:.1f}/s",
                 failed=f"{failed} failed" if failed else "",
             )

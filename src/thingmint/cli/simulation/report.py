@@ -1,4 +1,4 @@
-"""Owns how the outcome of a run is shown: a table for people, JSON for programs."""
+"""Owns the report of a run: a table for people, JSON for programs."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from thingmint.cli.simulation.storm import StormKind
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What came of a run. ``kept`` is what the run has made and left, ``troubles`` what could not be removed."""
+    """The result of a run. ``kept`` are resources left on purpose, ``troubles`` those that could not be removed."""
 
     run: str
     devices: int
@@ -28,12 +28,12 @@ class RunOutcome:
 
     @property
     def provisioned(self) -> int:
-        """How many devices came back with an identity of their own."""
+        """The number of devices that reconnected with their own identity."""
         return self.measures.count(Step.PROVISIONED)
 
     @property
     def lost(self) -> int:
-        """How many devices had an identity, were to renew it, and did not come back."""
+        """The number of devices that had an identity, should renew it, and did not reconnect."""
         return self.provisioned - self.measures.count(Step.RETURN)
 
 
@@ -49,7 +49,7 @@ def print_report(outcome: RunOutcome) -> None:
     for step, latency in outcome.measures.latencies().items():
         times = (latency.p50, latency.p95, latency.p99, latency.max)
         table.add_row(step, str(latency.count), *(f"{each:.1f}" for each in times))
-    # Wide enough for the table where there is no terminal; names in it are not markup.
+    # Without a terminal, wide enough for the table; names in it are not markup.
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 100)
     console.print(table)
     for line in _lines(outcome):

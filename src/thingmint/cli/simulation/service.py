@@ -1,4 +1,4 @@
-"""Owns which service a simulation runs against: looked for when it is needed, for a run may be told all it needs."""
+"""Owns the lookup of the service for a simulation, done when it is needed: a run with all options does not need it."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,10 @@ from thingmint.data_directory.handover import read_endpoints
 
 
 class Service:
-    """The service of AWS's variables, or of the data directory. Raises LookupError where there is none."""
+    """The service of AWS's variables, or of the data directory. Methods raise LookupError if there is none."""
 
     def __init__(self, data_dir: Path, endpoint: str | None, *, is_named: bool = False, allow_remote: bool) -> None:
-        """Know where to look; ``endpoint``, and a data directory that was named, go before the variables."""
+        """Store where to look. ``endpoint`` and a named data directory take precedence over the variables."""
         self._is_named = is_named and endpoint is None
         self._data_dir = data_dir
         self._environment = dict(os.environ) | ({} if endpoint is None else {"AWS_ENDPOINT_URL_IOT": endpoint})
@@ -34,7 +34,7 @@ class Service:
         return connection
 
     def ca_file(self) -> str:
-        """Return what vouches for its certificate."""
+        """Return the path of the CA file that verifies its certificate."""
         ca_file = self._connection().ca_file
         if ca_file is None:
             raise LookupError("nothing says what vouches for the gateway's certificate: name the file with --ca")
@@ -48,7 +48,7 @@ class Service:
         return endpoints.est
 
     def close(self) -> None:
-        """End what is under way, in other threads too."""
+        """End calls in progress, also those in other threads."""
         if self._client is not None:
             self._client.close()
 

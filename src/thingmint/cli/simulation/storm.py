@@ -1,4 +1,4 @@
-"""Owns the storms: what all devices of a run do in one instant, and what a bystander waits for meanwhile."""
+"""Owns the storms: all devices of a run do the same at once, while a bystander measures latencies."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from thingmint.cli.simulation.preparation import SharedPolicy, storm_topic
 from thingmint.mqtt.codec.packets import Publish
 
 FEWEST_DEVICES: Final = 2
-"""One speaks and one listens."""
+"""One device publishes and one subscribes."""
 
 PATIENCE_SECONDS = 60.0
-"""How long a storm may last: what has not come by then has failed."""
+"""How long a storm may last; messages and devices that are missing after that have failed."""
 
-# How long the bystander measures before the storm and after it, and what one change of a policy has for itself.
+# How long the bystander measures before and after the storm, and how long the storm waits after a policy change.
 _QUIET_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 1.5
 _SHORTEST_PAUSE_SECONDS = 0.5
@@ -32,14 +32,14 @@ _BROADCAST_BYTES = 1024
 
 
 Strike: TypeAlias = Callable[[], Awaitable[None]]
-"""A storm that is prepared; it returns when all of it is over."""
+"""A prepared storm; it returns when the storm is over."""
 
 
 class StormKind(StrEnum):
-    """What happens in one instant."""
+    """The events that happen at once."""
 
     RECONNECT = "reconnect"
-    """All connections end, and all devices come back, each as often as it takes."""
+    """All connections end, and all devices reconnect, each with as many attempts as it needs."""
     FAN_OUT = "fan-out"
     """One device sends five messages of 1 KiB to all, at QoS 1."""
     FAN_IN = "fan-in"
@@ -65,9 +65,9 @@ class Storm:
         return storm_topic(self.policy.run)
 
     async def run(self, devices: Sequence[SimulatedDevice]) -> None:
-        """Let it come over connected devices; raise LookupError if they are too few, or there is no bystander.
+        """Run the storm with connected devices; raise LookupError if they are too few, or there is no bystander.
 
-        Raises ServiceRefused and ServiceUnreachable as calls of the API do.
+        Raises ServiceRefused and ServiceUnreachable if a call of the API fails.
         """
         if len(devices) < FEWEST_DEVICES:
             raise LookupError(f"a storm needs {FEWEST_DEVICES} devices that were provisioned, not {len(devices)}")
@@ -81,7 +81,7 @@ class Storm:
 
 
 def will_topic_of_storms(run: str) -> str:
-    """Return where the devices of a run leave their wills, with the place of their own name."""
+    """Return the topic of the wills of a run's devices, with a placeholder for the device's name."""
     return f"{storm_topic(run)}/wills/{{device}}"
 
 
@@ -158,7 +158,7 @@ async def _policy_change(storm: Storm, devices: Sequence[SimulatedDevice]) -> St
 
     async def strike() -> None:
         await change(policy.change_harmlessly)
-        # Connections are looked at after the answer.
+        # The service applies the policy to connections after its answer.
         await asyncio.sleep(_QUIET_SECONDS)
         ends = asyncio.gather(*(_cut_off(device, measures, perf_counter()) for device in devices))
         try:
@@ -182,7 +182,7 @@ async def _cut_off(device: SimulatedDevice, measures: Measures, began: float) ->
 
 
 class _ExpectedMessages:
-    """The messages that are to arrive, by device and payload, and when each of them was sent."""
+    """The expected messages, by device and payload, and when each of them was sent."""
 
     def __init__(self, measures: Measures) -> None:
         self._measures = measures
@@ -190,10 +190,10 @@ class _ExpectedMessages:
         self._is_done = asyncio.Event()
 
     def by(self, device: SimulatedDevice) -> Callable[[Publish], None]:
-        """Return what takes the messages of this device."""
+        """Return the function that receives the messages of this device."""
 
         def arrived(message: Publish) -> None:
-            # A second copy of a message is of no interest.
+            # A second copy of a message is ignored.
             sent_at = self._sent_at.pop((device, message.payload), None)
             if sent_at is not None:
                 self._measures.record(Step.DELIVERY, perf_counter() - sent_at)
@@ -203,13 +203,13 @@ class _ExpectedMessages:
         return arrived
 
     def expect(self, messages: Iterable[tuple[SimulatedDevice, bytes]]) -> None:
-        """Expect what is sent now."""
+        """Add messages that are sent now."""
         self._is_done.clear()
         now = perf_counter()
         self._sent_at.update((message, now) for message in messages)
 
     async def all_arrived(self) -> None:
-        """Wait for what is missing; a device that a message does not reach in time has failed."""
+        """Wait for all expected messages; a device that does not get one in time has failed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._is_done.wait()

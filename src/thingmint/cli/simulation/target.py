@@ -1,4 +1,4 @@
-"""Owns where simulated devices connect to; refuses to know what they do there.
+"""Owns the address to which simulated devices connect, and its check.
 
 A simulated fleet can overload a service. Machines other than this one need an explicit option.
 """
@@ -16,12 +16,12 @@ _PROBE_SECONDS = 10.0
 
 
 class TargetRefused(LookupError):
-    """No device is sent there; the message says why."""
+    """Devices must not or cannot connect there; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A gateway: the address that answers, the name in its certificate, and the CA that must vouch for that."""
+    """A gateway: the address that answers, the name in its certificate, and the CA that verifies it."""
 
     address: str
     port: int

@@ -1,1 +1,1 @@
-"""Owns forms of the terminal: help, columns, tables, progress, and numbers and times that are read."""
+"""Owns terminal input and output: help, columns, tables, progress, and the reading of numbers and times."""

@@ -1,4 +1,4 @@
-"""Owns how rows are printed in columns: as wide as they need in a pipe, and within the width of a terminal."""
+"""Owns the printing of rows in columns: at full width in a pipe, and within the width of a terminal."""
 
 import re
 import shutil
@@ -8,24 +8,24 @@ from itertools import chain, zip_longest
 
 _GAP = "  "
 _NARROWEST = 8
-# Where a cell is cut: at a space, or else behind a mark or between the words of a name such as UpdateCertificate.
+# Where a cell is cut: at a space, or else after a mark or between the words of a name such as UpdateCertificate.
 _CUTS = (re.compile(r"(?=\s)"), re.compile(r"(?<=[/:=,_])|(?<=[a-z])(?=[A-Z])"))
 
 
 def terminal_width() -> int | None:
-    """Return how many characters fit in a line of standard output, None where it is no terminal."""
+    """Return how many characters fit in a line of standard output, None if it is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def printable(text: str) -> str:
-    """Return the text with everything escaped that a terminal could take for a command."""
+    """Return the text with escaped control characters, which a terminal could interpret as commands."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 
 def widths_of(rows: Sequence[Sequence[str]], width: int | None, *, whole: int = 0) -> list[int]:
-    """Return the widths of the columns; where they do not fit, the widest ones are narrowed until they do.
+    """Return the widths of the columns; if they do not fit, narrow the widest ones until they do.
 
     Columns are narrowed to their longest word first. The first ``whole`` columns keep their widths.
     """
@@ -40,7 +40,7 @@ def widths_of(rows: Sequence[Sequence[str]], width: int | None, *, whole: int = 
 
 
 def _narrow(widths: list[int], least: Sequence[int], room: int) -> None:
-    """Narrow the widest columns until all fit or have their least widths."""
+    """Narrow the widest columns until all fit or have their minimum widths."""
     while sum(widths) > room:
         wide = [number for number, width in enumerate(widths) if width > least[number]]
         if not wide:
@@ -49,7 +49,7 @@ def _narrow(widths: list[int], least: Sequence[int], room: int) -> None:
 
 
 def lines_of(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    """Yield the lines of a row; a cell that is wider than its column goes on below."""
+    """Yield the lines of a row; a cell that is wider than its column continues in the next line."""
     cells = [_folded(cell, width) for cell, width in zip(row, widths, strict=True)]
     for pieces in zip_longest(*cells, fillvalue=""):
         yield _GAP.join(piece.ljust(width) for piece, width in zip(pieces, widths, strict=True)).rstrip()

@@ -1,20 +1,20 @@
-"""Owns how the help of a group lists its commands: under headings, each with its whole summary."""
+"""Owns the list of commands in a group's help: under headings, each with its whole summary."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import click
 
-# Longer than any first sentence: click cuts what is longer.
+# Longer than any first sentence, so that click does not cut it.
 _WHOLE = 1000
 _OTHERS = "Commands"
 
 
 class CommandGroup(click.Group):
-    """A group whose help shows the first sentence of each command's, however long it is."""
+    """A group whose help shows the whole first sentence of each command's help."""
 
     headings: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """Headings, and the names of the commands below each; commands that have none come last."""
+    """Headings, and the names of the commands below each; commands without a heading come last."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, each below its heading."""
@@ -30,6 +30,6 @@ class CommandGroup(click.Group):
                     formatter.write_dl(lines)
 
     def _place(self, name: str) -> tuple[int, str]:
-        """Return the order of a command: as its heading lists it, the others by name."""
+        """Return the sort key of a command: its place below its heading, or its name."""
         listed = [each for names in self.headings.values() for each in names]
         return (listed.index(name) if name in listed else len(listed), name)

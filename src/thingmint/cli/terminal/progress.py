@@ -1,4 +1,4 @@
-"""Owns what is shown of long work: a bar with rate and expected end, or a line every ten seconds without a terminal."""
+"""Owns the progress display of long work: a bar with rate and expected end, or, in a log, a line every ten seconds."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ EVERY_SECONDS = 10.0
 
 @dataclass(slots=True)
 class WorkPace:
-    """How far the work is, and how fast it went since it began; ``clock`` counts seconds."""
+    """The progress of work and its rate since the start; ``clock`` returns seconds."""
 
     verb: str
     total: int
@@ -25,18 +25,18 @@ class WorkPace:
     _began_at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin to count."""
+        """Record the start time."""
         self._began_at = self.clock()
 
     def advance(self, done: int) -> None:
-        """Note how much is done; what was done before this run does not count for its rate."""
+        """Record how much is done; work of earlier runs does not count for the rate."""
         if self._began_with is None:
             self._began_with, self._began_at = done, self.clock()
         self.done = done
 
     @property
     def rate(self) -> float:
-        """How many a second this run has done; 0 where nothing is known."""
+        """The number of items a second in this run; 0 if not known."""
         passed = self.clock() - self._began_at
         return (self.done - (self._began_with or 0)) / passed if passed > 0 else 0.0
 
@@ -52,7 +52,7 @@ class WorkPace:
 
 @contextlib.contextmanager
 def shown_progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress of work on standard error; yield what is to be told how much is done."""
+    """Show the progress of work on standard error; yield the function that receives how much is done."""
     if sys.stderr.isatty():
         with _bar(verb, total) as advance:
             yield advance

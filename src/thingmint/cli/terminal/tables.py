@@ -1,4 +1,4 @@
-"""Owns tables for spreadsheets: CSV none of whose cells is evaluated."""
+"""Owns tables for spreadsheets: CSV without cells that a spreadsheet evaluates as formulas."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
-    """Return a CSV table none of whose cells a spreadsheet evaluates."""
+    """Return a CSV table in which a spreadsheet evaluates no cell as a formula."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(header)

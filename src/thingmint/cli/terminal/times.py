@@ -1,4 +1,4 @@
-"""Owns how points in time and durations are read on the command line; knows no option by name."""
+"""Owns the reading of points in time and durations on the command line. Independent of the options."""
 
 import re
 from collections.abc import Callable

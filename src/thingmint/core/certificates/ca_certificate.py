@@ -1,4 +1,4 @@
-"""Owns what a user's own CA certificate is in the registry, and which changes of it exist; refuses to know X.509."""
+"""Owns the CA certificates that users register, and their changes of status. Does not handle X.509."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +13,7 @@ MAX_CAS_WITH_ONE_SUBJECT = 10
 
 
 class CACertificateStatus(StrEnum):
-    """Whether device certificates may be registered with the CA certificate; those that were work on either way."""
+    """Whether new device certificates can be registered with this CA. Registered ones work in both statuses."""
 
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"
@@ -30,7 +30,7 @@ class AutoRegistrationStatus(StrEnum):
 class RegistrationConfig:
     """What happens to a device whose certificate was registered at its first connection.
 
-    Its template is given by its text or by its name, and ``role_arn`` is kept as it was given.
+    The caller gives the template as a text or by its name. ``role_arn`` is stored unchanged.
     """
 
     template_body: str | None = None
@@ -47,7 +47,7 @@ class RegistrationConfig:
 class CACertificate:
     """A registered CA certificate. Times are aware UTC; ``subject_digest`` is the SHA-256 of its subject in hex.
 
-    ``pem`` is the text in which it was sent, None if that is the service's own form.
+    ``pem`` is the text that the caller sent, None if it equals the form that the service writes.
     """
 
     scope: Scope
@@ -74,7 +74,7 @@ class CACertificate:
 
 @dataclass(frozen=True, slots=True)
 class CACertificateSummary:
-    """What a list shows of a CA certificate; ``position`` orders the list by creation and never repeats."""
+    """A CA certificate in a list. ``position`` orders the list by creation and is unique."""
 
     scope: Scope
     certificate_id: CertificateId
@@ -90,7 +90,7 @@ class CACertificateSummary:
 
 @dataclass(frozen=True, slots=True)
 class CACertificateUpdate:
-    """What is asked to become of a CA certificate; None leaves things as they are."""
+    """The changes that UpdateCACertificate requests. None changes nothing."""
 
     status: CACertificateStatus | None = None
     auto_registration: AutoRegistrationStatus | None = None
@@ -99,7 +99,7 @@ class CACertificateUpdate:
 
 
 def updated(before: CACertificate, update: CACertificateUpdate, at: datetime) -> CACertificate:
-    """Return the CA certificate as the update makes it; the same one if nothing changes.
+    """Return the CA certificate after the update; the same object if nothing changes.
 
     Raises InvalidRequest for an update that contradicts itself.
     """

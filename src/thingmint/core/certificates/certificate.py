@@ -1,4 +1,4 @@
-"""Owns what a registered certificate is and which changes of its status exist; refuses to know X.509 and storage."""
+"""Owns the registered certificate and its changes of status. Independent of X.509 and storage."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +20,7 @@ class CertificateStatus(StrEnum):
 
 
 class CertificateMode(StrEnum):
-    """How a device must present the certificate; those that the service issues are DEFAULT."""
+    """How a device must present the certificate. Certificates that the service issues have DEFAULT."""
 
     DEFAULT = "DEFAULT"
     SNI_ONLY = "SNI_ONLY"
@@ -29,9 +29,9 @@ class CertificateMode(StrEnum):
 # From UpdateCertificate's documentation in the service model; REGISTER_INACTIVE is deprecated there.
 SET_BY_CALLER = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED})
 
-# Which statuses UpdateCertificate may leave, and for which. What is absent cannot be left that way: a revoked
-# certificate stays revoked (AWS's developer guide, "Revoke a client certificate"), and a pending transfer is ended by
-# the transfer operations only.
+# The changes of status that UpdateCertificate allows: from a key to its values. Statuses without a key cannot change:
+# a revoked certificate stays revoked (AWS's developer guide, "Revoke a client certificate"), and only the transfer
+# operations end a pending transfer.
 TRANSITIONS: dict[CertificateStatus, frozenset[CertificateStatus]] = {
     CertificateStatus.ACTIVE: SET_BY_CALLER,
     CertificateStatus.INACTIVE: SET_BY_CALLER,
@@ -53,7 +53,7 @@ DELETABLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """The latest transfer of a certificate to another account; it is pending while the status says so."""
+    """The latest transfer of a certificate to another account. It is pending while the status is PENDING_TRANSFER."""
 
     target: AccountId
     message: str | None
@@ -67,16 +67,16 @@ class Transfer:
 class Certificate:
     """A certificate in the registry. Times are aware UTC.
 
-    ``issuer_id`` is the SHA-256 of the DER of the service's own issuer in hex. A certificate that somebody else issued
-    has none: nothing vouches for its serial number. ``ca_certificate_id`` names the registered CA certificate that it
-    was registered with.
+    ``issuer_id`` is the hexadecimal SHA-256 of the DER of the service's own issuer. It is None for a certificate of
+    another CA, whose serial numbers the service cannot rely on. ``ca_certificate_id`` names the registered CA
+    certificate that the certificate was registered with.
 
-    ``signed_digest`` is the SHA-256 in hex of what the issuer signed, by which a foreign certificate is known however
-    its signature is encoded. If another CA has signed the same, a colon and the digest of this CA's key follow.
-    Certificates of the service's own have none: issuer and serial number name them.
-    ``other_encoding_of`` is set on what an earlier version registered although it had the same certificate already.
-    ``pem`` is the text in which the certificate was sent, None if that is the service's own form.
-    ``common_name`` is that of the subject, cut to what a search needs; None if it has none.
+    ``signed_digest`` is the hexadecimal SHA-256 of the bytes that the issuer signed. It identifies a certificate of
+    another CA also if its signature is encoded differently. If a second CA signed the same bytes, a colon and the
+    digest of this CA's key follow. Certificates of the service have None: issuer and serial number identify them.
+    ``other_encoding_of`` is set if an earlier version registered the same certificate twice.
+    ``pem`` is the text that the caller sent, None if it equals the form that the service writes.
+    ``common_name`` is the subject's common name, cut to the length that a search needs; None if there is none.
     """
 
     scope: Scope
@@ -115,7 +115,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSummary:
-    """What a list shows of a certificate; ``scope`` is that of the list, ``position`` orders it and never repeats."""
+    """A certificate in a list. ``scope`` is the scope of the list; ``position`` orders the list and is unique."""
 
     scope: Scope
     certificate_id: CertificateId
@@ -131,7 +131,7 @@ class CertificateSummary:
 
 
 def with_status(certificate: Certificate, requested: CertificateStatus, at: datetime) -> Certificate:
-    """Return the certificate in the requested status; the same certificate if it has that status already.
+    """Return the certificate with the requested status; the same object if it has that status already.
 
     Raises InvalidRequest if only the service may set the status, CertificateStateRefused if the certificate's own
     status does not allow the change.

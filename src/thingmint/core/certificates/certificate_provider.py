@@ -1,4 +1,4 @@
-"""Owns what a certificate provider is, what it is asked and what its answer means; signs nothing and calls nobody."""
+"""Owns certificate providers: their requests, and the meaning of their answers. Does no I/O and no signing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,14 +11,14 @@ from thingmint.core.identifiers import CertificateProviderName, Scope, certifica
 
 
 class ProvidedOperation(StrEnum):
-    """The operation whose certificates a provider may sign, in the fleet provisioning API over MQTT."""
+    """The operation of the fleet provisioning API over MQTT whose certificates a provider can sign."""
 
     CREATE_CERTIFICATE_FROM_CSR = "CreateCertificateFromCsr"
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateProvider:
-    """Who signs the account's certificates instead of the issuing CA, named by the ARN of a Lambda function."""
+    """The Lambda function, named by its ARN, that signs an account's certificates instead of the issuing CA."""
 
     scope: Scope
     name: CertificateProviderName
@@ -29,7 +29,7 @@ class CertificateProvider:
     modified_at: datetime
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest unless the function is named by the ARN of one."""
+        """Raise InvalidRequest unless ``function_arn`` is the ARN of a Lambda function."""
         if not is_function_arn(self.function_arn):
             raise InvalidRequest("lambdaFunctionArn is not the ARN of a Lambda function")
 
@@ -39,14 +39,14 @@ class CertificateProvider:
         return certificate_provider_arn(self.scope, self.name)
 
     def is_retry_of(self, present: "CertificateProvider") -> bool:
-        """Return whether this one asks for what the present one was made by: the same token, in the same words."""
+        """Return whether this request repeats the one that created the present provider: same token, same values."""
         same = replace(self, created_at=present.created_at, modified_at=present.modified_at)
         return self.client_token is not None and same == present
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateProviderEntry:
-    """What a list shows; ``position`` orders the list and never repeats."""
+    """A provider in a list. ``position`` orders the list and is unique."""
 
     name: CertificateProviderName
     position: int
@@ -54,7 +54,7 @@ class CertificateProviderEntry:
 
 @dataclass(frozen=True, slots=True)
 class SigningQuestion:
-    """A signing request that a provider is asked to answer; the JSON is AWS's."""
+    """A signing request that the service sends to a provider, in the JSON that AWS defines."""
 
     provider_arn: str
     csr_pem: str
@@ -64,7 +64,7 @@ class SigningQuestion:
 
     @property
     def asked_for(self) -> str:
-        """The ARN of what the question is about."""
+        """The ARN of the resource that the question is about."""
         return self.provider_arn
 
     def as_json(self) -> dict[str, object]:
@@ -91,6 +91,6 @@ def provided_pem(answer: object) -> str:
 def updated_provider(
     before: CertificateProvider, function_arn: str | None, operation: ProvidedOperation | None, now: datetime
 ) -> CertificateProvider:
-    """Return the provider with what is given, the same one if that changes nothing; raise InvalidRequest."""
+    """Return the updated provider; the same object if nothing changes. Raise InvalidRequest for a bad ARN."""
     after = replace(before, function_arn=function_arn or before.function_arn, operation=operation or before.operation)
     return before if after == before else replace(after, modified_at=now)

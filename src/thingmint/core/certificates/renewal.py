@@ -1,4 +1,4 @@
-"""Owns what the renewal of a certificate is, and how long the old certificate stays beside the new one."""
+"""Owns the renewal of a certificate, and how long the old certificate stays valid beside the new one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from thingmint.core.identifiers import CertificateId, Scope
 
 DEFAULT_OVERLAP = timedelta(days=7)
 MOST_RENEWALS = 8
-"""A device that loses both the answer and its new key may ask again so often while its old certificate is ACTIVE."""
+"""How often a device whose answer and new key were lost can renew again while its old certificate is ACTIVE."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A certificate that was renewed, the key of the new one (SHA-256 of its SubjectPublicKeyInfo in hex), and its id.
+    """A renewed certificate, and the new one's key (hexadecimal SHA-256 of its SubjectPublicKeyInfo) and id.
 
     The old certificate becomes INACTIVE at ``overlap_ends_at``.
     """
@@ -27,9 +27,9 @@ class Renewal:
 
 
 def overlap_end(earlier: Sequence[Renewal], at: datetime, overlap: timedelta) -> datetime:
-    """Return when the overlap of a certificate ends that is renewed now; the first renewal has decided it.
+    """Return when the overlap of a certificate that is renewed now ends. The first renewal decides it.
 
-    Raises LimitExceeded if the certificate was renewed as often as it may be.
+    Raises LimitExceeded if the certificate was already renewed the maximum number of times.
     """
     if len(earlier) >= MOST_RENEWALS:
         raise LimitExceeded(f"The certificate was renewed {MOST_RENEWALS} times: use one of the new certificates")

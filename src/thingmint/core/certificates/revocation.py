@@ -1,4 +1,4 @@
-"""Owns why a certificate of the service is revoked, and which statuses others must see as such; knows no CRL."""
+"""Owns the reasons of revocation, and which statuses count as revoked for relying parties. Does not encode CRLs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ class RevocationReason(IntEnum):
         return first + "".join("CRL" if part == "crl" else part.capitalize() for part in rest)
 
 
-# A certificate on hold may become valid again; one with any other of these stays revoked.
+# A certificate on hold can become valid again. With any other of these reasons it stays revoked.
 GIVEN_BY_OPERATOR = tuple(
     reason
     for reason in RevocationReason
@@ -36,7 +36,7 @@ GIVEN_BY_OPERATOR = tuple(
 )
 _BY_WORD = {reason.word: reason for reason in GIVEN_BY_OPERATOR}
 
-# The gateway refuses devices with these statuses, and so must others. PENDING_ACTIVATION may connect.
+# The gateway refuses devices with these statuses, and relying parties must do the same. PENDING_ACTIVATION may connect.
 _ON_HOLD = frozenset(
     {CertificateStatus.INACTIVE, CertificateStatus.PENDING_TRANSFER, CertificateStatus.REGISTER_INACTIVE}
 )
@@ -44,9 +44,9 @@ _ON_HOLD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """That an issuer's certificate is revoked or on hold, since when, and until when it would have been valid.
+    """A certificate of an issuer that is revoked or on hold: since when, and when it expires.
 
-    With the reason REMOVE_FROM_CRL it was on hold and is valid again.
+    The reason REMOVE_FROM_CRL means that the certificate was on hold and is valid again.
     """
 
     issuer_id: str
@@ -57,15 +57,15 @@ class Revocation:
 
 
 def reason_of_status(status: CertificateStatus) -> RevocationReason | None:
-    """Return the reason that others are shown for a certificate with this status; None if it is valid."""
+    """Return the reason that relying parties see for a certificate with this status; None if it is valid."""
     if status is CertificateStatus.REVOKED:
-        # UpdateCertificate has no reason.
+        # UpdateCertificate has no parameter for a reason.
         return RevocationReason.UNSPECIFIED
     return RevocationReason.CERTIFICATE_HOLD if status in _ON_HOLD else None
 
 
 def revocation_reason(word: str) -> RevocationReason:
-    """Return the reason of this name, for a certificate that is to stay revoked; raise InvalidRequest for others."""
+    """Return the reason with this name; raise InvalidRequest unless it is one for a permanent revocation."""
     try:
         return _BY_WORD[word]
     except KeyError:

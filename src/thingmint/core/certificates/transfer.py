@@ -1,7 +1,7 @@
-"""Owns how a certificate goes from one account to another, and who may do which step; refuses to know storage.
+"""Owns the transfer of a certificate to another account, and which account may do which step. Independent of storage.
 
-The certificate belongs to its first account until the transfer is accepted. While it is pending, nothing but the end of
-the transfer may change it.
+The certificate belongs to its first account until the transfer is accepted. While the transfer is pending, only the
+operations that end the transfer can change the certificate.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from thingmint.core.certificates.certificate import Certificate, CertificateStat
 from thingmint.core.errors import CertificateStateRefused, InvalidRequest, ResourceNotFound, TransferCompleted
 from thingmint.core.identifiers import AccountId, CertificateId, Scope, certificate_arn
 
-# A revoked certificate stays revoked, and every end of a transfer but its acceptance leaves INACTIVE behind.
+# A revoked certificate stays revoked. A transfer that is rejected or cancelled leaves the certificate INACTIVE.
 TRANSFERABLE = frozenset(
     {CertificateStatus.INACTIVE, CertificateStatus.PENDING_ACTIVATION, CertificateStatus.REGISTER_INACTIVE}
 )
@@ -20,7 +20,7 @@ TRANSFERABLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class OutgoingCertificate:
-    """What the list of outgoing certificates shows; ``position`` orders it and never repeats."""
+    """A certificate in the list of outgoing certificates. ``position`` orders the list and is unique."""
 
     scope: Scope
     certificate_id: CertificateId
@@ -35,15 +35,16 @@ class OutgoingCertificate:
 
 
 def target_scope(certificate: Certificate) -> Scope:
-    """Return where the certificate goes; the region never changes."""
+    """Return the account and region that the certificate is offered to. The region never changes."""
     assert certificate.transfer is not None, "a certificate goes nowhere without a transfer"
     return replace(certificate.scope, account=certificate.transfer.target)
 
 
 def with_transfer_begun(certificate: Certificate, target: AccountId, message: str | None, at: datetime) -> Certificate:
-    """Return the certificate offered to the account.
+    """Return the certificate with its transfer to the account pending.
 
-    Raises InvalidRequest if it has it already, CertificateStateRefused if the certificate's status does not allow it.
+    Raises InvalidRequest if the certificate belongs to that account already, CertificateStateRefused if its status does
+    not allow a transfer.
     """
     if target == certificate.scope.account:
         raise InvalidRequest(f"The certificate belongs to the account {target} already")
@@ -56,7 +57,7 @@ def with_transfer_begun(certificate: Certificate, target: AccountId, message: st
 
 
 def with_transfer_accepted(pending: Certificate, at: datetime, *, active: bool) -> Certificate:
-    """Return the certificate as its new account has it."""
+    """Return the certificate in its new account."""
     assert pending.transfer is not None, "what is accepted was offered"
     status = CertificateStatus.ACTIVE if active else CertificateStatus.INACTIVE
     accepted = _changed(pending, status, replace(pending.transfer, accepted_at=at), at)
@@ -64,24 +65,24 @@ def with_transfer_accepted(pending: Certificate, at: datetime, *, active: bool) 
 
 
 def with_transfer_rejected(pending: Certificate, reason: str | None, at: datetime) -> Certificate:
-    """Return the certificate as its account has it back."""
+    """Return the certificate back in its account."""
     assert pending.transfer is not None, "what is rejected was offered"
     transfer = replace(pending.transfer, rejected_at=at, reject_reason=reason)
     return _changed(pending, CertificateStatus.INACTIVE, transfer, at)
 
 
 def with_transfer_cancelled(pending: Certificate, at: datetime) -> Certificate:
-    """Return the certificate as its account has it back."""
+    """Return the certificate back in its account."""
     assert pending.transfer is not None, "what is cancelled was offered"
     return _changed(pending, CertificateStatus.INACTIVE, pending.transfer, at)
 
 
 def offered_to(account: AccountId, candidates: Sequence[Certificate], certificate_id: CertificateId) -> Certificate:
-    """Return the certificate that waits for the account to accept or to reject it.
+    """Return the certificate whose pending transfer the account can accept or reject.
 
     The candidates are all certificates with the id in the region: several accounts may have registered the same one.
-    Raises TransferCompleted if the account's transfer has ended, InvalidRequest if the account may not do
-    this, ResourceNotFound if it has nothing to do with the certificate.
+    Raises TransferCompleted if the transfer to the account has ended, InvalidRequest if the account may not do this
+    step, ResourceNotFound if the account has no part in a transfer of the certificate.
     """
     for certificate in candidates:
         if certificate.transfer_to == account:
@@ -92,7 +93,7 @@ def offered_to(account: AccountId, candidates: Sequence[Certificate], certificat
 
 
 def offered_by(account: AccountId, candidates: Sequence[Certificate], certificate_id: CertificateId) -> Certificate:
-    """Return the certificate that the account waits for another one to accept.
+    """Return the certificate of the account whose transfer another account has not answered yet.
 
     Raises as `offered_to` does.
     """
@@ -105,7 +106,7 @@ def offered_by(account: AccountId, candidates: Sequence[Certificate], certificat
 
 
 def _was_offered_to(account: AccountId, certificate: Certificate) -> bool:
-    # Another account's certificate that waits for a third one says nothing about this account.
+    # A transfer between two other accounts is not this account's.
     return certificate.transfer is not None and certificate.transfer.target == account
 
 

@@ -1,1 +1,1 @@
-"""Owns the policy language: documents, statements, patterns, conditions, and how requests are decided."""
+"""Owns the policy language: documents, statements, patterns, conditions, and the decision about a request."""

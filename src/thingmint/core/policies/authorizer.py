@@ -1,14 +1,18 @@
-"""Owns the answers of a set of policies to many requests of one connection; agrees with ``evaluate`` in every one.
+"""Owns the decisions of a set of policies about many requests of one connection. Each equals that of ``evaluate``.
 
-A shared subscription has two forms, and ``evaluate`` is asked about each: see `core.policies.shared_subscriptions`.
+The resource of a shared subscription has two forms, and each is decided: see `core.policies.shared_subscriptions`.
 
-What cannot change while the connection lasts is worked out once, when an action is asked for the first time: conditions
-are decided, variables are put in, and statements are sorted. Most connections ask for a few actions, and statements
-about others take no memory. A new attachment or a new policy version needs a new authorizer.
+The first request for an action computes what cannot change during the connection: it decides conditions, replaces
+variables and sorts statements. The result is kept for the connections that asked last, because it takes kilobytes, and
+most devices repeat requests, whose answers each connection remembers. A new attachment or a new policy version needs a
+new authorizer.
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from thingmint.core.policies.budget import ensure_weight_in_force
 from thingmint.core.policies.conditions import RequestContext
@@ -17,16 +21,18 @@ from thingmint.core.policies.shared_subscriptions import resource_forms
 from thingmint.core.policies.statements import Effect, PolicyStatement
 from thingmint.core.wildcards import Predicate
 
-# A device publishes to few topics; thousands of devices that do not must not fill the memory.
+# Most devices publish to few topics. The bound keeps thousands of other devices from filling the memory.
 MAX_REMEMBERED = 64
+# So many actions of connections; an idle fleet is far larger than the part of it that asks for something new.
+_KEPT_RULES = 2048
 
 _IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    statement: PolicyStatement
     matches: Predicate
+    effect: Effect
     decision: Decision
 
 
@@ -47,18 +53,15 @@ class _Rules:
 
 
 class Authorizer:
-    """Says what the policies allow a connection to do."""
+    """Decides which requests of a connection the policies allow."""
 
-    __slots__ = ("_bound", "_by_action", "_policies", "_remembered", "_request")
+    __slots__ = ("_policies", "_remembered", "_request")
 
     def __init__(self, policies: Sequence[Policy], context: Mapping[str, tuple[str, ...]] | RequestContext) -> None:
-        """Bind the policies to the condition keys of the connection; raise LimitExceeded if they are too large."""
+        """Take the policies and the condition keys of a connection; raise LimitExceeded for too large policies."""
         ensure_weight_in_force(policies)
         self._policies = tuple(policies)
         self._request = context if isinstance(context, RequestContext) else RequestContext(context)
-        # By policy and statement; a statement may be about several actions.
-        self._bound: dict[tuple[int, int], _Rule] = {}
-        self._by_action: dict[str, _Rules] = {}
         self._remembered: dict[tuple[str, str], Decision] = {}
 
     def allows(self, action: str, resource: str) -> bool:
@@ -66,40 +69,34 @@ class Authorizer:
         return self.decide(action, resource).effect is DecisionEffect.ALLOWED
 
     def decide(self, action: str, resource: str) -> Decision:
-        """Return what the policies say about the action on the resource, and which statement says it."""
+        """Return the decision about the action on the resource, and the statement that decided."""
         request = (action, resource)
         decision = self._remembered.get(request)
         if decision is None:
-            decision = self._rules_for(action).decide(resource_forms(action, resource))
+            decision = _rules_of(self, action).decide(resource_forms(action, resource))
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[request] = decision
         return decision
 
-    def _rules_for(self, action: str) -> _Rules:
-        # Actions are words of the service, a handful; devices choose resources only.
-        rules = self._by_action.get(action)
-        if rules is None:
-            folded = action.lower()
-            about = [
-                self._rule(policy_index, statement_index, statement)
-                for policy_index, policy in enumerate(self._policies)
-                for statement_index, statement in enumerate(policy.statements)
-                if statement.speaks_of(folded) and statement.holds(self._request)
-            ]
-            rules = self._by_action[action] = _Rules(
-                denying=tuple(rule for rule in about if rule.statement.effect is Effect.DENY),
-                allowing=tuple(rule for rule in about if rule.statement.effect is Effect.ALLOW),
-            )
-        return rules
+    def rules_for(self, action: str) -> _Rules:
+        """Work out what the policies say about an action; nothing of it is kept here."""
+        folded = action.lower()
+        about = [
+            _Rule(statement.bound(self._request), statement.effect, _decision(policy_index, statement_index, statement))
+            for policy_index, policy in enumerate(self._policies)
+            for statement_index, statement in enumerate(policy.statements)
+            if statement.speaks_of(folded) and statement.holds(self._request)
+        ]
+        return _Rules(
+            denying=tuple(rule for rule in about if rule.effect is Effect.DENY),
+            allowing=tuple(rule for rule in about if rule.effect is Effect.ALLOW),
+        )
 
-    def _rule(self, policy_index: int, statement_index: int, statement: PolicyStatement) -> _Rule:
-        key = policy_index, statement_index
-        rule = self._bound.get(key)
-        if rule is None:
-            decision = _decision(policy_index, statement_index, statement)
-            rule = self._bound[key] = _Rule(statement, statement.bound(self._request), decision)
-        return rule
+
+@lru_cache(_KEPT_RULES)
+def _rules_of(authorizer: Authorizer, action: str) -> _Rules:
+    return authorizer.rules_for(action)
 
 
 def _decision(policy_index: int, statement_index: int, statement: PolicyStatement) -> Decision:

@@ -1,8 +1,8 @@
-"""Owns how much work policies may cause: for a connection of a device, and for one test of policies.
+"""Owns the limits on the work of policies: for one connection of a device, and for one test of policies.
 
 The weight of a policy is the number of characters in its patterns of resources and its values of conditions. A pattern
-or value counts at least 32 characters, a variable 64 and a ``*`` 8, because to try them costs as much. AWS documents no
-such bounds; without them the size of a request or of a set of policies decides how long everybody else waits.
+or value counts at least 32 characters, a variable 64 and a ``*`` 8, because matching each takes as long. AWS documents
+no such limits. Without them one large request or set of policies would delay all other callers.
 """
 
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from thingmint.core.policies.language import Policy
 
 # About 30 policies of the largest legal size, or hundreds of usual ones.
 MAX_WEIGHT_IN_FORCE: Final = 65_536
-# Each resource is tried on every pattern; a long text costs more than a short one.
+# Each resource is matched against every pattern. A long resource costs more than a short one.
 MAX_WEIGHT_OF_TEST: Final = 10_000_000
 _CHARACTERS_AT_ONCE: Final = 1024
 
 
 def ensure_weight_in_force(policies: Iterable[Policy]) -> None:
-    """Raise LimitExceeded if the policies in force for one device are too large together."""
+    """Raise LimitExceeded if the policies in force for one device are together too large."""
     weight = sum(policy.weight for policy in policies)
     if weight > MAX_WEIGHT_IN_FORCE:
         raise LimitExceeded(
@@ -29,7 +29,7 @@ def ensure_weight_in_force(policies: Iterable[Policy]) -> None:
 
 
 def ensure_weight_of_test(policies: Iterable[Policy], resources: Iterable[str]) -> None:
-    """Raise LimitExceeded if it takes too much work to try the resources on the policies."""
+    """Raise LimitExceeded if matching the resources against the policies takes too much work."""
     weight = max(1, sum(policy.weight for policy in policies))
     work = weight * sum(1 + len(resource) // _CHARACTERS_AT_ONCE for resource in resources)
     if work > MAX_WEIGHT_OF_TEST:

@@ -1,4 +1,4 @@
-"""Owns how the names in a device's certificate become condition keys of policies; refuses to read certificates.
+"""Owns the condition keys that come from the names in a device's certificate. Does not parse certificates.
 
 ``iot:Certificate.Subject.Title`` is an attribute's first value, ``….1`` its second, ``….List`` stands for all of them.
 """
@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import TypeAlias
 
 CertificateNames: TypeAlias = Mapping[str, tuple[str, ...]]
-"""Values, in the certificate's order, by attributes such as ``Subject.Title`` or ``Issuer.AlternativeName.DNSName``."""
+"""Values in the certificate's order, by attribute, such as ``Subject.Title`` or ``Issuer.AlternativeName.DNSName``."""
 
 SERIAL_NUMBER = "SerialNumber"
 SUBJECT = "Subject"
 ISSUER = "Issuer"
-# AWS's words for the attributes of a name, by object identifier (X.520).
+# AWS's names of the attributes of a distinguished name, by object identifier (X.520).
 ATTRIBUTES: Mapping[str, str] = {
     "2.5.4.46": "DistinguishedNameQualifier",
     "2.5.4.6": "Country",
@@ -32,7 +32,7 @@ ATTRIBUTES: Mapping[str, str] = {
 
 
 class AlternativeName(StrEnum):
-    """AWS's words for the kinds of alternative names."""
+    """AWS's names of the types of alternative names."""
 
     RFC822_NAME = "RFC822Name"
     DNS_NAME = "DNSName"
@@ -54,17 +54,17 @@ _ALTERNATIVE_NAME = ".AlternativeName."
 
 
 def escaped(value: str) -> str:
-    """Return a value of a name as policies have to write it: with a backslash before the characters of RFC 4514."""
+    """Return a value of a name as policies write it: a backslash before each special character of RFC 4514."""
     return "".join(f"\\{character}" if character in _ESCAPED else character for character in value)
 
 
 def directory_name(attributes: Iterable[tuple[str, str]]) -> str:
-    """Return a name, given from its root on as keywords and values, as policies write one: ``cn=lamp,o=IoT,c=US``."""
+    """Return a name as policies write it (``cn=lamp,o=IoT,c=US``), of keywords and values from the root on."""
     return ",".join(f"{keyword}={escaped(value)}" for keyword, value in reversed(list(attributes)))
 
 
 def every_name() -> CertificateNames:
-    """Return a value for everything that names of certificates can hold, as often as policies can refer to it."""
+    """Return sample names with a value for every attribute and every index that policies can refer to."""
     words = [*ATTRIBUTES.values(), *(f"{_ALTERNATIVE_NAME[1:]}{kind}" for kind in AlternativeName)]
     names = [f"{whose}.{word}" for whose in (SUBJECT, ISSUER) for word in words]
     return {SERIAL_NUMBER: ("1",), **dict.fromkeys(names, ("value",) * MAX_VALUES)}
@@ -78,7 +78,7 @@ def certificate_keys(names: CertificateNames) -> dict[str, tuple[str, ...]]:
 
 
 def unsubstitutable_certificate_keys(keys: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
-    """Return, in lower case, which of the keys must not be put in for a variable."""
+    """Return, in lower case, the keys whose values must not replace a policy variable."""
     return frozenset(
         key.lower()
         for key, values in keys.items()
@@ -87,7 +87,7 @@ def unsubstitutable_certificate_keys(keys: Mapping[str, tuple[str, ...]]) -> fro
 
 
 def _written(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
-    # Of the alternative names a directory name alone is one of RFC 4514, and comes written as such.
+    # Of the alternative names only a directory name has the form of RFC 4514. It is already written in it.
     return values if _ALTERNATIVE_NAME in name else tuple(escaped(value) for value in values)
 
 

@@ -1,4 +1,4 @@
-"""Owns which condition keys requests have, for callers of the API and for devices; gives no values.
+"""Owns which condition keys requests of API callers and of devices have. Does not compute their values.
 
 A condition on a key that a request never has does nothing in a Deny and never holds in an Allow, so the creator of
 such a policy is warned. Sources: IAM user guide, "AWS global condition context keys"; service authorization reference
@@ -25,14 +25,14 @@ _PLACEHOLDER = re.compile(r"\\\$\\\{[A-Za-z]+\\\}")
 
 @dataclass(frozen=True, slots=True)
 class ConditionKey:
-    """A key as documents show it, ``${…}`` standing for what callers choose; without actions, that of every action."""
+    """A key as documents show it; ``${…}`` is a part that callers choose. Without actions, all actions have it."""
 
     name: str
     actions: frozenset[str] = frozenset()
     _pattern: Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Compile the name; names of keys do not depend on case."""
+        """Compile the name. Names of keys are case-insensitive."""
         pattern = re.compile(_PLACEHOLDER.sub(".+", re.escape(self.name)), re.IGNORECASE | re.DOTALL)
         object.__setattr__(self, "_pattern", pattern)
 
@@ -41,7 +41,7 @@ class ConditionKey:
         return self._pattern.fullmatch(text) is not None
 
     def is_given_to(self, action: str) -> bool:
-        """Return whether requests for the action have the key, at least some of them."""
+        """Return whether requests for the action can have the key."""
         return not self.actions or action in self.actions
 
 
@@ -60,7 +60,7 @@ _CREATING_WITH_TAGS = (
     "iot:RegisterCACertificate",
 )
 
-# Held against what operations give, and these against AWS's reference: tests/contract/test_authorization_reference.py.
+# tests/contract/test_authorization_reference.py compares them with the operations and with AWS's reference.
 CALLER_KEYS: tuple[ConditionKey, ...] = (
     _of("aws:CurrentTime"),
     _of("aws:EpochTime"),
@@ -87,18 +87,18 @@ CALLER_KEYS: tuple[ConditionKey, ...] = (
     _of("iot:thingArn", "iot:AttachThingPrincipal", "iot:DetachThingPrincipal"),
     _of("iot:Topic", "iot:SendDirectMessage"),
 )
-"""The keys of requests to the API. Each is there if the request has what it tells: temporary credentials, tags, …"""
+"""The keys of requests to the API. A request has a key only if it has its source: temporary credentials, tags, …"""
 
 
 def _keys_of_devices() -> Iterator[ConditionKey]:
-    """Yield the keys that a connection has of which everything is known, as the functions give them that decide."""
+    """Yield the keys of a connection with every value known, computed by the functions that decide requests."""
     scope, name = Scope(AccountId("000000000000"), Region("us-east-1")), "name"
     created = datetime(1970, 1, 1, tzinfo=UTC)
     thing = Thing(scope, ThingName(name), name, created, ThingTypeName(name), attributes=Attributes.of({name: name}))
     certificate_id = CertificateId("0" * 64)
     lasting = device_context(ConnectionContext(name, name, name, certificate_id, every_name(), thing))
     for key in lasting.names:
-        # Its name is the thing's to choose.
+        # The thing chooses the name of the attribute.
         yield _of(key.replace(f"[{name}]", f"[{_NAME}]"))
     for key in connect_context(lasting, scope, ConnectAttribute, name).names - lasting.names:
         yield _of(key, CONNECT)
@@ -114,7 +114,7 @@ DEVICE_ACTIONS = (CONNECT, "iot:Publish", "iot:RetainPublish", "iot:Subscribe", 
 def never_present(policy: Policy, keys: Iterable[ConditionKey], actions: Sequence[str]) -> tuple[str, ...]:
     """Return the keys on which a statement about one of the actions depends, but which no such request has.
 
-    What a statement says about other actions is another service's, or does nothing here.
+    Other actions in a statement belong to another service or have no effect here.
     """
     known = tuple(keys)
     found: set[str] = set()

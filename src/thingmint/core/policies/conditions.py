@@ -34,17 +34,17 @@ _DATE = re.compile(
     r"(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2}))?)?)?"
 )
 _EPOCH = re.compile(r"[0-9]{5,11}")
-# The longest number, date, address or boolean that a value of a request can be is shorter.
+# Numbers, dates, addresses and booleans in a request are shorter.
 _LONGEST_READABLE = 128
 _IF_EXISTS = "IfExists"
 _NULL = "Null"
 
 
 class RequestContext:
-    """The condition keys of a request; names of keys do not depend on case, as in IAM."""
+    """The condition keys of a request. Names of keys are case-insensitive, as in IAM."""
 
     def __init__(self, values: Mapping[str, tuple[str, ...]], unsubstitutable: frozenset[str] = frozenset()) -> None:
-        """Take the values by key, and the keys (in lower case) whose values must not be put in for a variable."""
+        """Take the values by key, and the keys (in lower case) whose values must not replace a variable."""
         self._values = values
         self._unsubstitutable = unsubstitutable
         self._folded: dict[str, tuple[str, ...]] | None = None
@@ -55,22 +55,22 @@ class RequestContext:
 
     @property
     def names(self) -> KeysView[str]:
-        """The names of the keys, as they were given."""
+        """The names of the keys as given to the constructor."""
         return self._values.keys()
 
     def extended(self, values: Mapping[str, tuple[str, ...]]) -> "RequestContext":
-        """Return a context that has these values too."""
+        """Return a context with these values added."""
         return RequestContext({**self._values, **values}, self._unsubstitutable)
 
     def values(self, key: str) -> tuple[str, ...]:
-        """Return the values of a key, none where the request has no such key."""
+        """Return the values of a key; no values if the request has no such key."""
         exact = self._values.get(key)
         if exact is not None:
             return exact
         return self._by_folded_key().get(key.lower(), ())
 
     def variable(self, key: str) -> str | None:
-        """Return what a policy variable stands for: the first value, or None."""
+        """Return the value of a policy variable: the first value of the key, or None."""
         if self._unsubstitutable and key.lower() in self._unsubstitutable:
             return None
         return next(iter(self.values(key)), None)
@@ -91,7 +91,7 @@ class Quantifier(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What an operator does with one value of the policy: compile it to a predicate on one value of the request.
+    """An operator. It compiles a value of the policy to a predicate on a value of the request.
 
     ``compile`` raises ValueError for a value that the operator cannot take.
     """
@@ -103,7 +103,7 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """One value of a policy: compiled, or its tokens where it depends on the request."""
+    """One value of a policy: compiled, or tokens if it depends on the request."""
 
     tokens: tuple[Token, ...]
     predicate: Predicate | None
@@ -134,17 +134,17 @@ class Clause:
         return any(matches) is not self.operator.negated
 
     def required_keys(self) -> frozenset[str]:
-        """Return the keys without which the clause cannot hold as its author meant it."""
+        """Return the keys that a request needs for the clause to hold as its author meant it."""
         keys = {variable.key for operand in self.operands for variable in required_variables(operand.tokens)}
         return frozenset(keys if self.if_exists else keys | {self.key})
 
     def condition_keys(self) -> frozenset[str]:
-        """Return the keys that the clause looks at."""
+        """Return the keys that the clause reads."""
         return frozenset({self.key, *(var.key for operand in self.operands for var in variables_of(operand.tokens))})
 
     @property
     def weight(self) -> int:
-        """What it costs at most to try the clause on one value; see `policy_budget`."""
+        """The maximum cost of the clause for one value; see `core.policies.budget`."""
         return weight_of(()) + sum(weight_of(operand.tokens) for operand in self.operands)
 
     def _holds_without_key(self) -> bool:
@@ -178,15 +178,15 @@ class NullClause:
 
     @property
     def weight(self) -> int:
-        """What it costs at most to try the clause; see `policy_budget`."""
+        """The maximum cost of the clause; see `core.policies.budget`."""
         return weight_of(())
 
     def condition_keys(self) -> frozenset[str]:
-        """Return the key that the clause looks at."""
+        """Return the key that the clause reads."""
         return frozenset({self.key})
 
     def required_keys(self) -> frozenset[str]:
-        """Return no key: the clause asks whether there is one."""
+        """Return no key, because the clause tests whether the key is missing."""
         return frozenset()
 
 
@@ -238,7 +238,7 @@ def _equals(tokens: tuple[Fixed, ...]) -> Predicate:
 
 def _equals_ignore_case(tokens: tuple[Fixed, ...]) -> Predicate:
     expected = literal(tokens).casefold()
-    # Folding makes no text shorter, so a longer value is another one.
+    # Case folding never shortens a text, so a longer value cannot be equal.
     return lambda value: len(value) <= len(expected) and value.casefold() == expected
 
 
@@ -260,7 +260,7 @@ def _date(text: str) -> datetime:
         return datetime.fromtimestamp(int(text), UTC)
     if not _DATE.fullmatch(text):
         raise ValueError(f"a date as of ISO 8601 or seconds since 1970 are expected, not {text!r}")
-    # W3C's profile of ISO 8601 allows a year or a month alone; both mean their first moment.
+    # W3C's profile of ISO 8601 allows a year or a month alone. Both mean the start of that period.
     moment = datetime.fromisoformat(text + "-01-01"[len(text) - 4 :] if len(text) < len("2026-01-01") else text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -293,7 +293,7 @@ def _comparing(parse: Callable[[str], T], compare: Callable[[T, T], bool]) -> Ca
 
 
 def _compared(parse: Callable[[str], T], value: str, test: Callable[[T], bool]) -> bool:
-    # What a request gives may be anything; what cannot be read equals nothing.
+    # A request can give any value. A value that cannot be parsed equals nothing.
     if len(value) > _LONGEST_READABLE:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Owns the condition keys of a device's connection: what policies can know of it; knows no sockets and no storage."""
+"""Owns the condition keys of a device's connection. Independent of sockets and storage."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from thingmint.core.policies.certificate_variables import (
 from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.registry.thing import Thing, ThingPrincipalType
 
-# A client that calls itself + or # must not read its neighbours' topics through topicfilter/${iot:ClientId}.
+# A client with the ID + or # must not read the topics of other clients through topicfilter/${iot:ClientId}.
 _MQTT_WILDCARDS = frozenset("+#")
 
 
 class ConnectAttribute(StrEnum):
-    """What a CONNECT asks for, beyond the connection itself, that a policy may have to allow."""
+    """A feature that a CONNECT requests and that a policy must allow."""
 
     PERSISTENT_CONNECT = "PersistentConnect"
     LAST_WILL = "LastWill"
@@ -26,7 +26,7 @@ class ConnectAttribute(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionContext:
-    """What is known of a device that connects; None where it is not. ``thing`` is the one that it connects as."""
+    """A device that connects; unknown values are None. ``thing`` is the thing that it connects as."""
 
     client_id: str | None = None
     source_address: str | None = None
@@ -37,9 +37,9 @@ class ConnectionContext:
 
 
 def connected_thing(client_id: str, attachments: Iterable[tuple[Thing, ThingPrincipalType]]) -> Thing | None:
-    """Return the thing, of those that the certificate is attached to, that a client with this ID connects as.
+    """Return which of the certificate's things a client with this ID connects as.
 
-    An exclusive attachment says it alone; otherwise the client ID is the name of the thing.
+    With an exclusive attachment it is that thing; otherwise it is the thing whose name is the client ID.
     """
     for thing, kind in attachments:
         if kind is ThingPrincipalType.EXCLUSIVE_THING or thing.name == client_id:
@@ -48,7 +48,7 @@ def connected_thing(client_id: str, attachments: Iterable[tuple[Thing, ThingPrin
 
 
 def device_context(connection: ConnectionContext) -> RequestContext:
-    """Return the condition keys that last as long as the connection."""
+    """Return the condition keys that do not change during the connection."""
     names = certificate_keys(connection.certificate_names)
     own = {key: (value,) for key, value in _own_keys(connection) if value is not None}
     wild = {key.lower() for key, (value,) in own.items() if not _MQTT_WILDCARDS.isdisjoint(value)}
@@ -58,7 +58,7 @@ def device_context(connection: ConnectionContext) -> RequestContext:
 def connect_context(
     context: RequestContext, scope: Scope, attributes: Iterable[ConnectAttribute], last_will_topic: str | None
 ) -> RequestContext:
-    """Return the condition keys of iot:Connect: those of the connection, and what the CONNECT asks for."""
+    """Return the condition keys of iot:Connect: those of the connection and those of the CONNECT."""
     asked = {"iot:ConnectAttributes": tuple(str(attribute) for attribute in attributes)}
     if last_will_topic is not None:
         asked["iot:LastWillTopic"] = (topic_arn(scope, last_will_topic),)

@@ -1,19 +1,19 @@
-"""Owns the bounds of policy documents: how long and how deep one may be; knows nothing of policies' elements."""
+"""Owns the maximum length and depth of policy documents. Does not interpret their elements."""
 
 from thingmint.core.strict_json import Malformed, Node, read_json
 
 # The longest policyDocument in AWS IoT's service model.
 MAX_CHARACTERS = 404_600
-# IAM counts without white space; this is its largest bound on a document (inline policies of a role).
+# IAM does not count white space. This is its largest limit on a document (inline policies of a role).
 MAX_SIGNIFICANT_CHARACTERS = 10_240
 # The deepest legal value is six levels down: document, Statement, statement, Condition, operator, list of values.
 MAX_DEPTH = 8
 
 
 def read_document(text: str, max_significant: int = MAX_SIGNIFICANT_CHARACTERS) -> Node:
-    """Return the JSON value that the text is; raise Malformed if it is not strict JSON or breaks a bound.
+    """Return the JSON value of the text; raise Malformed if it is not strict JSON or exceeds a limit.
 
-    ``max_significant`` bounds the characters that are not white space.
+    ``max_significant`` limits the number of characters that are not white space.
     """
     if len(text) > MAX_CHARACTERS:
         raise Malformed(MAX_CHARACTERS, f"a policy has at most {MAX_CHARACTERS} characters")

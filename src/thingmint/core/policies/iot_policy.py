@@ -1,6 +1,6 @@
-"""Owns what sets AWS IoT policies, which bind devices, apart from IAM's: their size and the services they speak of.
+"""Owns the differences between AWS IoT policies, which apply to devices, and IAM policies: size and services.
 
-The language is that of every policy. MQTT's own wildcards, + and #, are plain characters in it.
+Both have the same language. MQTT's wildcards + and # are plain characters in it.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ SERVICES = frozenset({"iot", "iotjobsdata", "greengrass"})
 
 
 def parse_iot_policy(text: str) -> Policy:
-    """Return a policy that is in the registry.
+    """Return a policy of the registry.
 
     Raises MalformedPolicy naming line, column and reason if the text is no AWS IoT policy.
     """
@@ -26,7 +26,7 @@ def parse_iot_policy(text: str) -> Policy:
 
 
 def parse_new_iot_policy(text: str) -> Policy:
-    """Return a policy that is to be stored; raise MalformedPolicy as above, and for a version that AWS IoT refuses."""
+    """Return a new policy; raise MalformedPolicy as `parse_iot_policy` does, and for a version that AWS IoT refuses."""
     return _parse(text, _parse_new)
 
 

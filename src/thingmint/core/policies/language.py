@@ -1,7 +1,7 @@
-"""Owns what a policy is and what policies say about a request; knows no principals, no operations and no storage.
+"""Owns policies and their decisions about requests. Independent of principals, operations and storage.
 
-One language serves IAM and AWS IoT policies: statements that allow or deny actions on resources under conditions. What
-nothing allows is denied, and a statement that denies wins over every statement that allows.
+IAM and AWS IoT policies have one language: statements allow or deny actions on resources under conditions. A request
+that no statement allows is denied, and a statement that denies overrides every statement that allows.
 """
 
 import re
@@ -18,7 +18,7 @@ from thingmint.core.strict_json import Malformed, position
 
 
 class DecisionEffect(Enum):
-    """What came out, and why it is a denial if it is one."""
+    """Whether a request is allowed, and the kind of denial."""
 
     ALLOWED = "allowed"
     EXPLICIT_DENY = "explicitDeny"
@@ -30,7 +30,7 @@ class Policy:
     """A policy that follows the grammar; two policies with the same text are equal.
 
     The text itself is not kept: most of it may be white space, and a compiled policy stays in memory for a long time.
-    ``only_denies`` tells a policy of which nothing but the denying statements counts.
+    ``only_denies`` is true for a policy whose allowing statements are ignored.
     """
 
     digest: bytes
@@ -44,7 +44,7 @@ class Policy:
         return self.positions[index]
 
     def denying(self) -> "Policy":
-        """Return the policy without the statements that allow; it may have no statement left."""
+        """Return the policy without its allowing statements. The result may have no statements."""
         kept = [index for index, statement in enumerate(self.statements) if statement.effect is Effect.DENY]
         statements = tuple(self.statements[index] for index in kept)
         return replace(
@@ -56,14 +56,14 @@ class Policy:
         )
 
     def asks_for(self, prefix: str) -> bool:
-        """Return whether a statement depends on a condition key that starts so."""
+        """Return whether a statement depends on a condition key with this prefix."""
         folded = prefix.lower()
         return any(key.startswith(folded) for statement in self.statements for key in statement.condition_keys())
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What policies say, and the statement that decided: indexes count from zero, None where nothing applied."""
+    """A decision and the statement that decided. Indexes count from zero; None if no statement applied."""
 
     effect: DecisionEffect
     policy_index: int | None = None
@@ -85,7 +85,7 @@ def parse_policy(text: str) -> Policy:
 
 
 def parse_new_policy(text: str) -> Policy:
-    """Return a policy that is to be stored; raise MalformedPolicy as above, and for a Sid that IAM refuses."""
+    """Return a new policy; raise MalformedPolicy as `parse_policy` does, and for a Sid that IAM refuses."""
     policy = parse_policy(text)
     for index, statement in enumerate(policy.statements):
         if not _SID.fullmatch(statement.sid or ""):
@@ -97,26 +97,26 @@ def parse_new_policy(text: str) -> Policy:
 
 
 def compiled(text: str, statements: tuple[PolicyStatement, ...]) -> Policy:
-    """Return the policy with this text, which has these statements."""
+    """Return the policy with this text and these parsed statements."""
     positions = tuple(position(text, statement.offset) for statement in statements)
     return Policy(sha256(text.encode()).digest(), statements, positions, weight_of_statements(statements))
 
 
 def weight_of_statements(statements: Sequence[PolicyStatement]) -> int:
-    """Return how much work the statements may cause; see `core.policies.budget`."""
+    """Return the maximum cost of the statements; see `core.policies.budget`."""
     return sum(statement.weight for statement in statements)
 
 
 def evaluate(
     policies: Sequence[Policy], action: str, resource: str, context: Mapping[str, tuple[str, ...]] | RequestContext
 ) -> Decision:
-    """Return what the policies say about the action on the resource; ``context`` maps condition keys to values."""
+    """Return the decision about the action on the resource; ``context`` maps condition keys to values."""
     request = context if isinstance(context, RequestContext) else RequestContext(context)
     folded_action = action.lower()
     allowed: Decision | None = None
     for policy_index, policy in enumerate(policies):
         for statement_index, statement in enumerate(policy.statements):
-            # A second Allow changes nothing, so only a Deny is still worth matching.
+            # A second Allow changes nothing, so only Deny statements still need matching.
             if allowed is not None and statement.effect is Effect.ALLOW:
                 continue
             if not statement.applies(folded_action, resource, request):

@@ -8,11 +8,11 @@ from typing import TypeAlias
 from thingmint.core.wildcards import Fixed, Predicate, Wildcard, glob
 
 Variables: TypeAlias = Callable[[str], str | None]
-"""Returns the value of a condition key, or None where the request has none."""
+"""Returns the value of a condition key, or None if the request has none."""
 
 _ARN_PARTS = 6
-# To call a pattern costs as much as to try some characters of it, so does the search for what stands behind a *, and a
-# variable stands for a longer text.
+# A call of a pattern, and the search for the text behind a *, each cost as much as matching some characters. The value
+# of a variable is longer than its name.
 _LEAST_WEIGHT = 32
 _WEIGHT_OF_A_VARIABLE = 64
 _WEIGHTS = {Wildcard.ANY_RUN: 8, Wildcard.ANY_CHARACTER: 1}
@@ -20,7 +20,7 @@ _WEIGHTS = {Wildcard.ANY_RUN: 8, Wildcard.ANY_CHARACTER: 1}
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A condition key whose value is put in, and the text for requests that lack the key."""
+    """A condition key whose value replaces the variable, and the default for requests without the key."""
 
     key: str
     default: str | None
@@ -31,7 +31,7 @@ Token: TypeAlias = Fixed | Variable
 _VARIABLE_START = "${"
 _SPECIAL = re.compile(r"\$\{|[*?]")
 _ESCAPES = ("*", "?", "$")
-# A key, where it names an attribute with the attribute's name in brackets, which may hold commas; then the default.
+# A key, which may end with the name of an attribute in brackets (commas allowed there); then the default.
 _VARIABLE = re.compile(r"([^,:\[\]${']*:[^,\[\]${']*(?:\[[^\[\]${']*\]\s*)?)(?:,\s*'(.*)'\s*)?", re.DOTALL)
 
 
@@ -41,7 +41,7 @@ def parse_tokens(text: str, *, wildcards: bool, variables: bool) -> tuple[Token,
     offset = 0
     for special in _SPECIAL.finditer(text):
         if special.start() < offset or not (variables if special[0] == _VARIABLE_START else wildcards):
-            # It is inside of a variable, or plain text here.
+            # It is part of a variable, or plain text here.
             continue
         tokens.append(text[offset : special.start()])
         if special[0] == _VARIABLE_START:
@@ -57,7 +57,7 @@ def parse_tokens(text: str, *, wildcards: bool, variables: bool) -> tuple[Token,
 
 
 def resolved(tokens: tuple[Token, ...], variables: Variables) -> tuple[Fixed, ...] | None:
-    """Return the tokens with variables replaced by literal text; None if the request lacks one of them."""
+    """Return the tokens with variables replaced by literal text; None if the request has no value for one of them."""
     fixed: list[Fixed] = []
     for token in tokens:
         if isinstance(token, Variable):
@@ -84,23 +84,23 @@ def variables_of(tokens: tuple[Token, ...]) -> tuple[Variable, ...]:
 
 
 def required_variables(tokens: tuple[Token, ...]) -> tuple[Variable, ...]:
-    """Return the variables that have no text of their own for requests that lack the key."""
+    """Return the variables without a default."""
     return tuple(variable for variable in variables_of(tokens) if variable.default is None)
 
 
 def weight_of(tokens: tuple[Token, ...]) -> int:
-    """Return what it costs at most to try the tokens on a text, in characters; see `policy_budget`."""
+    """Return the maximum cost of matching the tokens against a text, in characters; see `core.policies.budget`."""
     length = sum(_weight_of_token(token) for token in tokens)
     return max(_LEAST_WEIGHT, length)
 
 
 def literal(tokens: tuple[Fixed, ...]) -> str:
-    """Return the text of tokens, wildcards as they are written."""
+    """Return the text of the tokens, with wildcards written as ``*`` and ``?``."""
     return "".join(token if isinstance(token, str) else token.value for token in tokens)
 
 
 def arn_glob(tokens: tuple[Fixed, ...]) -> Predicate:
-    """Return whether an ARN matches part by part; raise ValueError unless the pattern has the six parts of an ARN.
+    """Return a matcher that compares ARNs part by part; raise ValueError unless the pattern has an ARN's six parts.
 
     In the first five parts a wildcard does not cross a colon. A lone ``*`` matches every ARN.
     """

@@ -1,9 +1,9 @@
-"""Owns how policies are asked about shared subscriptions, whose resources have two forms.
+"""Owns the two forms of the resource of a shared subscription in policies.
 
-A client subscribes to ``$share/GROUP/FILTER``. Policies name the whole of it (``topicfilter/$share/GROUP/FILTER``, as
-the samples of AWS's SDKs do) or the filter alone (``topicfilter/FILTER``). Both forms are asked: a Deny of either
-refuses, and an Allow of either is enough. The same holds for iot:Receive of a message that comes through a shared
-subscription, on ``topic/$share/GROUP/TOPIC`` and ``topic/TOPIC``.
+A client subscribes to ``$share/GROUP/FILTER``. Policies name all of it (``topicfilter/$share/GROUP/FILTER``, as the
+samples of AWS's SDKs do) or only the filter (``topicfilter/FILTER``). Both forms are decided: a Deny of either form
+denies the request, and an Allow of either form is enough. The same rule applies to iot:Receive of a message from a
+shared subscription, with ``topic/$share/GROUP/TOPIC`` and ``topic/TOPIC``.
 """
 
 import re
@@ -11,7 +11,7 @@ import re
 from thingmint.core.topics.names import SEPARATOR, SHARED_PREFIX
 
 _KINDS = {"iot:subscribe": "topicfilter", "iot:receive": "topic"}
-# The end of an ARN, or all that there is of it.
+# The end of an ARN, or the whole resource if it is not an ARN.
 _SHARED = re.compile(
     rf"(?P<before>(?:[^/]*:)?)(?P<kind>topicfilter|topic)/{re.escape(SHARED_PREFIX)}[^/]+/(?P<rest>.+)", re.DOTALL
 )

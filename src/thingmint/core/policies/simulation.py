@@ -1,6 +1,6 @@
-"""Owns what AWS IoT's TestAuthorization tells: how policies would decide, and which of them said what.
+"""Owns the results of AWS IoT's TestAuthorization: how policies would decide, and which policy allows or denies.
 
-Refuses to know which policies are attached to whom; they come with their names, those to add and to skip resolved.
+Does not look up attachments: the caller passes the policies with their names, after adding and skipping some.
 """
 
 from collections.abc import Generator, Sequence
@@ -38,7 +38,7 @@ class ActionType(StrEnum):
 
 
 class AuthDecision(StrEnum):
-    """What came out for a request."""
+    """The decision about one request."""
 
     ALLOWED = "ALLOWED"
     EXPLICIT_DENY = "EXPLICIT_DENY"
@@ -58,13 +58,13 @@ _DECISIONS = {
 }
 _SAYS = {Effect.ALLOW: DecisionEffect.ALLOWED, Effect.DENY: DecisionEffect.EXPLICIT_DENY}
 _IMPLICIT_DENY = Decision(DecisionEffect.IMPLICIT_DENY)
-# An action on several resources is decided as its worst.
+# The decision about several resources is the strictest decision about one of them.
 _WORST_FIRST = (DecisionEffect.EXPLICIT_DENY, DecisionEffect.IMPLICIT_DENY, DecisionEffect.ALLOWED)
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPolicy:
-    """A policy and how the registry calls it."""
+    """A policy and its name and ARN in the registry."""
 
     name: PolicyName
     arn: str
@@ -86,7 +86,7 @@ class AuthRequest:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedDecision:
-    """How one resource was decided: by which statement of which policy, where one spoke, and where that stands."""
+    """The decision about one resource, and the policy and statement that decided, if there is one."""
 
     resource: str
     decision: AuthDecision
@@ -98,9 +98,9 @@ class SimulatedDecision:
 
 @dataclass(frozen=True, slots=True)
 class AuthResult:
-    """What the policies say about one request.
+    """The decision of the policies about one request.
 
-    A policy that is silent about one of the resources is listed under ``implicitly_denying``, as AWS documents it.
+    A policy without a statement about one of the resources is in ``implicitly_denying``, as AWS documents it.
     """
 
     request: AuthRequest
@@ -118,7 +118,7 @@ def simulate(
     context: RequestContext,
     with_client_id: Sequence[NamedPolicy] = (),
 ) -> tuple[AuthResult, ...]:
-    """Return what the policies say about each request, in one go; raise as `simulation` does."""
+    """Return the decision about each request without pauses; raise as `simulation` does."""
     steps = simulation(requests, policies, context, with_client_id)
     while True:
         try:
@@ -133,11 +133,11 @@ def simulation(
     context: RequestContext,
     with_client_id: Sequence[NamedPolicy] = (),
 ) -> Simulation[tuple[AuthResult, ...]]:
-    """Return what the policies say about each request, a little work at each step.
+    """Return the decision about each request. Each step of the generator does a little of the work.
 
-    ``with_client_id`` are policies that might be in force if the client ID were known: where they speak of the action,
-    the client ID is a missing value. Raises InvalidRequest unless there are one to ten requests, LimitExceeded if they
-    are too much work.
+    ``with_client_id`` are policies that may be in force with a client ID: if one has a statement about the action, the
+    result lists the client ID as a missing value. Raises InvalidRequest unless there are one to ten requests,
+    LimitExceeded if they take too much work.
     """
     if not 1 <= len(requests) <= MAX_REQUESTS:
         raise InvalidRequest(f"authInfos has 1 to {MAX_REQUESTS} elements, not {len(requests)}")
@@ -165,7 +165,7 @@ def _waits_for_client_id(request: AuthRequest, policies: Sequence[NamedPolicy]) 
 
 @dataclass(frozen=True, slots=True)
 class _SimulatedRule:
-    """A statement, with what this context makes of it: whether its condition holds, and its resources."""
+    """A statement evaluated in this context: whether its condition holds, and its resources."""
 
     statement: PolicyStatement
     holds: bool
@@ -176,12 +176,12 @@ class _SimulatedRule:
 
 @dataclass(slots=True)
 class _SimulatedAnswer:
-    """What was decided about one resource so far: the first statement that denies, and the first that allows."""
+    """The decision about one resource so far: the first statement that denies and the first that allows."""
 
     by_effect: dict[Effect, Decision]
 
     def hear(self, rules: Sequence[_SimulatedRule], forms: Sequence[str]) -> set[Effect]:
-        """Ask the rules of one policy and return which effects they have on the resource, which may have two forms."""
+        """Apply the rules of one policy and return their effects on the resource, which may have two forms."""
         spoken = set()
         for rule in rules:
             if rule.holds and any(rule.matches(form) for form in forms):

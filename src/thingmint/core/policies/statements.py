@@ -1,4 +1,4 @@
-"""Owns the statements of a policy: the grammar of their elements, and when a statement applies to a request."""
+"""Owns the statements of a policy: their grammar, and when a statement applies to a request."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from thingmint.core.strict_json import Entry, JSONNumber, Malformed, Members, No
 from thingmint.core.wildcards import Predicate, glob
 from thingmint.host.words import in_words
 
-# Variables and escapes exist since this version; in the older one they are plain text.
+# Variables and escapes exist since this version. In the older version they are plain text.
 VERSION_WITH_VARIABLES = "2012-10-17"
 _VERSIONS = ("2008-10-17", VERSION_WITH_VARIABLES)
 _DOCUMENT_KEYS = frozenset({"Version", "Id", "Statement"})
@@ -39,7 +39,7 @@ _ACTION = re.compile(r"\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+")
 
 
 class Effect(Enum):
-    """What a statement is for."""
+    """Whether a statement allows or denies."""
 
     ALLOW = "Allow"
     DENY = "Deny"
@@ -47,18 +47,18 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ResourcePattern:
-    """A pattern of resources: compiled, or its tokens where it depends on the request."""
+    """A pattern of resources: compiled, or tokens if it depends on the request."""
 
     tokens: tuple[Token, ...]
     predicate: Predicate | None
 
     def matches(self, resource: str, context: RequestContext) -> bool | None:
-        """Return whether the resource matches; None if the request lacks a variable of the pattern."""
+        """Return whether the resource matches; None if the request has no value for a variable of the pattern."""
         predicate = self.bound(context)
         return None if predicate is None else predicate(resource)
 
     def bound(self, context: RequestContext) -> Predicate | None:
-        """Return the pattern with the variables of the request put in; None if the request lacks one of them."""
+        """Return the pattern with its variables replaced; None if the request has no value for one of them."""
         if self.predicate is not None:
             return self.predicate
         tokens = resolved(self.tokens, context.variable)
@@ -67,7 +67,7 @@ class ResourcePattern:
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatement:
-    """One statement. ``other_actions`` and ``other_resources`` tell NotAction and NotResource."""
+    """One statement. ``other_actions`` and ``other_resources`` are true for NotAction and NotResource."""
 
     sid: str | None
     effect: Effect
@@ -79,11 +79,11 @@ class PolicyStatement:
     offset: int
 
     def applies(self, folded_action: str, resource: str, context: RequestContext) -> bool:
-        """Return whether the statement speaks of this request; the action is given in lower case."""
+        """Return whether the statement applies to this request. The action is in lower case."""
         return self.speaks_of(folded_action) and self._has_resource(resource, context) and self.holds(context)
 
     def speaks_of(self, folded_action: str) -> bool:
-        """Return whether the statement is about the action, which is given in lower case."""
+        """Return whether the statement is about the action, which is in lower case."""
         return any(predicate(folded_action) for predicate in self.actions) is not self.other_actions
 
     def holds(self, context: RequestContext) -> bool:
@@ -91,7 +91,7 @@ class PolicyStatement:
         return all(clause.holds(context) for clause in self.condition)
 
     def bound(self, context: RequestContext) -> Predicate:
-        """Return whether the statement is about a resource, with the variables of this request put in once for all."""
+        """Return a test whether the statement is about a resource. It has the variables of this request replaced."""
         patterns = [pattern.bound(context) for pattern in self.resources]
         known = tuple(pattern for pattern in patterns if pattern is not None)
         if not self.other_resources:
@@ -109,12 +109,12 @@ class PolicyStatement:
 
     @property
     def weight(self) -> int:
-        """What it costs at most to ask the statement about one request; see `policy_budget`."""
+        """The maximum cost of applying the statement to one request; see `core.policies.budget`."""
         patterns = sum(weight_of(pattern.tokens) for pattern in self.resources)
         return patterns + weight_of(()) * len(self.actions) + sum(clause.weight for clause in self.condition)
 
     def missing_keys(self, context: RequestContext) -> frozenset[str]:
-        """Return the condition keys that the statement asks for and the request lacks."""
+        """Return the condition keys that the statement needs and the request does not have."""
         keys = {variable.key for pattern in self.resources for variable in required_variables(pattern.tokens)}
         for clause in self.condition:
             keys |= clause.required_keys()
@@ -125,7 +125,7 @@ class PolicyStatement:
             return any(pattern.matches(resource, context) for pattern in self.resources)
         matches = [pattern.matches(resource, context) for pattern in self.resources]
         if None in matches and self.effect is Effect.ALLOW:
-            # "All but this one" without knowing which one: an Allow must not widen to everything.
+            # The excepted resource is unknown, so an Allow must not apply to every resource.
             return False
         return True not in matches
 
@@ -133,7 +133,7 @@ class PolicyStatement:
 def parse_statements(document: Node, services: frozenset[str] | None = None) -> tuple[PolicyStatement, ...]:
     """Return the statements of a policy document; raise Malformed if it breaks the grammar.
 
-    ``services`` are the prefixes that actions may have; None allows those of every service.
+    ``services`` are the prefixes that actions may have; None allows all prefixes.
     """
     elements = _members(document, "a policy", _DOCUMENT_KEYS)
     version = _VERSIONS[0]
@@ -149,7 +149,7 @@ def parse_statements(document: Node, services: frozenset[str] | None = None) -> 
 
 
 def version_of(document: Node) -> str | None:
-    """Return the version of a policy document, None where it names none; raise Malformed for other JSON values."""
+    """Return the version of a policy document, None if it has none; raise Malformed if it is not a string."""
     elements = _members(document, "a policy", _DOCUMENT_KEYS)
     return _text(elements["Version"].node, "Version") if "Version" in elements else None
 

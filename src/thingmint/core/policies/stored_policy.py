@@ -1,6 +1,6 @@
-"""Owns what an AWS IoT policy in the registry is: its versions, their limits, and what may be deleted; no attachments.
+"""Owns the AWS IoT policy of the registry: its versions, their limits, and deletion. Does not handle attachments.
 
-A policy's versions are numbered from one, and no number is given twice. One of them is the default, which is in force.
+Versions of a policy are numbered from one, and a number is never reused. The default version is the one in force.
 """
 
 import re
@@ -23,14 +23,14 @@ MAX_VERSIONS = 5
 MAX_POLICIES_OF_A_TARGET = 10
 
 FIRST_VERSION = 1
-# What fits the integers of every store; no policy lives to see it.
+# The largest integer of every store. No policy will have so many versions.
 _MAX_VERSION = 2**63 - 1
 _VERSION_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True, slots=True)
 class DevicePolicy:
-    """A policy of devices and its default version; the generation id tells it from a namesake that was deleted."""
+    """A policy of devices and its default version. The generation id tells it from a deleted policy of that name."""
 
     scope: Scope
     name: PolicyName
@@ -48,7 +48,7 @@ class DevicePolicy:
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
-    """One version of a policy; its document is what its author wrote, white space and all."""
+    """One version of a policy. Its document is the author's text with its white space."""
 
     version: int
     document: str
@@ -58,7 +58,7 @@ class PolicyVersion:
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersionSummary:
-    """What a list shows of a version."""
+    """A version in a list."""
 
     version: int
     created_at: datetime
@@ -67,7 +67,7 @@ class PolicyVersionSummary:
 
 @dataclass(frozen=True, slots=True)
 class PolicySummary:
-    """What a list shows of a policy; ``position`` orders the list and never repeats."""
+    """A policy in a list. ``position`` orders the list and is unique."""
 
     scope: Scope
     name: PolicyName
@@ -80,7 +80,7 @@ class PolicySummary:
 
 
 def parse_document(text: str) -> Policy:
-    """Return the policy of a document that is new; raise MalformedPolicy with position and reason if it is none."""
+    """Return the policy of a new document; raise MalformedPolicy with position and reason if it is not valid."""
     try:
         return parse_new_iot_policy(text)
     except MalformedPolicy as refusal:
@@ -96,7 +96,7 @@ def parse_version_id(name: PolicyName, text: str) -> int:
 
 
 def with_next_version(policy: DevicePolicy, versions: int, at: datetime, *, as_default: bool) -> DevicePolicy:
-    """Return the policy with one version more than it has; raise VersionsLimitExceeded if it may have no more."""
+    """Return the policy with one more version; raise VersionsLimitExceeded if it has the maximum already."""
     if versions >= MAX_VERSIONS:
         raise VersionsLimitExceeded(
             f"The policy {policy.name} already has the maximum number of versions ({MAX_VERSIONS})"
@@ -107,7 +107,7 @@ def with_next_version(policy: DevicePolicy, versions: int, at: datetime, *, as_d
 
 
 def with_default_version(policy: DevicePolicy, version: int, at: datetime) -> DevicePolicy:
-    """Return the policy with this version in force; the same policy if it is already."""
+    """Return the policy with this version as the default; the same object if it is the default already."""
     return policy if version == policy.default_version else replace(policy, default_version=version, modified_at=at)
 
 
@@ -124,14 +124,14 @@ def ensure_policy_deletable(policy: DevicePolicy, versions: int, *, is_attached:
             f"The policy cannot be deleted as the policy is attached to one or more principals (name={policy.name})"
         )
     if versions > 1:
-        # The doubled "than" is AWS's own.
+        # AWS's message has the word "than" twice.
         raise DeletionRefused(
             f"The policy cannot be deleted as versions other than than default version exist (name={policy.name})"
         )
 
 
 def ensure_room_for_policy(target: str, policies: int) -> None:
-    """Raise LimitExceeded if the target has as many policies as it may have."""
+    """Raise LimitExceeded if the target has the maximum number of policies."""
     if policies >= MAX_POLICIES_OF_A_TARGET:
         raise LimitExceeded(
             f"The maximum number of policies ({MAX_POLICIES_OF_A_TARGET}) is attached to the target already: {target}"
@@ -139,10 +139,10 @@ def ensure_room_for_policy(target: str, policies: int) -> None:
 
 
 def policy_not_found(name: PolicyName) -> ResourceNotFound:
-    """Return the refusal of a policy that does not exist."""
+    """Return the error for a policy that does not exist."""
     return ResourceNotFound(f"The policy given in the request does not exist (name={name})")
 
 
 def version_not_found(name: PolicyName, version: int | str) -> ResourceNotFound:
-    """Return the refusal of a version that does not exist."""
+    """Return the error for a version that does not exist."""
     return ResourceNotFound(f"The policy version given in the request does not exist (name={name}, version={version})")

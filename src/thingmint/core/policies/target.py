@@ -1,6 +1,6 @@
-"""Owns what a policy can be attached to: certificates, thing groups and Amazon Cognito identities; no policies.
+"""Owns the targets of policies: certificates, thing groups and Amazon Cognito identities.
 
-What a caller names is read here once, and told again as one spelling, so that no two strings mean the same target.
+The parsers turn every spelling that callers use into one, so that two different strings never mean the same target.
 """
 
 import re
@@ -39,7 +39,7 @@ class CertificateTarget:
 
 @dataclass(frozen=True, slots=True)
 class ThingGroupTarget:
-    """A thing group, and so the principals of the things in it and in the groups below it."""
+    """A thing group. Its policies apply to the principals of the things in it and in the groups below it."""
 
     scope: Scope
     group_name: ThingGroupName
@@ -52,7 +52,7 @@ class ThingGroupTarget:
 
 @dataclass(frozen=True, slots=True)
 class CognitoTarget:
-    """An Amazon Cognito identity; the registry knows its id and nothing about it."""
+    """An Amazon Cognito identity. The registry has only its id."""
 
     identity_id: str
 
@@ -68,8 +68,8 @@ PolicyTarget: TypeAlias = CertificateTarget | ThingGroupTarget | CognitoTarget
 def parse_policy_target(scope: Scope, text: str) -> PolicyTarget:
     """Return the target that the text names.
 
-    Raises InvalidRequest if it names nothing that a policy can be attached to, ResourceNotFound for what another
-    account or region has.
+    Raises InvalidRequest if a policy cannot be attached to such a target, ResourceNotFound for a target of another
+    account or region.
     """
     if _IDENTITY_ID.fullmatch(text.lower()):
         return CognitoTarget(text.lower())
@@ -87,7 +87,7 @@ def parse_policy_target(scope: Scope, text: str) -> PolicyTarget:
 
 
 def parse_principal(scope: Scope, text: str) -> CertificateTarget | CognitoTarget:
-    """Return the target that can connect by itself; raise what `parse_policy_target` raises, and for a thing group."""
+    """Return a target that can connect, which a thing group cannot; raise as `parse_policy_target` does."""
     target = parse_policy_target(scope, text)
     if isinstance(target, ThingGroupTarget):
         raise InvalidRequest(
@@ -97,5 +97,5 @@ def parse_principal(scope: Scope, text: str) -> CertificateTarget | CognitoTarge
 
 
 def target_not_found(name: str) -> ResourceNotFound:
-    """Return the refusal of a target that does not exist."""
+    """Return the error for a target that does not exist."""
     return ResourceNotFound(f"The target given in the request does not exist: {name}")

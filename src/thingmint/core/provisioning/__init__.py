@@ -1,1 +1,1 @@
-"""Owns provisioning templates and what they make of a device's parameters: values and rules."""
+"""Owns provisioning templates and their results for a device's parameters: values and rules."""

@@ -1,6 +1,6 @@
 """Owns the certificates of CreateProvisioningClaim: what they may be used for, and how long.
 
-A claim belongs to one template by its identity. A template that is created later under the same name is another one.
+A claim is bound to the identity of one template. A template created later with the same name has another identity.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ CLAIM_VALID_FOR = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class ClaimCertificate:
-    """A certificate of CreateProvisioningClaim: it is in no list, and provisions with its one template only."""
+    """A certificate of CreateProvisioningClaim. No list shows it, and it provisions with its template only."""
 
     scope: Scope
     certificate_id: CertificateId
@@ -23,5 +23,5 @@ class ClaimCertificate:
     expires_at: datetime
 
     def is_valid_at(self, at: datetime) -> bool:
-        """Return whether the claim may still be used. RFC 5280, 4.1.2.5: the period includes its last second."""
+        """Return whether the claim may still be used. The period includes its last second (RFC 5280, 4.1.2.5)."""
         return at < self.expires_at + timedelta(seconds=1)

@@ -1,7 +1,7 @@
-"""Owns what a provisioning claim may do: get one certificate and register it through one template, and nothing else.
+"""Owns the policy of a provisioning claim, which may only get one certificate and register it with one template.
 
-The permissions of a claim that CreateProvisioningClaim gives out can be neither seen nor changed. They are written as a
-policy so that claims and devices are judged by one rule.
+Callers can neither see nor change the permissions of a claim of CreateProvisioningClaim. They have the form of a policy
+so that the same code authorizes claims and devices.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Owns what a pre-provisioning hook is asked and what its answer means; knows no way to reach one.
+"""Owns the requests to pre-provisioning hooks and the meaning of their answers. Does no I/O.
 
-The JSON of both is AWS's ("Pre-provisioning hooks" in the developer guide), so that a Lambda function's code serves.
+The JSON of both is AWS's ("Pre-provisioning hooks" in the developer guide), so a Lambda function's code can be used.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from thingmint.core.identifiers import CertificateId
 
 @dataclass(frozen=True, slots=True)
 class HookQuestion:
-    """Who wants to be provisioned with which template and parameters.
+    """The request of a device to be provisioned: the template and the parameters.
 
-    ``claim_certificate_id`` is the certificate that the device asks with. It is empty where the caller has an access
-    key, and so is ``client_id`` where there is no MQTT connection.
+    ``claim_certificate_id`` is the certificate that authenticates the device. It is empty if the caller has an access
+    key. ``client_id`` is empty if there is no MQTT connection.
     """
 
     claim_certificate_id: str
@@ -27,11 +27,11 @@ class HookQuestion:
 
     @property
     def asked_for(self) -> str:
-        """The ARN of what the question is about."""
+        """The ARN of the template."""
         return self.template_arn
 
     def as_json(self) -> dict[str, object]:
-        """Return the question as the hook reads it."""
+        """Return the question as the JSON object that the hook reads."""
         return {
             "claimCertificateId": self.claim_certificate_id,
             "certificateId": self.certificate_id,
@@ -48,16 +48,16 @@ class HookQuestion:
 
 @dataclass(frozen=True, slots=True)
 class HookAnswer:
-    """Whether the device may be provisioned, and which parameters count instead of the device's own."""
+    """Whether the device may be provisioned, and the parameters that replace the device's own."""
 
     allow_provisioning: bool
     parameter_overrides: Mapping[str, str]
 
 
 def hook_answer(answer: object) -> HookAnswer:
-    """Return what a hook's answer means; raise HookFailed unless it has the form of AWS's hooks.
+    """Return the parsed answer of a hook; raise HookFailed unless it has the form of AWS's hooks.
 
-    Nothing but ``true`` allows: what is merely truthy may be a mistake. Overrides may be absent.
+    Only ``true`` allows, because another truthy value may be a mistake. Overrides may be absent.
     """
     if not isinstance(answer, Mapping):
         raise HookFailed("the answer is not an object")

@@ -1,7 +1,7 @@
-"""Owns what a provisioning plan makes of a thing, its groups and a certificate that exist already; stores nothing.
+"""Owns the changes that a provisioning plan makes to an existing thing, its groups and a certificate. Does no I/O.
 
-FAIL refuses a thing that exists, as at AWS. One certificate is excepted: the one that is attached to the thing already
-repeats its own registration, and is refused only where a property with FAIL would change.
+As at AWS, FAIL refuses a thing that exists. There is one exception: a certificate that is attached to the thing already
+repeats its own registration. It is refused only if a property with FAIL would change.
 """
 
 from collections.abc import Collection
@@ -16,13 +16,13 @@ from thingmint.core.provisioning.resources import Override
 from thingmint.core.registry.attributes import AttributePayload, Attributes
 from thingmint.core.registry.thing import Thing
 
-# In these a certificate has never been anything that a registration could undo.
+# A certificate with one of these statuses was never in use, so a registration undoes nothing.
 _WAITING = frozenset({CertificateStatus.PENDING_ACTIVATION, CertificateStatus.REGISTER_INACTIVE})
 _SETTLED = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE})
 
 
 def new_thing(scope: Scope, planned: ThingPlan, thing_id: str, at: datetime) -> Thing:
-    """Return the thing as it is created; raise InvalidRequest if it may not have so many attributes."""
+    """Return the new thing; raise InvalidRequest if it has too many attributes."""
     payload = AttributePayload(planned.attributes)
     return Thing(
         scope=scope,
@@ -38,8 +38,8 @@ def new_thing(scope: Scope, planned: ThingPlan, thing_id: str, at: datetime) -> 
 def ensure_may_exist(planned: ThingPlan, *, is_attached: bool) -> None:
     """Raise UpdateConflict if the plan's thing exists and one of its settings is FAIL.
 
-    ``is_attached`` tells that the plan's certificate is attached to the thing already: a device that repeats its
-    request because the answer was lost is no conflict.
+    ``is_attached`` is true if the plan's certificate is attached to the thing already: the device repeats its request
+    because the answer was lost, which is not a conflict.
     """
     settings = {planned.override_attributes, planned.override_type, planned.override_groups}
     if Override.FAIL in settings and not is_attached:
@@ -47,10 +47,10 @@ def ensure_may_exist(planned: ThingPlan, *, is_attached: bool) -> None:
 
 
 def overridden_thing(thing: Thing, planned: ThingPlan) -> Thing:
-    """Return what the plan makes of the thing, one version later; the same thing if that is no change.
+    """Return the thing after the plan's changes, one version later; the same object if nothing changes.
 
-    Raises UpdateConflict where the plan forbids the change, InvalidRequest for too many attributes.
-    The billing group stays: there is no setting that would override it.
+    Raises UpdateConflict if the plan forbids the change, InvalidRequest for too many attributes.
+    The billing group does not change, because no setting overrides it.
     """
     changed = replace(thing, type_name=_type(thing, planned), attributes=_attributes(thing, planned))
     return thing if changed == thing else replace(changed, version=thing.version + 1)
@@ -59,7 +59,7 @@ def overridden_thing(thing: Thing, planned: ThingPlan) -> Thing:
 def groups_to_change(
     thing: Thing, current: Collection[ThingGroupName], planned: ThingPlan
 ) -> tuple[tuple[ThingGroupName, ...], tuple[ThingGroupName, ...]]:
-    """Return the groups that a thing leaves, and those that it joins; raise UpdateConflict where that is forbidden."""
+    """Return the groups that a thing leaves and those that it joins; raise UpdateConflict if the plan forbids it."""
     wanted = planned.groups
     if wanted is None or planned.override_groups is Override.DO_NOTHING:
         return (), ()
@@ -71,9 +71,9 @@ def groups_to_change(
 
 
 def provisioned_certificate(certificate: Certificate, planned: CertificatePlan, at: datetime) -> Certificate:
-    """Return the certificate in the status that the plan gives it; the same certificate if it has that.
+    """Return the certificate with the status of the plan; the same object if nothing changes.
 
-    Raises RegistrationFailed for one that is revoked or in transfer, UpdateConflict where the plan forbids the change.
+    Raises RegistrationFailed if it is revoked or in transfer, UpdateConflict if the plan forbids the change.
     """
     if certificate.status in _WAITING:
         return with_status(certificate, planned.status, at)

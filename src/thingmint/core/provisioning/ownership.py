@@ -1,6 +1,6 @@
-"""Owns what a certificate's ownership token says, and how long it is good; knows no way to seal it.
+"""Owns the content of a certificate's ownership token and its lifetime. Does not seal tokens.
 
-A device gets the token with its certificate, before anything in the registry belongs to it, and shows it to register.
+A device gets the token with its certificate, before the registry has a thing for it, and presents it to register.
 """
 
 import hashlib
@@ -20,58 +20,58 @@ _SECONDS_BYTES = 8
 
 
 class OwnershipTokenInvalid(InvalidRequest):
-    """The token was not given out by this service to this account, was changed, or has ended."""
+    """The service did not issue the token to this account, or the token was changed or has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """A certificate that was given to a device with a token, and when the token ends."""
+    """A certificate that a device got with a token, and when the token expires."""
 
     scope: Scope
     certificate_id: CertificateId
     expires_at: datetime
 
     def is_valid_at(self, at: datetime) -> bool:
-        """Return whether the token may still be used."""
+        """Return whether the token has not expired."""
         return at < self.expires_at
 
 
 @dataclass(frozen=True, slots=True)
 class OwnershipUse:
-    """What a token was used for: the digest of the request, None if it was not, and the sealed answer to it."""
+    """The use of a token: the digest of the request (None if the token is unused) and the sealed answer."""
 
     request_digest: str | None
     sealed_answer: bytes | None = field(repr=False)
 
 
 def request_digest(template_generation_id: str, parameters: Mapping[str, str]) -> str:
-    """Return what two RegisterThing requests have in common if they are the same: this template, these parameters."""
+    """Return the digest of a RegisterThing request: equal for the same template with the same parameters."""
     text = json.dumps([template_generation_id, sorted(parameters.items())], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def new_ownership(scope: Scope, certificate_id: CertificateId, at: datetime) -> Ownership:
-    """Return the ownership of a certificate that is given out now; tokens count whole seconds."""
+    """Return the ownership of a certificate issued now. Tokens have a resolution of one second."""
     return Ownership(scope, certificate_id, at.replace(microsecond=0) + TOKEN_VALID_FOR)
 
 
 def token_content(ownership: Ownership) -> bytes:
-    """Return what the token says, to be sealed."""
+    """Return the content of the token, for sealing: the 32 bytes of the certificate id, then the expiry."""
     seconds = int(ownership.expires_at.timestamp())
     return bytes.fromhex(ownership.certificate_id) + seconds.to_bytes(_SECONDS_BYTES, "big")
 
 
 def ownership_of(scope: Scope, content: bytes) -> Ownership:
-    """Return what the content of a token of this scope says; it was sealed, so it was written by `token_content`."""
+    """Return the ownership of a token's content. The content was sealed, so `token_content` wrote it."""
     certificate_id, seconds = content[:_ID_BYTES].hex(), int.from_bytes(content[_ID_BYTES:], "big")
     return Ownership(scope, CertificateId(certificate_id), datetime.fromtimestamp(seconds, UTC))
 
 
 def answer_name(ownership: Ownership) -> str:
-    """Return what the answer to the token's request is bound to under its seal."""
+    """Return the context that the seal of an answer is bound to."""
     return f"answer to the owner of {ownership.certificate_id} in {ownership.scope.account}"
 
 
 def token_name(scope: Scope) -> str:
-    """Return what tokens of a scope are bound to, so that no other account's passes."""
+    """Return the context that the seals of a scope's tokens are bound to, so that no other account's token is valid."""
     return f"certificate ownership token of {scope.account} in {scope.region}"

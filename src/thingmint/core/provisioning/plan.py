@@ -1,6 +1,6 @@
-"""Owns the plan of a provisioning template for one device: which thing, certificate and policies there shall be.
+"""Owns the plan of a provisioning template for one device: which thing, certificate and policies it needs.
 
-A pure function of template, parameters and certificate; what exists already is for those who carry the plan out.
+A plan depends on template, parameters and certificate only. Its executor compares it with what exists.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What the service knows of the device's certificate: its id, and its names by the words of policy variables."""
+    """The device's certificate: its id, and its names with the keys of policy variables."""
 
     certificate_id: CertificateId
     names: CertificateNames = field(default_factory=dict)
@@ -56,7 +56,7 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True)
 class ThingPlan:
-    """A thing that shall exist, and what to do if it exists already; None where the template says nothing."""
+    """The planned thing, and what to do if it exists already. Values that the template does not give are None."""
 
     logical_id: str
     name: ThingName
@@ -71,7 +71,7 @@ class ThingPlan:
 
 @dataclass(frozen=True, slots=True)
 class FromSigningRequest:
-    """The certificate is to be issued for a request, in PEM."""
+    """The certificate is to be issued for a signing request in PEM."""
 
     signing_request: str
 
@@ -85,7 +85,7 @@ class FromId:
 
 @dataclass(frozen=True, slots=True)
 class FromPem:
-    """The certificate is to be registered; its authority's is needed where several have the same subject."""
+    """The certificate is to be registered. Its CA's certificate is needed if several CAs have the same subject."""
 
     certificate_pem: str
     ca_certificate_pem: str | None
@@ -96,10 +96,10 @@ CertificateSource: TypeAlias = FromSigningRequest | FromId | FromPem
 
 @dataclass(frozen=True, slots=True)
 class CertificatePlan:
-    """A certificate that shall be, in which status, and how it belongs to the thing.
+    """The planned certificate, its status, and how it belongs to the thing.
 
-    A certificate that waits for its activation, or is new, gets the status in any case; ``override_status`` is about
-    one that is active or inactive already.
+    A certificate that is new or waits for its activation always gets the status. ``override_status`` applies to a
+    certificate that is active or inactive already.
     """
 
     logical_id: str
@@ -111,7 +111,7 @@ class CertificatePlan:
 
 @dataclass(frozen=True, slots=True)
 class PolicyPlan:
-    """A policy to attach. Without a document it must exist; with one it is created, or used if it has this document."""
+    """A policy to attach. Without a document it must exist. With one it is created or, if equal, used."""
 
     logical_id: str
     name: PolicyName
@@ -129,7 +129,7 @@ class ProvisioningPlan:
 
     @property
     def resource_types(self) -> dict[str, ResourceType]:
-        """The type of each resource by its logical id, as RegisterThing answers their ARNs."""
+        """The type of each resource by its logical id, for the ARNs in the answer of RegisterThing."""
         types = {policy.logical_id: ResourceType.POLICY for policy in self.policies}
         if self.thing is not None:
             types[self.thing.logical_id] = ResourceType.THING
@@ -141,10 +141,10 @@ class ProvisioningPlan:
 def plan(
     template: Template, parameters: Mapping[str, str], certificate: CertificateFacts | None = None
 ) -> ProvisioningPlan:
-    """Return the template's plan; raise InvalidParameters if there is none with these parameters.
+    """Return the template's plan; raise InvalidParameters if these parameters do not give one.
 
-    Parameters that the template does not declare are ignored, and so are those that only the service may set. At a
-    first connection every declared parameter needs a value, used or not.
+    Parameters that the template does not declare, and those that only the service may set, are ignored. At a first
+    connection every declared parameter needs a value, also if the template does not use it.
     """
     values = _values(template, parameters, certificate)
     if template.kind is TemplateKind.JITP:
@@ -205,8 +205,8 @@ def _groups(thing: ThingResource, resolution: Resolution) -> tuple[ThingGroupNam
 
 
 def _certificate(template: Template, certificate: CertificateResource, resolution: Resolution) -> CertificatePlan:
-    # AWS documents no default. An operator who registers things says what shall be; a device that registers itself
-    # once more must not undo that its certificate was made inactive.
+    # AWS documents no default. An operator who registers things decides the status. A device that registers again
+    # must not activate a certificate that an operator has deactivated.
     by_operator = template.kind is TemplateKind.REGISTER_THING
     default = Override.REPLACE if by_operator else Override.DO_NOTHING
     return CertificatePlan(

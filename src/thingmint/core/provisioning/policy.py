@@ -1,8 +1,8 @@
-"""Owns policies whose text depends on the device: the results of a template's functions inside a PolicyDocument.
+"""Owns policies whose text depends on the device: PolicyDocuments with functions of the template inside.
 
-A device's values are put inside JSON strings only, and only where they name something: in resources and in the values
-of conditions. They have no character with a meaning in policies, topics or JSON, and are never empty, so that no value
-can widen what the template's author wrote. Texts of the template itself, its section Mappings included, are trusted.
+A device's values go into JSON strings only, and only where a policy names something: in resources and in values of
+conditions. They contain no character with a meaning in policies, topics or JSON and are never empty. So no value can
+extend the permissions that the template's author wrote. Texts of the template and its section Mappings are trusted.
 """
 
 import re
@@ -27,26 +27,26 @@ from thingmint.core.provisioning.values import (
 )
 from thingmint.core.strict_json import Entry, Members, Node, Value, written
 
-# What names of things and policies have in common; no wildcard, no MQTT wildcard or level separator, nothing of JSON.
+# Valid in names of things and of policies: no wildcard, no MQTT wildcard or level separator, no character of JSON.
 _NAMING = re.compile(r"[A-Za-z0-9_.:=@,-]+")
 _MEANING = "letters, digits and any of _.:=@,-"
 
 
 class NotAPolicy(InvalidParameters):
-    """With these values the document is not a policy."""
+    """The document with these values is not a policy."""
 
 
 class Document(Protocol):
     """The document of a policy in a template."""
 
     def text(self, resolution: Resolution) -> str:
-        """Return the document for one device; raise InvalidParameters if its values make none."""
+        """Return the document for one device; raise InvalidParameters if the values do not result in a policy."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FixedDocument:
-    """A document that is the same for every device; it was found to be a policy."""
+    """A document that is the same for every device. The reader has checked that it is a policy."""
 
     document: str
 
@@ -58,19 +58,19 @@ class FixedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ChosenDocument:
-    """A document that the template has as a whole, in its section Mappings for instance, and chooses for a device."""
+    """A whole document of the template, for instance in its section Mappings, that is selected for a device."""
 
     path: str
     value: TextValue
 
     def text(self, resolution: Resolution) -> str:
-        """Return the document that is chosen."""
+        """Return the selected document."""
         return _policy(self.path, self.value.text(resolution))
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A function in place of a text or, where its value is a list, of a list of texts."""
+    """A function whose result is a text or, if its value is a list, a list of texts."""
 
     path: str
     value: TextValue | Split
@@ -78,13 +78,13 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """An object of a document, its keys in order; keys depend on nothing."""
+    """An object of a document with its keys in order. Keys do not depend on the device."""
 
     entries: tuple[tuple[str, "Part"], ...]
 
 
 Part: TypeAlias = "Node | Object | tuple[Part, ...] | Put"
-"""What a document is made of: JSON as it stands, objects and lists of parts, and functions."""
+"""A part of a document: fixed JSON, an object or list of parts, or a function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +95,12 @@ class ComposedDocument:
     root: Part
 
     def text(self, resolution: Resolution) -> str:
-        """Return the document with the functions' texts put in, compact."""
+        """Return the document as compact JSON, with functions replaced by their results."""
         return _policy(self.path, written(_composed(self.root, resolution)))
 
 
 def is_given(value: TextValue | ListValue) -> bool:
-    """Return whether a device's values become a part of the text, and not only choose among the template's own."""
+    """Return whether a device's values become part of the text, instead of only selecting texts of the template."""
     match value:
         case Literal() | FindInMap():
             return False
@@ -119,7 +119,7 @@ def is_given(value: TextValue | ListValue) -> bool:
 
 
 def names_given(value: TextValue | ListValue) -> Iterator[str]:
-    """Yield the parameters whose values become a part of the text as they are."""
+    """Yield the parameters whose values become part of the text unchanged."""
     match value:
         case Reference(name):
             yield name
@@ -133,7 +133,7 @@ def names_given(value: TextValue | ListValue) -> Iterator[str]:
 
 
 def is_naming(text: str) -> bool:
-    """Return whether a text may be put into a policy for a device."""
+    """Return whether a value of a device is allowed in its policy."""
     return _NAMING.fullmatch(text) is not None
 
 
@@ -190,7 +190,7 @@ def _text(path: str, value: TextValue, resolution: Resolution) -> str:
 
 def _checked(path: str, what: str, text: str) -> str:
     if not is_naming(text):
-        # The value is not repeated: it may be long, and secret.
+        # The message leaves the value out, which may be long or secret.
         raise InvalidParameters(f"{path}: {what} is put into a policy and must be {_MEANING}, one or more")
     return text
 

@@ -1,6 +1,6 @@
-"""Owns how the PolicyDocument of a template is written: text, object, or either with functions inside.
+"""Owns the reading of a template's PolicyDocument: a text or an object, with or without functions inside.
 
-What does not depend on the device is checked here with samples of what devices may give, before any device comes.
+It checks the document with sample values when the template is created, before any device uses it.
 """
 
 import re
@@ -29,7 +29,7 @@ from thingmint.core.strict_json import Malformed, Members, Node, position, read_
 _MAX_DEPTH = 24
 _SUB = "Fn::Sub"
 _SPLIT = "Fn::Split"
-# What a device gives may name something. It may not say what is allowed, nor whether it is.
+# A device's value can name something. It must not decide which actions the policy allows or denies.
 _NOT_FOR_DEVICES = frozenset({"Version", "Effect", "Action", "NotAction", "Principal", "NotPrincipal"})
 _SAMPLE = "A"
 _PLACEHOLDER = re.compile(r"\$\{(!?)([^}]*)\}")
@@ -78,7 +78,7 @@ class PolicyReader:
         return document
 
     def _substituted_part(self, node: Node, own: Mapping[str, TextValue], path: str, key: str | None) -> Part:
-        """Return the part with the names in its strings marked, as Fn::Sub would find them in the text."""
+        """Return the part with the names in its strings marked, as Fn::Sub finds them in a text."""
         match node.value:
             case str() as text:
                 value = self._values.substitution(text, own, path)
@@ -141,24 +141,24 @@ class PolicyReader:
             document.text(_Samples(self._defaults, self._mappings))
         except NotAPolicy as error:
             if text is not None:
-                # In the words of the text as it was given, where the mistake shows there, too.
+                # Uses the message for the original text if that text has the error, too.
                 _policy(path, _PLACEHOLDER.sub(_of_same_length, text))
             reason = error.message.removeprefix(f"{path}: ")
             raise refused(path, f"{reason} (with {_SAMPLE!r} for what a device gives)") from error
         except InvalidParameters:
-            # A device chooses, by the key of a mapping or an index: no sample shows what.
+            # The device selects a value with a key of a mapping or an index, so no sample can show the result.
             return
 
 
 class _Samples(Resolution):
-    """Values as a device might give them."""
+    """Sample values of a device."""
 
     def __init__(self, defaults: Mapping[str, str | None], mappings: Mappings) -> None:
         super().__init__({}, mappings)
         self._defaults = defaults
 
     def parameter(self, name: str) -> str:
-        """Return the default, or a sample."""
+        """Return the parameter's default, or a sample value."""
         return self._defaults.get(name) or _SAMPLE
 
 
@@ -173,7 +173,7 @@ def _function(node: Node, path: str) -> str | None:
 
 
 def _place(outer: str | None, key: str) -> str:
-    """Return the element of a statement that a key belongs to: what is below one belongs to it."""
+    """Return the element of a statement that a key is in, at any depth."""
     return outer if outer is not None and outer != "Statement" else key
 
 

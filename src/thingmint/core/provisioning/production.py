@@ -1,6 +1,6 @@
-"""Owns which parameters of RegisterThing tell of a device's production: batch, operator and station, for the audit.
+"""Owns the parameters of RegisterThing about a device's production (batch, operator, station) for the audit trail.
 
-AWS IoT ignores parameters that a template does not declare, so that the same request works there.
+AWS IoT ignores parameters that a template does not declare, so the same request works there.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Owns how the values of provisioning templates are written in JSON; every refusal names the place and the reason.
+"""Owns the reading of values in provisioning templates. Every error names the place and the reason.
 
-Refuses to know resources and their properties.
+Independent of resources and their properties.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,17 +24,17 @@ from thingmint.core.provisioning.values import (
 from thingmint.core.strict_json import Entry, JSONNumber, Members, Node
 
 JOIN = "Fn::Join"
-# What policy variables begin with, in AWS IoT's policies.
+# The prefixes of policy variables in AWS IoT policies.
 _VARIABLES = frozenset({"iot", "aws"})
 
 
 def refused(path: str, reason: str) -> InvalidRequest:
-    """Return the error about a place in a template."""
+    """Return the error for a place in a template."""
     return InvalidRequest(f"{path}: {reason}")
 
 
 def members(node: Node, path: str, known: frozenset[str] | None = None) -> dict[str, Entry]:
-    """Return an object's entries by key; raise InvalidRequest if it is none, or has a key that is not known."""
+    """Return an object's entries by key; raise InvalidRequest if it is not an object or has an unknown key."""
     if not isinstance(node.value, Members):
         raise refused(path, "an object is expected")
     for entry in node.value.entries:
@@ -44,7 +44,7 @@ def members(node: Node, path: str, known: frozenset[str] | None = None) -> dict[
 
 
 def plain_text(node: Node, path: str) -> str:
-    """Return a text without functions, numbers and booleans as they are written; raise InvalidRequest otherwise."""
+    """Return a text without functions. Numbers and booleans become texts. Raise InvalidRequest for other values."""
     match node.value:
         case str() as text:
             return text
@@ -57,7 +57,7 @@ def plain_text(node: Node, path: str) -> str:
 
 
 def read_mappings(node: Node, path: str) -> Mappings:
-    """Return the section Mappings, which holds no functions; raise InvalidRequest if it is malformed."""
+    """Return the section Mappings, which has no functions; raise InvalidRequest if it is malformed."""
     return {
         name: {
             key: {
@@ -77,7 +77,7 @@ def _leaf(node: Node, path: str) -> str | tuple[str, ...]:
 
 
 class ValueReader:
-    """Reads values that may refer to these parameters and mappings, and use every function but those ``without``."""
+    """Reads values that refer to these parameters and mappings and use all functions except those in ``without``."""
 
     def __init__(self, names: frozenset[str], mappings: Mappings, without: frozenset[str] = frozenset()) -> None:
         self._names = names
@@ -150,7 +150,7 @@ class ValueReader:
         return FindInMap(mapping, key, field)
 
     def substituted_text(self, node: Node, path: str) -> tuple[str, dict[str, TextValue], str]:
-        """Return the text of a Fn::Sub, the names of its own, and where the text is; raise InvalidRequest."""
+        """Return the text of a Fn::Sub, its own names and the text's place; raise InvalidRequest if it is malformed."""
         if isinstance(node.value, str):
             return node.value, {}, path
         first, second = _arguments(node, path, "a text, or a text and an object,")
@@ -162,7 +162,7 @@ class ValueReader:
         return first.value, own, f"{path}[0]"
 
     def substitution(self, text: str, own: Mapping[str, TextValue], path: str) -> Substitution:
-        """Return the text with its names marked; raise InvalidRequest for a name that stands for nothing."""
+        """Return the text with its names marked; raise InvalidRequest for an unknown name."""
         parts = _placeholders(text, path)
         for part in parts:
             if isinstance(part, Placeholder) and part.name not in own:
@@ -178,7 +178,7 @@ class ValueReader:
             raise refused(path, unresolved(name).message + self._hint(name))
 
     def _hint(self, name: str) -> str:
-        """Return what may have been meant: another case or a blank too many, or a policy variable."""
+        """Return a hint about an unknown name: other letter case, extra blanks, or a policy variable."""
         meant = [each for each in sorted(self._names) if each.strip().casefold() == name.strip().casefold()]
         if meant:
             return f"; declared is {meant[0]!r}"

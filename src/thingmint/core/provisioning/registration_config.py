@@ -1,4 +1,4 @@
-"""Owns which registration configurations a CA certificate can have: what happens when its devices first connect."""
+"""Owns the registration configuration of a CA certificate, which applies when its devices first connect."""
 
 import re
 
@@ -12,10 +12,10 @@ _ROLE_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[\x21-\x7e]+")
 def registration_config(
     template_body: str | None, template_name: str | None, role_arn: str | None
 ) -> RegistrationConfig | None:
-    """Return the configuration, None where nothing is configured.
+    """Return the configuration, None if nothing is configured.
 
-    Raises InvalidRequest for two templates, for a text that is no template for devices that first connect or comes
-    without a role, and for a role that is no role.
+    Raises InvalidRequest for two templates, for a text that is not a JITP template or comes without a role, and for a
+    role that is not the ARN of a role.
     """
     if template_body is not None and template_name is not None:
         raise InvalidRequest("registrationConfig takes either templateBody or templateName, not both")

@@ -1,7 +1,6 @@
-"""Owns what a bulk registration is: its states, its progress through a file, and what its reports say of each line.
+"""Owns the bulk registration task: its statuses, its progress through a file, and its reports.
 
-A line is one device's parameters in JSON. Progress is counted in lines whose outcome is known; where the file is, and
-who reads it, is for others.
+Each line has one device's parameters in JSON. Progress counts the lines whose outcome is known. Does not read files.
 """
 
 import codecs
@@ -21,7 +20,7 @@ MAX_LINE_BYTES = 262_144
 KEPT_FOR = timedelta(days=30)
 _MAX_MESSAGE = 2048
 _LONG_LINE = 8_192
-# Deep enough for every mistake to be named where it is.
+# Deep enough for the reader to reach an error and name its position.
 _MAX_DEPTH = 64
 _OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _KINDS: tuple[tuple[type, str], ...] = (
@@ -35,7 +34,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
 
 
 class TaskBroken(ThingmintError):
-    """A task cannot go on: its input is gone or was changed, or its reports cannot be written."""
+    """A task cannot continue because its input was deleted or changed, or because its reports cannot be written."""
 
 
 class TaskStatus(StrEnum):
@@ -60,7 +59,7 @@ class ReportType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file of parameters as it was when the task began; the stamp changes when somebody writes to it."""
+    """A file of parameters when the task began. The stamp changes with every write to the file."""
 
     bucket: str
     key: str
@@ -70,7 +69,7 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class InputLine:
-    """One line of a file: its number from one, where it begins and ends; without text if it is too long."""
+    """One line of a file: its number from one, its first byte and its end. ``text`` is None if the line is too long."""
 
     number: int
     offset: int
@@ -79,13 +78,13 @@ class InputLine:
 
     @property
     def is_blank(self) -> bool:
-        """Whether there is nothing on the line, and so nothing to register."""
+        """Whether the line is blank, so that there is nothing to register."""
         return self.text is not None and not self.text.strip()
 
 
 @dataclass(frozen=True, slots=True)
 class LineOutcome:
-    """What came of one line, and the line of the report that tells of it."""
+    """The outcome of one line, and its line in the report."""
 
     line: int
     succeeded: bool
@@ -94,7 +93,7 @@ class LineOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a task is: bytes and lines of the input behind it, outcomes counted, and the reports' sizes in bytes."""
+    """The progress of a task: processed bytes and lines of the input, counts of outcomes, and report sizes in bytes."""
 
     offset: int = 0
     lines: int = 0
@@ -106,7 +105,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationTask:
-    """A bulk registration; ``principal_arn`` is who began it, and ``progress`` what its files and outcomes agree on."""
+    """A bulk registration. ``principal_arn`` started it; ``progress`` counts only outcomes that the reports have."""
 
     scope: Scope
     task_id: str
@@ -122,7 +121,7 @@ class RegistrationTask:
 
     @property
     def percentage(self) -> int:
-        """How much of the input is behind the task, in whole percent; a finished one has nothing before it."""
+        """The processed part of the input in whole percent; 100 for a finished task."""
         if self.status is TaskStatus.COMPLETED or not self.input.size:
             return 100
         return min(100, self.progress.offset * 100 // self.input.size)
@@ -130,14 +129,14 @@ class RegistrationTask:
 
 @dataclass(frozen=True, slots=True)
 class TaskEntry:
-    """What a list shows of a task; ``position`` orders the list and never repeats."""
+    """A task in a list. ``position`` orders the list and is unique."""
 
     task_id: str
     position: int
 
 
 def advanced(task: RegistrationTask, progress: Progress, at: datetime) -> RegistrationTask:
-    """Return the task with its new progress: finished at the input's end, cancelled if that was asked for."""
+    """Return the task with its new progress: finished at the end of the input, cancelled if a caller requested that."""
     status = task.status
     if status is TaskStatus.CANCELLING:
         status = TaskStatus.CANCELLED
@@ -147,12 +146,12 @@ def advanced(task: RegistrationTask, progress: Progress, at: datetime) -> Regist
 
 
 def failed(task: RegistrationTask, message: str, at: datetime) -> RegistrationTask:
-    """Return the task as one that cannot go on, and why."""
+    """Return the task as failed, with the reason."""
     return replace(task, status=TaskStatus.FAILED, message=message[:_MAX_MESSAGE], modified_at=at)
 
 
 def stopped(task: RegistrationTask, at: datetime) -> RegistrationTask:
-    """Return the task as one that is to stop; the same task if it is to stop or has stopped already.
+    """Return the task in cancelling; the same object if it is cancelling or cancelled already.
 
     Raises InvalidRequest for a task that has ended.
     """
@@ -164,7 +163,7 @@ def stopped(task: RegistrationTask, at: datetime) -> RegistrationTask:
 
 
 def line_parameters(line: InputLine) -> Mapping[str, str]:
-    """Return the parameters that a line gives.
+    """Return the parameters of a line.
 
     Raises InvalidRequest with line and column unless it is a JSON object whose values are strings.
     """
@@ -172,11 +171,11 @@ def line_parameters(line: InputLine) -> Mapping[str, str]:
         raise InvalidRequest(f"The line is longer than {MAX_LINE_BYTES} bytes")
     text = _decoded(line, line.text)
     if len(text) > _LONG_LINE:
-        # What is nested too deep for the standard library is refused below, with its place.
+        # JSON that is nested too deep for the standard library is refused below, with its position.
         with suppress(RecursionError):
             return _long_parameters(line, text)
     try:
-        # As in the bodies of requests, the last one counts.
+        # If a key is repeated, the last one counts, as in bodies of requests.
         document = read_json(text, _MAX_DEPTH, repeated_keys=True)
     except Malformed as error:
         raise _unreadable(line, text, error.offset, f"the line is not JSON: {error.reason}") from error
@@ -194,7 +193,7 @@ def line_parameters(line: InputLine) -> Mapping[str, str]:
 
 
 def _long_parameters(line: InputLine, text: str) -> Mapping[str, str]:
-    """Read a long line with the standard library: the reader that knows all positions takes ten times as long."""
+    """Read a long line with the standard library, because the reader with positions takes ten times as long."""
     try:
         parameters = json.loads(text)
         json.dumps(parameters, ensure_ascii=False).encode()
@@ -213,7 +212,7 @@ def _decoded(line: InputLine, text: bytes) -> str:
     if line.number == 1 and text.startswith(_OTHER_ENCODINGS):
         raise InvalidRequest("line 1, column 1: the file is in UTF-16 or UTF-32; UTF-8 is expected")
     try:
-        # A byte order mark is what some editors put before UTF-8.
+        # Some editors write a byte order mark before UTF-8.
         return text.decode("utf-8-sig" if line.number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         before = text[: error.start].decode("utf-8", "replace")
@@ -221,7 +220,7 @@ def _decoded(line: InputLine, text: bytes) -> str:
 
 
 def _unreadable(line: InputLine, text: str, offset: int, reason: str) -> InvalidRequest:
-    # A carriage return alone ends no line here, so that the column is counted within the line of the file.
+    # A carriage return alone does not end a line, so the column is that of the line in the file.
     column = len(text[:offset]) + 1
     return InvalidRequest(f"line {line.number}, column {column}: {reason}")
 
@@ -250,5 +249,5 @@ def report_lines(outcomes: Sequence[LineOutcome], kind: ReportType) -> bytes:
 
 
 def _report(line: InputLine, **members: object) -> str:
-    # In ASCII: a report is text that every store and every reader takes, also if a message quotes other characters.
+    # In ASCII, so that every store and every reader can handle the report, also if a message quotes other characters.
     return json.dumps({"lineNumber": line.number, "offset": line.offset, **members}, separators=(",", ":"))

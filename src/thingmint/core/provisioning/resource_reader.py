@@ -1,6 +1,6 @@
-"""Owns how provisioning templates declare resources: their properties and override settings; names what is wrong where.
+"""Owns the reading of resources in provisioning templates: properties and override settings.
 
-Everything that does not depend on parameters is checked here, before any device comes.
+It checks everything that does not depend on parameters when the template is created. Errors name the place.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -63,7 +63,7 @@ _OTHER_OVERRIDES = {
 
 
 class ResourceReader:
-    """Reads resources; ``issued`` tells that the certificate is the one that the service has just issued or seen."""
+    """Reads resources. ``issued`` means that the certificate is the one that the service just issued or received."""
 
     def __init__(
         self, values: ValueReader, policy_values: ValueReader, policies: PolicyReader, *, issued: bool

@@ -1,6 +1,6 @@
-"""Owns the resources that provisioning templates declare, and the words for what shall become of them.
+"""Owns the resources that provisioning templates declare and their override settings.
 
-Does not know how templates are written; the plan works out the result of one for one device.
+Independent of the syntax of templates. The plan computes the resources for one device.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ Overrides: TypeAlias = Mapping[str, Override]
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A value and where the template has it."""
+    """A value and its place in the template."""
 
     path: str
     value: TextValue
@@ -55,7 +55,7 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class ThingResource:
-    """A thing as a template declares it; None for what it says nothing about."""
+    """A thing in a template. Properties that the template does not give are None."""
 
     logical_id: str
     path: str
@@ -69,7 +69,7 @@ class ThingResource:
 
 @dataclass(frozen=True, slots=True)
 class CertificateResource:
-    """A certificate as a template declares it: ``source`` is the name of the property that tells which one."""
+    """A certificate in a template. ``source`` is the name of the property that identifies it."""
 
     logical_id: str
     source: str
@@ -82,7 +82,7 @@ class CertificateResource:
 
 @dataclass(frozen=True, slots=True)
 class PolicyResource:
-    """A policy as a template declares it: one that exists, by its name, or a document."""
+    """A policy in a template: the name of an existing policy, or a document."""
 
     logical_id: str
     name: Property | None
@@ -93,18 +93,18 @@ Resource: TypeAlias = ThingResource | CertificateResource | PolicyResource
 
 
 def derived_policy_name(document: str) -> PolicyName:
-    """Return the name of a policy that a template gives as a document: the same for the same document."""
-    # Forty digits, as AWS's names have. Of SHA-256, so that nobody can make two documents of one name.
+    """Return the name of a policy that a template gives as a document. Equal documents get the same name."""
+    # Forty digits as in AWS's names, of SHA-256, so that no two different documents with one name can be made.
     return PolicyName(hashlib.sha256(document.encode()).hexdigest()[:_NAME_LENGTH].upper())
 
 
 def parse_status(text: str) -> CertificateStatus:
-    """Return the status, written in upper or lower case; raise InvalidRequest unless a template may ask for it."""
+    """Return the status of an upper-case or lower-case text; raise InvalidRequest unless templates can set it."""
     return _choice(text, _STATUSES)
 
 
 def parse_principal_type(text: str) -> ThingPrincipalType:
-    """Return how a certificate shall belong to its thing; raise InvalidRequest if there is no such way."""
+    """Return how a certificate belongs to its thing; raise InvalidRequest for an unknown type."""
     return _choice(text, _PRINCIPAL_TYPES)
 
 

@@ -1,4 +1,4 @@
-"""Owns what a provisioning template is, its versions and hook, and which changes exist; reads no template's body."""
+"""Owns the provisioning template of the registry, its versions, its hook and its changes. Does not parse its body."""
 
 import re
 from dataclasses import dataclass, replace
@@ -14,13 +14,13 @@ MAX_TEMPLATES = 256
 MAX_VERSIONS = 5
 FIRST_VERSION = 1
 
-# The one version of the hook's payload that AWS has published.
+# The only version of the hook's payload that AWS has published.
 PAYLOAD_VERSION = "2020-04-01"
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]+")
 
 
 class TemplateNotFound(ResourceNotFound):
-    """The account has no provisioning template with this name, or not the one any more that was meant."""
+    """The account has no provisioning template with this name, or the intended one was deleted."""
 
 
 def is_role_arn(text: str) -> bool:
@@ -37,13 +37,13 @@ class TemplateType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreProvisioningHook:
-    """Who is asked before a device is provisioned, named by the ARN of a Lambda function as AWS's clients do."""
+    """The function that the service calls before it provisions a device, named by the ARN of a Lambda function."""
 
     target_arn: str
     payload_version: str = PAYLOAD_VERSION
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest for a payload version that does not exist or a target that is no function's ARN."""
+        """Raise InvalidRequest for an unknown payload version or a target that is not the ARN of a function."""
         if self.payload_version != PAYLOAD_VERSION:
             raise InvalidRequest(f"The payloadVersion of a hook is {PAYLOAD_VERSION}, not {self.payload_version}")
         if not is_function_arn(self.target_arn):
@@ -52,7 +52,7 @@ class PreProvisioningHook:
 
 @dataclass(frozen=True, slots=True)
 class TemplateVersion:
-    """One body of a template; its number is never given again."""
+    """One body of a template. Its number is never reused."""
 
     version: int
     body: str
@@ -61,7 +61,7 @@ class TemplateVersion:
 
 @dataclass(frozen=True, slots=True)
 class TemplateVersionEntry:
-    """What a list shows of a version; ``position`` orders the list and never repeats."""
+    """A version in a list. ``position`` orders the list and is unique."""
 
     version: int
     created_at: datetime
@@ -70,9 +70,9 @@ class TemplateVersionEntry:
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningTemplate:
-    """A provisioning template in the registry; name and type never change, ``last_version`` only grows.
+    """A provisioning template in the registry. Name and type never change; ``last_version`` only grows.
 
-    ``generation_id`` is its identity: no template before or after it has the same, also under the same name.
+    ``generation_id`` is its identity. A template that was deleted and created again has another one.
     """
 
     scope: Scope
@@ -89,7 +89,7 @@ class ProvisioningTemplate:
     last_version: int = FIRST_VERSION
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest if the role is none, or the template's type has no hooks."""
+        """Raise InvalidRequest if the role is not an ARN of a role, or the template's type has no hooks."""
         if not is_role_arn(self.role_arn):
             raise InvalidRequest("provisioningRoleArn is not the ARN of an IAM role")
         if self.hook is not None and self.type is not TemplateType.FLEET_PROVISIONING:
@@ -103,7 +103,7 @@ class ProvisioningTemplate:
 
 @dataclass(frozen=True, slots=True)
 class TemplateEntry:
-    """What a list shows of a template; ``position`` orders the list by creation and never repeats."""
+    """A template in a list. ``position`` orders the list by creation and is unique."""
 
     scope: Scope
     name: TemplateName
@@ -122,7 +122,7 @@ class TemplateEntry:
 
 @dataclass(frozen=True, slots=True)
 class TemplateUpdate:
-    """What UpdateProvisioningTemplate asks for; what is left out stays as it is."""
+    """The changes that UpdateProvisioningTemplate requests. Values that are left out do not change."""
 
     description: str | None = None
     enabled: bool | None = None
@@ -132,13 +132,13 @@ class TemplateUpdate:
     remove_hook: bool = False
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest if a hook is to be set and removed at once."""
+        """Raise InvalidRequest if the update both sets and removes the hook."""
         if self.remove_hook and self.hook is not None:
             raise InvalidRequest("preProvisioningHook and removePreProvisioningHook exclude each other")
 
 
 def updated_template(template: ProvisioningTemplate, update: TemplateUpdate, at: datetime) -> ProvisioningTemplate:
-    """Return the template after the update; raise InvalidRequest for what it cannot have."""
+    """Return the template after the update; raise InvalidRequest for values that it cannot have."""
     return replace(
         template,
         description=template.description if update.description is None else update.description,
@@ -153,7 +153,7 @@ def updated_template(template: ProvisioningTemplate, update: TemplateUpdate, at:
 def with_next_version(
     template: ProvisioningTemplate, version_count: int, at: datetime, *, as_default: bool
 ) -> ProvisioningTemplate:
-    """Return the template with one version more; raise VersionsLimitExceeded if it has as many as it may."""
+    """Return the template with one more version; raise VersionsLimitExceeded if it has the maximum already."""
     if version_count >= MAX_VERSIONS:
         raise VersionsLimitExceeded(f"The provisioning template {template.name} already has {MAX_VERSIONS} versions")
     version = template.last_version + 1
@@ -166,7 +166,7 @@ def with_next_version(
 
 
 def ensure_usable(template: ProvisioningTemplate, kind: TemplateType) -> None:
-    """Raise InvalidRequest if no device is provisioned with the template now, or devices of another kind are."""
+    """Raise InvalidRequest if the template is disabled or is for devices of another kind."""
     if template.type is not kind:
         raise InvalidRequest(f"The provisioning template {template.name} is of type {template.type}")
     if not template.enabled:

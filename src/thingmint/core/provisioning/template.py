@@ -1,7 +1,7 @@
-"""Owns what a provisioning template is; knows no devices, and nothing of where certificates and things are kept.
+"""Owns the parsed provisioning template. Independent of devices and of storage.
 
-One grammar serves the three uses: fleet provisioning, provisioning of devices with certificates of their own authority
-when they first connect (JITP), and registration of one thing or many by an operator.
+One grammar has three uses: fleet provisioning, provisioning of devices with certificates of the user's own CA when they
+first connect (JITP), and registration of one or many things by an operator.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ _SECTIONS = frozenset({"Parameters", "Mappings", "Resources", "DeviceConfigurati
 _PARAMETER_KEYS = frozenset({"Type", "Default"})
 _RESERVED = "AWS::IoT::Certificate::"
 
-# What JITP takes from the subject of the device's certificate, by the words of policy variables.
+# The parameters that JITP takes from the subject of the device's certificate, with the keys of policy variables.
 SUBJECT_PARAMETERS = {
     f"{_RESERVED}Country": "Subject.Country",
     f"{_RESERVED}Organization": "Subject.Organization",
@@ -58,14 +58,14 @@ SUBJECT_PARAMETERS = {
 
 
 class TemplateKind(Enum):
-    """What a template is for."""
+    """The use of a template."""
 
     FLEET_PROVISIONING = "FLEET_PROVISIONING"
     JITP = "JITP"
     REGISTER_THING = "REGISTER_THING"
 
 
-# The parameters that the service itself sets, and nobody else may.
+# The parameters that only the service sets.
 PSEUDO_PARAMETERS: dict[TemplateKind, frozenset[str]] = {
     TemplateKind.FLEET_PROVISIONING: frozenset({CERTIFICATE_ID}),
     TemplateKind.JITP: frozenset({CERTIFICATE_ID, *SUBJECT_PARAMETERS}),
@@ -75,9 +75,9 @@ PSEUDO_PARAMETERS: dict[TemplateKind, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template that follows the grammar of its kind; two with the same text and kind are equal.
+    """A valid template of its kind. Two templates with the same text and kind are equal.
 
-    ``parameters`` maps the declared names to their defaults, None where a parameter has none.
+    ``parameters`` maps the declared names to their defaults, None if a parameter has no default.
     """
 
     text: str
@@ -91,7 +91,7 @@ class Template:
 
 
 def parse_template(text: str, kind: TemplateKind) -> Template:
-    """Return the template; raise InvalidRequest naming the place and the reason if the text is not one of its kind."""
+    """Return the template; raise InvalidRequest with the place and the reason if the text is not valid for its kind."""
     sections = members(_read(text), _TEMPLATE, _SECTIONS)
     if "Resources" not in sections:
         raise refused(_TEMPLATE, "Resources is missing")
@@ -101,7 +101,7 @@ def parse_template(text: str, kind: TemplateKind) -> Template:
     values = ValueReader(names, mappings)
     policy_values = ValueReader(names, mappings, without=frozenset({JOIN}))
     device_configuration = _device_configuration(sections.get("DeviceConfiguration"), values)
-    # Tools write an empty one into templates of every kind.
+    # Some tools write an empty one into templates of every kind.
     if device_configuration and kind is not TemplateKind.FLEET_PROVISIONING:
         raise refused("DeviceConfiguration", "only templates for fleet provisioning have one")
     documents = PolicyReader(policy_values, parameters, mappings)

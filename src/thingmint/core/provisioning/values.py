@@ -1,7 +1,7 @@
 """Owns the values of provisioning templates: texts, references to parameters and functions, and their results.
 
-Refuses to know which resources a template declares. Every value is worked out once, and the results of one template
-has a bound, so that functions inside functions cannot blow it up.
+Independent of resources. Every value is computed once, and the results of one template have a maximum size, which
+limits the growth of nested functions.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 from thingmint.core.errors import InvalidParameters
 
-# Thirty times the longest template, and twice what an MQTT message may hold.
+# Thirty times the longest template, and twice the largest MQTT message.
 MAX_CHARACTERS = 262_144
 
 Mappings: TypeAlias = Mapping[str, Mapping[str, Mapping[str, "str | tuple[str, ...]"]]]
@@ -20,7 +20,7 @@ _INDEX = re.compile(r"[0-9]{1,6}")
 
 
 class Resolution:
-    """The values of one template's parameters, and how much text may still come of them."""
+    """The values of one template's parameters, and how many characters of results are still allowed."""
 
     def __init__(self, parameters: Mapping[str, str], mappings: Mappings) -> None:
         self._parameters = parameters
@@ -36,7 +36,7 @@ class Resolution:
         return value
 
     def mapped(self, name: str, key: str, field: str) -> str | tuple[str, ...]:
-        """Return what a mapping holds; raise InvalidParameters if it has no such key."""
+        """Return the value in a mapping; raise InvalidParameters if it has no such key."""
         found = self._mappings.get(name, {}).get(key, {}).get(field)
         if found is None:
             raise InvalidParameters(f"Fn::FindInMap found nothing in {name} under {key} and {field}")
@@ -44,12 +44,12 @@ class Resolution:
         return found
 
     def joined(self, delimiter: str, texts: tuple[str, ...]) -> str:
-        """Return the texts with the delimiter between them; raise InvalidParameters if that is too long."""
+        """Return the texts with the delimiter between them; raise InvalidParameters if the result is too long."""
         self.spend(sum(map(len, texts)) + len(delimiter) * max(0, len(texts) - 1))
         return delimiter.join(texts)
 
     def spend(self, characters: int) -> None:
-        """Count text that has come up; raise InvalidParameters beyond the bound."""
+        """Count the characters of a result; raise InvalidParameters above the limit."""
         self._left -= characters
         if self._left < 0:
             raise InvalidParameters(f"the template's values have more than {MAX_CHARACTERS} characters")
@@ -71,7 +71,7 @@ class ListValue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A text as it stands."""
+    """A fixed text."""
 
     value: str
 
@@ -94,7 +94,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """``Fn::Join``: a list as one text."""
+    """``Fn::Join``: a list joined to one text."""
 
     delimiter: str
     items: ListValue
@@ -121,7 +121,7 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class FindInMap:
-    """``Fn::FindInMap``: what the section Mappings holds under two keys, a text or a list."""
+    """``Fn::FindInMap``: the text or list that the section Mappings has under two keys."""
 
     mapping: TextValue
     key: TextValue
@@ -156,7 +156,7 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """``Fn::Sub``: a text with the values of its own names, and of parameters, put in."""
+    """``Fn::Sub``: a text in which the values of its own names and of parameters replace the names."""
 
     parts: tuple[str | Placeholder, ...]
     own: tuple[tuple[str, TextValue], ...]
@@ -186,7 +186,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """``Fn::Split``: a text as a list."""
+    """``Fn::Split``: a text split to a list."""
 
     delimiter: str
     source: TextValue
@@ -197,5 +197,5 @@ class Split:
 
 
 def unresolved(name: str) -> InvalidParameters:
-    """Return the error about a name that stands for nothing, in AWS's words."""
+    """Return the error for an unknown name, with AWS's text."""
     return InvalidParameters(f"Cannot resolve reference value: {name}")

@@ -1,6 +1,6 @@
-"""Owns the attributes of things and thing groups: what they may be, and what an update makes of them.
+"""Owns the attributes of things and thing groups: valid names and values, and updates.
 
-Refuses to know whose they are; how many a thing may have depends on its type and is the thing's own rule.
+Does not limit their number, which depends on the thing's type: see `core.registry.thing`.
 """
 
 import re
@@ -15,7 +15,7 @@ _VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 
 
 def ensure_attribute_name(name: str) -> None:
-    """Raise InvalidRequest unless an attribute may have the name."""
+    """Raise InvalidRequest unless the name is valid for an attribute."""
     if not _NAME.fullmatch(name):
         raise InvalidRequest(f"the name of an attribute matches {_NAME.pattern}; {name!r} does not")
 
@@ -35,7 +35,7 @@ class Attributes:
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> "Attributes":
-        """Return the attributes; raise InvalidRequest if one of them cannot be."""
+        """Return the attributes; raise InvalidRequest if one of them is not valid."""
         return cls(tuple(sorted(values.items())))
 
     def as_dict(self) -> dict[str, str]:
@@ -49,13 +49,13 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class AttributePayload:
-    """What an update says about attributes; without ``attributes`` it says nothing."""
+    """The attributes of an update. Without ``attributes`` nothing changes."""
 
     attributes: Attributes | None = None
     merge: bool = False
 
     def applied_to(self, current: Attributes) -> Attributes:
-        """Return the attributes after the update: merged with the current ones, or in their place."""
+        """Return the attributes after the update, which are merged with the current ones or replace them."""
         if self.attributes is None:
             return current
         start = current.as_dict() if self.merge else {}

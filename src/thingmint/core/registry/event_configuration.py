@@ -1,4 +1,4 @@
-"""Owns which events of the registry an account may ask to be told of; tells of none."""
+"""Owns the event configurations: which registry events an account has enabled. Does not publish events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """The types of AWS IoT's service model. Jobs do not exist here; whether their events are wanted is stored."""
+    """The types of AWS IoT's service model. Jobs do not exist here, but the settings of their events are stored."""
 
     THING = "THING"
     THING_GROUP = "THING_GROUP"
@@ -24,12 +24,12 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventConfigurations:
-    """Which types are on; times are None until an account first said anything about any."""
+    """The enabled event types. The times are None until the account first changes one."""
 
     switched: Mapping[EventType, bool] = field(default_factory=dict)
     created_at: datetime | None = None
     modified_at: datetime | None = None
 
     def is_enabled(self, event_type: EventType) -> bool:
-        """Return whether events of this type are wanted; as at AWS, none is until it was asked for."""
+        """Return whether events of this type are enabled. As at AWS, none is enabled by default."""
         return self.switched.get(event_type, False)

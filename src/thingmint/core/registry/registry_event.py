@@ -1,7 +1,7 @@
-"""Owns what happens in a registry that an account may ask to be told of, in AWS IoT's words; tells nobody.
+"""Owns the events of a registry in AWS IoT's terms. Does not publish them.
 
-What creation makes besides is told by itself, and so is what ends with a deletion: the type of a thing, its place in
-groups, the place of a group below another one.
+A creation or deletion has more than one event if it also changes relations: the type of a thing, its groups, or the
+parent of a group.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from thingmint.core.registry.thing_type import ThingType
 
 
 class EventOperation(StrEnum):
-    """What an event says of its resource, or of a relation between two."""
+    """What happened to a resource or to a relation between two resources."""
 
     CREATED = "CREATED"
     UPDATED = "UPDATED"
@@ -26,13 +26,13 @@ class EventOperation(StrEnum):
     REMOVED = "REMOVED"
 
 
-# What happened to a group's place below its parent.
+# The event of the relation between a group and its parent.
 _OF_PLACE = {EventOperation.CREATED: EventOperation.ADDED, EventOperation.DELETED: EventOperation.REMOVED}
 
 
 @dataclass(frozen=True, slots=True)
 class ThingEvent:
-    """A thing was created, updated or deleted; it is told as it is then, or was last."""
+    """A thing was created, updated or deleted. ``thing`` is its new state, or its last state before a deletion."""
 
     event_type: ClassVar[EventType] = EventType.THING
     operation: EventOperation
@@ -40,7 +40,7 @@ class ThingEvent:
 
     @property
     def scope(self) -> Scope:
-        """Whose registry it is."""
+        """The account and region of the registry."""
         return self.thing.scope
 
 
@@ -54,13 +54,13 @@ class ThingTypeEvent:
 
     @property
     def scope(self) -> Scope:
-        """Whose registry it is."""
+        """The account and region of the registry."""
         return self.thing_type.scope
 
 
 @dataclass(frozen=True, slots=True)
 class TypeAssociationEvent:
-    """A thing got a type, or has it no longer."""
+    """A thing got a type, or lost it."""
 
     event_type: ClassVar[EventType] = EventType.THING_TYPE_ASSOCIATION
     operation: EventOperation
@@ -69,13 +69,13 @@ class TypeAssociationEvent:
 
     @property
     def scope(self) -> Scope:
-        """Whose registry it is."""
+        """The account and region of the registry."""
         return self.thing.scope
 
 
 @dataclass(frozen=True, slots=True)
 class ThingGroupEvent:
-    """A thing group was created, updated or deleted; ``above`` leads from the root to its parent."""
+    """A thing group was created, updated or deleted. ``above`` are the groups from the root to its parent."""
 
     event_type: ClassVar[EventType] = EventType.THING_GROUP
     operation: EventOperation
@@ -84,7 +84,7 @@ class ThingGroupEvent:
 
     @property
     def scope(self) -> Scope:
-        """Whose registry it is."""
+        """The account and region of the registry."""
         return self.group.scope
 
 
@@ -99,7 +99,7 @@ class GroupMembershipEvent:
 
     @property
     def scope(self) -> Scope:
-        """Whose registry it is."""
+        """The account and region of the registry."""
         return self.group.scope
 
 
@@ -114,7 +114,7 @@ class GroupHierarchyEvent:
 
     @property
     def scope(self) -> Scope:
-        """Whose registry it is."""
+        """The account and region of the registry."""
         return self.child.scope
 
 
@@ -124,12 +124,12 @@ RegistryEvent: TypeAlias = (
 
 
 def creation_of_thing(thing: Thing) -> tuple[RegistryEvent, ...]:
-    """Return what happens when the thing is created."""
+    """Return the events of the thing's creation."""
     return ThingEvent(EventOperation.CREATED, thing), *_association(EventOperation.ADDED, thing, thing.type_name)
 
 
 def update_of_thing(before: Thing, after: Thing) -> tuple[RegistryEvent, ...]:
-    """Return what happens when the thing is updated."""
+    """Return the events of the thing's update."""
     event = ThingEvent(EventOperation.UPDATED, after)
     if before.type_name == after.type_name:
         return (event,)
@@ -138,7 +138,7 @@ def update_of_thing(before: Thing, after: Thing) -> tuple[RegistryEvent, ...]:
 
 
 def deletion_of_thing(thing: Thing, groups: Sequence[ThingGroup]) -> tuple[RegistryEvent, ...]:
-    """Return what happens when the thing, which is in these groups, is deleted."""
+    """Return the events of the deletion of the thing, which is in these groups."""
     left = [GroupMembershipEvent(EventOperation.REMOVED, group, thing) for group in groups]
     association = _association(EventOperation.REMOVED, thing, thing.type_name)
     return *left, *association, ThingEvent(EventOperation.DELETED, thing)
@@ -147,7 +147,7 @@ def deletion_of_thing(thing: Thing, groups: Sequence[ThingGroup]) -> tuple[Regis
 def change_of_group(
     operation: EventOperation, group: ThingGroup, above: tuple[ThingGroup, ...]
 ) -> tuple[RegistryEvent, ...]:
-    """Return what happens when the group, which stands below these, is created, updated or deleted."""
+    """Return the events of a creation, update or deletion of the group, which is below the groups in ``above``."""
     event = ThingGroupEvent(operation, group, above)
     if not above or operation not in _OF_PLACE:
         return (event,)

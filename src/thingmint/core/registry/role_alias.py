@@ -1,4 +1,4 @@
-"""Owns what a role alias is, how many there are at most, and what an update does; assumes no role."""
+"""Owns role aliases, their maximum number and their updates. Does not assume roles."""
 
 import re
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class RoleAlias:
-    """A name by which devices ask for credentials of a role, and for how long those hold."""
+    """A name with which devices request credentials of a role, and the lifetime of these credentials."""
 
     scope: Scope
     name: RoleAliasName
@@ -25,19 +25,19 @@ class RoleAlias:
     modified_at: datetime
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest unless the role is named by the ARN of one."""
+        """Raise InvalidRequest unless ``role_arn`` is the ARN of a role."""
         if not _ROLE_ARN.fullmatch(self.role_arn):
             raise InvalidRequest("roleArn is not the ARN of an IAM role")
 
     @property
     def arn(self) -> str:
-        """The role alias's name in policies."""
+        """The role alias's ARN."""
         return role_alias_arn(self.scope, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class RoleAliasEntry:
-    """What a list shows; ``position`` orders the list and never repeats."""
+    """A role alias in a list. ``position`` orders the list and is unique."""
 
     name: RoleAliasName
     position: int
@@ -46,7 +46,7 @@ class RoleAliasEntry:
 def updated_role_alias(
     before: RoleAlias, role_arn: str | None, credential_seconds: int | None, now: datetime
 ) -> RoleAlias:
-    """Return the alias with what is given, the same one if that changes nothing; raise InvalidRequest for no role."""
+    """Return the updated alias; the same object if nothing changes. Raise InvalidRequest if ``role_arn`` is not one."""
     after = replace(
         before,
         role_arn=before.role_arn if role_arn is None else role_arn,

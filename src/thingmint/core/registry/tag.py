@@ -1,4 +1,4 @@
-"""Owns what a tag may be, how many a resource has at most, and which resources have any; knows no operation."""
+"""Owns tags: which are valid, how many a resource can have, and which resources can have tags."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from enum import StrEnum
 from thingmint.core.errors import InvalidRequest, LimitExceeded
 from thingmint.core.identifiers import Scope, iot_arn
 
-# AWS's tagging reference: at most 50 tags of a user on a resource; keys that start so are AWS's own.
+# AWS's tagging reference: at most 50 user tags on a resource; keys with this prefix are AWS's own.
 MAX_TAGS = 50
 _RESERVED_PREFIX = "aws:"
 
 
 class TaggableKind(StrEnum):
-    """The kinds of resources that have tags, as their ARNs call them; certificates and things have none."""
+    """The kinds of resources that can have tags, as in their ARNs. Certificates and things have none."""
 
     POLICY = "policy"
     THING_TYPE = "thingtype"
@@ -30,7 +30,7 @@ _KINDS = frozenset(kind.value for kind in TaggableKind)
 
 @dataclass(frozen=True, slots=True)
 class Taggable:
-    """A resource that has tags if it exists."""
+    """A resource that can have tags. It may not exist."""
 
     scope: Scope
     kind: TaggableKind
@@ -38,7 +38,7 @@ class Taggable:
 
     @property
     def arn(self) -> str:
-        """What the tags are kept under."""
+        """The ARN under which the tags are stored."""
         return iot_arn(self.scope, f"{self.kind}/{self.name}")
 
 
@@ -47,7 +47,7 @@ def taggable(scope: Scope, arn: str) -> Taggable | None:
     kind, slash, name = arn.removeprefix(iot_arn(scope, "")).partition("/")
     if not slash or kind not in _KINDS:
         return None
-    # Ids are looked up in lower case, whichever case they were sent in.
+    # Ids are looked up in lower case.
     return Taggable(scope, TaggableKind(kind), name.lower() if kind == TaggableKind.CA_CERTIFICATE else name)
 
 
@@ -66,7 +66,7 @@ def new_tags(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
 
 
 def ensure_number_of_new_tags(tags: Mapping[str, str]) -> None:
-    """Raise InvalidRequest if a new resource cannot have so many tags."""
+    """Raise InvalidRequest if a new resource has too many tags."""
     if len(tags) > MAX_TAGS:
         raise InvalidRequest(f"A resource has at most {MAX_TAGS} tags")
 

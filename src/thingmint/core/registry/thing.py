@@ -1,4 +1,4 @@
-"""Owns what a thing is, which attributes it may have, and what an update makes of it; knows no principals' keys."""
+"""Owns things, their attributes and their updates."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,7 +15,7 @@ FIRST_VERSION = 1
 
 
 class ThingPrincipalType(StrEnum):
-    """How a principal belongs to a thing: to this one alone, or possibly to others too."""
+    """Whether a principal belongs to this thing only or can belong to others too."""
 
     EXCLUSIVE_THING = "EXCLUSIVE_THING"
     NON_EXCLUSIVE_THING = "NON_EXCLUSIVE_THING"
@@ -23,7 +23,7 @@ class ThingPrincipalType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A thing in the registry; its name never changes, its version counts its updates from one."""
+    """A thing in the registry. Its name never changes. Its version starts at one and counts its updates."""
 
     scope: Scope
     name: ThingName
@@ -49,7 +49,7 @@ class Thing:
         return self.name
 
     def has_configuration_of(self, other: "Thing") -> bool:
-        """Return whether both were asked for in the same words, so that creating one again changes nothing."""
+        """Return whether both have the same properties, so that a repeated creation changes nothing."""
         return (
             self.name == other.name
             and self.type_name == other.type_name
@@ -60,7 +60,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class ThingUpdate:
-    """What UpdateThing asks for; what is left out stays as it is."""
+    """The changes that UpdateThing requests. Values that are left out do not change."""
 
     type_name: ThingTypeName | None = None
     remove_type: bool = False
@@ -68,7 +68,7 @@ class ThingUpdate:
     expected_version: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest if a type is to be set and removed at once."""
+        """Raise InvalidRequest if the update both sets and removes the type."""
         if self.remove_type and self.type_name is not None:
             raise InvalidRequest("thingTypeName and removeThingType exclude each other")
 
@@ -76,8 +76,8 @@ class ThingUpdate:
 def updated(thing: Thing, update: ThingUpdate) -> Thing:
     """Return the thing after the update, one version later.
 
-    Raises VersionMismatch if the caller expected another version, InvalidRequest if the thing would have more
-    attributes than it may.
+    Raises VersionMismatch if the caller expected another version, InvalidRequest if the thing would have too many
+    attributes.
     """
     ensure_version(thing, update.expected_version)
     return replace(
@@ -95,7 +95,7 @@ def ensure_version(thing: Thing, expected: int | None) -> None:
 
 
 def ensure_attribute_count(attributes: Attributes, *, with_type: bool) -> None:
-    """Raise InvalidRequest if a thing, with a type or without, may not have so many attributes."""
+    """Raise InvalidRequest if a thing, with a type or without, has too many attributes."""
     limit = MAX_ATTRIBUTES_WITH_TYPE if with_type else MAX_ATTRIBUTES
     if len(attributes) > limit:
         kind = "with a thing type" if with_type else "without a thing type"

@@ -1,4 +1,4 @@
-"""Owns what thing groups and billing groups are, and which group a thing may join; knows no things."""
+"""Owns thing groups and billing groups, and which groups a thing may join."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ GroupPath = NewType("GroupPath", tuple[ThingGroupName, ...])
 
 @dataclass(frozen=True, slots=True)
 class ThingGroup:
-    """A static thing group in the registry; ``ancestors`` leads from the root to its parent and never changes."""
+    """A static thing group in the registry. ``ancestors`` from the root to its parent never change."""
 
     scope: Scope
     name: ThingGroupName
@@ -35,7 +35,7 @@ class ThingGroup:
     version: int = FIRST_VERSION
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest if the description cannot be or the attributes are too many."""
+        """Raise InvalidRequest for an invalid description or too many attributes."""
         ensure_description(self.description)
         if len(self.attributes) > MAX_GROUP_ATTRIBUTES:
             raise InvalidRequest(
@@ -58,7 +58,7 @@ class ThingGroup:
         return GroupPath((*self.ancestors, self.name))
 
     def has_configuration_of(self, other: "ThingGroup") -> bool:
-        """Return whether both were asked for in the same words, so that creating one again changes nothing."""
+        """Return whether both have the same properties, so that a repeated creation changes nothing."""
         return self.path == other.path and self.description == other.description and self.attributes == other.attributes
 
 
@@ -74,7 +74,7 @@ class BillingGroup:
     version: int = FIRST_VERSION
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest if the description cannot be."""
+        """Raise InvalidRequest for an invalid description."""
         ensure_description(self.description)
 
     @property
@@ -83,13 +83,13 @@ class BillingGroup:
         return billing_group_arn(self.scope, self.name)
 
     def has_configuration_of(self, other: "BillingGroup") -> bool:
-        """Return whether both were asked for in the same words, so that creating one again changes nothing."""
+        """Return whether both have the same properties, so that a repeated creation changes nothing."""
         return self.name == other.name and self.description == other.description
 
 
 @dataclass(frozen=True, slots=True)
 class GroupUpdate:
-    """What UpdateThingGroup and UpdateBillingGroup ask for; what is left out stays as it is."""
+    """The changes that UpdateThingGroup and UpdateBillingGroup request. Values that are left out do not change."""
 
     description: str | None = None
     payload: AttributePayload = field(default_factory=AttributePayload)
@@ -121,19 +121,19 @@ def ensure_group_version(group: ThingGroup | BillingGroup, expected: int | None)
 
 
 def ensure_depth(parent: GroupPath) -> None:
-    """Raise InvalidRequest if no group may stand below this one."""
+    """Raise InvalidRequest if a group below this one would be too deep."""
     if len(parent) >= MAX_DEPTH:
         raise InvalidRequest(f"a hierarchy of thing groups is at most {MAX_DEPTH} levels deep")
 
 
 def ensure_room_for_child(children: int) -> None:
-    """Raise InvalidRequest if a group has as many children as it may."""
+    """Raise InvalidRequest if a group has the maximum number of children."""
     if children >= MAX_CHILDREN:
         raise InvalidRequest(f"a thing group has at most {MAX_CHILDREN} direct child groups")
 
 
 def ensure_may_join(memberships: Collection[GroupPath], group: GroupPath) -> None:
-    """Raise InvalidRequest if a thing in these groups may not join another one; joining again is no change."""
+    """Raise InvalidRequest if a thing in these groups may not join this group. It can join a group again."""
     if group in memberships:
         return
     if len(memberships) >= MAX_GROUPS_OF_A_THING:

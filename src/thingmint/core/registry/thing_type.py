@@ -1,4 +1,4 @@
-"""Owns what a thing type is, and when one may be given to a thing or deleted; knows no things."""
+"""Owns thing types, and when a type can be given to a thing or deleted."""
 
 import re
 from dataclasses import dataclass, replace
@@ -9,13 +9,13 @@ from thingmint.core.identifiers import Scope, ThingTypeName, thing_type_arn
 from thingmint.core.registry.attributes import ensure_attribute_name
 from thingmint.core.registry.description import ensure_description
 
-# AWS's developer guide, "Thing types": at most three searchable attributes, which a change cannot reach, and five
-# minutes between deprecation and deletion.
+# AWS's developer guide, "Thing types": at most three searchable attributes, which cannot be changed, and five minutes
+# between deprecation and deletion.
 MAX_SEARCHABLE_ATTRIBUTES = 3
 # Not documented by AWS. A page of a list has up to 250 types with all of their attributes; a thing has 50 at most.
 MAX_PROPAGATING_ATTRIBUTES = 50
 DELETABLE_AFTER = timedelta(minutes=5)
-# AWS's words, for any length of the wait: Terraform's provider waits and tries again when it reads them.
+# AWS's text, for any length of the wait: Terraform's provider waits and tries again when it reads it.
 WAIT_BEFORE_DELETION = "Please wait for 5 minutes after deprecation and then retry deleting the thing type"
 
 _USER_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9:$.]{1,128}")
@@ -31,7 +31,7 @@ class PropagatingAttribute:
     connection_attribute: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest if it names no source or two, or breaks a pattern."""
+        """Raise InvalidRequest unless it has exactly one source and matches its patterns."""
         if not _USER_PROPERTY_KEY.fullmatch(self.user_property_key):
             raise InvalidRequest(
                 f"a userPropertyKey matches {_USER_PROPERTY_KEY.pattern}; {self.user_property_key!r} does not"
@@ -57,14 +57,14 @@ def ensure_few_propagating_attributes(count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ThingTypeProperties:
-    """What is told about a thing type when it is created."""
+    """The properties of a new thing type."""
 
     description: str = ""
     searchable_attributes: tuple[str, ...] = ()
     propagating_attributes: tuple[PropagatingAttribute, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest if the description or the searchable attributes cannot be."""
+        """Raise InvalidRequest for an invalid description or invalid searchable attributes."""
         ensure_description(self.description)
         if len(self.searchable_attributes) > MAX_SEARCHABLE_ATTRIBUTES:
             raise InvalidRequest(f"a thing type has at most {MAX_SEARCHABLE_ATTRIBUTES} searchable attributes")
@@ -72,7 +72,7 @@ class ThingTypeProperties:
             ensure_attribute_name(name)
 
     def are_those_of(self, other: "ThingTypeProperties") -> bool:
-        """Return whether both say the same; their attributes are sets, whose order does not matter."""
+        """Return whether both are equal. The order of their attributes does not matter."""
         return (
             self.description == other.description
             and set(self.searchable_attributes) == set(other.searchable_attributes)
@@ -82,7 +82,7 @@ class ThingTypeProperties:
 
 @dataclass(frozen=True, slots=True)
 class ThingType:
-    """A thing type in the registry; ``deprecated_at`` tells since when no further thing may get it."""
+    """A thing type in the registry. From ``deprecated_at`` on no further thing can get it."""
 
     scope: Scope
     name: ThingTypeName
@@ -98,17 +98,17 @@ class ThingType:
 
     @property
     def is_deprecated(self) -> bool:
-        """Whether no further thing may get the type."""
+        """Whether the type is deprecated: no further thing can get it."""
         return self.deprecated_at is not None
 
     def has_configuration_of(self, other: "ThingType") -> bool:
-        """Return whether both have the same name and properties, so that creating one again changes nothing."""
+        """Return whether both have the same name and properties, so that a repeated creation changes nothing."""
         return self.name == other.name and self.properties.are_those_of(other.properties)
 
 
 @dataclass(frozen=True, slots=True)
 class ThingTypeUpdate:
-    """What UpdateThingType asks for; None leaves things as they are."""
+    """The changes that UpdateThingType requests. None changes nothing."""
 
     description: str | None = None
     searchable_attributes: tuple[str, ...] | None = None
@@ -121,7 +121,7 @@ def updated_type(thing_type: ThingType, update: ThingTypeUpdate) -> ThingType:
     description = before.description if update.description is None else update.description
     searchable = before.searchable_attributes if update.searchable_attributes is None else update.searchable_attributes
     if description != before.description or set(searchable) != set(before.searchable_attributes):
-        # AWS's words, as a user of its command line was answered.
+        # AWS's text, from an answer to a user of its command line.
         raise InvalidRequest("Can only update mqtt5Configuration.")
     if update.propagating_attributes is None:
         return thing_type
@@ -129,12 +129,12 @@ def updated_type(thing_type: ThingType, update: ThingTypeUpdate) -> ThingType:
 
 
 def deprecated(thing_type: ThingType, at: datetime) -> ThingType:
-    """Return the type as deprecated; one that is deprecated already keeps its date."""
+    """Return the type as deprecated. A type that is deprecated already keeps its date."""
     return thing_type if thing_type.is_deprecated else replace(thing_type, deprecated_at=at)
 
 
 def reinstated(thing_type: ThingType) -> ThingType:
-    """Return the type as one that things may get."""
+    """Return the type as no longer deprecated."""
     return replace(thing_type, deprecated_at=None)
 
 

@@ -1,4 +1,4 @@
-"""Owns which topics and topic filters are valid and what a filter matches, by AWS's rules; refuses to know policies.
+"""Owns the valid topics and topic filters and what a filter matches, by AWS's rules. Independent of policies.
 
 Differs from MQTT where AWS does: ``a/#`` does not match ``a``; at most 256 bytes and seven slashes, not counting the
 mandatory segments of Basic Ingest (``$aws/rules/NAME/``) and of shared subscriptions (``$share/GROUP/``).
@@ -28,28 +28,28 @@ class TopicFilter:
 
 
 class InvalidTopic(ValueError):
-    """The topic or the filter breaks a rule; the message says which."""
+    """The topic or the filter breaks a rule, which the message names."""
 
 
 def is_reserved(topic: str) -> bool:
-    """Return whether the topic or filter is one of the service's, and not for messages between devices."""
+    """Return whether the topic or filter is reserved for the service, not for messages between devices."""
     return topic.startswith(RESERVED_PREFIX)
 
 
 def has_wildcard(text: str) -> bool:
-    """Return whether the text holds a character that stands for levels in topic filters, and in no topic."""
+    """Return whether the text has a wildcard of topic filters, which topics must not have."""
     return ANY_LEVEL in text or ANY_LEVELS in text
 
 
 def check_topic(topic: str) -> None:
-    """Return if the topic is one that messages may have; raise InvalidTopic otherwise."""
+    """Raise InvalidTopic unless messages can have the topic."""
     if has_wildcard(topic):
         raise InvalidTopic("A topic holds no wildcard")
     _check_size(topic)
 
 
 def parse_filter(text: str) -> TopicFilter:
-    """Return the filter taken apart; raise InvalidTopic if it is none."""
+    """Return the parsed filter; raise InvalidTopic if it is not valid."""
     group, pattern = None, text
     if text == SHARED_PREFIX[:-1] or text.startswith(SHARED_PREFIX):
         group, pattern = _shared(text)
@@ -69,7 +69,7 @@ def matches(pattern: str, topic: str) -> bool:
     expected, levels = pattern.split(SEPARATOR), topic.split(SEPARATOR)
     if expected[-1] == ANY_LEVELS:
         expected = expected[:-1]
-        # AWS: # stands for one level or more. In MQTT it stands for none too.
+        # AWS: # stands for one or more levels. In MQTT it also stands for no level.
         if len(levels) <= len(expected):
             return False
         levels = levels[: len(expected)]
@@ -79,7 +79,7 @@ def matches(pattern: str, topic: str) -> bool:
 
 
 def received_as(topic: str, group: str | None) -> str:
-    """Return what iot:Receive is asked about: the topic, or ``$share/GROUP/TOPIC`` if the group shares the message."""
+    """Return the topic for iot:Receive: the topic itself, or ``$share/GROUP/TOPIC`` if the group shares the message."""
     return topic if group is None else f"{SHARED_PREFIX}{group}{SEPARATOR}{topic}"
 
 
@@ -87,7 +87,7 @@ def _shared(text: str) -> tuple[str, str]:
     _, group, pattern = [*text.split(SEPARATOR, 2), "", ""][:3]
     if not group or has_wildcard(group):
         raise InvalidTopic("A shared subscription names a group, without wildcards")
-    # What the service answers on its reserved topics is for one connection; it is not shared out.
+    # An answer of the service on a reserved topic is for one connection, so it cannot be shared.
     if is_reserved(pattern):
         raise InvalidTopic("Reserved topics cannot be shared")
     return group, pattern

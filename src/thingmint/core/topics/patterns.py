@@ -1,8 +1,7 @@
-"""Owns patterns of reserved topics, such as ``$aws/certificates/create/{format}``; knows nobody who serves them.
+"""Owns patterns of reserved topics, such as ``$aws/certificates/create/{format}``. Does not serve them.
 
-A pattern is written level by level: ``{name}`` stands for one level that is not empty, ``{format}`` for ``json`` or
-``cbor``, ``{outcome}`` for ``accepted`` or ``rejected``. ``#`` at the end stands for one level or more, of which the
-first is not empty.
+In a pattern ``{name}`` stands for one level that is not empty, ``{format}`` for ``json`` or ``cbor``, ``{outcome}`` for
+``accepted`` or ``rejected``. ``#`` at the end stands for one or more levels, the first of which is not empty.
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from thingmint.core.topics.names import ANY_LEVEL, ANY_LEVELS, SEPARATOR
 
 
 class PayloadFormat(StrEnum):
-    """How payloads are written; the topic says it, for the request and for its answer."""
+    """The format of payloads. The topic names it, for the request and for its answer."""
 
     JSON = "json"
     CBOR = "cbor"
@@ -37,7 +36,7 @@ def answer_topic(topic: str, outcome: AnswerOutcome) -> str:
 
 
 class TopicPattern:
-    """A pattern, compiled once; ``text`` is the pattern as it was written."""
+    """A compiled pattern. ``text`` is its source."""
 
     __slots__ = ("_levels", "_names", "has_rest", "text")
 
@@ -50,11 +49,11 @@ class TopicPattern:
 
     @property
     def formats(self) -> tuple[PayloadFormat, ...]:
-        """The formats that the topic offers; none if it does not name one."""
+        """The formats of the topic; none if the topic does not name a format."""
         return tuple(PayloadFormat) if FORMAT in self._names else ()
 
     def answers(self) -> "TopicPattern":
-        """Return the pattern of the topics on which requests are answered."""
+        """Return the pattern of the topics of the answers."""
         return TopicPattern(f"{self.text}{SEPARATOR}{{{_OUTCOME}}}")
 
     def find(self, topic: str) -> Mapping[str, str] | None:
@@ -85,7 +84,7 @@ class TopicPattern:
         return len(levels) == len(self._levels) and not self.has_rest
 
     def topic(self, names: Mapping[str, str]) -> str:
-        """Return the topic that has these levels in place of the names; raise KeyError if one is missing."""
+        """Return the topic with the names replaced by these levels; raise KeyError if one is missing."""
         return SEPARATOR.join(
             level if name is None else names[name] for level, name in zip(self._levels, self._names, strict=True)
         )
@@ -93,7 +92,7 @@ class TopicPattern:
     def in_policies(self, names: Mapping[str, str]) -> str:
         """Return the text that matches the pattern's topics and their answers in a policy's resource.
 
-        ``names`` gives levels their values; ``*`` stands for every other level.
+        ``names`` are the values of levels by name. Every other level becomes ``*``.
         """
         return SEPARATOR.join(
             level if name is None else names.get(name, "*")
@@ -116,5 +115,5 @@ EVENTS: Final = TopicPattern("$aws/events/#")
 
 
 def event_topic(subject: str) -> str:
-    """Return the topic of an event of the service; the subject has one level or more."""
+    """Return the topic of an event of the service. The subject has one or more levels."""
     return f"{EVENTS.text[:-1]}{subject}"

@@ -1,1 +1,1 @@
-"""The verifiable log without I/O: its tree, its leaves, its checkpoints, and where each of them is found."""
+"""Owns the data structures of the verifiable log: tree, leaves, checkpoints and tiles. Does no I/O."""

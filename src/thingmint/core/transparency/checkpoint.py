@@ -1,4 +1,4 @@
-"""Owns checkpoints of the log as C2SP's tlog-checkpoint and signed-note write them; computes no signature.
+"""Owns checkpoints of the log in the form of C2SP's tlog-checkpoint and signed-note. Computes no signatures.
 
 Sources: https://c2sp.org/tlog-checkpoint, https://c2sp.org/signed-note
 """
@@ -22,12 +22,12 @@ _NAME = re.compile(r"[!-*,-~]{1,200}")
 
 
 class CheckpointInvalid(ValueError):
-    """A text is no checkpoint, or one of another log; the message tells why."""
+    """A text is not a checkpoint, or one of another log. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class TreeHead:
-    """The size of the tree, and its root at this size."""
+    """The size of the tree and its root hash at this size."""
 
     size: int
     root: bytes
@@ -35,7 +35,7 @@ class TreeHead:
 
 @dataclass(frozen=True, slots=True)
 class LogKey:
-    """Who signs checkpoints: the origin of the log, which is also the key's name, and the Ed25519 public key."""
+    """The key that signs checkpoints: the log's origin, which is also the key's name, and the Ed25519 public key."""
 
     origin: str
     public_key: bytes
@@ -48,13 +48,13 @@ class LogKey:
 
     @property
     def text(self) -> str:
-        """The key as tools for signed notes take it: name, id and key between plus signs."""
+        """The key in the form of tools for signed notes: name, id and key, separated by plus signs."""
         return f"{self.origin}+{self.key_id.hex()}+{_base64(_ED25519 + self.public_key)}"
 
 
 @dataclass(frozen=True, slots=True)
 class SignedCheckpoint:
-    """A checkpoint as it was read; ``signatures`` are those of the log's key, not verified yet."""
+    """A parsed checkpoint. ``signatures`` are those of the log's key, not verified yet."""
 
     head: TreeHead
     body: bytes
@@ -62,12 +62,12 @@ class SignedCheckpoint:
 
 
 def is_origin(name: str) -> bool:
-    """Return whether a log may have this name: ASCII without spaces and plus signs, at most 200 characters."""
+    """Return whether the name is valid for a log: ASCII without spaces and plus signs, at most 200 characters."""
     return _NAME.fullmatch(name) is not None
 
 
 def key_of_text(text: str) -> LogKey:
-    """Return the key of its text; raise CheckpointInvalid if it is none for Ed25519."""
+    """Return the key of the text; raise CheckpointInvalid if it is not an Ed25519 key."""
     parts = text.strip().split("+", 2)
     if len(parts) == 3 and is_origin(parts[0]):
         encoded = _decoded(parts[2])
@@ -78,7 +78,7 @@ def key_of_text(text: str) -> LogKey:
 
 
 def body_of(origin: str, head: TreeHead) -> bytes:
-    """Return the text of the checkpoint that is signed."""
+    """Return the part of the checkpoint that is signed."""
     return f"{origin}\n{head.size}\n{_base64(head.root)}\n".encode()
 
 
@@ -95,7 +95,7 @@ def origin_of(note: str) -> str:
 def read_checkpoint(note: str, key: LogKey) -> SignedCheckpoint:
     """Return the checkpoint of the note, its signatures by the key unverified.
 
-    Raises CheckpointInvalid if the text is no checkpoint, of another origin, or not signed by the key.
+    Raises CheckpointInvalid if the text is not a checkpoint, has another origin, or is not signed by the key.
     """
     text, separator, lines = note.rpartition("\n\n")
     found = _BODY.fullmatch(text + "\n") if separator and len(note) <= _MAX_NOTE_CHARACTERS else None
@@ -124,7 +124,7 @@ def _base64(value: bytes) -> str:
 
 
 def _decoded(text: str) -> bytes:
-    """Return the bytes, or none for what is not Base64: no value that is asked for is empty."""
+    """Return the bytes, or empty bytes if the text is not Base64. No valid value is empty."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""Owns how a tree of tiles grows by leaves, and its root afterwards; knows no storage."""
+"""Owns the appending of leaves to a tree of tiles, and its new root. Independent of storage."""
 
 from collections.abc import Iterable, Mapping
 
@@ -18,16 +18,16 @@ class TreeDamaged(ValueError):
 
 
 def last_tiles(size: int) -> list[tuple[int, int]]:
-    """Return level and number of each tile that is needed to go on with a tree of this size: those not full yet."""
+    """Return level and number of each tile that an append to a tree of this size needs: the tiles that are not full."""
     numbers = [(level, (size >> (TILE_HEIGHT * level)) // TILE_WIDTH) for level in range(64 // TILE_HEIGHT)]
     return [(level, number) for level, number in numbers if width_of(level, number, size)]
 
 
 class GrowingTree:
-    """The end of a tree: the tiles that are not full, and those that were changed since it was loaded."""
+    """The end of a tree: its tiles that are not full, and the tiles that changed since it was loaded."""
 
     def __init__(self, size: int, tiles: Mapping[tuple[int, int], bytes]) -> None:
-        """Begin with the tiles that `last_tiles` names; raise TreeDamaged if they are not of a tree of the size."""
+        """Take the tiles that `last_tiles` names; raise TreeDamaged if they do not belong to a tree of this size."""
         if any(len(tiles.get(each, b"")) != width_of(*each, size) * HASH_BYTES for each in last_tiles(size)):
             raise TreeDamaged(f"the tiles of the log do not have the hashes of a tree of {size} leaves")
         self.size = size

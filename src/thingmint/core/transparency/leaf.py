@@ -1,4 +1,4 @@
-"""Owns what a leaf of the log says of an audit entry, byte by byte; knows neither tables nor the tree.
+"""Owns the byte format of a log leaf, which describes an audit entry. Independent of tables and of the tree.
 
 Version 1. A leaf is a JSON object of ASCII characters without spaces, its names in this order:
 
@@ -28,7 +28,7 @@ VERSION = 1
 SALT_BYTES = 16
 SECRET_BYTES = 32
 
-# What may be told to every reader of the log: no name that an operator or a device has chosen.
+# Facts for every reader of the log: no names that an operator or a device has chosen.
 FACTS = (
     "ca_certificate_id",
     "certificate_id",
@@ -46,7 +46,7 @@ FACTS = (
 )
 _VALUE = r"[A-Za-z0-9_.:-]{0,128}"
 _MEMBER = rf'"(?:{"|".join(FACTS)})":"{_VALUE}"'
-# Most details are of facts only, and are taken as they are: to parse them would take longer than all the rest.
+# Most details contain only facts and are copied unparsed. Parsing them would take longer than everything else.
 _FACTS_ONLY = re.compile(rf"\{{(?:{_MEMBER}(?:,{_MEMBER})*)?\}}", re.ASCII)
 _FACT = re.compile(_VALUE, re.ASCII)
 _SUBJECT = re.compile(r"arn:[a-z-]+:iot:[^:]*:[^:]*:((?:cert|cacert)/[0-9a-f]{64})", re.ASCII)
@@ -96,7 +96,7 @@ def _facts(detail: str) -> str:
     try:
         told = json.loads(detail)
     except (ValueError, RecursionError):
-        # Somebody has written into the table. The digest covers what stands there.
+        # The table was changed by hand. The digest covers the changed text.
         told = None
     members = told.items() if isinstance(told, dict) else ()
     return json.dumps(

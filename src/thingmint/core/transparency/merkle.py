@@ -1,4 +1,4 @@
-"""Owns the hash tree of RFC 6962, section 2.1: hashes, spans, proofs and their verification; knows no storage.
+"""Owns the hash tree of RFC 6962, section 2.1: hashes, spans, proofs and their verification.
 
 A span is ``D[start:end]`` of the RFC, the leaves from ``start`` up to but without ``end``. A subtree that is full has a
 height and a number: its span is ``number * 2**height`` up to ``(number + 1) * 2**height``. Hashes are SHA-256.
@@ -13,14 +13,14 @@ HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
 
 Span: TypeAlias = tuple[int, int]
-"""The first leaf, and the first behind the last."""
+"""The index of the first leaf, and the index after the last."""
 
 FullSubtrees: TypeAlias = Callable[[int, int], bytes]
 """Returns the hash of the full subtree of this height and number."""
 
 
 class ProofInvalid(ValueError):
-    """A proof does not show what it claims."""
+    """A proof does not prove its claim."""
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -40,7 +40,7 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
     level = list(hashes)
     while len(level) > 1:
         above = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
-        # What has no partner goes up as it is, which is how the RFC splits at the largest power of two.
+        # A hash without a partner moves up a level unchanged. This equals the RFC's split at the largest power of two.
         level = [*above, level[-1]] if len(level) % 2 else above
     return level[0]
 
@@ -48,7 +48,7 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
 def full_subtrees(span: Span) -> Iterator[tuple[int, int]]:
     """Yield height and number of each full subtree of a span, left to right.
 
-    The span begins where a subtree that holds it would begin: spans of proofs and of whole trees do.
+    The span must begin where the smallest subtree around it begins. Spans of proofs and of whole trees do.
     """
     start, end = span
     while start < end:
@@ -90,7 +90,7 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
 def consistency_spans(old: int, new: int) -> list[Span]:
     """Return the spans whose hashes prove that a tree begins with an older one, PROOF(old, D[new]) of the RFC.
 
-    There are none for an empty old tree, which every tree begins with. Raises ValueError if the old one is larger.
+    An empty old tree needs none, because every tree begins with it. Raises ValueError if the old tree is larger.
     """
     if not 0 <= old <= new:
         raise ValueError(f"a tree of {new} leaves does not begin with one of {old}")
@@ -109,7 +109,7 @@ def consistency_spans(old: int, new: int) -> list[Span]:
 
 
 def verify_inclusion(entry_hash: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
-    """Return if the proof shows that the leaf with this hash is in the tree; raise ProofInvalid otherwise."""
+    """Raise ProofInvalid unless the proof shows that the leaf with this hash is in the tree."""
     try:
         spans = inclusion_spans(index, size)
     except ValueError as error:
@@ -124,7 +124,7 @@ def verify_inclusion(entry_hash: bytes, index: int, size: int, proof: Sequence[b
 
 
 def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """Return if the proof shows that the new tree begins with the old one; raise ProofInvalid otherwise."""
+    """Raise ProofInvalid unless the proof shows that the new tree begins with the old one."""
     try:
         spans = consistency_spans(old, new)
     except ValueError as error:
@@ -132,7 +132,7 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
     if len(spans) != len(proof):
         raise ProofInvalid(f"the proof has {len(proof)} hashes instead of {len(spans)}")
     given = list(zip(spans, proof, strict=True))
-    # The first hash is that of the old tree's last part; it is the whole old tree if it is not in the proof.
+    # The first hash is that of the old tree's last part. If the proof leaves it out, that part is the whole old tree.
     if old == 0:
         computed_old, computed_new = EMPTY_ROOT, new_root
     elif not given or given[0][0][1] > old:

@@ -1,4 +1,4 @@
-"""Owns the text of a proof that a leaf is in the log (c2sp.org/tlog-proof); computes no hash."""
+"""Owns the text of a proof that a leaf is in the log (c2sp.org/tlog-proof). Computes no hashes."""
 
 import base64
 from collections.abc import Sequence
@@ -7,6 +7,6 @@ _HEADING = "c2sp.org/tlog-proof@v1"
 
 
 def proof_text(leaf: bytes, index: int, hashes: Sequence[bytes], checkpoint: str) -> str:
-    """Return the proof as C2SP's tlog-proof writes it; what is proven, the leaf, is its extra data."""
+    """Return the proof in the form of C2SP's tlog-proof. Its extra data is the leaf."""
     lines = [base64.b64encode(each).decode() for each in hashes]
     return "\n".join([_HEADING, f"extra {base64.b64encode(leaf).decode()}", f"index {index}", *lines, "", checkpoint])

@@ -1,4 +1,4 @@
-"""Owns what the registry must hold according to the leaves of the log; knows neither tables nor the tree."""
+"""Owns the comparison of the registry with the leaves of the log. Independent of tables and of the tree."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from thingmint.core.transparency.told import REVOKED, Subject, told_by
 
 
 class Logged(NamedTuple):
-    """What the last leaf of a certificate says, and which leaf that is; None if it has no place yet."""
+    """The facts of a certificate's last leaf, and the leaf's index; None if it is not in the log yet."""
 
     status: str
     leaf_index: int | None
@@ -18,7 +18,7 @@ class Logged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """A certificate as the registry has it; ``digest`` is the SHA-256 of its DER in hex."""
+    """A certificate in the registry. ``digest`` is the hexadecimal SHA-256 of its DER."""
 
     subject: Subject
     status: str
@@ -28,7 +28,7 @@ class Present:
 
 
 class Replay:
-    """Follows the leaves in their order, then compares with the rows of the registry."""
+    """Applies the leaves in their order, then compares the result with the rows of the registry."""
 
     def __init__(self) -> None:
         self._logged: dict[Subject, Logged] = {}
@@ -36,7 +36,7 @@ class Replay:
         self.reactivations: list[str] = []
 
     def apply(self, index: int | None, leaf: bytes) -> None:
-        """Take the next leaf; without an index it is of an entry that has no place yet."""
+        """Apply the next leaf. The index is None if its entry is not in the log yet."""
         told = told_by(leaf)
         if told is None:
             return
@@ -46,11 +46,11 @@ class Replay:
             self._set(told.subject, index, told.facts)
 
     def knows(self, subject: Subject) -> bool:
-        """Return whether a leaf has told of the certificate."""
+        """Return whether a leaf describes the certificate."""
         return subject in self._logged
 
     def compare(self, present: Present, *, is_whole: bool = True) -> Iterator[str]:
-        """Yield what of a row does not agree with the log; without all of its leaves, a row may have none."""
+        """Yield each difference between a row and the log. Unless the log is whole, a row may have no leaf."""
         logged = self._logged.get(present.subject)
         self._seen.add(present.subject)
         row = _row(present.subject)
@@ -68,7 +68,7 @@ class Replay:
             yield f"{row}: was changed: its issuer is {present.issuer_id}, not {logged.issuer_id}"
 
     def missing(self) -> Iterator[str]:
-        """Yield which rows are gone, after every row was compared."""
+        """Yield the missing rows. Call it after every row was compared."""
         for subject, logged in self._logged.items():
             if subject not in self._seen:
                 yield f"{_row(subject)}: was removed: {_place(logged)} says {logged.status}, and no leaf its deletion"

@@ -1,4 +1,4 @@
-"""Owns what leaves behind the end of a backup tell of certificates; knows neither tables nor the tree."""
+"""Owns the states of certificates by the leaves after a backup. Independent of tables and of the tree."""
 
 import json
 from collections import Counter
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from thingmint.core.transparency.told import REVOKED, Subject, told_by
 
-# With these a device may connect.
+# A device can connect with these statuses.
 _RIGHTS = frozenset({"ACTIVE", "PENDING_ACTIVATION"})
 
 
 @dataclass(frozen=True, slots=True)
 class LaterState:
-    """What has become of a certificate: its last status, None if it was deleted, and when, in microseconds since 1970.
+    """A certificate's last status (None if it was deleted), and its time in microseconds since 1970.
 
-    ``was_revoked`` is true if any leaf says so: what was revoked once stays revoked.
+    ``was_revoked`` is true if any leaf revokes it, because a revoked certificate stays revoked.
     """
 
     status: str | None
@@ -25,17 +25,17 @@ class LaterState:
 
 
 class LogTail:
-    """Takes leaves in their order. Those that no signed checkpoint covers may take rights away, and give none."""
+    """Applies leaves in their order. A leaf that no signed checkpoint covers can take rights away but not give any."""
 
     def __init__(self) -> None:
         self.states: dict[Subject, LaterState] = {}
         self.other_actions: Counter[str] = Counter()
-        """How often what was done that leaves tell too little of to do it again."""
+        """How often each action occurred whose leaves have too few facts to repeat it."""
         self.not_believed = 0
-        """How many leaves would give a right, and are not covered by a signed checkpoint."""
+        """How many leaves would give a right but are not covered by a signed checkpoint."""
 
     def apply(self, leaf: bytes, *, is_covered: bool) -> None:
-        """Take the next leaf; raise ValueError if it is none."""
+        """Apply the next leaf; raise ValueError if it is not a leaf."""
         told = told_by(leaf)
         if told is None:
             self.other_actions[str(json.loads(leaf)["action"])] += 1

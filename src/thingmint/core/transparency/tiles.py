@@ -1,4 +1,4 @@
-"""Owns the tiles of C2SP's tlog-tiles: which hashes and entries are in which tile, and the path of each.
+"""Owns the tiles of C2SP's tlog-tiles: the hashes and entries of each tile, and its path.
 
 A tile has up to 256 hashes of full subtrees of height ``8 * level``, 32 bytes each. An entry bundle has the entries of
 the tile of level 0 with the same number, each after its length as two bytes, big-endian.
@@ -41,7 +41,7 @@ class Tile:
 
 
 def tile_of_path(path: str) -> Tile | None:
-    """Return the tile that the path names, or None: a number has one spelling only."""
+    """Return the tile that the path names, or None. Each number has exactly one spelling."""
     found = _PATH.fullmatch(path)
     if found is None:
         return None
@@ -70,15 +70,15 @@ def tiles_of(size: int) -> Iterator[Tile]:
 
 
 def tile_of_subtree(height: int, number: int) -> tuple[int, int]:
-    """Return level and number of the tile that holds the full subtree, or what it is computed from."""
+    """Return level and number of the tile that has the hash of the full subtree, or the hashes to compute it from."""
     level = height // TILE_HEIGHT
     return level, number >> (TILE_HEIGHT - height % TILE_HEIGHT)
 
 
 def subtree_hash(tiles: Mapping[tuple[int, int], bytes], height: int, number: int) -> bytes:
-    """Return the hash of the full subtree from the tile that `tile_of_subtree` names; raise KeyError if that is absent.
+    """Return the hash of the full subtree from the tile that `tile_of_subtree` names; raise KeyError if it is missing.
 
-    Raises ValueError if the tile is narrower than that.
+    Raises ValueError if the tile has too few hashes.
     """
     tile = tiles[tile_of_subtree(height, number)]
     count = 1 << (height % TILE_HEIGHT)
@@ -95,12 +95,12 @@ def split_hashes(tile: bytes) -> list[bytes]:
 
 
 def bundle_of(entries: list[bytes]) -> bytes:
-    """Return the entries as a bundle; raise OverflowError if one is longer than 65,535 bytes."""
+    """Return the bundle of the entries; raise OverflowError if an entry is longer than 65,535 bytes."""
     return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
 
 
 def split_bundle(bundle: bytes) -> list[bytes]:
-    """Return the entries of a bundle; raise ValueError if it is none."""
+    """Return the entries of a bundle; raise ValueError if it is malformed."""
     entries, at = [], 0
     while at < len(bundle):
         end = at + 2 + int.from_bytes(bundle[at : at + 2], "big")

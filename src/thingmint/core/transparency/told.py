@@ -1,4 +1,4 @@
-"""Owns what a leaf of the log tells of a certificate; knows neither tables nor the tree."""
+"""Owns the facts in a log leaf about a certificate. Independent of tables and of the tree."""
 
 import json
 from typing import NamedTuple
@@ -7,7 +7,7 @@ REVOKED = "REVOKED"
 _DELETIONS = frozenset({"DeleteCertificate", "DeleteCACertificate"})
 _ACCEPTED = "AcceptCertificateTransfer"
 _DECODER = json.JSONDecoder()
-# Every leaf that decides over a certificate says its status, and no other leaf needs to be read.
+# Every leaf that changes a certificate has its status. No other leaf needs parsing.
 _TELLS_STATUS = b'"status":"'
 
 
@@ -20,7 +20,7 @@ class Subject(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a leaf tells of a certificate of its account. ``at`` is in microseconds since 1970."""
+    """The facts in a leaf about a certificate of its account. ``at`` is in microseconds since 1970."""
 
     subject: Subject
     action: str
@@ -29,7 +29,7 @@ class Told(NamedTuple):
 
     @property
     def is_gone(self) -> bool:
-        """Whether the account does not have the certificate any more."""
+        """Whether the account no longer has the certificate."""
         facts = self.facts
         has_left = self.action == _ACCEPTED and self.subject.account == facts.get("source_account")
         return self.action in _DELETIONS or has_left
@@ -38,7 +38,7 @@ class Told(NamedTuple):
     def is_of_owner(self) -> bool:
         """Whether the account has the certificate.
 
-        A transfer has a leaf for each of its two accounts; until it is accepted the first one has the certificate.
+        A transfer has a leaf for each of its two accounts. Until it is accepted, the first account has the certificate.
         """
         if "source_account" not in self.facts:
             return True
@@ -47,7 +47,7 @@ class Told(NamedTuple):
 
 
 def told_by(leaf: bytes) -> Told | None:
-    """Return what the leaf tells of a certificate; None if it does not decide over one."""
+    """Return the facts in the leaf about a certificate; None if the leaf does not change one."""
     if _TELLS_STATUS not in leaf:
         return None
     told, _ = _DECODER.raw_decode(leaf.decode("ascii"))

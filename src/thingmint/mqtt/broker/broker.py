@@ -1,8 +1,10 @@
-"""Owns the built-in broker of one account: sessions, subscriptions and wills, in memory and without I/O.
+"""Owns the built-in broker of one account: sessions, subscriptions and wills, in memory. Does no I/O.
 
-Time comes in as seconds of any clock that does not go back. What starts with ``$`` it refuses, so that no answer of the
-service can be found through it; a message is QoS 0 or 1. A restart forgets everything. Of other accounts it knows
-only how much room they take.
+- Times are seconds of any clock that does not go backwards.
+- Topics and filters that start with ``$`` are refused, so that no client can find an answer of the service.
+- Messages have QoS 0 or 1.
+- All state is lost at a restart.
+- Of other accounts it uses only the amount of memory that they take.
 """
 
 from collections import Counter, OrderedDict
@@ -25,15 +27,15 @@ from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.queues.rooms import Part, Rooms, rooms_of
 
 _SWEEP_SECONDS: Final = 60.0
-# So many due times may be outdated before they are sorted out.
+# How many due times may be outdated before they are removed.
 _OUTDATED: Final = 1000
 
 WillsDue: TypeAlias = Callable[[str, KeptMessage, WillRight], None]
-"""Takes a will that is due: the client's id, the message, and what decides whether it may be published."""
+"""Receives a will that is due: the client id, the message, and the object that decides whether it may be published."""
 
 
 class LocalBroker:
-    """Carries messages between the connections that one account has to one process."""
+    """Carries messages between the connections of one account to one process."""
 
     def __init__(
         self,
@@ -43,9 +45,9 @@ class LocalBroker:
         spread: Callable[[FanOut, float], object] = lambda fan_out, now: fan_out.run(now),
         wills: WillsDue | None = None,
     ) -> None:
-        """Take part in rooms that other accounts have part in, too; ``spread`` passes on messages without publisher.
+        """Use memory budgets that all accounts share; ``spread`` delivers messages that have no publisher.
 
-        ``wills`` takes wills that are due and answers with `will_decided`; without it, every will is published.
+        ``wills`` receives wills that are due and calls `will_decided`; without it, every will is published.
         """
         self._wills = wills
         self._undecided = 0
@@ -54,29 +56,29 @@ class LocalBroker:
         self._counters = counters or Counters()
         self._spread = spread
         self._sessions: dict[str, Session] = {}
-        # In the order in which their clients left.
+        # Sessions without a connection, in the order in which their clients left.
         self._away: OrderedDict[str, Session] = OrderedDict()
         self._due: DueTimes[Session] = DueTimes()
         self._replays = Replays(limits.replayed_per_second)
         self._offline = Part(rooms.offline_sessions, self._end_longest_away)
-        self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection)
+        self._stuck = StuckClients(limits.stuck_seconds, self._counters, self._end_connection)
+        self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection, self._stuck)
         self._subscribing = Subscribing(self._flow, self._counters)
-        self._stuck = StuckClients(self._flow, limits.stuck_seconds, self._counters, self._end_connection)
         self._sweep_at = 0.0
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody would miss the broker: no session, nothing retained, nothing on its way."""
+        """Whether the broker has no sessions, no retained messages and no messages in flight, and can be removed."""
         is_idle = not self._flow.running and not self._undecided
         return not self._sessions and self._flow.retained.is_empty and is_idle
 
     def leave_rooms(self) -> None:
-        """Have no part any more in what accounts share; the broker must be empty."""
+        """Leave the shared memory budgets; the broker must be empty."""
         for part in (self._flow.memory.queued, self._flow.memory.retained, self._offline):
             part.leave()
 
     def measured(self) -> Counter[Gauge]:
-        """Return what is in the broker."""
+        """Return the broker's gauges."""
         memory, retained = self._flow.memory, self._flow.retained
         return Counter(
             {
@@ -94,7 +96,7 @@ class LocalBroker:
     # Sessions
 
     def open(self, connection: DeviceConnection, connect: Connect, now: float) -> Opened:
-        """Begin or resume a session; raise PacketRefused if its will has no valid topic, or no room."""
+        """Begin or resume a session; raise PacketRefused if its will has an invalid topic, or does not fit."""
         will = self._kept_will(connect.will, now)
         client_id = connection.client_id
         known = self._sessions.get(client_id)
@@ -107,23 +109,25 @@ class LocalBroker:
             known = None
         session = known or self._new_session(client_id, connect.version)
         self._is_back(session)
-        # A will that waited for the client's return is not published (MQTT-3.1.3-9).
+        # A delayed will is not published if the client has reconnected (MQTT-3.1.3-9).
         self._drop_will(session)
         session.begin(connection, self._limits.session_expiry(connect), now)
+        if session.outbox.is_large:
+            self._stuck.watch(session)
         if will is not None and connect.will is not None:
             session.will, session.will_delay = will, connect.will.properties.will_delay_interval or 0
             session.will_right = connection.will_right
         return Opened(known is not None, session.expiry)
 
     def will_of(self, connection: DeviceConnection) -> KeptWill | None:
-        """Return the will of a connection; it waits no longer than its session lasts."""
+        """Return the will of a connection; its delay is at most the session's expiry."""
         session = self._session_of(connection)
         if session is None or session.will is None:
             return None
         return KeptWill(session.will.publish, min(session.will_delay, session.expiry))
 
     def resume(self, connection: DeviceConnection, now: float) -> None:
-        """Send what waits for the client."""
+        """Send the messages that wait for the client."""
         session = self._session_of(connection)
         if session is None or session.is_ending:
             return
@@ -134,7 +138,7 @@ class LocalBroker:
         session.flush(now)
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int, now: float) -> None:
-        """Forget a message that has arrived, and send the next."""
+        """Remove an acknowledged message, and send the next one."""
         session = self._session_of(connection)
         if session is not None:
             session.outbox.acknowledge(packet_id, now)
@@ -143,19 +147,19 @@ class LocalBroker:
     def close(
         self, connection: DeviceConnection, now: float, *, clean: bool, session_expiry_interval: int | None = None
     ) -> None:
-        """Note that the connection has ended; a connection whose session was taken over leaves nothing behind."""
+        """Process the end of a connection; if its session was taken over, there is nothing to do."""
         session = self._session_of(connection)
         if session is None:
             return
-        # MQTT 5, 3.14.2.2.2: what was to end with its connection cannot be made to last.
+        # MQTT 5, 3.14.2.2.2: DISCONNECT cannot extend a session whose expiry interval was 0 in CONNECT.
         if session_expiry_interval is not None and session.expiry:
             session.expiry = min(session_expiry_interval, self._limits.max_session_expiry)
         self._leave(session, now, clean=clean)
 
     def advance(self, now: float, is_over: Callable[[], bool] = lambda: False) -> bool:
-        """Publish the wills that are due, end what has expired, replay the next stored messages, cut who is stuck.
+        """Publish due wills, end expired sessions, replay the next stored messages, disconnect stuck clients.
 
-        Returns whether that is done: it stops when ``is_over`` says so, and goes on at the next call.
+        Returns whether all is done: the work stops when ``is_over`` returns True, and continues at the next call.
         """
         while (due := self._due.next_due(now)) is not None:
             self._has_come(*due, now)
@@ -163,10 +167,10 @@ class LocalBroker:
                 return False
         if not self._replays.advance(now, is_over):
             return False
-        if not self._stuck.advance(now, self._sessions.values(), is_over):
+        if not self._stuck.advance(now, is_over):
             return False
         if now >= self._sweep_at:
-            # What has expired is not sent: it only takes room, that of other accounts as well.
+            # Expired messages are not sent, and only take memory, also from other accounts.
             self._flow.retained.discard_expired(now)
             self._sweep_at = now + _SWEEP_SECONDS
         return True
@@ -174,20 +178,20 @@ class LocalBroker:
     # Messages
 
     def begin(self, connection: DeviceConnection | None, message: Publish, now: float) -> FanOut:
-        """Take or refuse a message, the service's own if no connection sent it; the caller runs what is returned."""
+        """Accept or refuse a message, the service's own if there is no connection; the caller runs the fan-out."""
         self._counters.passed(Traffic.RECEIVED)
         if connection is None:
             return self._flow.begin(kept(message, now), None, None, now)
         return self._flow.begin(kept(message, now), connection.client_id, connection.version, now)
 
     def publish(self, connection: DeviceConnection | None, message: Publish, now: float) -> ReasonCode:
-        """Pass a message on to everyone at once and return PUBACK's code."""
+        """Deliver a message to all receivers without pausing, and return the code of its PUBACK."""
         fan_out = self.begin(connection, message, now)
         fan_out.run(now)
         return fan_out.code
 
     def will_decided(self, client_id: str, will: KeptMessage, now: float, *, is_allowed: bool) -> None:
-        """Pass on a will that was due, or drop it if its device may not publish it any more."""
+        """Publish a will that was due, or drop it if its device may no longer publish it."""
         self._undecided -= 1
         if is_allowed:
             self._pass_on_will(client_id, will, now)
@@ -199,7 +203,7 @@ class LocalBroker:
         return self._flow.retained.read(topic, now)
 
     def retained_after(self, topic: str, count: int, now: float) -> Sequence[Retained]:
-        """Return so many retained messages whose topics come after this one."""
+        """Return up to ``count`` retained messages whose topics sort after ``topic``."""
         return self._flow.retained.read_after(topic, count, now)
 
     # Subscriptions
@@ -215,7 +219,7 @@ class LocalBroker:
         return tuple(self._subscribing.subscribe(session, each, room, now) for each in subscriptions)
 
     def unsubscribe(self, connection: DeviceConnection, topic_filters: Sequence[str]) -> tuple[ReasonCode, ...]:
-        """End subscriptions and return UNSUBACK's codes. As at AWS, ending what never was is a success."""
+        """End subscriptions and return UNSUBACK's codes. As at AWS, an unknown subscription is a success."""
         session = self._session_of(connection)
         if session is not None:
             self._subscribing.unsubscribe(session, topic_filters)
@@ -241,7 +245,7 @@ class LocalBroker:
             self._drop_will(session)
         session.leave(now)
         self._replays.end(session)
-        self._flow.overflowing.pop(session, None)
+        self._stuck.forget(session)
         if not session.expiry:
             self._end(session, now)
             return
@@ -262,7 +266,7 @@ class LocalBroker:
 
     def _has_come(self, at: float, session: Session, now: float) -> None:
         if self._away.get(session.client_id) is not session or session.due_at != at:
-            # The client was back meanwhile.
+            # The client has reconnected meanwhile.
             return
         if session.expires_at <= now:
             self._end(session, now)

@@ -1,6 +1,6 @@
-"""Owns the built-in brokers behind the gateway, one for each account: whose a call is, and the time of a clock.
+"""Owns the built-in brokers, one for each account: finds the broker of a call, and passes it the time.
 
-A broker comes with the first message or connection of its account and goes when nothing is in it, within a second.
+A broker is created with the first message or connection of its account, and removed within a second after it is empty.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from thingmint.mqtt.queues.kept_message import KeptMessage
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.queues.rooms import rooms_of
 
-# How long wills and sessions that are due are looked after before others have their turn.
+# How long due wills and sessions are handled before other work gets its turn.
 _TURN_SECONDS: Final = 0.005
 
 
@@ -41,7 +41,7 @@ _OF_BROKERS: Final = (
 class LocalDataPlane:
     """A DataPlane in this process.
 
-    Only publishing waits, until everyone has been given the message; else nothing comes between a call and its effect.
+    Publishing waits until the message has been given to all receivers; all other calls take effect at once.
     """
 
     def __init__(self, limits: BrokerLimits, clock: Callable[[], float], counters: Counters | None = None) -> None:
@@ -56,23 +56,23 @@ class LocalDataPlane:
 
     @property
     def scopes(self) -> frozenset[Scope]:
-        """Those that have a broker now."""
+        """The accounts that have a broker now."""
         return frozenset(self._brokers)
 
     def serves(self, scope: Scope) -> bool:
-        """Say yes: there is a broker for everyone."""
+        """Return True: every account can have a broker."""
         del scope
         return True
 
     async def start(self) -> None:
-        """Return: everything is here."""
+        """Do nothing: the brokers need no preparation."""
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
         """Begin or resume the client's session; raise PacketRefused if its will is for a reserved topic."""
         return self._broker_of(connection.scope).open(connection, connect, self._clock())
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
-        """Pass a message on and return PUBACK's code, once it has been given to everyone who gets it."""
+        """Deliver a message; return PUBACK's code after it has been given to all receivers."""
         return await self._publish(connection.scope, connection, message)
 
     async def subscribe(
@@ -86,11 +86,11 @@ class LocalDataPlane:
         return self._broker_of(connection.scope).unsubscribe(connection, topic_filters)
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
-        """Note a PUBACK."""
+        """Process a PUBACK."""
         self._broker_of(connection.scope).acknowledge(connection, packet_id, self._clock())
 
     def will_of(self, connection: DeviceConnection) -> KeptWill | None:
-        """Return what nobody publishes if this process is lost."""
+        """Return the will that is not published if this process is lost."""
         return self._broker_of(connection.scope).will_of(connection)
 
     def resume(self, connection: DeviceConnection) -> None:
@@ -100,12 +100,12 @@ class LocalDataPlane:
     async def close(
         self, connection: DeviceConnection, *, clean: bool, session_expiry_interval: int | None = None
     ) -> None:
-        """Forget the connection; its will is published unless it left cleanly."""
+        """Remove the connection; publish its will unless it left cleanly."""
         broker = self._broker_of(connection.scope)
         broker.close(connection, self._clock(), clean=clean, session_expiry_interval=session_expiry_interval)
 
     def advance(self) -> None:
-        """Do what is due, forget the brokers that have become empty, and tell what there is."""
+        """Do the work that is due, remove empty brokers, and report the gauges."""
         self._cancel_rest()
         self._go_on(list(self._brokers.values()))
         for scope in [scope for scope, broker in self._brokers.items() if broker.is_empty]:
@@ -116,7 +116,7 @@ class LocalDataPlane:
         self._counters.measured(measured)
 
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
-        """Pass a message of the service on and return PUBACK's code."""
+        """Deliver a message of the service and return PUBACK's code."""
         return await self._publish(scope, None, message)
 
     async def retained(self, scope: Scope, topic: str) -> Retained | None:
@@ -124,11 +124,11 @@ class LocalDataPlane:
         return self._broker_of(scope).retained(topic, self._clock())
 
     def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:
-        """Return so many retained messages whose topics come after this one."""
+        """Return up to ``count`` retained messages whose topics sort after ``topic``."""
         return self._broker_of(scope).retained_after(topic, count, self._clock())
 
     async def stop(self) -> None:
-        """Pass nothing on any more, and give up the wills that nobody has decided on yet."""
+        """Deliver no further messages, and drop the wills that are not decided yet."""
         await self._wills.stop()
         self._spreader.stop()
         self._cancel_rest()
@@ -146,15 +146,15 @@ class LocalDataPlane:
             self._going_on = None
 
     def _go_on(self, brokers: Sequence[LocalBroker]) -> None:
-        """Do what is due in these brokers for a while, and the rest in the loop's next turns."""
+        """Do the due work of these brokers for a limited time, and the rest in later turns of the event loop."""
         self._going_on = None
         until = time.perf_counter() + _TURN_SECONDS
 
         def is_over() -> bool:
             return time.perf_counter() >= until
 
-        # All of them are asked, so that one account's sessions do not keep the others' waiting. A broker that has
-        # finished is not asked again before the next second, because it replays some stored messages each time.
+        # All of them get a turn, so that one account's sessions do not delay the others'. A broker that has finished is
+        # not called again before the next second, because it replays some stored messages each time.
         unfinished = [broker for broker in brokers if not broker.advance(self._clock(), is_over)]
         if unfinished:
             self._going_on = asyncio.get_running_loop().call_soon(self._go_on, unfinished)
@@ -165,7 +165,7 @@ class LocalDataPlane:
             self._spreader.add(scope, fan_out)
 
     def _will_is_due(self, scope: Scope, client_id: str, will: KeptMessage, right: WillRight) -> None:
-        # The broker stays as long as it has a will that nobody has decided on.
+        # A broker is not removed while it has an undecided will.
         broker = self._broker_of(scope)
 
         def decided(is_allowed: bool) -> None:

@@ -1,4 +1,4 @@
-"""Owns the wills that are due and not decided yet: one after the other is decided, and accounts take turns."""
+"""Owns the queue of due wills that are not decided yet. They are decided one after the other; accounts take turns."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ class _Due(NamedTuple):
 
 
 class DueWills:
-    """Asks for each will whether it may be published; those of an account in the order in which they became due."""
+    """Decides for each will whether it may be published; an account's wills in the order in which they became due."""
 
     def __init__(self) -> None:
         self._waiting: FairLine[_Due] = FairLine()
@@ -40,16 +40,16 @@ class DueWills:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def settled(self) -> None:
-        """Return when every will that was due has been decided."""
+        """Wait until every due will has been decided."""
         while self._worker is not None:
             await asyncio.wait({self._worker})
 
     async def stop(self) -> None:
-        """Publish none of the wills that are left."""
+        """Drop the wills that are not decided."""
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
-            # A task that is cancelled before its first step runs nothing, not even its ``finally``.
+            # If a task is cancelled before its first step, its ``finally`` does not run.
             self._worker = None
         for due in self._waiting.clear():
             self._tell(due, is_allowed=False)
@@ -58,7 +58,7 @@ class DueWills:
         try:
             due.decided(is_allowed)
         except Exception:
-            # The wills behind it must be decided all the same.
+            # The following wills must still be decided.
             log.exception("a will could not be published")
 
     async def _work(self) -> None:

@@ -1,7 +1,7 @@
-"""Owns the way of one message to many clients, in slices: no message keeps the event loop from everything else.
+"""Owns the delivery of one message to many clients, in time slices, so that it does not block the event loop.
 
-Messages of one topic of one account go one after the other, so that everyone gets them in the same order. Accounts take
-turns, and so do the topics of an account.
+Messages of one topic of an account are delivered one after the other, so that all clients get them in the same order.
+Accounts take turns, and so do the topics of an account.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.queues.kept_message import KeptMessage
 
-# How long messages are passed on before others have their turn, and one message before the next one has. Writing the
-# messages of a turn and reading their acknowledgements takes several times as long.
+# How long messages are delivered before other work gets its turn, and one message before the next one gets its turn.
+# Writing the messages of a turn and reading their acknowledgements takes several times as long.
 _TURN_SECONDS: Final = 0.002
 _SLICE_SECONDS: Final = 0.001
 _RECEIVERS_BETWEEN_LOOKS: Final = 8
@@ -30,20 +30,20 @@ log = logging.getLogger(__name__)
 
 
 class Given(Enum):
-    """What became of a message at one of its receivers."""
+    """The result of a delivery to one receiver."""
 
     TAKEN = auto()
     NO_ROOM = auto()
     NOT_WANTED = auto()
-    """The client has gone, or may not have the message."""
+    """The client has gone, or may not receive the message."""
 
 
 Give: TypeAlias = "Callable[[FanOut, str, SharedPublish, float], Given]"
-"""Gives the message to one client, by its client id, in the form that it is to have, now."""
+"""Gives the message to the client with this client id, in this encoded form, at this time."""
 
 
 class FanOut:
-    """A message on its way to its receivers; ``code`` is what its publisher is answered, once it ``is_done``."""
+    """The delivery of a message to its receivers; when it ``is_done``, ``code`` is the answer to the publisher."""
 
     __slots__ = (
         "_finish",
@@ -68,7 +68,7 @@ class FanOut:
     ) -> None:
         self.message = message
         self.reserved = reserved
-        """For how many more receivers room was taken."""
+        """For how many more receivers memory is reserved."""
         self.code = ReasonCode.SUCCESS
         self.is_done = False
         self._taken = False
@@ -90,14 +90,14 @@ class FanOut:
         return self._no_room and not self._taken
 
     def run(self, now: float, until: float | None = None) -> bool:
-        """Give the message to the next receivers, to all of them or until ``time.perf_counter``; return ``is_done``."""
+        """Give the message to further receivers until ``time.perf_counter`` passes ``until``; return ``is_done``."""
         if self.is_done:
             return True
         try:
             if not self._run_until(now, until):
                 return False
         except Exception:
-            # The messages behind it must be passed on all the same.
+            # The following messages must still be delivered.
             log.exception("a message could not be passed on to everyone")
             self.code = ReasonCode.UNSPECIFIED_ERROR
         self.is_done = True
@@ -121,7 +121,7 @@ class FanOut:
         shared: SharedPublish | None = None
         for name in receivers.names:
             subscription = own.get(name)
-            # A client may have unsubscribed meanwhile.
+            # The client may have unsubscribed meanwhile.
             if subscription is not None:
                 if shared is None or last is None or not _are_served_alike(subscription, last):
                     last, shared = subscription, self._shared_for(subscription)
@@ -150,27 +150,27 @@ def _are_served_alike(one: Subscription, other: Subscription) -> bool:
 
 
 def refused(message: KeptMessage, code: ReasonCode) -> FanOut:
-    """Return what is done already: a message that was not taken."""
+    """Return a fan-out that is already done, for a refused message."""
     fan_out = FanOut(message, Receivers({}, [], []), lambda *_: Given.NOT_WANTED, lambda _: None)
     fan_out.is_done, fan_out.code = True, code
     return fan_out
 
 
 class Spreader(Generic[K]):
-    """Runs fan-outs of several accounts on the event loop; one that is short runs at once."""
+    """Runs fan-outs of several accounts on the event loop; a short one runs at once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # Of each account and topic those that are not done, in their order; the first is the one that runs.
+        # The unfinished fan-outs of each account and topic, in order; the first one is running.
         self._topics: dict[tuple[K, str], deque[FanOut]] = {}
-        # Whose turn it is: the accounts, and of each its topics.
+        # The order of the turns: accounts, and the topics of each account.
         self._lanes: dict[K, deque[str]] = {}
         self._turns: deque[K] = deque()
         self._waiters: dict[FanOut, asyncio.Future[None]] = {}
         self._pump: asyncio.Handle | None = None
 
     def add(self, account: K, fan_out: FanOut) -> None:
-        """Pass a message on, now or when those of its topic before it are passed on."""
+        """Deliver a message, now or after the earlier messages on its topic."""
         key = account, fan_out.topic
         queue = self._topics.get(key)
         if queue is not None:
@@ -187,7 +187,7 @@ class Spreader(Generic[K]):
             self._pump = asyncio.get_running_loop().call_soon(self._run)
 
     async def done(self, fan_out: FanOut) -> None:
-        """Return when everyone has been given the message."""
+        """Wait until the message has been given to all receivers."""
         if not fan_out.is_done:
             waiter = self._waiters[fan_out] = asyncio.get_running_loop().create_future()
             try:
@@ -196,7 +196,7 @@ class Spreader(Generic[K]):
                 self._waiters.pop(fan_out, None)
 
     def stop(self) -> None:
-        """Pass nothing on any more."""
+        """Stop delivering."""
         if self._pump is not None:
             self._pump.cancel()
             self._pump = None
@@ -218,7 +218,7 @@ class Spreader(Generic[K]):
             self._pump = asyncio.get_running_loop().call_soon(self._run)
 
     def _run_slice(self, account: K, topic: str) -> bool:
-        """Run the topic's first fan-out for a slice; return whether there is more to do for the topic."""
+        """Run the topic's first fan-out for a time slice; return whether the topic has more work."""
         queue = self._topics[account, topic]
         fan_out = queue[0]
         if not fan_out.run(self._clock(), time.perf_counter() + _SLICE_SECONDS):

@@ -1,9 +1,10 @@
-"""Owns the way of a message in one account: which sessions get it, whether it fits, which messages are dropped for it.
+"""Owns the flow of a message in one account: which sessions get it, whether it fits, and which messages are dropped.
 
-A message of QoS 1 is either taken for all of its receivers or refused before anyone has it: room for it is taken first.
-Afterwards a receiver loses it only by its own bounds. Where room is short, the account that takes most gives up the
-oldest messages of one of its largest queues. An account does that for a message of its own only if that queue is larger
-than an average queue of the message's receivers: equals do not push out each other's messages.
+- A message of QoS 1 is either accepted for all receivers or refused before any of them gets it: memory is reserved
+  first. Afterwards a receiver loses it only because of its own limits.
+- If memory is short, the account that uses most drops the oldest messages of one of its largest queues.
+- For a message in the same account this is done only if that queue is larger than the average queue of the message's
+  receivers, so that queues of equal size do not evict each other's messages.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
@@ -14,6 +15,7 @@ from thingmint.mqtt.broker.fan_out import FanOut, Given, refused
 from thingmint.mqtt.broker.retained import RetainedMessages
 from thingmint.mqtt.broker.router import MemberReadiness, Receivers, TopicRouter
 from thingmint.mqtt.broker.session import Session
+from thingmint.mqtt.broker.stuck import StuckClients
 from thingmint.mqtt.codec.packets import ProtocolVersion, QoS
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -26,7 +28,7 @@ from thingmint.mqtt.queues.outgoing import Outgoing, as_sent
 from thingmint.mqtt.queues.rooms import Part, Rooms
 from thingmint.mqtt.queues.size_classes import SizeClasses
 
-# So many queues that are not large may exist without filling the room.
+# This many queues that are not large do not fill the budget.
 _SMALL_QUEUES: Final = 65_536
 
 
@@ -40,44 +42,42 @@ class MessageFlow:
         sessions: Mapping[str, Session],
         counters: Counters,
         end_connection: Callable[[Session, ReasonCode], None],
+        stuck: StuckClients,
     ) -> None:
         self._sessions = sessions
         self._counters = counters
         self._end_connection = end_connection
+        self._stuck = stuck
         self.memory = AccountMemory(Part(rooms.queued_bytes, self._give_up), Part(rooms.retained_bytes))
         self.router = TopicRouter()
         self.retained = RetainedMessages(limits, self.memory)
         self._by_size: SizeClasses[Outbox] = SizeClasses()
-        large = rooms.queued_bytes.total // _SMALL_QUEUES
-        self._around = Surroundings(limits, self.memory, counters, self._by_size, large)
+        large = max(1, rooms.queued_bytes.total // _SMALL_QUEUES)
+        self._around = Surroundings(limits, self.memory, counters, self._by_size, large, self._became_large)
         self._owner_of: MutableMapping[Outbox, Session] = {}
         self.running = 0
-        """How many messages are on their way to their receivers."""
-        self.overflowing: dict[Session, None] = {}
-        """Connected sessions that have lost a message by their own bounds."""
-        self.was_short = False
-        """Whether a message was refused because room was short."""
+        """How many messages are being delivered."""
 
     def new_outbox(self) -> Outbox:
-        """Return the queue of a session to come; ``own`` says whose it is."""
+        """Return a queue for a new session; call ``own`` afterwards to register the session."""
         return Outbox(self._around)
 
     def own(self, session: Session) -> None:
-        """Note whose queue it is."""
+        """Register the session of a queue."""
         self._owner_of[session.outbox] = session
 
     def disown(self, session: Session) -> None:
-        """Drop what waits in a session that has ended."""
+        """Drop the messages that wait in a session that has ended."""
         count = session.outbox.clear()
         if count:
             self._counters.lost(Loss.SESSION_ENDED, count)
         del self._owner_of[session.outbox]
-        self.overflowing.pop(session, None)
+        self._stuck.forget(session)
 
     def begin(self, message: KeptMessage, publisher: str | None, version: ProtocolVersion | None, now: float) -> FanOut:
-        """Take or refuse a message; what is returned still has to be run, unless it is done.
+        """Accept or refuse a message; the caller must run the returned fan-out unless it is done.
 
-        ``version`` is that of the publisher's connection; None stands for the service itself.
+        ``version`` is that of the publisher's connection; None means the service itself.
         """
         publish = message.publish
         if not may_be_published(publish.topic):
@@ -87,7 +87,7 @@ class MessageFlow:
         is_kept = publish.retain and bool(publish.payload)
         if stored and not self._make_room_for(message, receivers, stored, now, is_kept=is_kept):
             self._counters.lost(Loss.PUBLISH_WITHOUT_ROOM)
-            self.was_short = True
+            self._stuck.room_is_short()
             return refused(message, ReasonCode.QUOTA_EXCEEDED)
         if publish.retain and not self._retain(message, now):
             self._counters.lost(Loss.RETAINED_WITHOUT_ROOM)
@@ -104,7 +104,7 @@ class MessageFlow:
         return FanOut(message, receivers, self._give, finish, stored)
 
     def put_retained(self, session: Session, topic: str, qos: QoS, now: float) -> None:
-        """Let the topic's retained message wait for a client that has just subscribed."""
+        """Queue the topic's retained message for a client that has just subscribed."""
         message = self.retained.get(topic, now)
         if message is None:
             return
@@ -120,12 +120,12 @@ class MessageFlow:
             session.outbox.put(outgoing, now)
 
     def make_room(self, needed: int, at_least: int, now: float) -> bool:
-        """Return whether so many bytes are left, after accounts and queues that have more have given up some.
+        """Return whether ``needed`` bytes are free, after larger accounts and queues have dropped messages.
 
-        Queues of this account with no more than ``at_least`` bytes give up nothing.
+        Queues of this account with at most ``at_least`` bytes drop nothing.
         """
         queued = self.memory.queued
-        # Each step frees an entry at least, so that there are not many.
+        # Each step frees at least one entry, so that the number of steps is small.
         while queued.left < needed:
             largest = queued.largest()
             if largest is not queued and largest.taken > queued.taken + needed and largest.give_up(now):
@@ -161,7 +161,8 @@ class MessageFlow:
         return True
 
     def _relieve(self, now: float) -> None:
-        # A message that is retained no longer, and still waits, is charged to what waits: that may be too much.
+        # A message that is no longer retained and still waits is charged to waiting messages, which may exceed the
+        # budget.
         if self.memory.queued.left < 0:
             self.make_room(0, 0, now)
 
@@ -174,14 +175,13 @@ class MessageFlow:
         connection = session.connection if session.is_receiving else None
         topic = fan_out.message.publish.topic
         if connection is not None and not connection.may_receive(received_as(topic, shared.group)):
-            # Asked before anything else, so that a refusal is told once.
+            # Checked first, so that a refusal is reported once.
             self._counters.lost(Loss.NOT_ALLOWED)
             return Given.NOT_WANTED
         outbox = session.outbox
         if outbox.is_full:
             self._counters.lost(Loss.QUEUE_FULL)
-            if session.connection is not None:
-                self.overflowing[session] = None
+            self._stuck.watch(session)
             return Given.NO_ROOM
         is_reserved = fan_out.reserved > 0
         fan_out.reserved -= is_reserved
@@ -202,7 +202,7 @@ class MessageFlow:
             self._counters.lost(Loss.NOT_ALLOWED)
             return Given.NOT_WANTED
         if message.has_expired(now):
-            # While it waited for its turn. Its remaining time could not be written, either.
+            # The message expired while it waited for its turn.
             self._counters.lost(Loss.EXPIRED)
             return Given.NOT_WANTED
         outcome = Delivery.FULL
@@ -226,13 +226,17 @@ class MessageFlow:
         self.running -= 1
         if not is_stored:
             return
-        # Some clients may have gone, or their own bounds may have been reached.
+        # Some clients may have gone, or may have reached their own limits.
         self.memory.reserve(-fan_out.reserved)
         self.memory.release(fan_out.message)
         if fan_out.nobody_had_room and version is not ProtocolVersion.MQTT_3_1_1:
-            # MQTT 5 can tell the publisher. 3.1.1 could only end its connection, and it is not the publisher's fault.
+            # MQTT 5 can report this to the publisher. With 3.1.1 only ending the connection could, although the
+            # publisher has made no mistake.
             self._counters.lost(Loss.PUBLISH_QUEUES_FULL)
             fan_out.code = ReasonCode.QUOTA_EXCEEDED
+
+    def _became_large(self, outbox: Outbox) -> None:
+        self._stuck.watch(self._owner_of[outbox])
 
     def _give_up(self, now: float) -> bool:
         del now
@@ -245,7 +249,8 @@ class MessageFlow:
     def _drop_oldest(self, outbox: Outbox) -> None:
         session = self._owner_of[outbox]
         if session.connection is not None and not session.is_ending and outbox.has_unacknowledged_only:
-            # Its client counts what it was sent against its window, so nothing more may be sent on this connection.
+            # The client counts sent messages towards its receive window, so nothing more may be sent on this
+            # connection.
             self._counters.lost(Loss.SUBSCRIBER_LARGEST)
             self._end_connection(session, ReasonCode.QUOTA_EXCEEDED)
         if outbox.drop_oldest():
@@ -253,7 +258,7 @@ class MessageFlow:
 
 
 def _stored(receivers: Receivers) -> int:
-    """Return for how many receivers a message of QoS 1 has to be stored."""
+    """Return the number of receivers for which a message of QoS 1 must be stored."""
     own = receivers.own
     return sum(own[name].qos > 0 for name in receivers.names) + sum(member.qos > 0 for _, member, _ in receivers.shared)
 
@@ -266,7 +271,7 @@ def _readiness(session: Session, topic: str) -> MemberReadiness:
 
 
 def may_be_published(topic: str) -> bool:
-    """Return whether the topic is one that messages may have, and not reserved."""
+    """Return whether the topic is valid for messages and not reserved."""
     try:
         check_topic(topic)
     except InvalidTopic:

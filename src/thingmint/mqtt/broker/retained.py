@@ -1,4 +1,4 @@
-"""Owns the retained messages of an account, one a topic, within bounds; refuses to know who wants them."""
+"""Owns the retained messages of an account, one for each topic, within limits. Independent of subscribers."""
 
 from bisect import bisect_left, bisect_right, insort
 
@@ -18,7 +18,7 @@ class RetainedMessages:
         self._memory = memory
         self._messages: dict[str, KeptMessage] = {}
         self._stored_at: dict[str, float] = {}
-        # In order, so that a page costs the same wherever it starts.
+        # Sorted, so that a page takes the same time at any position.
         self._topics: list[str] = []
 
     def __len__(self) -> int:
@@ -26,11 +26,11 @@ class RetainedMessages:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is retained; what has expired counts until somebody looks for it."""
+        """Whether there are no messages; an expired message counts until it is looked up."""
         return not self._messages
 
     def get(self, topic: str, now: float) -> KeptMessage | None:
-        """Return the topic's message, unless it has none or it has expired."""
+        """Return the topic's message; None if there is none or it has expired."""
         retained = self._messages.get(topic)
         if retained is None or not retained.has_expired(now):
             return retained
@@ -38,7 +38,7 @@ class RetainedMessages:
         return None
 
     def read(self, topic: str, now: float) -> Retained | None:
-        """Return the topic's message as somebody reads it who has not subscribed."""
+        """Return the topic's message with its age, for reading without a subscription."""
         retained = self.get(topic, now)
         if retained is None:
             return None
@@ -47,11 +47,11 @@ class RetainedMessages:
         return Retained(message, now - stored_at, stored_at)
 
     def read_after(self, topic: str, count: int, now: float) -> list[Retained]:
-        """Return so many messages, by topic, after this topic; those that have expired do not count."""
+        """Return up to ``count`` messages whose topics sort after ``topic``, in order; skip expired ones."""
         found: list[Retained] = []
         at = bisect_right(self._topics, topic)
         while len(found) < count and at < len(self._topics):
-            # What has expired is gone by being read, and the next takes its place.
+            # Reading an expired message removes it, and the next one takes its position.
             retained = self.read(self._topics[at], now)
             if retained is not None:
                 found.append(retained)
@@ -59,7 +59,7 @@ class RetainedMessages:
         return found
 
     def put(self, retained: KeptMessage, now: float) -> bool:
-        """Set the message of its topic; return False, leaving the old one, if there is no room."""
+        """Set the message of its topic; if there is no room, keep the old one and return False."""
         topic = retained.publish.topic
         known = self._messages.get(topic)
         if not self._has_room(retained, known):
@@ -74,14 +74,14 @@ class RetainedMessages:
         return True
 
     def discard(self, topic: str) -> None:
-        """Forget the topic's message, if it has one."""
+        """Remove the topic's message, if there is one."""
         retained = self._messages.pop(topic, None)
         if retained is not None:
             del self._stored_at[topic], self._topics[bisect_left(self._topics, topic)]
             self._memory.unretain(retained)
 
     def discard_expired(self, now: float) -> None:
-        """Forget what has expired."""
+        """Remove the expired messages."""
         for topic in [topic for topic, retained in self._messages.items() if retained.has_expired(now)]:
             self.discard(topic)
 

@@ -1,4 +1,4 @@
-"""Owns who receives a message: everyone who is subscribed, and one member of each shared subscription."""
+"""Owns the choice of a message's receivers: all subscribed clients, and one member of each shared subscription."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -10,12 +10,12 @@ from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.broker.subscription_tree import SubscriptionTree
 from thingmint.mqtt.codec.packets import Subscription
 
-# How many members in a row may be passed over because they take nothing at the moment.
+# How many consecutive members may be skipped because they accept nothing at the moment.
 _LOOK_AHEAD: Final = 8
 
 
 class MemberReadiness(IntEnum):
-    """Whether a client that is connected can be given a message of a shared subscription."""
+    """Whether a connected client can receive a message of a shared subscription."""
 
     NOT_ALLOWED = 0
     BUSY = 1
@@ -23,20 +23,21 @@ class MemberReadiness(IntEnum):
 
 
 class Receivers(NamedTuple):
-    """Who gets a message: clients by their own filters, each once, and one member for each shared subscription.
+    """The receivers of a message: clients with their own filters, each once, and one member of each shared
+    subscription.
 
-    ``own`` may change with the subscriptions: who is not in it any more has unsubscribed.
+    ``own`` may change with the subscriptions: a client that is no longer in it has unsubscribed.
     """
 
     own: Mapping[str, Subscription]
     names: list[str]
-    """Those of ``own`` at the beginning."""
+    """The clients in ``own`` at the beginning."""
     shared: list[tuple[str, Subscription, str]]
     """The member, its subscription and the group."""
 
 
 class _Group:
-    """The members of a shared subscription in the order of their turns: those that are connected, and the absent."""
+    """The members of a shared subscription in the order of their turns: connected ones, and absent ones."""
 
     __slots__ = ("absent", "name", "present")
 
@@ -65,7 +66,7 @@ class _Group:
         self.absent.pop(client_id, None)
 
     def next_member(self, readiness: Callable[[str, str], MemberReadiness]) -> tuple[str, Subscription] | None:
-        """Return whose turn it is and what it has subscribed to; that member goes to the end of the line."""
+        """Return the next member and its subscription; move the member to the end of the order."""
         members = self.present
         client_id = self._next_present(readiness)
         if client_id is None:
@@ -91,7 +92,7 @@ class _Group:
             chosen, busy = chosen or client_id, busy + 1
             if busy == _LOOK_AHEAD:
                 break
-        # A client that may not receive is not met again before everyone else has had a turn.
+        # A client without the permission is not considered again before all others have had a turn.
         for each in barred:
             self.present.move_to_end(each)
         return chosen
@@ -109,7 +110,7 @@ class TopicRouter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is subscribed to anything."""
+        """Whether there are no subscriptions."""
         return self._tree.is_empty and self._shared.is_empty and not self._groups
 
     def add(
@@ -135,16 +136,17 @@ class TopicRouter:
             self._shared.discard(topic_filter.pattern, topic_filter.text)
 
     def set_present(self, client_id: str, shared_filters: Iterable[str], *, is_present: bool) -> None:
-        """Note in the client's shared subscriptions that it can be given messages now, or that it cannot."""
+        """Record in the client's shared subscriptions whether it is connected."""
         for text in shared_filters:
             self._groups[text].move(client_id, is_present=is_present)
 
     def receivers(
         self, topic: str, publisher: str | None, readiness: Callable[[str, str], MemberReadiness]
     ) -> Receivers:
-        """Return who gets a message: once for all of a client's own filters, at their highest QoS, and once a group.
+        """Return the receivers: each client once for all its own filters, at their highest QoS, and one member per
+        group.
 
-        ``readiness`` is that of a client for the message if it comes through the shared subscription of a group.
+        ``readiness`` returns whether a client can receive the message through the shared subscription of a group.
         """
         own = self._own(topic, publisher)
         names = list(own)
@@ -160,7 +162,7 @@ class TopicRouter:
     def _own(self, topic: str, publisher: str | None) -> Mapping[str, Subscription]:
         matches = self._tree.matching(topic)
         if len(matches) == 1:
-            # By far the most frequent case, and no client is met twice.
+            # By far the most frequent case, in which no client occurs twice.
             return matches[0]
         own: dict[str, Subscription] = {}
         for match in matches:
@@ -173,6 +175,6 @@ class TopicRouter:
 
 
 def _together(first: Subscription, second: Subscription) -> Subscription:
-    """Return what two subscriptions mean for a message that both match and that may be given to their client."""
+    """Return the combination of a client's two subscriptions that both match a message."""
     as_published = first.retain_as_published or second.retain_as_published
     return replace(first, qos=max(first.qos, second.qos), retain_as_published=as_published)

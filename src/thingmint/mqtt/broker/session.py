@@ -1,4 +1,4 @@
-"""Owns what the built-in broker knows of one client id: its subscriptions, its outbox, its will, and until when."""
+"""Owns the state of one client id in the built-in broker: subscriptions, outbox, will and expiry."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from thingmint.mqtt.queues.outbox import Outbox
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """Lives while its client is connected, and for ``expiry`` seconds after. MQTT 3.1.1 and 5 do not share sessions."""
+    """Lasts while its client is connected, and ``expiry`` seconds longer. MQTT 3.1.1 and 5 do not share sessions."""
 
     client_id: str
     version: ProtocolVersion
@@ -24,28 +24,28 @@ class Session:
     expiry: int = 0
     connection: DeviceConnection | None = None
     is_receiving: bool = False
-    """Set by the first ``resume``: before CONNACK nothing is sent."""
+    """Set by the first ``resume``; nothing is sent before CONNACK."""
     is_ending: bool = False
     """Whether the connection was told to end."""
     will: KeptMessage | None = None
     will_right: WillRight | None = None
-    """What decides whether the will may be published when it is due."""
+    """Decides whether the will may be published when it is due."""
     will_delay: int = 0
     will_at: float = 0
     """When the will is due, once the client is away."""
     expires_at: float = 0
     """When the session ends, once the client is away."""
     due_at: float = 0
-    """When the broker looks at it next, once the client is away."""
+    """When the broker examines the session next, once the client is away."""
 
     def begin(self, connection: DeviceConnection, expiry: int, now: float) -> None:
-        """Set a new connection; nothing is sent on it before the first ``resume``."""
+        """Use a new connection; nothing is sent on it before the first ``resume``."""
         self.connection, self.is_receiving, self.is_ending = connection, False, False
         self.expiry = expiry
         self.outbox.begin(now)
 
     def leave(self, now: float) -> None:
-        """Set when what the connection leaves behind is due."""
+        """Set the times at which the will and the end of the session are due."""
         self.connection, self.is_receiving = None, False
         self.outbox.interrupt()
         self.expires_at = now + self.expiry
@@ -53,14 +53,14 @@ class Session:
         self.will_at = now + min(self.will_delay, self.expiry)
 
     def flush(self, now: float, shared: SharedPublish | None = None) -> None:
-        """Send what waits, if the client is there to receive it."""
+        """Send waiting messages, if the client is connected."""
         if self.connection is not None and self.is_receiving:
             self.outbox.flush(self.connection, now, shared)
 
     def end_connection(self, reason_code: ReasonCode) -> bool:
-        """End the connection, unless there is none or it is ending already, and return whether that was done.
+        """End the connection and return True; return False if there is none or it is already ending.
 
-        Nothing more is sent on it.
+        Nothing more is sent on the connection.
         """
         if self.connection is None or self.is_ending:
             return False
@@ -70,7 +70,7 @@ class Session:
 
 
 def will_message(will: Will) -> Publish:
-    """Return the message that a will is."""
+    """Return a will as a message."""
     properties = will.properties
     return Publish(
         will.topic,

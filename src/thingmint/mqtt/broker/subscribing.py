@@ -1,4 +1,4 @@
-"""Owns the subscriptions of the sessions of one account: which are granted, how many there are, and what they bring."""
+"""Owns the subscriptions of one account's sessions: which are granted, their number, and their retained messages."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ _GRANTED: Final = {QoS.AT_MOST_ONCE: ReasonCode.GRANTED_QOS_0, QoS.AT_LEAST_ONCE
 
 
 class Subscribing:
-    """Adds subscriptions to sessions and to the router, and ends them in both."""
+    """Adds subscriptions to sessions and to the router, and removes them from both."""
 
     __slots__ = ("_counters", "_flow", "count")
 
@@ -46,12 +46,12 @@ class Subscribing:
         elif granted.retain_handling is RetainHandling.ALWAYS or (
             granted.retain_handling is RetainHandling.ONLY_IF_NEW and is_new
         ):
-            # A pattern with wildcards is no topic, so that it finds nothing: as at AWS.
+            # A pattern with wildcards is not a topic, so it has no retained message; AWS does the same.
             self._flow.put_retained(session, topic_filter.pattern, granted.qos, now)
         return _GRANTED[granted.qos]
 
     def unsubscribe(self, session: Session, topic_filters: Sequence[str]) -> None:
-        """End those of the subscriptions that there are."""
+        """End the subscriptions; ignore filters without one."""
         for text in topic_filters:
             topic_filter = session.subscriptions.pop(text, None)
             if topic_filter is not None:

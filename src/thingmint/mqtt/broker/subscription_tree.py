@@ -1,7 +1,7 @@
-"""Owns who is subscribed to what, so that a message finds its subscribers; refuses to know what a subscriber is.
+"""Owns the tree of topic filters, in which a topic finds its subscribers. Independent of what a subscriber is.
 
-The time to match depends on the levels of the topic, at most eight, and on what is found; not on how many filters there
-are. No filter that starts with ``$`` is ever added, so answers of the service cannot be found through it.
+The time to match depends on the levels of the topic, at most eight, and on the number of matches, not on the number of
+filters. Filters that start with ``$`` are never added, so that no client can find answers of the service.
 """
 
 from collections.abc import Hashable, Mapping
@@ -14,7 +14,7 @@ _Value = TypeVar("_Value")
 
 
 class _Node(Generic[_Key, _Value]):
-    # What is subscribed to this very level, what to all below it, and the next levels; "+" is one of these.
+    # The subscriptions to this level, those to all levels below it, and the next levels; "+" is one of these.
     __slots__ = ("below", "here", "next")
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class _Node(Generic[_Key, _Value]):
 
 
 class SubscriptionTree(Generic[_Key, _Value]):
-    """One value for each pattern and key; patterns are valid and checked before."""
+    """One value for each pattern and key; the caller has validated the patterns."""
 
     __slots__ = ("_root",)
 
@@ -37,7 +37,7 @@ class SubscriptionTree(Generic[_Key, _Value]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is subscribed to anything."""
+        """Whether there are no subscriptions."""
         return self._root.is_empty
 
     def add(self, pattern: str, key: _Key, value: _Value) -> None:
@@ -54,7 +54,7 @@ class SubscriptionTree(Generic[_Key, _Value]):
             node.next.setdefault(levels[-1], _Node()).here[key] = value
 
     def discard(self, pattern: str, key: _Key) -> None:
-        """Remove the key's value for the pattern, if there is one, and every level that it leaves empty."""
+        """Remove the key's value for the pattern, if there is one, and all levels that become empty."""
         levels = pattern.split(SEPARATOR)
         path = [self._root]
         for level in levels[:-1] if levels[-1] == ANY_LEVELS else levels:
@@ -69,11 +69,11 @@ class SubscriptionTree(Generic[_Key, _Value]):
             del parent.next[level]
 
     def match(self, topic: str) -> list[tuple[_Key, _Value]]:
-        """Return key and value of every pattern that matches; one key may be there for several patterns."""
+        """Return key and value of every pattern that matches; a key may occur for several patterns."""
         return [item for found in self.matching(topic) for item in found.items()]
 
     def matching(self, topic: str) -> list[Mapping[_Key, _Value]]:
-        """Return the values by key of each pattern that matches; they change with the tree."""
+        """Return the values by key of each pattern that matches; the mappings change with the tree."""
         found: list[Mapping[_Key, _Value]] = []
         if is_reserved(topic):
             return found

@@ -1,4 +1,4 @@
-"""Owns the topic aliases that one MQTT 5 client has set on one connection; refuses to know what topics mean."""
+"""Owns the topic aliases that an MQTT 5 client has set on a connection. Independent of the topics' meaning."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 
 
 class TopicAliases:
-    """Kept by the connection: a message has its whole topic before anybody asks a policy about it."""
+    """The aliases of one connection; they are resolved before policies are evaluated for a message."""
 
     __slots__ = ("_maximum", "_topics")
 
@@ -16,10 +16,9 @@ class TopicAliases:
         self._topics: dict[int, str] = {}
 
     def resolve(self, message: Publish) -> Publish:
-        """Return the message with its whole topic and without an alias.
+        """Return the message with its topic and without an alias.
 
-        Raises PacketRefused if the alias is above the maximum (TOPIC_ALIAS_INVALID) or stands for nothing
-        (PROTOCOL_ERROR).
+        Raises PacketRefused if the alias is above the maximum (TOPIC_ALIAS_INVALID) or was not set (PROTOCOL_ERROR).
         """
         alias = message.properties.topic_alias
         if alias is None:

@@ -1,4 +1,4 @@
-"""Owns the bytes of the packets that answer a packet identifier: PUBACK and its kin, SUBACK, UNSUBACK."""
+"""Owns the encoding of acknowledgements: PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK."""
 
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
@@ -16,7 +16,7 @@ _Answer = TypeVar("_Answer", bound=Puback | Pubrec | Pubrel | Pubcomp)
 
 
 class PublishAnswer(Generic[_Answer]):
-    """PUBACK, PUBREC, PUBREL and PUBCOMP have one form (MQTT 5, 3.4 to 3.7)."""
+    """PUBACK, PUBREC, PUBREL and PUBCOMP, which have the same form (MQTT 5, 3.4 to 3.7)."""
 
     __slots__ = ("_codes", "_kind")
 
@@ -25,17 +25,17 @@ class PublishAnswer(Generic[_Answer]):
         self._codes = codes
 
     def decode_3_1_1(self, cursor: Cursor) -> _Answer:
-        """Return the packet; raise PacketRefused if it breaks the protocol."""
+        """Return the packet; raise PacketRefused if it violates the protocol."""
         packet_id = cursor.packet_id()
         cursor.end()
         return self._kind(packet_id, ReasonCode.SUCCESS, ACKNOWLEDGEMENT.none)
 
     def decode_5(self, cursor: Cursor) -> _Answer:
-        """Return the packet; raise PacketRefused if it breaks the protocol."""
+        """Return the packet; raise PacketRefused if it violates the protocol."""
         return self._kind(cursor.packet_id(), *read_reason(cursor, self._codes, ACKNOWLEDGEMENT))
 
     def encode(self, packet: _Answer, *, is_5: bool) -> bytes:
-        """Return the packet's body; raise ValueError if a value cannot be said."""
+        """Return the packet's body; raise ValueError if a value cannot be encoded."""
         body = wire.packet_id(packet.packet_id)
         if is_5:
             body += reason_bytes(packet.reason_code, self._codes, packet.properties, ACKNOWLEDGEMENT)
@@ -49,40 +49,40 @@ PUBCOMP: Final = PublishAnswer(Pubcomp, reason_tables.PUBCOMP)
 
 
 def decode_suback_3_1_1(cursor: Cursor) -> Suback:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     return Suback(cursor.packet_id(), read_codes(cursor, reason_tables.SUBACK_3_1_1))
 
 
 def decode_suback_5(cursor: Cursor) -> Suback:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     packet_id, properties = cursor.packet_id(), ACKNOWLEDGEMENT.read(cursor)
     return Suback(packet_id, read_codes(cursor, reason_tables.SUBACK), properties)
 
 
 def encode_suback(packet: Suback, *, is_5: bool) -> bytes:
-    """Return the packet's body; raise ValueError if a value cannot be said."""
+    """Return the packet's body; raise ValueError if a value cannot be encoded."""
     packet_id, codes = wire.packet_id(packet.packet_id), code_bytes(packet.reason_codes, reason_tables.SUBACK)
     if is_5:
         return packet_id + ACKNOWLEDGEMENT.write(packet.properties) + codes
-    # MQTT 3.1.1, 3.9.3: there is one failure, 0x80.
+    # MQTT 3.1.1, 3.9.3: the only failure code is 0x80.
     return packet_id + bytes(min(code, ReasonCode.UNSPECIFIED_ERROR) for code in codes)
 
 
 def decode_unsuback_3_1_1(cursor: Cursor) -> Unsuback:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     packet_id = cursor.packet_id()
     cursor.end()
     return Unsuback(packet_id)
 
 
 def decode_unsuback_5(cursor: Cursor) -> Unsuback:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     packet_id, properties = cursor.packet_id(), ACKNOWLEDGEMENT.read(cursor)
     return Unsuback(packet_id, read_codes(cursor, reason_tables.UNSUBACK), properties)
 
 
 def encode_unsuback(packet: Unsuback, *, is_5: bool) -> bytes:
-    """Return the packet's body; raise ValueError if a value cannot be said."""
+    """Return the packet's body; raise ValueError if a value cannot be encoded."""
     packet_id = wire.packet_id(packet.packet_id)
     if not is_5:
         return packet_id

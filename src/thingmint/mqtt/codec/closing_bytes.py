@@ -1,4 +1,4 @@
-"""Owns the bytes of DISCONNECT and AUTH, of which clients and servers may say different things."""
+"""Owns the encoding of DISCONNECT and AUTH, whose valid content differs for clients and servers."""
 
 from typing import Final
 
@@ -15,23 +15,23 @@ _SUCCESS: Final = Auth()
 
 
 def decode_disconnect_3_1_1(cursor: Cursor) -> Disconnect:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     cursor.end()
     return Disconnect()
 
 
 def decode_disconnect_of_client(cursor: Cursor) -> Disconnect:
-    """Return an MQTT 5 client's packet; raise PacketRefused if it breaks the protocol."""
+    """Return an MQTT 5 client's packet; raise PacketRefused if it violates the protocol."""
     return Disconnect(*read_reason(cursor, reason_tables.DISCONNECT_OF_CLIENT, property_bytes.DISCONNECT_OF_CLIENT))
 
 
 def decode_disconnect_of_server(cursor: Cursor) -> Disconnect:
-    """Return an MQTT 5 server's packet; raise PacketRefused if it breaks the protocol."""
+    """Return an MQTT 5 server's packet; raise PacketRefused if it violates the protocol."""
     return Disconnect(*read_reason(cursor, reason_tables.DISCONNECT_OF_SERVER, property_bytes.DISCONNECT_OF_SERVER))
 
 
 def encode_disconnect(packet: Disconnect, *, is_5: bool) -> bytes:
-    """Return the packet's body; raise ValueError if a value cannot be said."""
+    """Return the packet's body; raise ValueError if a value cannot be encoded."""
     if not is_5:
         return b""
     writer: PropertyBytes[DisconnectProperties] = property_bytes.DISCONNECT_OF_CLIENT
@@ -39,17 +39,17 @@ def encode_disconnect(packet: Disconnect, *, is_5: bool) -> bytes:
 
 
 def decode_auth_of_client(cursor: Cursor) -> Auth:
-    """Return an MQTT 5 client's packet; raise PacketRefused if it breaks the protocol."""
+    """Return an MQTT 5 client's packet; raise PacketRefused if it violates the protocol."""
     return _decode_auth(cursor, reason_tables.AUTH_OF_CLIENT)
 
 
 def decode_auth_of_server(cursor: Cursor) -> Auth:
-    """Return an MQTT 5 server's packet; raise PacketRefused if it breaks the protocol."""
+    """Return an MQTT 5 server's packet; raise PacketRefused if it violates the protocol."""
     return _decode_auth(cursor, reason_tables.AUTH_OF_SERVER)
 
 
 def encode_auth(packet: Auth, *, is_5: bool) -> bytes:
-    """Return the packet's body; raise ValueError if a value cannot be said."""
+    """Return the packet's body; raise ValueError if a value cannot be encoded."""
     if not is_5:
         raise ValueError("MQTT 3.1.1 has no AUTH")
     if packet == _SUCCESS:
@@ -60,7 +60,7 @@ def encode_auth(packet: Auth, *, is_5: bool) -> bytes:
 
 
 def _decode_auth(cursor: Cursor, codes: Codes) -> Auth:
-    # MQTT 5, 3.15.2.1: success without properties is said by nothing at all.
+    # MQTT 5, 3.15.2.1: success without properties is encoded as an empty body.
     if cursor.at_end() and ReasonCode.SUCCESS in codes:
         return _SUCCESS
     reason_code, properties = read_code(cursor, codes), property_bytes.AUTH.read(cursor)

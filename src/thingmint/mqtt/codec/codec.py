@@ -1,8 +1,8 @@
-"""Owns the way between frames and packets, for servers and for clients; refuses to know connections and sessions.
+"""Owns the decoding of frames into packets and the encoding of packets, for servers and clients. Keeps no state.
 
-Decoding is strict: what MQTT calls malformed or a protocol error is PacketRefused, and nothing else is raised for
-any bytes. Three judgements are left to the caller, who answers them in other ways than by ending the
-connection: whether a topic filter is valid, whether a client id is acceptable, and that QoS 2 is not served.
+Decoding is strict: PacketRefused is raised for what MQTT calls malformed or a protocol error, and no other exception
+for any bytes. Three checks are left to the caller, because their failure need not end the connection: whether a topic
+filter is valid, whether a client id is acceptable, and that QoS 2 is not served.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,14 +15,14 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused
 from thingmint.mqtt.codec.wire import Cursor, malformed, violation
 
 UNSUPPORTED_VERSION_ANSWER: Final = b"\x20\x02\x00\x01"
-"""What to send, before closing, when a CONNECT was refused with UNSUPPORTED_PROTOCOL_VERSION; 3.1.1's form."""
+"""The bytes to send before closing if a CONNECT was refused with UNSUPPORTED_PROTOCOL_VERSION, in 3.1.1's form."""
 
 _Packet = TypeVar("_Packet", bound=Packet)
 _Decoders: TypeAlias = Mapping[int, Callable[[Cursor], _Packet]]
 _Answer: TypeAlias = packets.Puback | packets.Pubrec | packets.Pubrel | packets.Pubcomp
 _Encode: TypeAlias = Callable[..., bytes]
 
-# First bytes: the type in the upper four bits, then flags, which are fixed but for PUBLISH (MQTT 5, 2.1.3).
+# First bytes: the type in the upper four bits, then flags, which are fixed except for PUBLISH (MQTT 5, 2.1.3).
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _PUBREC, _PUBREL, _PUBCOMP = 0x10, 0x20, 0x30, 0x40, 0x50, 0x62, 0x70
 _SUBSCRIBE, _SUBACK, _UNSUBSCRIBE, _UNSUBACK, _PINGREQ, _PINGRESP = 0x82, 0x90, 0xA2, 0xB0, 0xC0, 0xD0
 _DISCONNECT, _AUTH = 0xE0, 0xF0
@@ -109,9 +109,10 @@ _ENCODERS: Final[Mapping[type[Packet], tuple[int, _Encode]]] = {
 
 
 def decode_client_packet(frame: Frame, version: ProtocolVersion | None) -> ClientPacket:
-    """Return what a client sent; raise PacketRefused if it breaks the protocol.
+    """Return the packet that a client sent; raise PacketRefused if it violates the protocol.
 
-    ``version`` is that of the connection's CONNECT, None before it: then only CONNECT is accepted, and after it none.
+    ``version`` is that of the connection's CONNECT. Before CONNECT it is None, and only CONNECT is accepted; afterwards
+    CONNECT is refused.
     """
     if version is None:
         return _decode_first(frame)
@@ -124,7 +125,7 @@ def decode_client_packet(frame: Frame, version: ProtocolVersion | None) -> Clien
 
 
 def decode_server_packet(frame: Frame, version: ProtocolVersion) -> ServerPacket:
-    """Return what a server sent; raise PacketRefused if it breaks the protocol."""
+    """Return the packet that a server sent; raise PacketRefused if it violates the protocol."""
     if frame.first_byte & _TYPE_BITS != _PUBLISH:
         return _decode(frame, _OF_SERVER[version], version)
     if version is ProtocolVersion.MQTT_3_1_1:
@@ -134,10 +135,10 @@ def decode_server_packet(frame: Frame, version: ProtocolVersion) -> ServerPacket
 
 
 def encode(packet: Packet, version: ProtocolVersion) -> bytes:
-    """Return the packet's bytes; raise ValueError if this version of MQTT cannot say it.
+    """Return the packet's bytes; raise ValueError if this version of MQTT cannot encode it.
 
-    What MQTT 3.1.1 merely lacks (properties, codes of acknowledgements) is left out there. A CONNECT is written in its
-    own version.
+    Properties and reason codes of acknowledgements, which MQTT 3.1.1 does not have, are omitted there. A CONNECT is
+    encoded in its own version.
     """
     is_5 = version is ProtocolVersion.MQTT_5
     if isinstance(packet, packets.Publish):

@@ -1,4 +1,4 @@
-"""Owns the bytes of CONNECT, the one packet that says which version of MQTT it is written in, and of CONNACK."""
+"""Owns the encoding of CONNECT, the only packet that names its version of MQTT, and of CONNACK."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.wire import Cursor, malformed, violation
 
 _PROTOCOL_NAME: Final = "MQTT"
-# MQTT 3.1: another name, level 3. Its clients understand 3.1.1's refusal.
+# MQTT 3.1 has another protocol name, and level 3. Its clients understand 3.1.1's refusal.
 _OLD_PROTOCOL_NAME: Final = "MQIsdp"
 _VERSIONS: Final = {version.value: version for version in ProtocolVersion}
 _QOS: Final = {qos.value: qos for qos in QoS}
@@ -43,7 +43,7 @@ def decode_connect(cursor: Cursor) -> Connect:
 
 
 def encode_connect(packet: Connect) -> bytes:
-    """Return the packet's body; raise ValueError if its version of MQTT cannot say it."""
+    """Return the packet's body; raise ValueError if its version of MQTT cannot encode it."""
     is_5 = packet.version is ProtocolVersion.MQTT_5
     if not is_5 and packet.password is not None and packet.username is None:
         raise ValueError("MQTT 3.1.1 has no password without a username")
@@ -106,19 +106,19 @@ def _flags(packet: Connect) -> int:
 
 
 def decode_connack_3_1_1(cursor: Cursor) -> Connack:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     session_present, reason_code = _read_session_present(cursor), read_code(cursor, reason_tables.OF_RETURN_CODE)
     return _connack(cursor, session_present, reason_code, NO_CONNACK_PROPERTIES)
 
 
 def decode_connack_5(cursor: Cursor) -> Connack:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     session_present, reason_code = _read_session_present(cursor), read_code(cursor, reason_tables.CONNACK)
     return _connack(cursor, session_present, reason_code, property_bytes.CONNACK.read(cursor))
 
 
 def encode_connack(packet: Connack, *, is_5: bool) -> bytes:
-    """Return the packet's body; raise ValueError if the version of MQTT cannot say it."""
+    """Return the packet's body; raise ValueError if the version of MQTT cannot encode it."""
     if packet.session_present and packet.reason_code:
         raise ValueError("a refused connection has no session")
     if is_5:

@@ -1,7 +1,7 @@
-"""Owns the cutting of a stream of bytes into MQTT packets; refuses to know what is in them.
+"""Owns the division of a byte stream into MQTT packets. Independent of their content.
 
-A packet that is too large is refused by its first bytes, before any of its body is kept. What is fed is kept until it
-is taken: the caller stops reading from the socket while packets remain to be taken.
+A packet that is too large is refused when its first bytes arrive, before any of its body is kept. All bytes that are
+fed are kept until they are taken, so the caller must stop reading from the socket while packets remain.
 """
 
 from typing import Final, NamedTuple
@@ -11,18 +11,18 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 MAX_REMAINING_LENGTH: Final = 268_435_455
 _LENGTH_OCTETS: Final = 4
 _CONTINUES: Final = 0x80
-# The first byte and the shortest remaining length: until the buffer is that long, looking at it is in vain.
+# The first byte and the shortest remaining length; a shorter buffer contains no packet.
 _SHORTEST: Final = 2
 
-# PUBACK (0x40) with nothing but a packet identifier.
+# PUBACK (0x40) with only a packet identifier.
 _ACKNOWLEDGEMENT: Final = b"\x40\x02"
 _ACKNOWLEDGEMENT_BYTES: Final = 4
 
 
 class Frame(NamedTuple):
-    """One packet: its first byte (type and flags), and what follows the remaining length.
+    """One packet: its first byte (type and flags), and its body after the remaining length.
 
-    ``padded`` says that the remaining length had more octets than it needed, which MQTT 5 forbids (MQTT-1.5.5-1).
+    ``padded`` means that the remaining length had more octets than necessary, which MQTT 5 forbids (MQTT-1.5.5-1).
     """
 
     first_byte: int
@@ -30,19 +30,19 @@ class Frame(NamedTuple):
     padded: bool = False
 
     def __repr__(self) -> str:
-        # Bodies carry private keys and passwords.
+        # Bodies may contain private keys and passwords.
         return f"Frame(first_byte=0x{self.first_byte:02x}, {len(self.body)} bytes)"
 
     @property
     def wire(self) -> bytes:
-        """The packet's bytes, as a relay passes them on."""
+        """The packet's bytes, for a relay."""
         return frame_bytes(self.first_byte, self.body)
 
 
 class FrameReader:
-    """Takes bytes in any portions and gives whole packets, each at most ``max_packet_size`` bytes in all.
+    """Takes bytes in any portions and returns complete packets, each of at most ``max_packet_size`` bytes in total.
 
-    The size may be set at any time, as after CONNECT; it holds from the next packet on.
+    The size may be changed at any time, for example after CONNECT; it applies from the next packet on.
     """
 
     __slots__ = ("_buffer", "_wanted", "max_packet_size")
@@ -54,22 +54,22 @@ class FrameReader:
 
     @property
     def buffered(self) -> int:
-        """How many bytes were fed and not yet taken."""
+        """How many bytes were fed and have not been taken."""
         return len(self._buffer)
 
     def feed(self, received: bytes) -> None:
-        """Add what the peer sent."""
+        """Add bytes from the peer."""
         self._buffer += received
 
     @property
     def first_byte(self) -> int:
-        """The first byte of the next packet; 0, which begins none, while nothing of it is there."""
+        """The first byte of the next packet; 0, which is never a first byte, if the buffer is empty."""
         return self._buffer[0] if self._buffer else 0
 
     def next_acknowledgement(self) -> int:
-        """Return the packet identifier of a PUBACK in its shortest form, if that comes next; otherwise 0.
+        """Return the packet identifier of the next packet if it is a PUBACK in its shortest form; otherwise 0.
 
-        By far the most frequent packet of clients that receive; longer and invalid ones are frames like others.
+        This is by far the most frequent packet of receiving clients. `next_frame` returns longer and invalid ones.
         """
         buffer = self._buffer
         if len(buffer) < _ACKNOWLEDGEMENT_BYTES or not buffer.startswith(_ACKNOWLEDGEMENT):
@@ -81,7 +81,7 @@ class FrameReader:
         return packet_id
 
     def next_frame(self) -> Frame | None:
-        """Return the next whole packet, or None until more is fed; raise PacketRefused where there can be none."""
+        """Return the next packet, or None if it is incomplete; raise PacketRefused if it is too large or invalid."""
         buffer = self._buffer
         if len(buffer) < self._wanted:
             return None
@@ -98,13 +98,13 @@ class FrameReader:
             self._wanted = end
             return None
         frame = Frame(buffer[0], bytes(buffer[start:end]), start > _SHORTEST and not buffer[start - 1])
-        # CPython moves the start of a bytearray here, not its content.
+        # CPython changes the start of the bytearray here, and does not move its content.
         del buffer[:end]
         self._wanted = _SHORTEST
         return frame
 
     def _length_end(self) -> int:
-        # The offset behind a remaining length of several octets; 0 if its last octet is yet to come.
+        # The offset after a remaining length of several octets; 0 if its last octet has not arrived.
         for offset in range(2, 1 + _LENGTH_OCTETS):
             if offset >= len(self._buffer):
                 self._wanted = offset + 1
@@ -115,7 +115,7 @@ class FrameReader:
 
 
 def frame_bytes(first_byte: int, body: bytes) -> bytes:
-    """Return a packet's bytes; raise ValueError if the body is longer than MQTT can say."""
+    """Return a packet's bytes; raise ValueError if the body is longer than MQTT allows."""
     length = len(body)
     if length < _CONTINUES:
         return bytes((first_byte, length)) + body
@@ -123,7 +123,7 @@ def frame_bytes(first_byte: int, body: bytes) -> bytes:
 
 
 def variable_byte_integer(value: int) -> bytes:
-    """Return the value in MQTT's form (MQTT 5, 1.5.5); raise ValueError if it does not fit in four octets."""
+    """Return the value in MQTT's encoding (MQTT 5, 1.5.5); raise ValueError if it does not fit into four octets."""
     if not 0 <= value <= MAX_REMAINING_LENGTH:
         raise ValueError("a variable byte integer is at most 268435455")
     octets = bytearray()

@@ -1,8 +1,8 @@
-"""Owns what MQTT's control packets hold, for both versions at once; refuses to know their bytes.
+"""Owns the content of MQTT's control packets as values, for both versions. Independent of their encoding.
 
-What only MQTT 5 has stays at its default in MQTT 3.1.1: properties, reason codes of acknowledgements and the options
-of a subscription. Payloads, passwords and authentication data are left out of reprs: answers to devices carry private
-keys.
+Fields that only MQTT 5 has keep their defaults in MQTT 3.1.1: properties, reason codes of acknowledgements and the
+options of a subscription. Reprs omit payloads, passwords and authentication data, because answers to devices contain
+private keys.
 """
 
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class ProtocolVersion(IntEnum):
 
 
 class QoS(IntEnum):
-    """How often a message arrives."""
+    """The quality of service: at most once, at least once or exactly once."""
 
     AT_MOST_ONCE = 0
     AT_LEAST_ONCE = 1
@@ -57,7 +57,7 @@ class RetainHandling(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What is published for a client that leaves without a farewell."""
+    """The message that is published if a client disconnects without DISCONNECT."""
 
     topic: str
     payload: bytes = field(repr=False)
@@ -82,7 +82,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Connack:
-    """The server's first packet; MQTT 3.1.1 can say the codes of ``reason_tables.RETURN_CODES`` only."""
+    """The server's first packet; MQTT 3.1.1 has only the codes in ``reason_tables.RETURN_CODES``."""
 
     session_present: bool
     reason_code: ReasonCode
@@ -91,7 +91,7 @@ class Connack:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """A message. ``packet_id`` is 0 at QoS 0; an empty topic stands for ``properties.topic_alias``."""
+    """A message. ``packet_id`` is 0 at QoS 0; if the topic is empty, ``properties.topic_alias`` is used."""
 
     topic: str
     payload: bytes = field(repr=False)
@@ -113,7 +113,7 @@ class Puback:
 
 @dataclass(frozen=True, slots=True)
 class Pubrec:
-    """The first answer of QoS 2, which is read so that it can be refused."""
+    """The first answer of QoS 2, decoded only to be refused."""
 
     packet_id: int
     reason_code: ReasonCode = ReasonCode.SUCCESS
@@ -122,7 +122,7 @@ class Pubrec:
 
 @dataclass(frozen=True, slots=True)
 class Pubrel:
-    """The second step of QoS 2, which is read so that it can be refused."""
+    """The second step of QoS 2, decoded only to be refused."""
 
     packet_id: int
     reason_code: ReasonCode = ReasonCode.SUCCESS
@@ -131,7 +131,7 @@ class Pubrel:
 
 @dataclass(frozen=True, slots=True)
 class Pubcomp:
-    """The last step of QoS 2, which is read so that it can be refused."""
+    """The last step of QoS 2, decoded only to be refused."""
 
     packet_id: int
     reason_code: ReasonCode = ReasonCode.SUCCESS
@@ -140,7 +140,7 @@ class Pubcomp:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A topic filter as the client wrote it, valid or not, and how messages shall come."""
+    """A topic filter as the client sent it, valid or not, and the options of its delivery."""
 
     topic_filter: str
     qos: QoS = QoS.AT_MOST_ONCE
@@ -160,7 +160,7 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Suback:
-    """One code for each filter, in order; MQTT 3.1.1 says every failure as 0x80."""
+    """One code for each filter, in order; MQTT 3.1.1 encodes every failure as 0x80."""
 
     packet_id: int
     reason_codes: tuple[ReasonCode, ...]
@@ -178,7 +178,7 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsuback:
-    """One code for each filter, in order; MQTT 3.1.1 sends none of them, and reads as none."""
+    """One code for each filter, in order; MQTT 3.1.1 has no codes."""
 
     packet_id: int
     reason_codes: tuple[ReasonCode, ...] = ()
@@ -187,17 +187,17 @@ class Unsuback:
 
 @dataclass(frozen=True, slots=True)
 class Pingreq:
-    """The client is alive."""
+    """The client's ping."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pingresp:
-    """So is the server."""
+    """The server's answer to a ping."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """A farewell; the server sends it in MQTT 5 only."""
+    """The last packet of a connection; a server sends it in MQTT 5 only."""
 
     reason_code: ReasonCode = ReasonCode.NORMAL_DISCONNECTION
     properties: DisconnectProperties = NO_DISCONNECT_PROPERTIES

@@ -1,7 +1,6 @@
-"""Owns which properties each MQTT 5 packet may carry, as typed values; refuses to know their bytes.
+"""Owns the properties of each MQTT 5 packet as typed values. Independent of their encoding.
 
-None stands for an absent property. Defaults of absent properties are the reader's affair: MQTT 5 states them beside
-each property.
+None means that a property is absent. The receiver applies the default values, which MQTT 5 states for each property.
 """
 
 from dataclasses import dataclass, field
@@ -63,7 +62,7 @@ class ConnackProperties:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishProperties:
-    """MQTT 5, 3.3.2.3. Subscription identifiers come from servers only."""
+    """MQTT 5, 3.3.2.3. Only servers send subscription identifiers."""
 
     payload_format_indicator: bool | None = None
     message_expiry_interval: int | None = None
@@ -77,7 +76,7 @@ class PublishProperties:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgementProperties:
-    """PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK may carry the same two."""
+    """The two properties of PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK."""
 
     reason_string: str | None = None
     user_properties: UserProperties = ()
@@ -100,7 +99,7 @@ class UnsubscribeProperties:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisconnectProperties:
-    """MQTT 5, 3.14.2.2. The expiry comes from clients only, the reference to another server from servers only."""
+    """MQTT 5, 3.14.2.2. Only clients send the expiry interval, only servers the reference to another server."""
 
     session_expiry_interval: int | None = None
     reason_string: str | None = None

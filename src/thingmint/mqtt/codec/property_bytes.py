@@ -1,4 +1,4 @@
-"""Owns the bytes of MQTT 5's properties: their identifiers and types, and which of them each packet may carry."""
+"""Owns the encoding of MQTT 5's properties: their identifiers and types, and which ones each packet may have."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ _Properties = TypeVar("_Properties")
 
 @dataclass(frozen=True, slots=True)
 class _PropertyRule:
-    """How one property is named, read and written; ``Any``, because each field has its own type."""
+    """The name of one property, and how it is read and written; ``Any``, because each field has its own type."""
 
     identifier: int
     field: str
@@ -108,7 +108,7 @@ _RULES: Final = (
 
 
 class PropertyBytes(Generic[_Properties]):
-    """Reads and writes the properties of one kind of packet; ``never_read`` are those the other side may not send."""
+    """Reads and writes the properties of one kind of packet; the peer may not send those in ``never_read``."""
 
     __slots__ = ("_by_identifier", "_kind", "_to_write", "none")
 
@@ -120,16 +120,16 @@ class PropertyBytes(Generic[_Properties]):
         self._by_identifier = {rule.identifier: rule for rule in self._to_write if rule.field not in never_read}
 
     def read(self, cursor: Cursor) -> _Properties:
-        """Return the properties, whose length comes first; raise PacketRefused if one is wrong or out of place."""
+        """Return the properties, which follow their length; raise PacketRefused if one is invalid or not allowed."""
         length = cursor.variable()
         if not length:
             return self.none
         if cursor.offset + length > len(cursor.body):
             raise malformed("The properties are longer than the packet")
-        # A cursor of their own: a property that reaches beyond their end is malformed for any value (MQTT 5, 4.13).
+        # A separate cursor: a property that extends beyond the properties' length is malformed (MQTT 5, 4.13).
         block = Cursor(cursor.take(length))
         values: dict[str, object] = {}
-        # Lists: tuples would be copied for each of the thousands of user properties that fit in a packet.
+        # Lists, because tuples would be copied for each of the thousands of user properties that fit into a packet.
         repeated: dict[str, list[object]] = {}
         while not block.at_end():
             rule = self._by_identifier.get(block.byte())
@@ -147,7 +147,7 @@ class PropertyBytes(Generic[_Properties]):
         return self._kind(**values)
 
     def write(self, properties: _Properties) -> bytes:
-        """Return the properties behind their length; raise ValueError if a value cannot be said."""
+        """Return the properties after their length; raise ValueError if a value cannot be encoded."""
         if properties == self.none:
             return b"\0"
         written = bytearray()

@@ -1,4 +1,4 @@
-"""Owns the bytes of PUBLISH, the packet of which there are many: written for speed where that costs no strictness."""
+"""Owns the encoding of PUBLISH, the most frequent packet: fast, and as strict as for other packets."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ from thingmint.mqtt.codec.wire import Cursor, decode_topic_name, malformed, viol
 
 _TYPE: Final = 0x30
 _DUP: Final = 0x08
-# QoS, RETAIN and DUP of each value of the flags. QoS 3 is not there, nor DUP at QoS 0 (MQTT-3.3.1-2).
+# QoS, RETAIN and DUP for each value of the flags, without QoS 3 and without DUP at QoS 0 (MQTT-3.3.1-2).
 _FLAGS: Final = {
     _DUP * dup | qos << 1 | retain: (qos, bool(retain), bool(dup))
     for qos in QoS
@@ -22,7 +22,7 @@ _FLAGS: Final = {
 
 
 def decode_publish_3_1_1(first_byte: int, body: bytes) -> Publish:
-    """Return the message; raise PacketRefused if it breaks the protocol."""
+    """Return the message; raise PacketRefused if it violates the protocol."""
     qos, retain, dup = _read_flags(first_byte)
     topic, offset, packet_id = _read_head(body, qos)
     if not topic:
@@ -31,12 +31,12 @@ def decode_publish_3_1_1(first_byte: int, body: bytes) -> Publish:
 
 
 def decode_publish_of_client(first_byte: int, body: bytes) -> Publish:
-    """Return an MQTT 5 client's message; raise PacketRefused if it breaks the protocol."""
+    """Return an MQTT 5 client's message; raise PacketRefused if it violates the protocol."""
     return _decode_publish_5(first_byte, body, property_bytes.PUBLISH_OF_CLIENT)
 
 
 def decode_publish_of_server(first_byte: int, body: bytes) -> Publish:
-    """Return an MQTT 5 server's message; raise PacketRefused if it breaks the protocol."""
+    """Return an MQTT 5 server's message; raise PacketRefused if it violates the protocol."""
     return _decode_publish_5(first_byte, body, property_bytes.PUBLISH_OF_SERVER)
 
 
@@ -61,7 +61,7 @@ def _read_flags(first_byte: int) -> tuple[QoS, bool, bool]:
 
 
 def _read_head(body: bytes, qos: QoS) -> tuple[str, int, int]:
-    # The topic, the offset behind what was read, and the packet identifier. No cursor: this runs for every message.
+    # The topic, the offset after it, and the packet identifier. Without a cursor, because this runs for every message.
     size = len(body)
     end = 2 + (body[0] << 8 | body[1]) if size > 1 else 2
     after = end + 2 if qos else end
@@ -77,7 +77,7 @@ def _read_head(body: bytes, qos: QoS) -> tuple[str, int, int]:
 
 
 def encode_publish(packet: Publish, *, is_5: bool) -> bytes:
-    """Return the message's packet; raise ValueError if the version of MQTT cannot say it."""
+    """Return the message's packet; raise ValueError if the version of MQTT cannot encode it."""
     if not packet.topic and not (is_5 and packet.properties.topic_alias):
         raise ValueError("a message has a topic, or in MQTT 5 an alias of one")
     if packet.dup and not packet.qos:

@@ -1,4 +1,4 @@
-"""Owns the bytes of reason codes, alone, in lists, and with their properties where both may be left out."""
+"""Owns the encoding of reason codes: single, in lists, and with properties, where both may be omitted."""
 
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ _Properties = TypeVar("_Properties")
 
 
 def read_code(cursor: Cursor, codes: Codes) -> ReasonCode:
-    """Return the next byte's reason code; raise PacketRefused if the packet may not carry it."""
+    """Return the next byte as a reason code; raise PacketRefused if it is not allowed in the packet."""
     code = codes.get(cursor.byte())
     if code is None:
         raise violation("A reason code is unknown or not allowed in this packet")
@@ -19,7 +19,7 @@ def read_code(cursor: Cursor, codes: Codes) -> ReasonCode:
 
 
 def read_codes(cursor: Cursor, codes: Codes) -> tuple[ReasonCode, ...]:
-    """Return the rest as one or more reason codes; raise PacketRefused if the packet may not carry one of them."""
+    """Return the rest as one or more reason codes; raise PacketRefused if one is not allowed in the packet."""
     read = []
     while not cursor.at_end():
         read.append(read_code(cursor, codes))
@@ -29,7 +29,7 @@ def read_codes(cursor: Cursor, codes: Codes) -> tuple[ReasonCode, ...]:
 
 
 def read_reason(cursor: Cursor, codes: Codes, properties: PropertyBytes[_Properties]) -> tuple[ReasonCode, _Properties]:
-    """Return the rest as a code and properties: absent means success, and no properties (MQTT 5, 3.4.2.1)."""
+    """Return the rest as a code and properties; if absent, they are success and none (MQTT 5, 3.4.2.1)."""
     if cursor.at_end():
         return ReasonCode.SUCCESS, properties.none
     code = read_code(cursor, codes)
@@ -39,7 +39,7 @@ def read_reason(cursor: Cursor, codes: Codes, properties: PropertyBytes[_Propert
 
 
 def code_bytes(codes: tuple[ReasonCode, ...], allowed: Codes) -> bytes:
-    """Return one byte for each code; raise ValueError if there is none or the packet may not carry one of them."""
+    """Return one byte for each code; raise ValueError if there are no codes or one is not allowed in the packet."""
     if not codes or not all(code in allowed for code in codes):
         raise ValueError("this packet cannot carry these reason codes")
     return bytes(codes)
@@ -48,7 +48,7 @@ def code_bytes(codes: tuple[ReasonCode, ...], allowed: Codes) -> bytes:
 def reason_bytes(
     code: ReasonCode, allowed: Codes, properties: _Properties, writer: PropertyBytes[_Properties]
 ) -> bytes:
-    """Return a code and properties in the shortest form; raise ValueError if the packet may not carry the code."""
+    """Return a code and properties in the shortest form; raise ValueError if the code is not allowed in the packet."""
     code_byte = code_bytes((code,), allowed)
     if properties != writer.none:
         return code_byte + writer.write(properties)

@@ -1,4 +1,4 @@
-"""Owns MQTT 5's reason codes and the refusal of bytes that violate the protocol; knows no packet."""
+"""Owns MQTT 5's reason codes, and the exception for packets that violate the protocol."""
 
 from enum import IntEnum
 
@@ -54,15 +54,15 @@ class ReasonCode(IntEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the code refuses something."""
+        """Whether the code reports a failure."""
         return self >= ReasonCode.UNSPECIFIED_ERROR
 
 
 class PacketRefused(Exception):
-    """What the peer sent cannot be accepted and its connection must end.
+    """A packet of the peer cannot be accepted, and its connection must end.
 
-    ``reason_code`` is what an MQTT 5 DISCONNECT says then; the message is for that packet's reason string and for
-    logs, and holds nothing of the packet's content.
+    ``reason_code`` is for an MQTT 5 DISCONNECT. The message is for its reason string and for logs, and contains nothing
+    of the refused packet's content.
     """
 
     def __init__(self, reason_code: ReasonCode, message: str) -> None:

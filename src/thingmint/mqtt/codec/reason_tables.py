@@ -1,4 +1,4 @@
-"""Owns which reason codes each packet may carry (MQTT 5, 2.4 and the chapter of each packet)."""
+"""Owns the tables of the reason codes that each packet may have (MQTT 5, 2.4 and the chapter of each packet)."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -34,7 +34,7 @@ AUTH_OF_CLIENT: Final = _codes(0x18, 0x19)
 AUTH_OF_SERVER: Final = _codes(0x00, 0x18)
 AUTH: Final = {**AUTH_OF_CLIENT, **AUTH_OF_SERVER}
 
-# MQTT 3.1.1, table 3.1. A refusal without a code there ends in silence (MQTT-3.2.2-6).
+# MQTT 3.1.1, table 3.1. For a refusal without a code there, the server closes without CONNACK (MQTT-3.2.2-6).
 RETURN_CODES: Final = {
     ReasonCode.SUCCESS: 0,
     ReasonCode.UNSUPPORTED_PROTOCOL_VERSION: 1,
@@ -45,5 +45,5 @@ RETURN_CODES: Final = {
 }
 OF_RETURN_CODE: Final = {value: code for code, value in RETURN_CODES.items()}
 
-# MQTT 3.1.1, 3.9.3: three grants and one failure.
+# MQTT 3.1.1, 3.9.3: three granted QoS and one failure code.
 SUBACK_3_1_1: Final = _codes(0x00, 0x01, 0x02, 0x80)

@@ -1,4 +1,4 @@
-"""Owns the bytes of one message that many clients get in the same way: encoded once for each version of MQTT."""
+"""Owns the encoded bytes of one message for many clients, encoded once for each version of MQTT."""
 
 from dataclasses import replace
 from typing import Final
@@ -12,9 +12,9 @@ _CONTINUES: Final = 0x80
 
 
 class SharedPublish:
-    """A message at one QoS and RETAIN; only the packet identifier differs from client to client.
+    """A message at one QoS and RETAIN; only the packet identifier differs between clients.
 
-    ``group`` is that of the shared subscription by which a message comes that goes to one client.
+    ``group`` is the group of the shared subscription, if the message is for one client through it.
     """
 
     __slots__ = ("_parts", "_publish", "group", "qos", "retain")
@@ -23,15 +23,15 @@ class SharedPublish:
         self.group = group
         self.qos = qos
         self.retain = retain
-        # Any identifier will do: it is cut out again.
+        # Any identifier, because it is cut out again.
         self._publish = replace(publish, qos=qos, retain=retain, dup=False, packet_id=int(qos > 0))
-        # What comes before the packet identifier and what comes after it, by whether it is MQTT 5.
+        # The bytes before and after the packet identifier, by whether the version is MQTT 5.
         self._parts: dict[bool, tuple[bytes, bytes]] = {}
 
     def is_of(self, publish: Publish, qos: QoS, retain: bool) -> bool:
-        """Return whether these are the bytes of the message at this QoS and RETAIN.
+        """Return whether these bytes encode the message at this QoS and RETAIN.
 
-        A message that expires is none of them, because its remaining time is part of its bytes.
+        Always False for a message that expires, because its remaining time is part of its bytes.
         """
         own = self._publish
         return (
@@ -44,11 +44,11 @@ class SharedPublish:
         )
 
     def message(self, packet_id: int) -> Publish:
-        """Return the packet as it is sent; the packet identifier is 0 at QoS 0."""
+        """Return the packet with this identifier, which is 0 at QoS 0."""
         return replace(self._publish, packet_id=packet_id)
 
     def bytes_for(self, packet_id: int, *, is_5: bool) -> bytes:
-        """Return the packet; the packet identifier is 0 at QoS 0."""
+        """Return the packet's bytes with this identifier, which is 0 at QoS 0."""
         parts = self._parts.get(is_5)
         if parts is None:
             parts = self._parts[is_5] = self._split(is_5)

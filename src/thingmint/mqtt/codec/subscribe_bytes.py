@@ -1,4 +1,4 @@
-"""Owns the bytes of SUBSCRIBE and UNSUBSCRIBE; whether a topic filter is valid is not for it to say."""
+"""Owns the encoding of SUBSCRIBE and UNSUBSCRIBE. Does not validate topic filters."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -11,7 +11,7 @@ from thingmint.mqtt.codec.wire import Cursor, malformed, violation
 _Item = TypeVar("_Item")
 
 _NO_LOCAL_SHIFT, _AS_PUBLISHED_SHIFT, _HANDLING_SHIFT = 2, 3, 4
-# MQTT 5, 3.8.3.1. What has a reserved bit, QoS 3 or retain handling 3 is not there.
+# MQTT 5, 3.8.3.1. Values with a reserved bit, QoS 3 or retain handling 3 are not in the table.
 _OPTIONS_5: Final = {
     qos | no_local << _NO_LOCAL_SHIFT | as_published << _AS_PUBLISHED_SHIFT | handling << _HANDLING_SHIFT: (
         qos,
@@ -29,18 +29,18 @@ _OPTIONS_3_1_1: Final = {qos.value: (qos, False, False, RetainHandling.ALWAYS) f
 
 
 def decode_subscribe_3_1_1(cursor: Cursor) -> Subscribe:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     return Subscribe(cursor.packet_id(), _read_all(cursor, _read_subscription_3_1_1))
 
 
 def decode_subscribe_5(cursor: Cursor) -> Subscribe:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     packet_id, properties = cursor.packet_id(), property_bytes.SUBSCRIBE.read(cursor)
     return Subscribe(packet_id, _read_all(cursor, _read_subscription_5), properties)
 
 
 def encode_subscribe(packet: Subscribe, *, is_5: bool) -> bytes:
-    """Return the packet's body; raise ValueError if the version of MQTT cannot say it."""
+    """Return the packet's body; raise ValueError if the version of MQTT cannot encode it."""
     properties = property_bytes.SUBSCRIBE.write(packet.properties) if is_5 else b""
     subscriptions = [
         _filter_bytes(subscription.topic_filter) + wire.byte(_options(subscription, is_5=is_5))
@@ -50,18 +50,18 @@ def encode_subscribe(packet: Subscribe, *, is_5: bool) -> bytes:
 
 
 def decode_unsubscribe_3_1_1(cursor: Cursor) -> Unsubscribe:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     return Unsubscribe(cursor.packet_id(), _read_all(cursor, _read_filter))
 
 
 def decode_unsubscribe_5(cursor: Cursor) -> Unsubscribe:
-    """Return the packet; raise PacketRefused if it breaks the protocol."""
+    """Return the packet; raise PacketRefused if it violates the protocol."""
     packet_id, properties = cursor.packet_id(), property_bytes.UNSUBSCRIBE.read(cursor)
     return Unsubscribe(packet_id, _read_all(cursor, _read_filter), properties)
 
 
 def encode_unsubscribe(packet: Unsubscribe, *, is_5: bool) -> bytes:
-    """Return the packet's body; raise ValueError if a value cannot be said."""
+    """Return the packet's body; raise ValueError if a value cannot be encoded."""
     properties = property_bytes.UNSUBSCRIBE.write(packet.properties) if is_5 else b""
     filters = [_filter_bytes(topic_filter) for topic_filter in packet.topic_filters]
     return _joined(wire.packet_id(packet.packet_id), properties, filters)

@@ -1,4 +1,4 @@
-"""Owns the elementary values inside packets: numbers, text, binary; refuses to know which packet holds them."""
+"""Owns the encoding of elementary values in packets: numbers, text and binary data. Independent of packets."""
 
 from typing import Final
 
@@ -13,17 +13,17 @@ _CUT_SHORT: Final = "The packet is cut short"
 
 
 def malformed(message: str) -> PacketRefused:
-    """Return the refusal of what cannot be parsed by the specification."""
+    """Return the refusal of bytes that cannot be parsed by the specification."""
     return PacketRefused(ReasonCode.MALFORMED_PACKET, message)
 
 
 def violation(message: str) -> PacketRefused:
-    """Return the refusal of what can be parsed and is not allowed."""
+    """Return the refusal of a packet that can be parsed and is not allowed."""
     return PacketRefused(ReasonCode.PROTOCOL_ERROR, message)
 
 
 class Cursor:
-    """Reads a packet's body from its start to its end; raises PacketRefused for every error."""
+    """Reads a packet's body from start to end; raises PacketRefused for every error."""
 
     __slots__ = ("body", "offset")
 
@@ -45,7 +45,7 @@ class Cursor:
         return self.body[start:end]
 
     def end(self) -> None:
-        """Return if nothing is left."""
+        """Raise PacketRefused unless all bytes are read."""
         if self.offset != len(self.body):
             raise malformed("The packet goes on after its end")
 
@@ -70,7 +70,7 @@ class Cursor:
         return int.from_bytes(self.take(4), "big")
 
     def variable(self) -> int:
-        """Return a variable byte integer, which has no more octets than it needs (MQTT-1.5.5-1)."""
+        """Return a variable byte integer in its shortest form (MQTT-1.5.5-1)."""
         value = self.byte()
         if value < _CONTINUES:
             return value
@@ -85,7 +85,7 @@ class Cursor:
         raise malformed("A variable byte integer has more than four octets")
 
     def binary(self) -> bytes:
-        """Return binary data behind its length."""
+        """Return binary data, which follows its length."""
         offset, body = self.offset, self.body
         size = len(body)
         end = offset + 2 + (body[offset] << 8 | body[offset + 1]) if offset + 2 <= size else size + 1
@@ -95,7 +95,7 @@ class Cursor:
         return body[offset + 2 : end]
 
     def text(self) -> str:
-        """Return text behind its length: well-formed UTF-8 without NUL (MQTT-1.5.4-1, MQTT-1.5.4-2)."""
+        """Return text, which follows its length: well-formed UTF-8 without NUL (MQTT-1.5.4-1, MQTT-1.5.4-2)."""
         return decode_text(self.binary())
 
     def packet_id(self) -> int:
@@ -118,7 +118,7 @@ def decode_text(octets: bytes) -> str:
 
 
 def decode_topic_name(octets: bytes) -> str:
-    """Return a topic to publish to, which may be empty; raise PacketRefused if it is no text or holds a wildcard."""
+    """Return a topic name, which may be empty; raise PacketRefused if it is not text or contains a wildcard."""
     topic = decode_text(octets)
     if has_wildcard(topic):
         raise malformed("A topic name holds a wildcard")
@@ -146,21 +146,21 @@ def variable(value: int) -> bytes:
 
 
 def binary(value: bytes) -> bytes:
-    """Return binary data behind its length; raise ValueError if it is too long."""
+    """Return binary data after its length; raise ValueError if it is too long."""
     if len(value) > _MAX_LENGTH:
         raise ValueError("MQTT's strings are at most 65535 bytes long")
     return len(value).to_bytes(2, "big") + value
 
 
 def text(value: str) -> bytes:
-    """Return text behind its length; raise ValueError if it is too long, holds NUL or is not Unicode text."""
+    """Return text after its length; raise ValueError if it is too long, contains NUL or is not Unicode text."""
     if "\0" in value:
         raise ValueError("MQTT's text holds no NUL")
     return binary(value.encode("utf-8"))
 
 
 def topic_name(value: str) -> bytes:
-    """Return a topic to publish to; raise ValueError if it is no text or holds a wildcard."""
+    """Return a topic name; raise ValueError if it is not text or contains a wildcard."""
     if has_wildcard(value):
         raise ValueError("a topic name holds no wildcard")
     return text(value)

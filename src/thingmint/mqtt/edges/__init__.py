@@ -1,1 +1,1 @@
-"""Owns what the gateway asks the registry for, and what it publishes about devices and things."""
+"""Owns the links between gateway and registry: device identities, operations, events and operators' calls."""

@@ -1,4 +1,4 @@
-"""Owns the way from the gateway to the operations of devices: devices of the registry as their callers."""
+"""Owns the calls of devices' operations from the gateway, with registered devices as their callers."""
 
 from thingmint.api.devices.device_api import DeviceApi, Reply
 from thingmint.api.wire.device_operation import DeviceRequest
@@ -15,14 +15,14 @@ class DeviceCalls:
         self._api = api
 
     async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> DeviceAnswer:
-        """Carry out the request that was published, and return what came of it."""
+        """Execute a published request, and return its result."""
         device = requester.device
         assert isinstance(device, RegisteredDevice), "the gateway and the API share one registry"
         caller = device.fleet_device(requester.source_address)
         return _answer(request, await self._api.answer(caller, requester.client_id, request, payload))
 
     def rejection(self, request: DeviceRequest, error: ThingmintError) -> DeviceAnswer:
-        """Return the answer to a request that is not carried out."""
+        """Return the answer to a request that is refused before it is executed."""
         return _answer(request, self._api.rejection(request, error))
 
 

@@ -1,4 +1,4 @@
-"""Owns the life-cycle events of connections as AWS IoT publishes them: their topics and their JSON; sends nothing."""
+"""Owns the life-cycle events of connections in AWS IoT's form: their topics and their JSON. Publishes nothing."""
 
 from datetime import datetime
 from typing import Final
@@ -22,9 +22,9 @@ _WILDCARDS: Final = frozenset("+#")
 
 
 def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
-    """Return topic and payload of what AWS publishes for the event; None where it publishes nothing.
+    """Return topic and payload of the message that AWS publishes for the event; None if AWS publishes none.
 
-    Nothing is published of clients whose id holds a wildcard: their topics would be filters.
+    Nothing is published for clients whose id contains a wildcard, because their topics would be filters.
     """
     match event:
         case ClientConnected():
@@ -63,5 +63,5 @@ def _common(link: Link, at: datetime, event_type: str) -> dict[str, object]:
 
 
 def _milliseconds(at: datetime) -> int:
-    # Also the version number: AWS promises that it grows, so that receivers can put late events in order.
+    # Also the version number, which AWS documents as increasing, so that receivers can order late events.
     return int(at.timestamp() * 1000)

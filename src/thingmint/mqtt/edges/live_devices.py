@@ -1,4 +1,4 @@
-"""Owns what operators see of their account's devices on this node: the gateway and data plane as a port."""
+"""Owns the view that operators have of their account's devices on this node, from the gateway and data plane."""
 
 import heapq
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from thingmint.mqtt.gateway.gateway import Gateway
 
 
 class ConnectedDevices:
-    """Implements `api.devices.live_devices.LiveDevices`. The gateway is asked for each time: another may follow."""
+    """Implements `api.devices.live_devices.LiveDevices`. Each call gets the gateway anew, as it may be replaced."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ConnectedDevices:
         self._watches = TopicWatches(data_plane, new_id)
 
     def connections(self, scope: Scope, wanted: ConnectionFilter, after: str, count: int) -> Sequence[LiveConnection]:
-        """Return so many connections whose client ids come after this one, in the order of client ids."""
+        """Return up to ``count`` connections whose client ids sort after ``after``, in order."""
         open_now = self._gateway().connections_of_account(scope)
         found = (
             client_id
@@ -40,7 +40,7 @@ class ConnectedDevices:
         return tuple(_shown(open_now[client_id]) for client_id in heapq.nsmallest(count, found))
 
     def refusals(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
-        """Return the last refusals of the account's devices that are remembered, newest first."""
+        """Return the last recorded refusals of the account's devices, newest first."""
         return self._refusals.newest(scope, wanted, count)
 
     def watch(

@@ -1,6 +1,6 @@
-"""Owns what operators do over HTTPS with their account's devices: the gateway and data plane as the API's ports.
+"""Owns operators' HTTPS calls to their account's devices: implements the API's ports with gateway and data plane.
 
-What starts with ``$`` is not for operators either: a message on an answer's topic would be a forged answer.
+Operators may not use topics that start with ``$`` either: a message on an answer's topic would be a forged answer.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.rights.ports import Clock
 
-# Of all accounts together: each acknowledgement that is waited for occupies a request of the API.
+# For all accounts together: each wait for an acknowledgement occupies a request of the API.
 MOST_CONFIRMATIONS = 128
 
 _INVALID = {
@@ -45,30 +45,30 @@ _INVALID = {
 }
 
 
-# A wall clock is corrected in small steps all the time; only a jump is a new time.
+# Small corrections of the wall clock are normal; only a larger jump means that it was set.
 _CLOCK_WAS_SET: Final = timedelta(seconds=1)
 
 
 class StoringTimes:
-    """Wall-clock times of what the data plane has stored by its own clock: the same at every look."""
+    """Converts the data plane's storing times to wall-clock times, with the same result at every call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._zero: datetime | None = None
 
     def of(self, retained: Retained) -> datetime | None:
-        """Return when the message was stored, None if that is not known; a wall clock that was set since moves all."""
+        """Return when the message was stored; None if not known. If the wall clock was set, all results change."""
         if retained.age is None:
             return None
         zero = self._clock.now() - timedelta(seconds=retained.age + retained.stored_at)
-        # Two clocks are never read at the same moment: without this, a time would differ by a little at every look.
+        # Two clocks cannot be read at the same moment. Without this, a time would differ slightly at every call.
         if self._zero is None or abs(zero - self._zero) > _CLOCK_WAS_SET:
             self._zero = zero
         return self._zero + timedelta(seconds=retained.stored_at)
 
 
 class OperatorEdges:
-    """Implements `api.devices.data_plane.OperatorDataPlane`. The gateway is asked for each time: another may follow."""
+    """Implements `api.devices.data_plane.OperatorDataPlane`. Each call gets the gateway anew, as it may be replaced."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class OperatorEdges:
         self._confirmations = asyncio.Semaphore(MOST_CONFIRMATIONS)
 
     def edge_of(self, scope: Scope) -> "OperatorEdge":
-        """Return the edge to the account's devices; raise InvalidRequest if they have no place here."""
+        """Return the edge to the account's devices; raise InvalidRequest if this service does not serve them."""
         if not self._data_plane.serves(scope):
             raise InvalidRequest(
                 f"The broker behind this service serves another account than {scope.account}, which has no devices here"
@@ -112,10 +112,10 @@ class OperatorEdge:
         self._others = others
 
     async def publish(self, message: DeviceMessage) -> None:
-        """Pass a message on; raise InvalidRequest, Throttled, AccessDenied or ServiceUnavailable.
+        """Publish a message; raise InvalidRequest, Throttled, AccessDenied or ServiceUnavailable.
 
-        A message that did not reach the other nodes is refused although devices of this one have it: the caller sends
-        it again.
+        If a message does not reach the other nodes, it is refused although devices of this node have it, so that the
+        caller sends it again.
         """
         packet = _packet(message)
         try:
@@ -135,7 +135,7 @@ class OperatorEdge:
         return None if found is None else self._shown(found)
 
     def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
-        """Return so many retained messages whose topics come after this one; raise InvalidRequest likewise."""
+        """Return up to ``count`` retained messages whose topics sort after ``topic``; raise InvalidRequest, too."""
         try:
             found = self._data_plane.retained_after(self._scope, topic, count)
         except NotReadable:
@@ -159,7 +159,7 @@ class OperatorEdge:
         return await self._others.connection(self._scope, client_id) if found is None else open_connection(found)
 
     async def last_connection(self, client_id: str) -> EndedConnection | None:
-        """Return how a client's last connection ended; None while it is connected, or if that is not remembered."""
+        """Return how a client's last connection ended; None while it is connected, or if it is not recorded."""
         if self._gateway().connection_of(self._scope, client_id) is not None:
             return None
         ending, ended = self._gateway().last_ending_of(self._scope, client_id), list[EndedConnection]()
@@ -171,7 +171,7 @@ class OperatorEdge:
         return max(ended, key=lambda each: each.ended_at, default=None)
 
     async def send(self, client_id: str, message: DeviceMessage, confirmed_within: float | None) -> None:
-        """Write a message to one client, subscribed or not; wait for its acknowledgement if there is a time for it."""
+        """Send a message to one client, subscribed or not; with ``confirmed_within``, wait for its acknowledgement."""
         packet = _packet(message)
         found = self._gateway().connection_of(self._scope, client_id)
         if found is None:
@@ -193,7 +193,7 @@ class OperatorEdge:
 async def send_here(
     found: GatewayConnection, packet: Publish, confirmed_within: float | None, confirmations: asyncio.Semaphore
 ) -> None:
-    """Write a message to a client of this node; raise what `OperatorEdge.send` raises."""
+    """Send a message to a client of this node; raises the same errors as `OperatorEdge.send`."""
     if not found.device.may_receive(packet.topic):
         raise AccessDenied("The policies of the receiving device do not allow iot:Receive on the topic")
     if confirmed_within is None:
@@ -208,7 +208,7 @@ async def send_here(
 
 
 def open_connection(found: GatewayConnection) -> OpenConnection:
-    """Return a connection of this node as the API shows it."""
+    """Return a connection of this node in the API's form."""
     source, target = found.sockets
     return OpenConnection(
         client_id=found.client_id,
@@ -222,7 +222,7 @@ def open_connection(found: GatewayConnection) -> OpenConnection:
 
 
 def ended_connection(client_id: str, ending: Ending) -> EndedConnection:
-    """Return how a connection ended, as the API shows it."""
+    """Return how a connection ended, in the API's form."""
     return EndedConnection(
         client_id=client_id,
         ended_at=ending.at,
@@ -246,7 +246,7 @@ def _cannot_be_read() -> NoReturn:
 
 
 def _packet(message: DeviceMessage) -> Publish:
-    """Return the message as MQTT has it; raise InvalidRequest if MQTT, or AWS IoT, cannot say it."""
+    """Return the message as an MQTT packet; raise InvalidRequest if MQTT or AWS IoT does not allow it."""
     _check_topic(message.topic, "The topic")
     if message.response_topic is not None:
         _check_topic(message.response_topic, "The response topic", may_be_reserved=True)
@@ -278,7 +278,7 @@ def _check_topic(topic: str, what: str, *, may_be_reserved: bool = False) -> Non
 
 
 def _require_encodable(packet: Publish) -> None:
-    # A packet identifier takes its place, whichever it will be.
+    # Reserve the length of the packet identifier, whose value is not known yet.
     try:
         size = len(encode(replace(packet, packet_id=1 if packet.qos else 0), ProtocolVersion.MQTT_5))
     except ValueError as error:

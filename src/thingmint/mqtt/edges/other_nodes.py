@@ -1,4 +1,4 @@
-"""Owns what a node's edges ask of the other nodes of its database; there are none on SQLite."""
+"""Owns the interface of a node's edges to the other nodes of its database. With SQLite there are no other nodes."""
 
 from typing import Final, Protocol
 
@@ -26,16 +26,16 @@ class OtherNodes(Protocol):
         ...
 
     async def send(self, scope: Scope, client_id: str, message: Publish, confirmed_within: float | None) -> None:
-        """Write a message to a client of another node; raise what `OperatorEdge.send` raises."""
+        """Send a message to a client of another node; raises the same errors as `OperatorEdge.send`."""
         ...
 
     async def publish(self, scope: Scope, message: Publish) -> None:
-        """Pass a message to the devices of the other nodes, where no broker does it; raise ServiceUnavailable."""
+        """Deliver a message to the other nodes' devices if no broker does this; raise ServiceUnavailable."""
         ...
 
 
 class NoOtherNodes:
-    """Implements `OtherNodes` for a node that is alone with its database."""
+    """Implements `OtherNodes` for a node that is the only one of its database."""
 
     async def connection(self, scope: Scope, client_id: str) -> OpenConnection | None:
         """Return None."""

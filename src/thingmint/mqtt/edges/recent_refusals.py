@@ -1,4 +1,4 @@
-"""Owns the last refusals of devices of each account, in memory and bounded, for operators who look for a reason."""
+"""Owns each account's last refusals of devices, in memory and limited, for operators who look for a cause."""
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
 
 MOST_OF_AN_ACCOUNT: Final = 1000
 MOST_ACCOUNTS: Final = 100
-# A device chooses its client id and its topics.
+# The length is limited because a device chooses its client id and its topics.
 _LONGEST_FIELD: Final = 512
 
 
 class RecentRefusals:
-    """Remembers refusals; a restart forgets them.
+    """Records refusals, which are lost at a restart.
 
-    A device whose account was not found out is shown to the account of the service itself.
+    Refusals of a device whose account is unknown are shown to the service's own account.
     """
 
     def __init__(self, own: Scope) -> None:
@@ -27,24 +27,24 @@ class RecentRefusals:
         self._of_accounts: OrderedDict[Scope, deque[RecentRefusal]] = OrderedDict()
 
     def connect_refused(self, event: ConnectRefused) -> None:
-        """Remember that a CONNECT was refused."""
+        """Record that a CONNECT was refused."""
         refused = event.refused or Refused("iot:Connect", "IMPLICIT_DENY", detail=event.why)
         source = (event.client_id, event.source_address)
         self._note(event.scope or self._own, _shown(refused, event.certificate_id, source, event.at))
 
     def action_refused(self, event: ActionRefused) -> None:
-        """Remember what was refused on an accepted connection."""
+        """Record a refusal on an accepted connection."""
         link = event.link
         source = (link.client_id, link.source_address)
         self._note(link.scope, _shown(event.refused, link.certificate_id, source, event.at))
 
     def newest(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
-        """Return the newest refusals of an account that are wanted, newest first."""
+        """Return up to ``count`` refusals of an account for which ``wanted`` is true, newest first."""
         known = reversed(self._of_accounts.get(scope, deque()))
         return tuple(islice((each for each in known if _is_wanted(each, wanted)), count))
 
     def _note(self, scope: Scope, refusal: RecentRefusal) -> None:
-        """Remember a refusal; the oldest one of its account is forgotten, or the account that had none for longest."""
+        """Record a refusal; if full, remove the oldest one of the account, or the account without one for longest."""
         known = self._of_accounts.setdefault(scope, deque(maxlen=MOST_OF_AN_ACCOUNT))
         self._of_accounts.move_to_end(scope)
         known.append(refusal)

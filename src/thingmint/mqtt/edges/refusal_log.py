@@ -1,8 +1,8 @@
-"""Owns the log lines of what was refused to devices: one for each refusal, and few for a device that does not give up.
+"""Owns the log lines of devices' refusals: one for each refusal, and a limited number for a device that keeps trying.
 
-Of each certificate the first refusals of a minute are logged one by one. The others of that minute are counted, and one
-line at its end tells how many they were. A second limit holds for all certificates together, because a client can show
-as many certificates as it likes. Every refusal is counted in the metrics.
+For each certificate the first refusals in a minute are logged one by one. Further refusals are counted, and one line at
+the end of the minute has their number. A second limit is for all certificates together, because a client can show any
+number of certificates. Every refusal is counted in the metrics.
 """
 
 import time
@@ -17,9 +17,9 @@ from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
 WINDOW_SECONDS: Final = 60.0
 LINES_IN_A_WINDOW: Final = 10
 LINES_OF_ALL: Final = 1000
-# Certificates beyond share one window.
+# Further certificates share one window.
 MAX_CERTIFICATES: Final = 10_000
-# MQTT allows topics of 65,535 bytes; policies are asked before the length is looked at.
+# MQTT allows topics of 65,535 bytes, and policies are evaluated before the length is checked.
 LONGEST_FIELD: Final = 512
 
 _OTHERS: Final = CertificateId("others")
@@ -27,10 +27,10 @@ _IMPLICIT: Final = "IMPLICIT_DENY"
 
 
 class Log(Protocol):
-    """Where lines are written."""
+    """The log of refusals."""
 
     def warning(self, event: str, **fields: object) -> object:
-        """Write a line about what an operator may want to know."""
+        """Write a line for operators."""
         ...
 
 
@@ -50,7 +50,7 @@ class RefusalLog:
         observe: Callable[[str, str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take a log, and what counts a refusal by its action and reason."""
+        """Take a log, and the function that counts a refusal by its action and reason."""
         self._log = log
         self._observe = observe
         self._monotonic = monotonic
@@ -64,14 +64,14 @@ class RefusalLog:
         self._take(refused, event.certificate_id, account, event.client_id, event.source_address)
 
     def action_refused(self, event: ActionRefused) -> None:
-        """Log what was refused on an accepted connection."""
+        """Log a refusal on an accepted connection."""
         link = event.link
         self._take(event.refused, link.certificate_id, link.scope.account, link.client_id, link.source_address)
 
     def advance(self) -> None:
-        """Write the closing lines that are due; called every second or so."""
+        """Write the closing lines that are due; called about once a second."""
         now = self._monotonic()
-        # Windows are in the order in which they began, so this looks at those that are due and one more.
+        # Windows are in the order in which they began, so this examines only the due ones and one more.
         due = tuple(takewhile(lambda each: self._windows[each].began_at + WINDOW_SECONDS <= now, self._windows))
         for certificate_id in due:
             self._close(certificate_id)

@@ -1,7 +1,7 @@
-"""Owns who a device is by the registry, and what binds it: certificates, claims, policies; knows no connections.
+"""Owns the identification of devices by the registry: certificates, claims and policies. Independent of connections.
 
-A certificate that is ACTIVE and in its validity opens connections; its policies are read at CONNECT, and again when
-something that they depend on has changed. An unknown certificate of a registered CA is registered here, once.
+A certificate may open connections if it is ACTIVE and within its validity. Its policies are read at CONNECT, and again
+when something on which they depend has changed. An unknown certificate of a registered CA is registered here, once.
 """
 
 from __future__ import annotations
@@ -60,18 +60,19 @@ _REFUSALS = {
 
 
 class FirstConnections(Protocol):
-    """Hears of devices that connect with a certificate that waits for its activation."""
+    """Is notified of devices that connect with a certificate in PENDING_ACTIVATION."""
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
-        """Provision the device if its CA's registration configuration says how, and tell who listens."""
+        """Provision the device if its CA has a registration configuration, and notify the listeners."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BoundPolicies:
-    """The policies of a connection, compiled; conditions on what a CONNECT asks for count for iot:Connect alone.
+    """The compiled policies of a connection; conditions on attributes of CONNECT apply to iot:Connect only.
 
-    ``to_connect`` compiles what decides iot:Connect: it is asked once or twice, and would take memory ever after.
+    ``to_connect`` compiles the policies for iot:Connect when they are needed, because they are needed only once or
+    twice and would otherwise stay in memory.
     """
 
     arn_prefix: str
@@ -95,12 +96,12 @@ class BoundPolicies:
 
 
 ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[ConnectionContext, Sequence[NamedPolicy]]]]
-"""Returns what is known of a device that connects with a client ID, and the policies that are attached now."""
+"""Returns the policy context of a device that connects with a client id, and the policies that are attached now."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredDevice:
-    """A certificate that may open connections now, and on whose behalf certificates can be asked for."""
+    """A certificate that may open connections now, and on whose behalf certificates can be requested."""
 
     scope: Scope
     certificate_id: CertificateId
@@ -110,11 +111,11 @@ class RegisteredDevice:
     check_status: Callable[[], Awaitable[None]] = field(repr=False)
 
     async def check(self) -> None:
-        """Return if the certificate may open a connection now; raise DeviceRefused."""
+        """Raise DeviceRefused unless the certificate may open a connection now."""
         await self.check_status()
 
     async def authorizer(self, facts: ConnectionFacts) -> DeviceAuthorizer:
-        """Compile the policies that are attached now; raise DeviceRefused if they or their things are too much work."""
+        """Compile the attached policies; raise DeviceRefused if the policies or things exceed the limits."""
         try:
             known, named = await self.read_policies(facts.client_id)
         except LimitExceeded as error:
@@ -137,7 +138,7 @@ class RegisteredDevice:
             raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE, self.scope) from error
 
     def fleet_device(self, source_address: str) -> FleetDevice:
-        """Return the device as the author of a provisioning request. No IAM policy binds it: iot:Publish decided."""
+        """Return the device as the author of a provisioning request, which iot:Publish has authorized, not IAM."""
         caller = device_caller(self.scope, self.certificate_id, source_address)
         return FleetDevice(caller, self.certificate_id, self.claim)
 
@@ -152,18 +153,18 @@ class RegisteredDevices:
         watch: ChangeWatch[CertificateTarget],
         first_connections: FirstConnections,
     ) -> None:
-        """Serve the region of the scope; its account is that of devices which name none."""
+        """Serve the region of the scope; its account is used for devices whose server name has no account."""
         self._authority = authority
         self._scope = scope
         self._watch = watch
         self._first_connections = first_connections
         self.known: set[CertificateTarget] = set()
-        """Whose policies are watched; `DeviceEdge` removes those that are gone."""
+        """Certificates whose policies are watched; `DeviceEdge` removes those that have disconnected."""
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
         """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
 
-        A host name that names no account means the service's own, or else the one that `account_of_unnamed` finds.
+        A server name without an account means the service's own account, or the one that `account_of_unnamed` finds.
         """
         named = _named_account(server_name)
         try:
@@ -177,7 +178,7 @@ class RegisteredDevices:
         return await self._identified(chain, account, source_address)
 
     async def of_target(self, target: CertificateTarget) -> RegisteredDevice:
-        """Return the device of a certificate that opened a connection before; raise DeviceRefused if it may no more."""
+        """Return the device of a certificate that has opened a connection; raise DeviceRefused if it no longer may."""
         certificate = await self._authority.store.read(
             lambda: certificate_table.certificate(target.scope, target.certificate_id)
         )
@@ -222,12 +223,12 @@ class RegisteredDevices:
             return None
         if registration.certificate.status is CertificateStatus.PENDING_ACTIVATION:
             await self._first_connections.connected(registration, connection.source_address)
-        # As at AWS, the first connection is refused even if its device was provisioned: the next one counts.
+        # As at AWS, the first connection is refused even if its device was provisioned; the next one is accepted.
         return registration.certificate
 
     def _ensure_admissible(self, certificate: Certificate) -> None:
         if certificate.other_encoding_of is not None:
-            # An earlier version registered the same certificate twice. Its status is that of the first encoding.
+            # An earlier version could register the same certificate twice. The status of the first encoding applies.
             detail = f"The certificate is another encoding of {certificate.other_encoding_of}"
             raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, certificate.scope, detail)
         if certificate.status is not CertificateStatus.ACTIVE:
@@ -255,7 +256,7 @@ class RegisteredDevices:
             self._ensure_admissible(stored)
 
         async def read_policies(client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
-            # Also for a will that is due long after the connection: what is watched must be forgotten again.
+            # Also for a will that is due long after the connection, so that the watch on it is removed later.
             self.known.add(target)
             try:
                 bound = await self._watch.read(target, lambda: read(client_id))
@@ -270,7 +271,7 @@ class RegisteredDevices:
     def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
         policies = (NamedPolicy(_CLAIM_POLICY, "", claim_policy(claim.scope, claim.template_name)),)
         target = CertificateTarget(claim.scope, claim.certificate_id)
-        # The claim goes with its template, and so does the connection; the template is named to the watch.
+        # When the template is deleted, the claim and the connection end; therefore the template is watched.
         depends_on = frozenset({provisioning_template_arn(claim.scope, claim.template_name)})
         self.known.add(target)
 
@@ -291,7 +292,7 @@ class RegisteredDevices:
 
 
 def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:
-    """Return a device as the author of what it asks for. No IAM policy binds it."""
+    """Return a device as the caller of its requests. IAM policies do not apply to it."""
     principal = Principal(certificate_arn(scope, certificate_id), ())
     return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), source_address)
 

@@ -1,4 +1,4 @@
-"""Owns the events of a registry as AWS IoT publishes them: their topics and their JSON; sends nothing."""
+"""Owns the registry events in AWS IoT's form: their topics and their JSON. Publishes nothing."""
 
 import uuid
 from datetime import datetime
@@ -18,19 +18,19 @@ from thingmint.core.registry.registry_event import (
 from thingmint.core.registry.thing_type import PropagatingAttribute
 from thingmint.core.topics.patterns import event_topic
 
-# Any namespace would do: the names below it are unique by themselves.
+# Any namespace is suitable, because the names in it are unique.
 _MEMBERSHIPS: Final = uuid.NAMESPACE_OID
 
 
 def registry_event(event: RegistryEvent, event_id: str, at: datetime) -> tuple[str, bytes]:
-    """Return topic and payload of what AWS publishes for the event."""
+    """Return topic and payload of the message that AWS publishes for the event."""
     common: dict[str, object] = {
         "eventType": f"{event.event_type}_EVENT",
         "eventId": event_id,
         "timestamp": _milliseconds(at),
         "operation": event.operation.value,
     }
-    # AWS names no account in the events of types' associations.
+    # AWS's events of type associations have no account.
     if not isinstance(event, TypeAssociationEvent):
         common["accountId"] = event.scope.account
     topic = event_topic(f"{_subject(event)}/{event.operation.lower()}")
@@ -85,7 +85,7 @@ def _thing(event: ThingEvent) -> dict[str, object]:
         "thingName": thing.name,
         "versionNumber": thing.version,
         "thingTypeName": thing.type_name,
-        # AWS's own spelling, in the messages that it sends.
+        # AWS's own spelling in its messages.
         "billinGroupName": thing.billing_group_name,
         "attributes": thing.attributes.as_dict(),
     }
@@ -121,14 +121,15 @@ def _thing_group(event: ThingGroupEvent) -> dict[str, object]:
         "description": group.description or None,
         "rootToParentThingGroups": [{"groupArn": each.arn, "groupId": each.group_id} for each in above] or None,
         "attributes": group.attributes.as_dict(),
-        # Of dynamic groups, which do not exist here.
+        # For dynamic groups, which this service does not have.
         "dynamicGroupMappingId": None,
     }
 
 
 def _membership(event: GroupMembershipEvent) -> dict[str, object]:
     group, thing = event.group, event.thing
-    # Nothing of a membership is stored but that it is: the two ids make one that both its events have.
+    # A membership has no stored id. It is derived from the two ids, so that both events of a membership have the
+    # same id.
     membership_id = uuid.uuid5(_MEMBERSHIPS, f"{group.group_id}/{thing.thing_id}")
     return {
         "groupArn": group.arn,

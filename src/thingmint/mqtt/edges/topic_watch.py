@@ -1,6 +1,6 @@
-"""Owns how operators watch a topic: a subscription of their own, whose queue is bounded and drops what is too much.
+"""Owns operators' watches of topics: each is a subscription with a limited queue, which drops messages when it is full.
 
-To the data plane a watch is one more connection of the account, which receives at QoS 0 and sends nothing.
+For the data plane a watch is another connection of the account, which receives at QoS 0 and sends nothing.
 """
 
 import asyncio
@@ -45,36 +45,36 @@ class TopicWatch:
 
     @property
     def will_right(self) -> WillRight:
-        """The right of a connection that leaves no will."""
+        """The decision for a connection without a will."""
         return NoWill()
 
     def may_receive(self, topic: str) -> bool:
-        """Return whether the operator may see messages of the topic."""
+        """Return whether the operator may see messages on the topic."""
         return self._may_see(topic)
 
     def deliver(self, message: Publish) -> Delivery:
-        """Keep a message until it is read; drop it if there is no room."""
+        """Queue a message until it is read; drop it if there is no room."""
         try:
             self._queue.put_nowait(
                 WatchedMessage(message.topic, message.payload, int(message.qos), retain=message.retain)
             )
         except asyncio.QueueFull:
             self.dropped += 1
-        # An operator who reads slowly must not hold anything back.
+        # An operator who reads slowly must not delay other receivers.
         return Delivery.WRITTEN
 
     def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
-        """Keep a message that others get too."""
+        """Queue a message that other clients get, too."""
         return self.deliver(message.message(packet_id))
 
     def disconnect(self, reason_code: ReasonCode) -> None:
-        """Receive nothing more."""
+        """Stop receiving."""
         del reason_code
         self.is_over = True
 
 
 class TopicWatches:
-    """Opens watches on a data plane, a bounded number at a time."""
+    """Opens watches on a data plane, up to a maximum number at a time."""
 
     def __init__(self, data_plane: DataPlane, new_id: Callable[[], str]) -> None:
         self._data_plane = data_plane

@@ -1,4 +1,4 @@
-"""Owns the log of messages to topics that AWS IoT serves and this service does not: a line now and then."""
+"""Owns the log lines about messages to topics that AWS IoT serves and this service does not, at a limited rate."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ from thingmint.core.identifiers import CertificateId
 from thingmint.mqtt.events import MessageNotServed
 
 _SAY_EVERY_SECONDS = 60.0
-# Certificates whose count is kept; the one that was logged longest ago is forgotten first.
+# How many certificates have a count; the one that was logged longest ago is removed first.
 _REMEMBERED = 1024
 
 log = logging.getLogger(__name__)
@@ -37,19 +37,19 @@ class _Count:
 
 
 class UnservedMessages:
-    """Writes at most one line a minute for a certificate; each line counts the messages since the last."""
+    """Writes at most one line a minute for a certificate; each line has the number of messages since the last line."""
 
     def __init__(
         self, observe: Callable[[int], None] | None = None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Tell ``observe`` of each message, for a counter."""
+        """Call ``observe`` for each message, so that a counter can be kept."""
         self._observe = observe or (lambda count: None)
         self._monotonic = monotonic
         # In the order in which their minutes end.
         self._counts: dict[CertificateId, _Count] = {}
 
     def note(self, event: MessageNotServed) -> None:
-        """Count a message, and write a line if it is the first of its certificate for a minute."""
+        """Count a message; write a line if it is the certificate's first one in a minute."""
         self._observe(1)
         self.advance()
         certificate_id = event.link.certificate_id
@@ -65,7 +65,7 @@ class UnservedMessages:
             count.unsaid += 1
 
     def advance(self) -> None:
-        """Write the lines of the minutes that are over; called every second or so."""
+        """Write the lines of the minutes that are over; called about once a second."""
         now = self._monotonic()
         while self._counts:
             certificate_id, count = next(iter(self._counts.items()))
@@ -77,7 +77,7 @@ class UnservedMessages:
                 self._begin(count.last)
 
     def close(self) -> None:
-        """Write what is counted and was not said yet."""
+        """Write counts that are not logged yet."""
         for certificate_id in tuple(self._counts):
             self._forget(certificate_id)
 

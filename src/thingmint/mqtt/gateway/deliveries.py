@@ -135,6 +135,8 @@ class Deliveries:
     def _arrived(self, packet_id: int) -> None:
         if self._in_flight is not None:
             self._in_flight.discard(packet_id)
+            # An idle connection should not keep a set.
+            self._in_flight = self._in_flight or None
 
     def _await_acknowledgement(self, packet_id: int) -> None:
         if self._answers is None:

@@ -1,1 +1,1 @@
-"""Owns when the device edge does its work: turns, fair lines, due times, deadlines, and how late the loop is."""
+"""Owns the scheduling of the device edge's work: turns, fair queues, due times, deadlines, and the event loop's lag."""

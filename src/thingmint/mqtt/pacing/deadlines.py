@@ -1,6 +1,6 @@
-"""Owns when accepted connections are looked at again: at the end of their keep-alive time, or of their certificate.
+"""Owns the deadlines of accepted connections: the end of the keep-alive time, and the end of the certificate.
 
-No connection is looked at before its time, so that idle ones cost nothing each second.
+A connection is not examined before its deadline, so that idle connections cost no time each second.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from thingmint.mqtt.pacing.due_times import DueTimes
 
-# So many connections that have ended may still be listed before they are sorted out.
+# How many ended connections may still be in the list before they are removed.
 _OUTDATED: Final = 1000
 
 
@@ -18,17 +18,17 @@ class Watched(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the connection has ended."""
         ...
 
     @property
     def silent_until(self) -> float:
-        """When its client has been silent for too long, by the loop's clock, unless something is heard before."""
+        """The event loop's time at which the client will have been silent for too long if it sends nothing more."""
         ...
 
     @property
     def valid_until(self) -> datetime:
-        """When its certificate ends, by the clock of certificates."""
+        """When the certificate expires, by the clock of certificates."""
         ...
 
     def enforce_keep_alive(self, now: float) -> None:
@@ -36,28 +36,28 @@ class Watched(Protocol):
         ...
 
     def enforce_validity(self, now: datetime) -> None:
-        """End the connection if its certificate or claim has ended."""
+        """End the connection if its certificate or claim has expired."""
         ...
 
 
 class Deadlines:
-    """Ends connections when their time is over; ``advance`` is called each second."""
+    """Ends connections at their deadlines; ``advance`` is called each second."""
 
     def __init__(self) -> None:
         self._silence: DueTimes[Watched] = DueTimes()
         self._validity: DueTimes[Watched] = DueTimes()
 
     def watch(self, connection: Watched) -> None:
-        """Look at the connection at its times, until it is over."""
+        """Examine the connection at its deadlines until it has ended."""
         self._silence.add(connection.silent_until, connection)
         self._validity.add(connection.valid_until.timestamp(), connection)
 
     def advance(self, now: float, time_of_certificates: datetime, open_connections: Iterable[Watched]) -> None:
-        """Look at the connections whose time has come."""
+        """Examine the connections whose deadlines have passed."""
         while (found := self._validity.next_due(time_of_certificates.timestamp())) is not None:
             found[1].enforce_validity(time_of_certificates)
             if not found[1].is_over:
-                # The last moment itself is valid.
+                # The certificate is still valid at its last moment.
                 self._validity.add(found[0] + 1.0, found[1])
         while (found := self._silence.next_due(now)) is not None:
             self._look_at(found[1], now)
@@ -68,7 +68,7 @@ class Deadlines:
             return
         connection.enforce_keep_alive(now)
         if not connection.is_over:
-            # It was heard meanwhile, or its requests wait here.
+            # The client has sent something meanwhile, or its requests wait in this process.
             self._silence.add(max(connection.silent_until, now + 1.0), connection)
 
     def _sort_out(self, open_connections: Iterable[Watched]) -> None:

@@ -1,4 +1,4 @@
-"""Owns the order in which things become due, so that none is looked at before its time."""
+"""Owns the order in which items become due, so that no item is examined before its time."""
 
 import heapq
 import itertools
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class DueTimes(Generic[T]):
-    """Things by the time at which they are due. What is not wanted any more stays until its time or ``replace``."""
+    """Items in the order of their due times. An outdated item stays until its time or until ``replace``."""
 
     __slots__ = ("_heap", "_numbers")
 
@@ -21,16 +21,16 @@ class DueTimes(Generic[T]):
         return len(self._heap)
 
     def add(self, at: float, thing: T) -> None:
-        """Set when the thing is due; it may be due at several times."""
+        """Add a due time of an item, which may have several."""
         heapq.heappush(self._heap, (at, next(self._numbers), thing))
 
     def replace(self, things: Iterable[tuple[float, T]]) -> None:
-        """Forget everything but these times and things."""
+        """Replace all items by these times and items."""
         self._heap = [(at, next(self._numbers), thing) for at, thing in things]
         heapq.heapify(self._heap)
 
     def next_due(self, now: float) -> tuple[float, T] | None:
-        """Remove and return what is due first, and when it was due; None if nothing is due yet."""
+        """Remove and return the first item that is due, with its time; None if no item is due yet."""
         if not self._heap or self._heap[0][0] > now:
             return None
         at, _, thing = heapq.heappop(self._heap)

@@ -1,4 +1,4 @@
-"""Owns a timer that measures how late the event loop is: what one turn takes, everything else waits for."""
+"""Owns a timer that measures the event loop's lag: how long other work waits for the current turn of the loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ _EVERY_SECONDS: Final = 0.1
 
 
 class LoopLag:
-    """Tells ten times a second how many seconds after its time a timer was called."""
+    """Reports ten times a second how many seconds late a timer was called."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, observe: Callable[[float], None]) -> None:
         self._loop = loop
@@ -17,7 +17,7 @@ class LoopLag:
         self._schedule()
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         self._timer.cancel()
 
     def _schedule(self) -> None:

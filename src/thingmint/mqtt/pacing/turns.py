@@ -1,7 +1,7 @@
-"""Owns how much of a turn of the event loop the requests of devices may take: a time, shared by all connections.
+"""Owns the time in each turn of the event loop that devices' requests may take, shared by all connections.
 
-A connection that finds the time used up waits for a later turn. Accounts take turns in waiting, and connections of one
-account are served in the order in which they came.
+If the time is used up, a connection waits for a later turn. Waiting accounts take turns, and connections of one account
+are served in order of arrival.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from collections.abc import Hashable
 from typing import Final
 
 _TURN_SECONDS: Final = 0.005
-# How many are woken for a turn follows from how long the last turn took. The first of them does one request in any
-# case, so that all get on; the others look at the time again.
+# How many connections are woken for a turn depends on the duration of the last turn. The first one always handles one
+# request, so that all make progress; the others check the time again.
 _FEWEST_AT_ONCE: Final = 2
 _MOST_AT_ONCE: Final = 256
 
 
 class Turns:
-    """The time of the current turn, and who waits for the next."""
+    """The time of the current turn, and the connections that wait for the next one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float = _TURN_SECONDS) -> None:
         self._loop = loop
@@ -46,7 +46,7 @@ class Turns:
         waiter: asyncio.Future[bool] = self._loop.create_future()
         line = self._waiting.setdefault(account, deque())
         if keeps_place:
-            # Behind those that were woken before it in this turn, and before all others.
+            # After the connections that were woken before it in this turn, and before all others.
             line.insert(self._returned[account], waiter)
             self._returned[account] += 1
         else:
@@ -60,7 +60,7 @@ class Turns:
         self._loop.call_soon(self._end)
 
     def _end(self) -> None:
-        # Called in the next turn of the loop.
+        # This runs in the next turn of the event loop.
         if self.is_over:
             self._at_once = max(_FEWEST_AT_ONCE, self._at_once // 2)
         else:
@@ -75,7 +75,7 @@ class Turns:
 
     def _wake_one(self, *, is_first: bool) -> None:
         account = next(iter(self._waiting))
-        # The account goes to the end of the line.
+        # The account goes to the end of the queue.
         waiters = self._waiting.pop(account)
         waiter = waiters.popleft()
         if waiters:

@@ -1,1 +1,1 @@
-"""Owns how messages wait for clients: charged once, in order, within bounds on memory."""
+"""Owns the queues of messages for clients: in order, with memory limits, each message counted once."""

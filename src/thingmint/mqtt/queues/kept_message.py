@@ -1,7 +1,8 @@
-"""Owns how much memory messages take: a message is kept and charged once, however many clients it waits for.
+"""Owns the memory accounting of messages: a message is kept and charged once, for any number of waiting clients.
 
-A message is charged to the account's part of the room for retained messages while it is retained, and otherwise to its
-part of the room for what waits, as long as a queue, a will or a fan-out holds it. Each holder is charged for its entry.
+While a message is retained, it is charged to the account's part of the memory for retained messages. Otherwise it is
+charged to its part of the memory for waiting messages, as long as a queue, a will or a fan-out holds it. Each holder is
+also charged for its entry.
 """
 
 from dataclasses import replace
@@ -11,14 +12,14 @@ from thingmint.mqtt.codec.packets import Publish
 from thingmint.mqtt.codec.properties import NO_PUBLISH_PROPERTIES
 from thingmint.mqtt.queues.rooms import Part
 
-# What Python's objects take besides the bytes in them, roughly: for a message, for a user property, for a holder.
+# The approximate overhead of Python's objects in bytes: for a message, for a user property, for a holder.
 _MESSAGE_OVERHEAD: Final = 500
 _USER_PROPERTY_OVERHEAD: Final = 200
 ENTRY_BYTES: Final = 200
 
 
 class KeptMessage:
-    """A message as it was published. ``size`` is the number of bytes that it is taken to occupy."""
+    """A message as it was published. ``size`` is the number of bytes that are charged for it."""
 
     __slots__ = ("expires_at", "holders", "is_retained", "publish", "size")
 
@@ -30,12 +31,12 @@ class KeptMessage:
         self.is_retained = False
 
     def has_expired(self, now: float) -> bool:
-        """Return whether its time is over."""
+        """Return whether the message has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
 def kept(message: Publish, now: float) -> KeptMessage:
-    """Return a published message to be kept, without what belongs to its publisher's connection only."""
+    """Return a published message to be kept, without the parts that concern only the publisher's connection."""
     if message.packet_id or message.dup:
         message = replace(message, packet_id=0, dup=False)
     expiry = message.properties.message_expiry_interval
@@ -43,7 +44,7 @@ def kept(message: Publish, now: float) -> KeptMessage:
 
 
 def size_of(message: Publish) -> int:
-    """Return how many bytes a message is taken to occupy."""
+    """Return how many bytes are charged for a message."""
     properties = message.properties
     size = _MESSAGE_OVERHEAD + len(message.payload) + len(message.topic)
     if properties is NO_PUBLISH_PROPERTIES:
@@ -54,7 +55,7 @@ def size_of(message: Publish) -> int:
 
 
 class AccountMemory:
-    """What the messages of one account take of the rooms that all accounts share."""
+    """The memory that one account's messages take of the memory budgets that all accounts share."""
 
     __slots__ = ("messages", "queued", "retained")
 
@@ -62,37 +63,37 @@ class AccountMemory:
         self.queued = queued
         self.retained = retained
         self.messages = 0
-        """How many messages wait for clients, each counted for each of its clients; kept by their queues."""
+        """How many messages wait, counted once for each client; the queues update it."""
 
     def hold(self, message: KeptMessage) -> None:
-        """Charge another holder of the message, and the message itself for its first holder."""
+        """Charge another holder of the message, and with the first holder the message itself."""
         first = not message.holders and not message.is_retained
         message.holders += 1
         self.queued.take(ENTRY_BYTES + message.size if first else ENTRY_BYTES)
 
     def release(self, message: KeptMessage) -> None:
-        """Take back what was charged for a holder, and the message itself with its last holder."""
+        """Release the charge for a holder, and with the last holder the charge for the message itself."""
         message.holders -= 1
         last = not message.holders and not message.is_retained
         self.queued.take(-(ENTRY_BYTES + message.size) if last else -ENTRY_BYTES)
 
     def reserve(self, entries: int) -> None:
-        """Charge entries that are about to be made of a message which is held; a negative number gives them back."""
+        """Charge entries that will be made for a held message; a negative number releases them."""
         self.queued.take(entries * ENTRY_BYTES)
 
     def hold_reserved(self, message: KeptMessage) -> None:
-        """Count another holder of the message in place of an entry that was reserved."""
+        """Count another holder of the message, for which an entry was reserved."""
         message.holders += 1
 
     def retain(self, message: KeptMessage) -> None:
-        """Charge the message to the retained ones from now on."""
+        """Charge the message to the memory for retained messages from now on."""
         message.is_retained = True
         self.retained.take(message.size)
         if message.holders:
             self.queued.take(-message.size)
 
     def unretain(self, message: KeptMessage) -> None:
-        """Charge the message to what waits from now on, if somebody still holds it."""
+        """Charge the message to the memory for waiting messages from now on, if it still has a holder."""
         message.is_retained = False
         self.retained.take(-message.size)
         if message.holders:

@@ -1,4 +1,4 @@
-"""Owns the bounds of what one client, and all of them, may occupy: AWS's where AWS has one, else our own."""
+"""Owns the limits of the memory that one client and all clients may use: AWS's quotas, or else the project's."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ MAX_SUBSCRIPTIONS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What the built-in brokers keep at most, in memory: for a client, for an account, and for all accounts together.
+    """The built-in brokers' limits on memory: for a client, for an account, and for all accounts together.
 
     Times are in seconds.
     """
@@ -23,33 +23,33 @@ class BrokerLimits:
     default_session_expiry: int = 3600
     max_session_expiry: int = 7 * 24 * 3600
     replayed_per_second: int = 10
-    # Ours: AWS stores as much as comes in.
+    # The project's limits; AWS has no limit on stored messages.
     queued_messages: int = 10_000
-    """That wait for one client, whether it is connected or not."""
+    """Most messages that wait for one client, connected or not."""
     queued_bytes: int = 16 * 1024 * 1024
-    """Of one client, each message counted as if it waited for this client only."""
+    """Most bytes that wait for one client; each message counts as if it waited for this client only."""
     unsent_qos_0_bytes: int = 4 * 1024 * 1024
-    """Of these, what messages of QoS 0 may take while their connection has no room for them."""
+    """The part of ``queued_bytes`` for messages of QoS 0 while the client's connection has no room for them."""
     stuck_seconds: float = 30.0
-    """After which a client is disconnected whose queue is full and which has not read or acknowledged anything."""
+    """A client with a full queue that has not read or acknowledged anything for this long is disconnected."""
     live_wait_seconds: float = 10.0
-    """How long new messages wait behind stored ones; then these are sent as fast as the client acknowledges."""
+    """How long new messages wait for stored ones; then stored ones are sent as fast as the client acknowledges."""
     retained_messages: int = 10_000
-    """Of one account."""
-    # For all accounts together; `rooms` says how they share. A message that waits for many clients is counted once.
+    """Most retained messages of one account."""
+    # For all accounts together, which share as `rooms` says. A message that waits for many clients is counted once.
     queued_bytes_in_all: int = 256 * 1024 * 1024
     retained_bytes_in_all: int = 64 * 1024 * 1024
     offline_sessions: int = 10_000
 
     def session_expiry(self, connect: Connect) -> int:
-        """Return how long the session may outlive its connection, as AWS grants it."""
+        """Return for how many seconds the session lasts after its connection, by AWS's rules."""
         if connect.version is ProtocolVersion.MQTT_3_1_1:
             return 0 if connect.clean_start else self.default_session_expiry
         return min(connect.properties.session_expiry_interval or 0, self.max_session_expiry)
 
 
 def check_subscribe(packet: Subscribe) -> None:
-    """Return if the packet as a whole may be answered; raise PacketRefused if the connection must end, as AWS does."""
+    """Check the limits of a SUBSCRIBE packet; raise PacketRefused if the connection must end, as at AWS."""
     if packet.properties.subscription_identifier is not None:
         raise PacketRefused(
             ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED, "Subscription identifiers are not supported"

@@ -1,11 +1,12 @@
-"""Owns the messages on their way to one client: what waits, what is unacknowledged, and what is sent again.
+"""Owns the queue of messages to one client: those that wait, that are unacknowledged, and that are sent again.
 
-Order is kept: what a client has not acknowledged when its connection ends comes first on the next one, as a duplicate
-under its old packet identifier. Messages of QoS 0 have a queue of their own, and only for as long as the connection
-lasts. Nothing here knows which filter a message matched.
+The order is kept. Messages that are unacknowledged when a connection ends are sent first on the next connection, as
+duplicates with their old packet identifiers. Messages of QoS 0 have a separate queue, which exists only during a
+connection. Independent of the filters that a message matched.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -19,19 +20,21 @@ from thingmint.mqtt.queues.size_classes import SizeClasses
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all outboxes of an account work with."""
+    """The objects that all outboxes of an account share."""
 
     limits: BrokerLimits
     memory: AccountMemory
     counters: Counters
     by_size: "SizeClasses[Outbox]"
-    """The large ones."""
+    """The outboxes that are large, by size."""
     large: int
-    """So many bytes make a queue a large one."""
+    """From this many bytes on, at least one, a queue is large."""
+    became_large: "Callable[[Outbox], None]"
+    """Called when a queue becomes large."""
 
 
 class Outbox:
-    """Sends as much as the connection takes, and keeps the rest within the client's own bounds."""
+    """Sends as much as the connection accepts, and keeps the rest within the client's limits."""
 
     __slots__ = (
         "_around",
@@ -51,42 +54,47 @@ class Outbox:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        # QoS 0 that the connection had no room for, and QoS 1. Most clients never have any, and a deque without
-        # anything in it takes most of a kilobyte.
+        # Messages of QoS 0 for which the connection had no room, and messages of QoS 1. Most clients never have any,
+        # and an empty deque takes most of a kilobyte.
         self._unsent: deque[Outgoing] | None = None
         self._unsent_bytes = 0
         self._waiting: deque[Outgoing] | None = None
         self._in_flight: dict[int, Outgoing] = {}
-        # Identifiers of messages that wait to be sent again.
+        # Packet identifiers of messages that wait to be sent again.
         self._duplicate_ids: set[int] | None = None
         self._last_id = 0
         self._replaying = 0
         self._is_placed = False
         self._live_since: float | None = None
         self.size = 0
-        """How many bytes all that waits or is unacknowledged counts for."""
+        """The bytes of all messages that wait or are unacknowledged."""
         self.turn = 0
-        """How many of the stored messages may still be sent in this second."""
+        """How many stored messages may still be sent in this second."""
         self.progress_at = 0.0
-        """When the client last took or acknowledged a message."""
+        """When the client last accepted or acknowledged a message."""
 
     def __len__(self) -> int:
         return len(self._unsent or ()) + len(self._waiting or ()) + len(self._in_flight)
 
     @property
     def is_replaying(self) -> bool:
-        """Whether the first of what waits was stored while the client was away."""
+        """Whether the first waiting message was stored while the client was not connected."""
         return self._replaying > 0
 
     @property
     def is_full(self) -> bool:
-        """Whether this client's own bounds are reached."""
+        """Whether this client's limits are reached."""
         limits = self._around.limits
         return self.size >= limits.queued_bytes or len(self._waiting or ()) >= limits.queued_messages
 
     @property
+    def is_large(self) -> bool:
+        """Whether it is one of the queues that may be the reason why room is short."""
+        return self._is_placed
+
+    @property
     def may_be_sent_at_once(self) -> bool:
-        """Whether no message of QoS 0 waits, which would have to come first."""
+        """Whether no message of QoS 0 waits, which would have to be sent first."""
         return not self._unsent
 
     def send_at_once(
@@ -98,10 +106,10 @@ class Outbox:
         *,
         is_reserved: bool,
     ) -> bool:
-        """Send a message of QoS 1 that need not wait for anything; return False, having done nothing, otherwise.
+        """Send a message of QoS 1 if it need not wait; otherwise change nothing and return False.
 
-        By far the most frequent way of a message, with the least that can be done for it. The caller has asked whether
-        the client may receive it.
+        This is by far the most frequent case, so it does as little as possible. The caller has checked that the client
+        may receive the message.
         """
         if self._waiting or self._unsent or message.expires_at is not None:
             return False
@@ -120,7 +128,7 @@ class Outbox:
         return True
 
     def put(self, outgoing: Outgoing, now: float, *, is_reserved: bool = False) -> None:
-        """Let a message of QoS 1 wait for ``flush``; the caller has asked ``is_full`` and made room for it."""
+        """Queue a message of QoS 1 for ``flush``; the caller has checked ``is_full`` and made room for it."""
         if self._replaying and self._live_since is None:
             self._live_since = now
         if not self.size:
@@ -131,7 +139,7 @@ class Outbox:
         self._charge(outgoing, is_reserved=is_reserved)
 
     def put_unsent(self, outgoing: Outgoing, now: float) -> bool:
-        """Let a message of QoS 0 wait while the connection lasts; return False, keeping nothing, if it is too much."""
+        """Queue a message of QoS 0 for this connection; return False without queueing it if the limit is reached."""
         around = self._around
         fits = self._unsent_bytes + outgoing.size <= around.limits.unsent_qos_0_bytes and not self.is_full
         if not fits or around.memory.queued.left < outgoing.size:
@@ -146,9 +154,10 @@ class Outbox:
         return True
 
     def flush(self, connection: DeviceConnection, now: float, shared: SharedPublish | None = None) -> None:
-        """Send what waits until the client takes no more; what has expired or is not allowed any more is dropped.
+        """Send waiting messages until the client accepts no more; drop those that have expired or are no longer
+        allowed.
 
-        ``shared`` has the bytes of the message that was put last.
+        ``shared`` has the encoded bytes of the newest message.
         """
         while self._unsent:
             if not self._send_unsent(self._unsent[0], connection, now):
@@ -163,14 +172,14 @@ class Outbox:
                 return
 
     def acknowledge(self, packet_id: int, now: float) -> None:
-        """Forget the message with the packet identifier, if it is under way."""
+        """Remove the message with the packet identifier, if it is in flight."""
         outgoing = self._in_flight.pop(packet_id, None)
         if outgoing is not None:
             self.progress_at = now
             self._release(outgoing)
 
     def interrupt(self) -> None:
-        """Take back what was not acknowledged: the connection has ended. Of QoS 0, nothing is kept for the next."""
+        """Queue unacknowledged messages again after the end of a connection; drop messages of QoS 0."""
         if self._unsent:
             self._around.counters.lost(Loss.SESSION_ENDED, len(self._unsent))
             self._drop_unsent()
@@ -184,14 +193,14 @@ class Outbox:
         self._live_since = None
 
     def begin(self, now: float) -> None:
-        """Count what waits as stored: there is a new connection."""
+        """Begin a new connection; all messages that wait now count as stored."""
         self._replaying, self.turn, self.progress_at = len(self._waiting or ()), 0, now
         self._live_since = None
 
     def drop_oldest(self) -> bool:
-        """Drop the message that has waited longest, for others to have room; return False if nothing waits.
+        """Drop the longest waiting message to free memory; return False if no message waits.
 
-        What was sent and is not acknowledged comes last: the client's window counts it.
+        Messages in flight are dropped last, because the client's receive window counts them.
         """
         if self._waiting:
             self._release(self._leave_first())
@@ -205,11 +214,11 @@ class Outbox:
 
     @property
     def has_unacknowledged_only(self) -> bool:
-        """Whether all there is has been sent to the client."""
+        """Whether all messages have been sent to the client."""
         return bool(self._in_flight) and not self._waiting and not self._unsent
 
     def clear(self) -> int:
-        """Drop everything and return how many messages that was."""
+        """Drop all messages and return their number."""
         count = len(self)
         self._drop_unsent()
         for outgoing in (*(self._waiting or ()), *self._in_flight.values()):
@@ -233,7 +242,7 @@ class Outbox:
         return len(self._in_flight) < min(connection.receive_window, self._around.limits.in_flight)
 
     def _must_catch_up(self, now: float) -> bool:
-        # New messages wait behind the stored ones, so that the order is kept, but not for ever.
+        # New messages wait for the stored ones, so that the order is kept, but only for a limited time.
         return self._live_since is not None and now - self._live_since >= self._around.limits.live_wait_seconds
 
     def _send(self, outgoing: Outgoing, connection: DeviceConnection, now: float, shared: SharedPublish | None) -> bool:
@@ -281,7 +290,7 @@ class Outbox:
     def _leave_unsent(self) -> None:
         assert self._unsent, "called where there is one"
         outgoing = self._unsent.popleft()
-        # Most of an empty queue is memory.
+        # Free the memory of an empty queue.
         self._unsent = self._unsent or None
         self._unsent_bytes -= outgoing.size
         self._release(outgoing)
@@ -315,13 +324,15 @@ class Outbox:
 
     def _grow(self, size: int) -> None:
         self.size += size
-        # Only a large queue is ever asked to give something up, and most never are.
+        # Only large queues are ever asked to drop messages, and most queues are never large.
         if self.size >= self._around.large or self._is_placed:
-            self._is_placed = self.size >= self._around.large
+            was_placed, self._is_placed = self._is_placed, self.size >= self._around.large
             self._around.by_size.place(self, self.size if self._is_placed else 0)
+            if self._is_placed and not was_placed:
+                self._around.became_large(self)
 
     def _free_id(self) -> int:
-        # There are far more identifiers than messages in flight.
+        # The loop ends, because there are far more identifiers than messages in flight.
         while True:
             self._last_id = self._last_id % DATA_PLANE_PACKET_IDS[-1] + 1
             if self._last_id not in self._in_flight and self._last_id not in (self._duplicate_ids or ()):

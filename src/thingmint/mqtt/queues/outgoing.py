@@ -1,4 +1,4 @@
-"""Owns one message on its way to one client: what the client gets of it, and the packet that is sent."""
+"""Owns one message to one client: its QoS and RETAIN for this client, and the packet that is sent."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, KeptMessage
 
 @dataclass(slots=True)
 class Outgoing:
-    """A message for one client, with its QoS and RETAIN as this client gets them; ``packet_id`` once it was sent.
+    """A message with its QoS and RETAIN for one client; ``packet_id`` is set when it has been sent.
 
-    ``group`` is that of the shared subscription by which the message comes.
+    ``group`` is the group of the shared subscription that matched, if one did.
     """
 
     message: KeptMessage
@@ -23,17 +23,17 @@ class Outgoing:
 
     @property
     def received_as(self) -> str:
-        """What iot:Receive is asked about."""
+        """The resource of iot:Receive."""
         return received_as(self.message.publish.topic, self.group)
 
     @property
     def size(self) -> int:
-        """How many bytes it counts for in the client's own bounds."""
+        """The bytes that count towards the client's limits."""
         return self.message.size + ENTRY_BYTES
 
 
 def as_sent(outgoing: Outgoing, packet_id: int, is_duplicate: bool, now: float) -> Publish:
-    """Return the packet; of its time until it expires, what the message has waited is taken off (MQTT-3.3.2-6)."""
+    """Return the packet; its message expiry interval is reduced by the time that it has waited (MQTT-3.3.2-6)."""
     publish, expires_at = outgoing.message.publish, outgoing.message.expires_at
     properties = publish.properties
     if expires_at is not None:

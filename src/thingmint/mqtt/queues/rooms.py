@@ -1,7 +1,7 @@
-"""Owns what the accounts of one process share: so much room, and the parts of it that each account takes.
+"""Owns the memory budgets that the accounts of one process share, and the part that each account uses.
 
-Refuses to know what lies there. What can be given up for others is taken first from the account that has most; what
-cannot is not taken in, where it would leave others less than their equal share.
+Independent of the content. If a budget is full, memory that can be released is taken first from the account that uses
+most. Memory that cannot be released is not granted if it would leave other accounts less than an equal share.
 """
 
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from thingmint.mqtt.queues.size_classes import SizeClasses, bounds_of_class
 
 
 class Room:
-    """A number of bytes, or of anything else that can be counted, for all accounts together."""
+    """A budget of bytes, or of any other countable unit, for all accounts together."""
 
     __slots__ = ("by_size", "left", "parts", "total")
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.left = total
-        """Less than nothing for a moment, where something is put in before another is given up."""
+        """Negative for a moment if memory is charged before other memory is released."""
         self.parts: list[Part] = []
         self.by_size: SizeClasses[Part] = SizeClasses()
 
 
 class Part:
-    """What one account takes of a room; ``give_up`` makes it less, at the given time, and returns whether it could."""
+    """One account's use of a budget; ``give_up`` takes the time, releases some of it, and returns whether it could."""
 
     __slots__ = ("_class_from", "_class_to", "_room", "give_up", "taken")
 
@@ -33,17 +33,17 @@ class Part:
         self._room = room
         self.give_up = give_up
         self.taken = 0
-        # The sizes of the class that the part is in.
+        # The bounds of the part's size class.
         self._class_from, self._class_to = bounds_of_class(0)
         room.parts.append(self)
 
     @property
     def left(self) -> int:
-        """How much is left for all together."""
+        """How much of the budget is left for all accounts together."""
         return self._room.left
 
     def take(self, size: int) -> None:
-        """Count what was put in, or with a negative size what was taken out."""
+        """Charge a size, or release it if it is negative."""
         self.taken += size
         self._room.left -= size
         if not self._class_from <= self.taken < self._class_to:
@@ -51,15 +51,15 @@ class Part:
             self._class_from, self._class_to = bounds_of_class(self.taken)
 
     def largest(self) -> "Part":
-        """Return a part of an account that takes most, give or take an eighth; this one, if it is among them."""
+        """Return a part among the largest, within an eighth; this part itself if it is among them."""
         by_size = self._room.by_size
         return self if by_size.is_among_largest(self) else by_size.largest() or self
 
     def admits(self, size: int) -> bool:
-        """Return whether the part may grow so much and leave to the others what they may still take.
+        """Return whether the part may grow by ``size`` without reducing what other accounts may still use.
 
-        Each account can count on an equal share of the room. What nobody has taken is for all, but an account that has
-        more than its share must leave room for those that have less.
+        Each account is entitled to an equal share of the budget. All may use what is free, but an account with more
+        than its share must leave room for those that have less.
         """
         if size > self._room.left:
             return False
@@ -71,14 +71,14 @@ class Part:
         return size + kept <= self._room.left
 
     def leave(self) -> None:
-        """Give the part up, which must be empty."""
+        """Remove the part, which must be empty."""
         assert not self.taken, "what is left in a part would be lost to the room"
         self._room.parts.remove(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """What the built-in brokers of all accounts share."""
+    """The budgets that the built-in brokers of all accounts share."""
 
     queued_bytes: Room
     retained_bytes: Room
@@ -86,5 +86,5 @@ class Rooms:
 
 
 def rooms_of(limits: BrokerLimits) -> Rooms:
-    """Return empty rooms as large as the limits say."""
+    """Return unused budgets of the sizes in the limits."""
     return Rooms(Room(limits.queued_bytes_in_all), Room(limits.retained_bytes_in_all), Room(limits.offline_sessions))

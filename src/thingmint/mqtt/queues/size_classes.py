@@ -1,4 +1,4 @@
-"""Owns the order of many things by size, where finding one of the largest must not cost more when there are more."""
+"""Owns an approximate order by size, in which one of the largest members is found in constant time."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -6,13 +6,13 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
-# Sizes below are classes of their own; above, each power of two is divided into eight classes.
+# Each size below this has its own class. Above, each power of two is divided into eight classes.
 _EXACT_BELOW: Final = 16
 _CLASSES_BITS: Final = 3
 
 
 def class_of(size: int) -> int:
-    """Return the class of a size: higher classes have larger sizes, and sizes of one class differ by 12.5 % at most."""
+    """Return the class of a size: larger sizes have higher classes, and sizes in a class differ by at most 12.5 %."""
     if size < _EXACT_BELOW:
         return size
     bits = size.bit_length()
@@ -20,7 +20,7 @@ def class_of(size: int) -> int:
 
 
 def bounds_of_class(size: int) -> tuple[int, int]:
-    """Return the least size of the size's class, and that of the class above it."""
+    """Return the smallest size of the size's class, and the smallest size of the next class."""
     if size < _EXACT_BELOW:
         return size, size + 1
     step = size.bit_length() - 1 - _CLASSES_BITS
@@ -29,13 +29,13 @@ def bounds_of_class(size: int) -> tuple[int, int]:
 
 
 class SizeClasses(Generic[T]):
-    """Members by the class of their size. Every step costs the same, however many members there are."""
+    """Members by their size class. Every operation takes constant time."""
 
     __slots__ = ("_class_of", "_members", "_used")
 
     def __init__(self) -> None:
         self._class_of: dict[T, int] = {}
-        # Ordered dictionaries, because a plain one looks through the places of all that were deleted before its first.
+        # Ordered dictionaries, because a plain one scans the slots of all deleted members before its first one.
         self._members: dict[int, OrderedDict[T, None]] = {}
         # One bit for each class that has members.
         self._used = 0
@@ -44,7 +44,7 @@ class SizeClasses(Generic[T]):
         return len(self._class_of)
 
     def place(self, member: T, size: int) -> None:
-        """Set the size of a member, which need not be known; a size of 0 removes it."""
+        """Set the size of a member, which may be new; a size of 0 removes it."""
         new, old = class_of(size), self._class_of.get(member, 0)
         if new == old:
             return
@@ -61,7 +61,7 @@ class SizeClasses(Generic[T]):
         members[member] = None
 
     def largest(self) -> T | None:
-        """Return a member of the highest class, the one that has been in it longest; None if there are no members."""
+        """Return the member that has been in the highest class for longest; None if there are no members."""
         return next(iter(self._members[self._used.bit_length() - 1])) if self._used else None
 
     def is_among_largest(self, member: T) -> bool:

@@ -1,1 +1,1 @@
-"""Owns the data plane on an existing MQTT broker: one upstream connection for each device."""
+"""Owns the data plane on existing MQTT brokers: one upstream connection for each device."""

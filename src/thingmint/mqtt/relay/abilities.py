@@ -1,4 +1,4 @@
-"""Owns what a broker can do, of what devices may ask for; the probe finds it out, and CONNACK may say less."""
+"""Owns the features of a broker that devices can use; the probe determines them, and a CONNACK may reduce them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,13 +9,13 @@ from thingmint.mqtt.codec.properties import ConnackProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 
-# NATS before 2.10 ends connections for topics with one of these; RabbitMQ makes slashes of full stops.
+# NATS before 2.10 ends connections because of topics with one of these; RabbitMQ converts full stops to slashes.
 UNUSUAL_IN_TOPICS = (".", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAbilities:
-    """What the relay asks a broker for. Sizes are in bytes."""
+    """The features that the relay can use with a broker. Sizes are in bytes."""
 
     version: ProtocolVersion
     has_retained: bool = True
@@ -23,12 +23,12 @@ class BrokerAbilities:
     has_wildcards: bool = True
     has_qos_1: bool = True
     takes_any_topic: bool = True
-    """Also topics with full stops and spaces, and gives them back as they were."""
+    """Whether topics may contain full stops and spaces, and are delivered unchanged."""
     maximum_packet_size: int = MAX_PACKET_BYTES
-    """Of these, as many as AWS IoT takes."""
+    """At most AWS IoT's limit."""
 
     def within(self, properties: ConnackProperties) -> "BrokerAbilities":
-        """Return what is left of the abilities when an MQTT 5 broker grants no more than this."""
+        """Return these abilities reduced to what an MQTT 5 broker grants in CONNACK."""
         return replace(
             self,
             has_retained=self.has_retained and properties.retain_available is not False,
@@ -40,7 +40,7 @@ class BrokerAbilities:
         )
 
     def refusal(self, message: Publish, size: int) -> ReasonCode | None:
-        """Return why the broker would end the connection over the message, or None if it takes it."""
+        """Return the code if the broker would end the connection because of the message; None if it accepts it."""
         if message.qos and not self.has_qos_1:
             return ReasonCode.QOS_NOT_SUPPORTED
         if message.retain and not self.has_retained:
@@ -52,7 +52,7 @@ class BrokerAbilities:
         return None
 
     def refusal_of_filter(self, topic_filter: TopicFilter) -> ReasonCode | None:
-        """Return why the broker would end the connection over the filter, or None."""
+        """Return the code if the broker would end the connection because of the filter; None if it accepts it."""
         if topic_filter.group is not None and not self.has_shared_subscriptions:
             return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
         if has_wildcard(topic_filter.pattern) and not self.has_wildcards:
@@ -63,7 +63,7 @@ class BrokerAbilities:
 
     @property
     def version_in_words(self) -> str:
-        """The version of MQTT that is spoken with the broker."""
+        """The version of MQTT on connections to the broker."""
         return "MQTT 5" if self.version is ProtocolVersion.MQTT_5 else "MQTT 3.1.1"
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class BrokerAbilities:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What AWS IoT offers devices and the broker does not, in words."""
+        """Names of the features that AWS IoT has and the broker does not."""
         return tuple(self._missing())
 
     def _missing(self) -> Iterator[str]:

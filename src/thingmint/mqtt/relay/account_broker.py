@@ -1,6 +1,6 @@
-"""Owns the broker of one account: its nodes, which of them answer, the version and the features that it has.
+"""Owns the broker of one account: its nodes, which of them answer, its version and its features.
 
-Devices' connections are opened through it: one that a node of the broker does not answer goes to another node.
+It opens devices' connections. If a node of the broker does not answer, the connection goes to another node.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ from thingmint.mqtt.relay.upstream import Upstream
 
 _SILENT: Final = "it takes too long"
 _VERSIONS: Final = (ProtocolVersion.MQTT_5, ProtocolVersion.MQTT_3_1_1)
-# Answers to the service's own CONNECT that say nothing of the broker's health, and a version that it speaks.
+# Answers to the service's own CONNECT which show that the broker is available and has this version.
 _REFUSED_AS_A_USER: Final = frozenset({ReasonCode.NOT_AUTHORIZED, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID})
-# Answers of one node that another one of the cluster may not give.
+# Refusals by one node that other nodes of the cluster may not repeat.
 _OF_ONE_NODE: Final = frozenset({ReasonCode.SERVER_UNAVAILABLE, ReasonCode.SERVER_BUSY})
 _Attempt = Callable[[BrokerAddress], Awaitable[tuple[Upstream, BrokerTerms]]]
 
@@ -48,19 +48,19 @@ class BrokerAway(Exception):
 
 
 class AccountBroker:
-    """One broker, as the devices of one account and the service reach it."""
+    """One broker, for the devices of one account and the service."""
 
     def __init__(
         self, spec: BrokerSpec, scope: Scope, limits: RelayLimits, read_buffer: memoryview, counters: Counters
     ) -> None:
-        """Connect to nobody yet; raise OSError if the files of TLS cannot be used."""
+        """Take the specification without connecting; raise OSError if the TLS files cannot be used."""
         self.spec = spec
         self.scope = scope
         self._limits = limits
         self._read_buffer = read_buffer
         self._counters = counters
         self._health = AddressHealth(spec.addresses, limits)
-        # Before `start`, nothing but the version is asked for.
+        # Before `start`, only the version matters.
         self._abilities = None if spec.version is None else BrokerAbilities(spec.version)
         self._context: ssl.SSLContext | None = None
         self._context_of: tuple[int, ...] = ()
@@ -75,16 +75,16 @@ class AccountBroker:
 
     @property
     def abilities(self) -> BrokerAbilities | None:
-        """What the broker can do, as far as it is known; None before it has answered."""
+        """The broker's known abilities; None before it has answered."""
         return self._abilities
 
     @property
     def failed(self) -> tuple[BrokerAddress, ...]:
-        """The nodes that do not answer, of those that were asked."""
+        """The nodes that were tried and do not answer."""
         return self._health.failed
 
     def login(self, certificate_id: str, client_id: str) -> Login:
-        """Return as whom a connection logs in; raise PacketRefused if it cannot."""
+        """Return the login of a connection; raise PacketRefused if there is none."""
         try:
             return self.spec.credentials.login(certificate_id, client_id, self.scope.account)
         except LoginUnusable as error:
@@ -92,7 +92,7 @@ class AccountBroker:
             raise PacketRefused(ReasonCode.NOT_AUTHORIZED, "The broker cannot be logged in to") from error
 
     async def open(self, connection: DeviceConnection, asked: Connect) -> tuple[Upstream, BrokerTerms]:
-        """Return a connection to a node that answers, and what it grants; ``asked`` is a CONNECT of MQTT 5.
+        """Return a connection to a node that answers, and its terms; ``asked`` is a CONNECT of MQTT 5.
 
         Raises PacketRefused if the broker refuses the device, BrokerAway if no node answers in time.
         """
@@ -103,7 +103,7 @@ class AccountBroker:
         return await self._anywhere(lambda address: self._open_at(address, connection, asked, abilities))
 
     async def end_session(self, connection: DeviceConnection, asked: Connect) -> None:
-        """End the client's session at a broker of MQTT 3.1.1, by a connection that has a clean one.
+        """End the client's session at a broker of MQTT 3.1.1, by a connection with a clean session.
 
         Raises PacketRefused or BrokerAway.
         """
@@ -114,7 +114,7 @@ class AccountBroker:
         await upstream.leave(Disconnect())
 
     async def open_own(self, client: OwnClient) -> Upstream:
-        """Return a connection of the service's own; raise PacketRefused or BrokerAway."""
+        """Return a connection of the service itself; raise PacketRefused or BrokerAway."""
         abilities = await self._known()
         upstream, _ = await self._anywhere(
             lambda address: self._dial_and_open(
@@ -124,7 +124,7 @@ class AccountBroker:
         return upstream
 
     async def examine(self) -> BrokerAbilities:
-        """Find out what the broker can do; raise PacketRefused or BrokerAway if it cannot be asked."""
+        """Determine the broker's abilities; raise PacketRefused or BrokerAway if that is not possible."""
         granted = await self._look()
         await asyncio.gather(*(self._ask_whether_it_answers(each) for each in self._candidates()))
         sessions = self._own_session
@@ -140,13 +140,13 @@ class AccountBroker:
         if found != self._told:
             log.info("the broker %s speaks %s", self, found)
         self._abilities = self._told = found
-        # A cluster that has just begun may do later what it did not do now.
+        # A cluster that has just started may have more features later.
         later = self._limits.examine_again_seconds if found.missing else math.inf
         self._examine_at = asyncio.get_running_loop().time() + later
         return found
 
     def advance(self, now: float) -> None:
-        """Try the nodes again that have failed and are due, and ask again what could not be found out."""
+        """Retry the failed nodes that are due; examine the broker again if features are unknown or missing."""
         if self._trials:
             return
         for address in self._health.due(now):
@@ -160,7 +160,7 @@ class AccountBroker:
             self._begin(self._examine_quietly())
 
     async def start(self) -> None:
-        """Find out what the broker can do, now or as soon as it answers."""
+        """Determine the broker's abilities, now or as soon as it answers."""
         self._examine_at, self._abilities = 0.0, None
         await self._examine_quietly()
 
@@ -176,7 +176,7 @@ class AccountBroker:
             log.warning("what the broker %s can do is not known yet: %s", self, in_words(error))
 
     async def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel the running attempts."""
         for trial in self._trials:
             trial.cancel()
         await asyncio.gather(*self._trials, return_exceptions=True)
@@ -189,7 +189,7 @@ class AccountBroker:
         for place, address in enumerate(candidates):
             left = deadline - asyncio.get_running_loop().time()
             try:
-                # Time is left for the nodes behind it.
+                # Part of the time is reserved for the following nodes.
                 async with asyncio.timeout(max(left, 0.0) / (len(candidates) - place)):
                     return await attempt(address)
             except PacketRefused as refused:
@@ -242,7 +242,7 @@ class AccountBroker:
             log.info("the broker at %s answers again", address)
 
     async def _try(self, address: BrokerAddress) -> None:
-        """Connect to a node that has failed, as the service; another release of the broker may answer by now."""
+        """Connect as the service to a node that has failed; its broker may have another version now."""
         try:
             async with asyncio.timeout(self._limits.open_seconds):
                 found = await self._look_at(address)
@@ -263,7 +263,7 @@ class AccountBroker:
 
     async def _find_out(self) -> BrokerAbilities:
         if self._abilities is not None:
-            # Another device has asked meanwhile.
+            # The connection of another device has determined the abilities meanwhile.
             return self._abilities
         if self._examine_at is not None:
             return await self.examine()
@@ -271,7 +271,7 @@ class AccountBroker:
         return self._abilities
 
     async def _look(self) -> BrokerAbilities:
-        """Return what a node says at CONNECT; raise PacketRefused or BrokerAway."""
+        """Return the abilities from a node's CONNACK; raise PacketRefused or BrokerAway."""
         reason = "none of its nodes answers"
         refused: PacketRefused | None = None
         for address in self._candidates():
@@ -340,7 +340,7 @@ class AccountBroker:
         )
 
     def _tls_context(self) -> ssl.SSLContext | None:
-        """Return the context of TLS, made again when one of its files has changed."""
+        """Return the TLS context, which is made again when one of its files has changed."""
         if not any(getattr(each, "has_tls", False) for each in self.spec.addresses):
             return None
         changed = tuple(each.stat().st_mtime_ns for each in self.spec.files)
@@ -350,5 +350,5 @@ class AccountBroker:
 
 
 def new_own_id() -> str:
-    """Return a client id for the service. No device can have it: theirs do not start with $, but for assigned ones."""
+    """Return a client id for the service. Devices cannot have it: only assigned client ids start with ``$``."""
     return f"$thingmint-{uuid.uuid4()}"

@@ -1,4 +1,4 @@
-"""Owns where a broker listens, as it is written, and how a connection to it is opened."""
+"""Owns the addresses of brokers: their form in the settings, and the opening of connections."""
 
 import asyncio
 import ipaddress
@@ -21,7 +21,7 @@ class InvalidBrokerAddress(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """A Unix socket: the permissions of the file system decide who may connect."""
+    """A Unix socket; the file system's permissions decide which users may connect."""
 
     path: str
 
@@ -36,7 +36,7 @@ class UnixAddress:
     async def connect(
         self, new_protocol: Callable[[], P], context: ssl.SSLContext | None = None, server_name: str | None = None
     ) -> P:
-        """Open a connection; raise OSError if nobody listens."""
+        """Open a connection; raise OSError if no process listens."""
         del context, server_name
         _, protocol = await asyncio.get_running_loop().create_unix_connection(new_protocol, self.path)
         return protocol
@@ -44,7 +44,7 @@ class UnixAddress:
 
 @dataclass(frozen=True, slots=True)
 class NetworkAddress:
-    """A TCP port of a host, with TLS or without."""
+    """A TCP port of a host, with or without TLS."""
 
     host: str
     port: int
@@ -66,9 +66,9 @@ class NetworkAddress:
     async def connect(
         self, new_protocol: Callable[[], P], context: ssl.SSLContext | None = None, server_name: str | None = None
     ) -> P:
-        """Open a connection; raise OSError if nobody listens, or ssl.SSLError if the server's certificate is not right.
+        """Open a connection; raise OSError if no process listens, ssl.SSLError if the server's certificate is invalid.
 
-        ``context`` is used where the address has TLS; ``server_name`` is verified and sent instead of the host.
+        ``context`` is used if the address has TLS; ``server_name`` is verified and sent instead of the host.
         """
         loop = asyncio.get_running_loop()
         if self.has_tls:
@@ -82,7 +82,7 @@ class NetworkAddress:
             )
         else:
             transport, protocol = await loop.create_connection(new_protocol, self.host, self.port)
-        # Otherwise a small packet waits until the one before it is acknowledged, which takes up to 40 ms.
+        # Otherwise a small packet waits up to 40 ms for the acknowledgement of the one before it.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return protocol
 

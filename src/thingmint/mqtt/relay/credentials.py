@@ -1,4 +1,4 @@
-"""Owns as whom a device, or the service itself, logs in at a broker; a password shows in no repr and no message."""
+"""Owns the broker logins of devices and of the service. No repr and no message contains a password."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from thingmint.core.identifiers import AccountId
 from thingmint.host.words import in_words
 
 PLACEHOLDERS: Final = ("{certificate_id}", "{client_id}", "{account}")
-# What the service itself has instead of a certificate id and a client id. No device has such a certificate id.
+# The service's own value for certificate id and client id. No device has such a certificate id.
 SERVICE: Final = "thingmint"
-# RabbitMQ takes the part of a user name before a colon as its virtual host.
+# RabbitMQ reads the part of a user name before a colon as the virtual host.
 _UNFIT: Final = re.compile(r"[:\x00-\x1f\x7f]")
 
 
 class LoginUnusable(ValueError):
-    """A user name or password cannot be used; the message says why and holds neither."""
+    """A user name or password cannot be used; the message says why and contains neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Login:
 class BrokerCredentials:
     """Templates of user name and password, or the files that hold them.
 
-    In a template, `PLACEHOLDERS` stand for what is known of the connection. A file is read again for each connection,
-    so a changed password needs no restart; its content is taken as it is, without white space around it.
+    In a template, `PLACEHOLDERS` are replaced by facts of the connection. A file is read again for each connection, so
+    that a changed password needs no restart; white space around its content is removed.
     """
 
     username: str | None = "{certificate_id}"
@@ -42,7 +42,7 @@ class BrokerCredentials:
 
     @property
     def names_account(self) -> bool:
-        """Whether each account has a user name of its own."""
+        """Whether each account has a different user name."""
         return self.username is not None and "{account}" in self.username
 
     def login(self, certificate_id: str, client_id: str, account: AccountId) -> Login:
@@ -63,7 +63,7 @@ class BrokerCredentials:
 
 def _filled(template: str, certificate_id: str, client_id: str, account: AccountId) -> str:
     values = dict(zip(PLACEHOLDERS, (certificate_id, client_id, str(account)), strict=True))
-    # In one pass: what a client id holds is not a placeholder.
+    # In one pass, so that a placeholder in a client id is not replaced.
     return re.sub("|".join(map(re.escape, PLACEHOLDERS)), lambda found: values[found[0]], template)
 
 

@@ -1,7 +1,7 @@
-"""Owns messages of the broker on their way to one device: their packet ids, the device's window, who must wait.
+"""Owns the messages from the broker to one device: packet ids, the device's receive window, and what must wait.
 
-The broker counts packet ids over the whole range, the device's connection has the lower half for them, so each id is
-translated, and its acknowledgement back. No I/O: what the broker is to be told goes to a callback.
+The broker uses all packet ids, and the device's connection has the lower half for them, so each id is translated, and
+its acknowledgement is translated back. Does no I/O: a callback gets the acknowledgements for the broker.
 """
 
 from collections import deque
@@ -19,12 +19,13 @@ _WAITING_BYTES: Final = 4 * 1024 * 1024
 
 
 class RelayDeliveries:
-    """The way from the broker to one device.
+    """The messages from the broker to one device.
 
-    A message of QoS 1 that the device's window has no room for waits here, so that what the broker sends behind it,
-    such as the acknowledgement that the device needs before it acknowledges, is still heard. The broker was told how
-    many it may send, but Mosquitto 2.0.11 sends three for each that is acknowledged: see ``is_crowded``. A device that
-    does not read stops everything: see ``is_full``.
+    - If the device's receive window has no room for a message of QoS 1, the message waits here. The packets that the
+      broker sends after it are still read, for example an acknowledgement for which the device waits.
+    - The broker knows the window, but Mosquitto 2.0.11 sends three messages for each acknowledged one: see
+      ``is_crowded``.
+    - If the device does not read, nothing is read from the broker: see ``is_full``.
     """
 
     __slots__ = ("_acknowledge", "_connection", "_in_flight", "_stuck", "_waiting", "_waiting_bytes", "is_full")
@@ -32,21 +33,21 @@ class RelayDeliveries:
     def __init__(self, connection: DeviceConnection, acknowledge: Callable[[int], None]) -> None:
         self._connection = connection
         self._acknowledge = acknowledge
-        # The broker's id by the device's.
+        # The broker's packet id by the device's packet id.
         self._in_flight: dict[int, int] = {}
         self._waiting: deque[Publish] = deque()
         self._waiting_bytes = 0
         self._stuck: Publish | None = None
         self.is_full = False
-        """Whether the device does not read, so that nothing more may be taken from the broker."""
+        """Whether the device does not read, so that nothing more may be read from the broker."""
 
     @property
     def is_crowded(self) -> bool:
-        """Whether so much waits for the device's acknowledgements that nothing more may be taken from the broker."""
+        """Whether too many messages wait for the device's acknowledgements to read more from the broker."""
         return self._waiting_bytes > _WAITING_BYTES
 
     def take(self, message: Publish) -> None:
-        """Deliver the broker's message or let it wait; raise PacketRefused if the broker breaks its word."""
+        """Deliver the broker's message or queue it; raise PacketRefused if the broker exceeds what it granted."""
         if message.qos is QoS.AT_MOST_ONCE:
             self._deliver_at_most_once(message)
             return
@@ -57,7 +58,7 @@ class RelayDeliveries:
         self._send_waiting()
 
     def resume(self) -> None:
-        """Try again what the device had no room for."""
+        """Try again to deliver the messages that wait."""
         self.is_full = False
         stuck, self._stuck = self._stuck, None
         if stuck is not None:
@@ -65,7 +66,7 @@ class RelayDeliveries:
         self._send_waiting()
 
     def acknowledged(self, packet_id: int) -> None:
-        """Pass on that the device has the message; an unknown id changes nothing."""
+        """Pass on the device's acknowledgement; ignore an unknown id."""
         broker_id = self._in_flight.pop(packet_id, None)
         if broker_id is not None:
             self._acknowledge(broker_id)
@@ -79,7 +80,7 @@ class RelayDeliveries:
 
     def _send_waiting(self) -> None:
         if self._connection.is_over:
-            # Not acknowledged: the session, if it lasts, will have it again.
+            # Not acknowledged, so the broker sends it again if the session continues.
             self._waiting.clear()
             self._waiting_bytes = 0
         while self._waiting and not self.is_full and len(self._in_flight) < self._connection.receive_window:
@@ -99,15 +100,16 @@ class RelayDeliveries:
         if outcome is Delivery.WRITTEN:
             self._in_flight[packet_id] = message.packet_id
         else:
-            # What the device may not have, or does not take, is as good as delivered (MQTT-3.1.2-25).
+            # A message that the device may not receive, or that is too large for it, counts as delivered
+            # (MQTT-3.1.2-25).
             self._acknowledge(message.packet_id)
 
     def _may_be_given(self, message: Publish) -> bool:
-        # Reserved topics are the gateway's: what a broker has there is not for devices.
+        # Only the gateway sends messages on reserved topics; a broker's messages there are dropped.
         return not is_reserved(message.topic) and self._connection.may_receive(message.topic)
 
     def _id_for(self, broker_id: int) -> int:
-        # The same id where it can be: a message that is sent again has its old one (MQTT-4.4.0-1, 3.1.1).
+        # The same id if possible, because a message that is sent again has its old id (MQTT-4.4.0-1, 3.1.1).
         packet_id = broker_id if broker_id in DATA_PLANE_PACKET_IDS else broker_id % DATA_PLANE_PACKET_IDS.stop
         while packet_id in self._in_flight or packet_id not in DATA_PLANE_PACKET_IDS:
             packet_id = packet_id + 1 if packet_id + 1 in DATA_PLANE_PACKET_IDS else DATA_PLANE_PACKET_IDS.start

@@ -1,4 +1,4 @@
-"""Owns which addresses of a broker answer, and when one that does not is tried again; opens no connection."""
+"""Owns the state of a broker's addresses: which ones answer, and when to retry the others. Opens no connections."""
 
 import random
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class _AddressState:
 class AddressHealth:
     """The addresses of one broker. Times are those of the event loop.
 
-    Devices are spread over the addresses that answer. One that has failed is left out until its time to be tried has
-    come; the pauses double, and differ at random so that the nodes of a service do not return all at once.
+    Devices are spread over the addresses that answer. An address that has failed is not used until its retry is due.
+    The pauses double, with a random part, so that the nodes of a service do not all return at once.
     """
 
     def __init__(self, addresses: tuple[BrokerAddress, ...], limits: RelayLimits) -> None:
@@ -26,9 +26,10 @@ class AddressHealth:
         self._next = random.randrange(len(addresses))  # noqa: S311  # no secret: where to begin
 
     def candidates(self, now: float) -> tuple[BrokerAddress, ...]:
-        """Return the addresses that have not failed, in the order in which to try them for one connection.
+        """Return the addresses that have not failed, in the order in which to try them.
 
-        If all have failed, one of those that are due is returned, and is not due any more: others do not wait for it.
+        If all have failed, return one that is due, and mark it as no longer due, so that other connections do not wait
+        for it.
         """
         addresses = tuple(self._states)
         start, self._next = self._next, (self._next + 1) % len(addresses)
@@ -42,7 +43,7 @@ class AddressHealth:
         return tuple(due)
 
     def due(self, now: float) -> tuple[BrokerAddress, ...]:
-        """Return the addresses that have failed and are to be tried now."""
+        """Return the failed addresses whose retry is due."""
         return tuple(each for each, state in self._states.items() if state.failures and now >= state.retry_at)
 
     @property
@@ -51,7 +52,7 @@ class AddressHealth:
         return tuple(each for each, state in self._states.items() if state.failures)
 
     def failed_at(self, address: BrokerAddress, now: float) -> bool:
-        """Note that an address did not answer; return whether it did before."""
+        """Record that an address did not answer; return whether it answered before."""
         state = self._states[address]
         pause = self._pause(state)
         state.failures = min(state.failures + 1, 32)
@@ -59,7 +60,7 @@ class AddressHealth:
         return state.failures == 1
 
     def answered(self, address: BrokerAddress) -> bool:
-        """Note that an address answers; return whether it did not before."""
+        """Record that an address answers; return whether it had failed before."""
         state = self._states[address]
         had_failed, state.failures = bool(state.failures), 0
         return had_failed

@@ -1,7 +1,7 @@
-"""Owns how what devices ask for is said to a broker that speaks MQTT 3.1.1 only, and what cannot be said there.
+"""Owns the translation of devices' requests for a broker that supports only MQTT 3.1.1, and the refusal of the others.
 
-MQTT 3.1.1 has one flag for two questions of MQTT 5: whether the session begins anew, and whether it outlives its
-connection. The two mixed cases take a second connection: see `begins_anew_and_lasts` and `is_resumed_and_ends`.
+MQTT 3.1.1 has one flag for two options of MQTT 5: whether the session is new, and whether it lasts after the
+connection. The two mixed cases need a second connection: see `begins_anew_and_lasts` and `is_resumed_and_ends`.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 
 def in_3_1_1(connect: Connect) -> Connect:
-    """Return the CONNECT for a broker of MQTT 3.1.1: of the properties, the session's expiry becomes its flag.
+    """Return the CONNECT for a broker of MQTT 3.1.1; the session expiry becomes the clean session flag.
 
-    A will is published at once, also with a delay, and without its properties.
+    A will is published without its properties, and at once even if it has a delay.
     """
     will = None if connect.will is None else replace(connect.will, properties=NO_WILL_PROPERTIES)
     return replace(
@@ -43,14 +43,14 @@ def ending_of_session(connect: Connect) -> Connect:
 
 
 def loses(message: Publish) -> bool:
-    """Return whether something of the message cannot be passed on."""
+    """Return whether a part of the message cannot be sent in MQTT 3.1.1."""
     return message.properties != NO_PUBLISH_PROPERTIES
 
 
 def refusals(subscriptions: Sequence[Subscription]) -> dict[str, ReasonCode]:
-    """Return the filters that would get other messages than were asked for, with the code that refuses them.
+    """Return the filters whose options MQTT 3.1.1 does not have, with the code that refuses each.
 
-    Retain As Published is not among them: without it, live messages come with RETAIN 0, as in MQTT 3.1.1.
+    Retain As Published is not refused: without it, new messages have RETAIN 0, as in MQTT 3.1.1.
     """
     return {
         each.topic_filter: ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR

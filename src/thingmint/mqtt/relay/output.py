@@ -1,6 +1,6 @@
-"""Owns the bytes on their way to the broker: those of one turn of the loop leave together, a deaf broker is noticed.
+"""Owns the bytes to the broker: packets of one turn of the event loop are sent together, with back-pressure.
 
-Each packet alone would cost a system call, and Mosquitto one wake-up.
+Separate packets would each cost a system call here and a wake-up of Mosquitto.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ class RelayOutput:
         self._is_flush_due = False
         self._drained: asyncio.Future[None] | None = None
         self.is_congested = False
-        """Whether the broker reads slower than is written."""
+        """Whether the broker reads more slowly than the relay writes."""
         self.has_written = False
-        """Set by each write; the reader of it sets it back."""
+        """Set by each write; the code that reads it resets it."""
         transport.set_write_buffer_limits(high=high)
 
     def write(self, encoded: bytes) -> None:
-        """Send the bytes in this turn of the loop or the next."""
+        """Send the bytes in this turn of the event loop or the next."""
         self._waiting += encoded
         self.has_written = True
         if len(self._waiting) > self._high:
@@ -42,30 +42,30 @@ class RelayOutput:
             self._transport.write(bytes(waiting))
 
     async def drained(self) -> None:
-        """Return when the broker has read enough; raise what ``fail`` was given."""
+        """Return when the broker has read enough; raise the error that ``fail`` got."""
         if self.is_congested:
             self._drained = self._loop.create_future()
             await self._drained
 
     async def emptied(self) -> None:
-        """Return when everything is with the kernel, or the connection has ended; raise what ``fail`` was given."""
+        """Return when the kernel has all bytes, or the connection has ended; raise the error that ``fail`` got."""
         self.flush()
         if not self._transport.is_closing():
             self._transport.set_write_buffer_limits(high=0)
             await self.drained()
 
     def pause(self) -> None:
-        """Note that the broker does not read."""
+        """Record that the broker does not read."""
         self.is_congested = True
 
     def resume(self) -> None:
-        """Note that it does again."""
+        """Record that the broker reads again."""
         self.is_congested = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """Let nobody wait any longer."""
+        """End all waits with the error."""
         self.is_congested = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(error)

@@ -1,4 +1,4 @@
-"""Owns the service as a client of a broker: what an upstream asks of a device, answered for the service."""
+"""Owns the service as a client of a broker: implements for the service what an upstream expects of a device."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class OwnClient:
-    """Implements `DeviceConnection` for a connection of the service's own."""
+    """Implements `DeviceConnection` for a connection of the service itself."""
 
     version = ProtocolVersion.MQTT_5
     is_over = False
@@ -24,7 +24,7 @@ class OwnClient:
     certificate_id = CertificateId(SERVICE)
 
     def __init__(self, client_id: str, scope: Scope, *, is_watched: bool = True) -> None:
-        """``is_watched`` says that the end of the connection is worth a line in the log."""
+        """Take the client id; with ``is_watched``, the end of the connection is logged."""
         self.client_id = client_id
         self.scope = scope
         self.is_lost = False
@@ -32,30 +32,30 @@ class OwnClient:
         self._heard: asyncio.Queue[Publish] = asyncio.Queue(8)
 
     def may_receive(self, topic: str) -> bool:
-        """Return that it may: what it has not subscribed to does not come."""
+        """Return True: only messages arrive to which the service has subscribed."""
         del topic
         return True
 
     def deliver(self, message: Publish) -> Delivery:
-        """Keep the message until it is taken; beyond a few, forget it. Nothing is acknowledged twice."""
+        """Queue the message until it is taken; drop it if the short queue is full. No message is acknowledged twice."""
         if not self._heard.full():
             self._heard.put_nowait(message)
-        # As if it were too large for the client, which acknowledges it at once.
+        # Treated like a message that is too large for the client, so that it is acknowledged at once.
         return Delivery.TOO_LARGE
 
     def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
-        """Forget it: only the built-in broker shares bytes."""
+        """Drop the message: only the built-in broker shares bytes."""
         del message, packet_id
         return Delivery.TOO_LARGE
 
     def disconnect(self, reason_code: ReasonCode) -> None:
-        """Note that the broker is lost."""
+        """Record that the broker is lost."""
         if self._is_watched:
             log.warning("the broker has ended the service's own connection: %s", reason_code.name)
         self.is_lost = True
 
     async def next_message(self, within: float) -> Publish | None:
-        """Return the next message, or None after so many seconds."""
+        """Return the next message, or None after ``within`` seconds."""
         try:
             async with asyncio.timeout(within):
                 return await self._heard.get()

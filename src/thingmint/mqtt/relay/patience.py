@@ -1,8 +1,8 @@
-"""Owns for how long the relay waits for the broker, and when it must show that a device is there; sends nothing."""
+"""Owns the time limits of a connection to the broker, and its keep-alive times. Sends nothing."""
 
 
 class BrokerPatience:
-    """Time of one connection, in steps of the data plane's ``advance``: waiting costs no timer for each request."""
+    """The times of one connection, checked at each ``advance`` of the data plane, without a timer for each request."""
 
     __slots__ = ("_answer_seconds", "_has_pinged", "_waits_since", "_wrote_at")
 
@@ -13,18 +13,18 @@ class BrokerPatience:
         self._wrote_at = now
 
     def heard(self) -> None:
-        """Note that the broker goes on: it has answered or read."""
+        """Record that the broker has answered or read."""
         self._waits_since = None
 
     def ping_answered(self) -> None:
-        """Note a PINGRESP."""
+        """Record a PINGRESP."""
         self._has_pinged = False
         self.heard()
 
     def is_over(self, now: float, *, waits: bool, is_full: bool) -> bool:
-        """Return whether the broker has let an answer, a PINGRESP or what is written wait for too long.
+        """Return whether an answer, a PINGRESP or the reading of written bytes is overdue.
 
-        While the device is full nothing is read from the broker, so that its silence says nothing.
+        While ``is_full``, nothing is read from the broker, so that its silence does not count.
         """
         if is_full or not (waits or self._has_pinged):
             self._waits_since = None
@@ -33,7 +33,7 @@ class BrokerPatience:
         return self._waits_since is not None and now - self._waits_since > self._answer_seconds
 
     def must_ping(self, now: float, keep_alive: int, *, has_written: bool) -> bool:
-        """Return whether the broker must hear something now; 0 is no keep-alive."""
+        """Return whether a PINGREQ must be sent now; a ``keep_alive`` of 0 means never."""
         if has_written:
             self._wrote_at = now
         elif keep_alive and not self._has_pinged and now - self._wrote_at > keep_alive / 2:

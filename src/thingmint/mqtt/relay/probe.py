@@ -1,7 +1,7 @@
-"""Owns how a broker's features are found out: the service tries each of them, as a client of its own.
+"""Owns the probe of a broker's features: the service tries each of them with its own connections.
 
-Nothing is left behind: sessions are clean, the retained message is taken back. Topics are below ``thingmint/probe/``;
-what the broker's own rules forbid the service there stays unknown, and counts as there.
+It leaves no data: sessions are clean, and the retained message is removed. Topics are below ``thingmint/probe/``. If
+the broker's access rules do not permit a step of the probe, the feature is unknown, and counts as available.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from thingmint.mqtt.relay.own_client import OwnClient
 from thingmint.mqtt.relay.upstream import Upstream
 
 TOPICS: Final = "thingmint/probe"
-# MQTT 5 brokers tell their limit. Of others, it is found out whether they take AWS IoT's largest payloads.
+# MQTT 5 brokers report their limit. Others are tested for AWS IoT's largest payload.
 _LARGE: Final = 128 * 1024
 _SMALLER: Final = 64 * 1024
 _SMALL: Final = 8 * 1024
@@ -30,7 +30,7 @@ Session = Callable[[], AbstractAsyncContextManager[tuple[OwnClient, Upstream]]]
 
 
 async def probed(session: Session, granted: BrokerAbilities, seconds: float) -> BrokerAbilities:
-    """Return what a broker can do of what its CONNACK granted; ``session`` opens a connection for each attempt.
+    """Return which of the granted abilities a broker really has; ``session`` opens a connection for each attempt.
 
     Raises PacketRefused or OSError if no connection can be opened.
     """
@@ -58,7 +58,7 @@ async def _no() -> bool:
 
 
 async def _tried(session: Session, attempt: Callable[[OwnClient, Upstream], Awaitable[bool]]) -> bool:
-    """Return what an attempt says; a broker that ends the connection over it has said no."""
+    """Return the result of an attempt; False if the broker ends the connection because of it."""
     async with session() as (client, upstream):
         try:
             return await attempt(client, upstream)
@@ -68,7 +68,7 @@ async def _tried(session: Session, attempt: Callable[[OwnClient, Upstream], Awai
 
 async def _has_retained(session: Session, topic: str, seconds: float) -> bool:
     async def found(client: OwnClient, upstream: Upstream) -> bool:
-        # Nodes of a cluster may learn of it after the acknowledgement.
+        # Other nodes of a cluster may get the message only after the acknowledgement.
         for _ in range(_ATTEMPTS):
             (code,) = await upstream.subscribe((Subscription(topic, QoS.AT_LEAST_ONCE),))
             if code is ReasonCode.NOT_AUTHORIZED:
@@ -88,7 +88,7 @@ async def _has_retained(session: Session, topic: str, seconds: float) -> bool:
 
 
 async def _is_shared(client: OwnClient, upstream: Upstream, topic: str, seconds: float) -> bool:
-    # Brokers without shared subscriptions may take the filter for an ordinary one, which no message matches.
+    # Brokers without shared subscriptions may treat the filter as an ordinary one, which no message matches.
     (code,) = await upstream.subscribe((Subscription(f"$share/probe/{topic}", QoS.AT_LEAST_ONCE),))
     if code.is_failure:
         return code is ReasonCode.NOT_AUTHORIZED
@@ -99,7 +99,7 @@ async def _is_shared(client: OwnClient, upstream: Upstream, topic: str, seconds:
 
 
 async def _is_kept(client: OwnClient, upstream: Upstream, topic: str, seconds: float) -> bool:
-    # RabbitMQ makes slashes of full stops: a message would come to those who may read another topic.
+    # RabbitMQ converts full stops to slashes, so that clients with access to another topic would get the message.
     (code,) = await upstream.subscribe((Subscription(topic, QoS.AT_LEAST_ONCE),))
     if code.is_failure:
         return code is ReasonCode.NOT_AUTHORIZED
@@ -127,6 +127,6 @@ async def _takes(session: Session, message: Publish) -> bool:
 
 
 async def _is_taken(upstream: Upstream, message: Publish) -> bool:
-    """Return whether the broker takes the message, or only the service may not send it."""
+    """Return whether the broker accepts the message, or refuses it only because the service lacks the permission."""
     code = await upstream.publish(replace(message, qos=QoS.AT_LEAST_ONCE, packet_id=upstream.new_id()))
     return code is ReasonCode.NOT_AUTHORIZED or not code.is_failure

@@ -1,9 +1,8 @@
-"""Owns the data plane of existing brokers: one connection for each device; refuses what is reserved.
+"""Owns the data plane on existing brokers: one connection for each device.
 
-A broker has one space of topics and client ids, so each account has a broker, virtual host or broker's account of its
-own (`spec`).
-Sessions, retained messages, wills and shared subscriptions are the broker's. Nothing that starts with ``$`` reaches it,
-for any device, and nothing that it sends of such topics reaches a device.
+A broker has one namespace of topics and client ids, so each account needs a separate broker, virtual host or account of
+a broker (`spec`). The broker keeps sessions, retained messages, wills and shared subscriptions. No topic or filter that
+starts with ``$`` is passed to the broker, and no message on such a topic is passed from the broker to a device.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ from thingmint.mqtt.relay.spec import Brokers
 from thingmint.mqtt.relay.terms import BrokerTerms, upstream_connect
 from thingmint.mqtt.relay.upstream import Upstream, new_read_buffer
 
-# Devices publish to the same few topics again and again.
+# A cache, because devices publish repeatedly to the same few topics.
 _TOPICS: Final = 4096
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Link:
-    """What the relay has of one device."""
+    """The relay's state of one device."""
 
     upstream: Upstream
     broker: AccountBroker
@@ -50,15 +49,15 @@ class _Link:
 
     @property
     def is_3_1_1(self) -> bool:
-        """Whether the broker cannot say what MQTT 5 has."""
+        """Whether the broker supports only MQTT 3.1.1."""
         return self.terms.abilities.version is ProtocolVersion.MQTT_3_1_1
 
 
 class RelayDataPlane:
-    """A DataPlane that passes on to the brokers of accounts."""
+    """A DataPlane that passes messages to the accounts' brokers."""
 
     def __init__(self, brokers: Brokers, limits: RelayLimits | None = None, counters: Counters | None = None) -> None:
-        """Serve the devices of accounts that have a broker; connect to nobody yet."""
+        """Take the brokers of the accounts without connecting."""
         self._brokers = brokers
         self._limits = limits or RelayLimits()
         self._counters = counters or Counters()
@@ -73,7 +72,7 @@ class RelayDataPlane:
         return self._brokers.of(scope) is not None
 
     def abilities(self, scope: Scope) -> BrokerAbilities | None:
-        """Return what the account's broker can do; None while that is not known, or if it has none."""
+        """Return the abilities of the account's broker; None while they are not known, or if there is no broker."""
         found = self._services.get(scope)
         return None if found is None else found[0].abilities
 
@@ -83,11 +82,11 @@ class RelayDataPlane:
         return [broker for broker, _ in self._services.values()]
 
     async def start(self) -> None:
-        """Find out what the brokers can do; those that do not answer are asked again."""
+        """Determine the brokers' abilities; retry later for brokers that do not answer."""
         await asyncio.gather(*(self._broker_of(scope).start() for scope in self._brokers.named))
 
     async def open(self, connection: DeviceConnection, connect: Connect) -> Opened:
-        """Connect to the broker as the device; raise PacketRefused if it does not answer or refuses."""
+        """Connect to the broker as the device; raise PacketRefused if the broker does not answer or refuses."""
         broker = self._broker_of(connection.scope)
         if connect.will is not None and not _may_be_published(connect.will.topic):
             raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, "The will's topic is reserved or not valid")
@@ -101,7 +100,7 @@ class RelayDataPlane:
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available") from error
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
-        """Pass a message on and return the broker's code; raise PacketRefused if it does not answer."""
+        """Pass a message to the broker and return its code; raise PacketRefused if it does not answer."""
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
         link = self._link_of(connection)
@@ -109,14 +108,14 @@ class RelayDataPlane:
         if link.is_3_1_1 and older.loses(message):
             self._counters.lost(Loss.PROPERTIES)
         if message.qos:
-            # At QoS 0 there is neither, and the message is passed on as it is.
+            # At QoS 0 there is no packet id and no DUP, so the message is passed on unchanged.
             message = replace(message, packet_id=upstream.new_id(), dup=False)
         return await upstream.publish(message)
 
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
     ) -> tuple[ReasonCode, ...]:
-        """Ask the broker for what it may be asked for, and return the codes."""
+        """Subscribe at the broker to the filters that it supports, and return all codes."""
         link = self._link_of(connection)
         filters_before = set(link.filters)
         unsaid = older.refusals(subscriptions) if link.is_3_1_1 else {}
@@ -130,7 +129,7 @@ class RelayDataPlane:
         return answer
 
     async def unsubscribe(self, connection: DeviceConnection, topic_filters: Sequence[str]) -> tuple[ReasonCode, ...]:
-        """Ask the broker to end subscriptions. As at AWS, ending what never was is a success."""
+        """End subscriptions at the broker. As at AWS, an unknown subscription is a success."""
         link = self._link_of(connection)
         valid = tuple(each for each in topic_filters if _may_be_subscribed(each))
         ended = iter(await link.upstream.unsubscribe(valid) if valid else ())
@@ -139,7 +138,7 @@ class RelayDataPlane:
         return tuple(code if code.is_failure else ReasonCode.SUCCESS for code in codes)
 
     def acknowledge(self, connection: DeviceConnection, packet_id: int) -> None:
-        """Pass a PUBACK on, and deliver what has waited for it."""
+        """Pass a PUBACK to the broker, and deliver the messages that waited for it."""
         link = self._links.get(connection)
         if link is not None:
             link.upstream.acknowledge(packet_id)
@@ -152,20 +151,20 @@ class RelayDataPlane:
             link.upstream.resume()
 
     def will_of(self, connection: DeviceConnection) -> KeptWill | None:
-        """Return None: the broker publishes the will."""
+        """Return None, because the broker publishes the will."""
         del connection
         return None
 
     async def close(
         self, connection: DeviceConnection, *, clean: bool, session_expiry_interval: int | None = None
     ) -> None:
-        """Leave the broker: with a DISCONNECT, or as a device that was lost, so that its will is published."""
+        """End the broker's connection: with DISCONNECT, or without it, so that the broker publishes the will."""
         link = self._links.pop(connection, None)
         if link is not None:
             client = (connection.scope, connection.client_id)
             if self._of_client.get(client) is link.upstream:
                 del self._of_client[client]
-            # The broker publishes the will by itself: what it may not publish must be taken back first.
+            # The broker publishes the will by itself, so a will that may not be published must be removed first.
             if not clean and link.will is not None:
                 clean = not await connection.will_right.allows(link.will)
             await link.upstream.leave(self._farewell(link, clean, session_expiry_interval))
@@ -173,7 +172,7 @@ class RelayDataPlane:
                 await self._end_session(connection, link)
 
     def advance(self) -> None:
-        """Do what is due on each connection, and with each broker."""
+        """Do the due work of each connection and each broker."""
         now = asyncio.get_running_loop().time()
         for broker, service in tuple(self._services.values()):
             broker.advance(now)
@@ -182,14 +181,14 @@ class RelayDataPlane:
             link.upstream.advance(now)
 
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
-        """Pass a message of the service on and return the broker's code; raise PacketRefused if it does not answer."""
+        """Pass a message of the service to the broker and return its code; raise PacketRefused without an answer."""
         service = self._service_of(scope)
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
         return await service.publish(message)
 
     async def retained(self, scope: Scope, topic: str) -> Retained | None:
-        """Return the topic's retained message, whose age the broker does not tell; raise PacketRefused."""
+        """Return the topic's retained message, without its age, which brokers do not report; raise PacketRefused."""
         service = self._service_of(scope)
         if not _may_be_published(topic):
             return None
@@ -197,7 +196,7 @@ class RelayDataPlane:
         return None if message is None else Retained(message, None)
 
     def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:
-        """Refuse: MQTT has no way to list what is retained without reading all of it."""
+        """Raise NotReadable: MQTT cannot list retained messages without reading all of them."""
         raise NotReadable
 
     async def stop(self) -> None:
@@ -217,7 +216,7 @@ class RelayDataPlane:
         if found is None:
             spec = self._brokers.of(scope)
             if spec is None:
-                # The callers have asked `serves` before. This check keeps a mistake there from mixing up accounts.
+                # Callers check `serves` first. This check prevents that a fault there mixes up accounts.
                 raise PacketRefused(ReasonCode.NOT_AUTHORIZED, "The account has no broker")
             broker = AccountBroker(spec, scope, self._limits, self._read_buffer, self._counters)
             found = self._services[scope] = broker, ServiceLink(broker, self._limits)
@@ -234,7 +233,7 @@ class RelayDataPlane:
             if earlier is not None:
                 earlier.has_successor = False
             raise
-        # The broker has closed the earlier connection, or will at once; another may have come up meanwhile.
+        # The broker closes the client's earlier connection. A further connection may have been opened meanwhile.
         taken_over = self._of_client.get(client)
         if taken_over is not None:
             taken_over.lose(ReasonCode.SESSION_TAKEN_OVER)
@@ -273,7 +272,7 @@ class RelayDataPlane:
 
     def _farewell(self, link: _Link, clean: bool, session_expiry_interval: int | None) -> Disconnect | None:
         properties = NO_DISCONNECT_PROPERTIES
-        # MQTT 5, 3.14.2.2.2: what was to end with its connection cannot be made to last.
+        # MQTT 5, 3.14.2.2.2: DISCONNECT cannot extend a session whose expiry interval was 0 in CONNECT.
         if session_expiry_interval is not None and link.terms.session_expiry_interval:
             expiry = min(session_expiry_interval, self._limits.sessions.max_session_expiry)
             properties = DisconnectProperties(session_expiry_interval=expiry)

@@ -1,7 +1,7 @@
-"""Owns the service's own connections to the broker of an account: operators' messages, and reading what is retained.
+"""Owns the service's own connections to an account's broker, for operators' messages and for retained messages.
 
-The connection for messages is opened by the first one, and again by the next one after it was lost. One message is
-under way at a time. A retained message is read by a subscription on a connection that is opened for it.
+The first message opens the connection for messages, and after a loss the next message opens it again. One message is
+sent at a time. A retained message is read by a subscription on a separate connection.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class ServiceLink:
-    """Publishes what comes from no device, and reads what is retained."""
+    """Publishes messages that are not from devices, and reads retained messages."""
 
     def __init__(self, broker: AccountBroker, limits: RelayLimits) -> None:
         self._broker = broker
@@ -32,9 +32,9 @@ class ServiceLink:
         self._readers = 0
 
     async def publish(self, message: Publish) -> ReasonCode:
-        """Pass a message on and return the broker's code, QUOTA_EXCEEDED if too many others wait.
+        """Pass a message to the broker and return its code; return QUOTA_EXCEEDED if too many messages wait.
 
-        Raises PacketRefused if the broker does not answer, this message or for a while those before it.
+        Raises PacketRefused if the broker does not answer, or has recently not answered an earlier message.
         """
         if self._messages >= self._limits.own_messages:
             return ReasonCode.QUOTA_EXCEEDED
@@ -49,7 +49,7 @@ class ServiceLink:
             self._messages -= 1
 
     async def retained(self, topic: str) -> Publish | None:
-        """Return the topic's retained message, or None if the broker has sent none for a while after its SUBACK.
+        """Return the topic's retained message, or None if the broker sends none within some time after its SUBACK.
 
         Raises PacketRefused if the broker does not answer, or does not let the service subscribe.
         """
@@ -80,12 +80,12 @@ class ServiceLink:
             await upstream.leave(Disconnect())
 
     def advance(self, now: float) -> None:
-        """Show the broker that the service is there."""
+        """Send a PINGREQ if one is due, and check the time limits."""
         if self._open is not None:
             self._open[1].advance(now)
 
     async def close(self) -> None:
-        """Leave the broker; a message that is under way is given up."""
+        """Close the connection; a message that is being sent is abandoned."""
         if self._open is None:
             return
         (_, upstream), self._open = self._open, None
@@ -107,7 +107,7 @@ class ServiceLink:
         try:
             return await upstream.publish(replace(message, packet_id=packet_id, dup=False))
         except BaseException:
-            # Whether the broker has it is not known: what comes next begins on a connection of its own.
+            # It is not known whether the broker has the message. The next message uses a new connection.
             self._drop()
             raise
 

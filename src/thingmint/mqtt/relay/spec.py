@@ -1,4 +1,4 @@
-"""Owns what operators say of brokers: where each is, how it is spoken to and as whom, and which account it serves."""
+"""Owns the operator's specification of brokers: address, version, TLS, login, and the account that each one serves."""
 
 import ssl
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from thingmint.mqtt.relay.credentials import BrokerCredentials
 class BrokerSpec:
     """One broker, virtual host or account of a broker.
 
-    ``addresses`` are nodes of one cluster: a device is connected to any of them. Without a ``version``, MQTT 5 is tried
-    first and 3.1.1 then. Files are PEM; without ``ca_file``, the system's trust anchors decide.
+    ``addresses`` are nodes of one cluster; a device is connected to any of them. Without a ``version``, MQTT 5 is tried
+    first, then 3.1.1. Files are PEM; without ``ca_file``, the system's trust anchors are used.
     """
 
     addresses: tuple[BrokerAddress, ...]
@@ -31,7 +31,7 @@ class BrokerSpec:
         return ", ".join(map(str, self.addresses))
 
     def tls_context(self) -> ssl.SSLContext:
-        """Return what connections with TLS begin with; raise OSError if a file cannot be read or used.
+        """Return the context of TLS connections; raise OSError if a file cannot be read or used.
 
         ssl.SSLError is an OSError.
         """
@@ -43,16 +43,16 @@ class BrokerSpec:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files of TLS."""
+        """The TLS files: CA certificates, certificate and key."""
         return tuple(each for each in (self.ca_file, self.certificate_file, self.key_file) if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
-    """Which broker serves which account.
+    """The mapping of accounts to brokers.
 
-    Accounts never share a space of topics and client ids. So ``default`` serves the service's own account, and others
-    only if each of them has a user name of its own there, which the broker keeps apart.
+    Accounts never share a namespace of topics and client ids. Therefore ``default`` serves the service's own account.
+    It serves other accounts only if each of them has a different user name there, which the broker isolates.
     """
 
     own: Scope
@@ -60,7 +60,7 @@ class Brokers:
     by_account: Mapping[AccountId, BrokerSpec] = field(default_factory=dict)
 
     def of(self, scope: Scope) -> BrokerSpec | None:
-        """Return the account's broker; None if it has none here."""
+        """Return the account's broker; None if there is none."""
         if scope.region != self.own.region:
             return None
         found = self.by_account.get(scope.account)
@@ -72,14 +72,14 @@ class Brokers:
 
     @property
     def named(self) -> tuple[Scope, ...]:
-        """The accounts that are known to have a broker before any device of theirs connects."""
+        """The accounts whose brokers are known before a device connects."""
         accounts = dict.fromkeys((*(() if self.default is None else (self.own.account,)), *self.by_account))
         return tuple(replace(self.own, account=each) for each in accounts)
 
 
 def one_broker(addresses: str, own: Scope, version: ProtocolVersion | None = None) -> Brokers:
-    """Return the brokers of a service whose account alone has one; raise InvalidBrokerAddress.
+    """Return the mapping with one broker, for the service's own account; raise InvalidBrokerAddress.
 
-    ``addresses`` are those of its nodes, separated by commas.
+    ``addresses`` are the addresses of its nodes, separated by commas.
     """
     return Brokers(own, BrokerSpec(tuple(parse_broker_address(each.strip()) for each in addresses.split(",")), version))

@@ -1,8 +1,8 @@
-"""Owns what the relay asks of the broker in CONNECT, what the broker's CONNACK allows, and its refusals in our words.
+"""Owns the relay's CONNECT to the broker, the terms in the broker's CONNACK, and the translation of its refusals.
 
-Where the broker speaks MQTT 5, the relay does so for every device: the broker learns how many messages a device takes
-and how large, says why it refuses something, and sessions of MQTT 3.1.1 expire as they do at AWS. Another broker is
-spoken to in MQTT 3.1.1, see `older`.
+If the broker supports MQTT 5, the relay uses it for every device: the broker then gets the device's Receive Maximum and
+maximum packet size, gives reasons for refusals, and expires sessions of MQTT 3.1.1 clients as AWS does. For other
+brokers the relay uses MQTT 3.1.1, see `older`.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.credentials import Login
 
 KEEP_ALIVE_SECONDS: Final = 300
-# What a device may be told of its own CONNECT. The rest is between the relay and the broker.
+# Refusals that the device's own CONNECT can cause. Others concern only the relay and the broker.
 _REFUSED_BY_BROKER: Final = frozenset(
     {
         ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
@@ -47,7 +47,7 @@ _ENDED_BY_BROKER: Final = frozenset(
 
 
 def upstream_connect(connection: DeviceConnection, connect: Connect, limits: BrokerLimits, login: Login) -> Connect:
-    """Return the CONNECT that a broker of MQTT 5 gets."""
+    """Return the CONNECT for a broker of MQTT 5."""
     properties = connect.properties
     return Connect(
         ProtocolVersion.MQTT_5,
@@ -67,19 +67,19 @@ def upstream_connect(connection: DeviceConnection, connect: Connect, limits: Bro
 
 
 def refusal_of_connect(code: ReasonCode) -> PacketRefused:
-    """Return what the device is told when the broker does not accept it."""
+    """Return the device's refusal if the broker does not accept its CONNECT."""
     told = code if code in _REFUSED_BY_BROKER else ReasonCode.SERVER_UNAVAILABLE
     return PacketRefused(told, "The broker did not accept the connection")
 
 
 def ending_of(code: ReasonCode) -> ReasonCode:
-    """Return what the device is told when the broker ends the connection."""
+    """Return the device's reason code if the broker ends the connection."""
     return code if code in _ENDED_BY_BROKER else ReasonCode.SERVER_UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerTerms:
-    """What the broker grants this connection. Times are in seconds; a ``keep_alive`` of 0 is none."""
+    """The terms that the broker grants a connection. Times are in seconds; a ``keep_alive`` of 0 means none."""
 
     session_present: bool
     session_expiry_interval: int
@@ -88,7 +88,7 @@ class BrokerTerms:
 
 
 def terms_of(connack: Connack, asked: Connect, abilities: BrokerAbilities) -> BrokerTerms:
-    """Return what the broker has accepted; raise PacketRefused if it has not."""
+    """Return the terms that the broker has granted; raise PacketRefused if it has refused."""
     if connack.reason_code.is_failure:
         raise refusal_of_connect(connack.reason_code)
     properties = connack.properties

@@ -1,6 +1,7 @@
-"""Owns one connection to the broker, for one device: bytes, the request that is under way, back-pressure, the end.
+"""Owns one connection to the broker, for one device: bytes, the pending request, back-pressure and the end.
 
-One request at a time, as the data plane is asked: so answers need no table, and a broker's Receive Maximum is kept.
+One request at a time, like the calls of the data plane. Therefore answers need no table, and the broker's Receive
+Maximum is always respected.
 """
 
 import asyncio
@@ -48,19 +49,19 @@ log = logging.getLogger(__name__)
 
 
 def new_read_buffer() -> memoryview:
-    """Return a buffer that all connections of one event loop may share: none holds it beyond a call."""
+    """Return a buffer that all connections of one event loop may share, because none uses it after a call."""
     return memoryview(bytearray(_READ_BYTES))
 
 
 class _Crowded(PacketRefused):
-    """No answer can be waited for, because too many messages wait for the device."""
+    """The answer cannot be read, because too many messages before it wait for the device."""
 
     def __init__(self) -> None:
         super().__init__(ReasonCode.QUOTA_EXCEEDED, "Too many messages wait to be acknowledged")
 
 
 class Upstream(asyncio.BufferedProtocol):
-    """A device's connection to the broker. When the broker is lost, what waits for it is refused with PacketRefused."""
+    """A device's connection to the broker. If it is lost, the pending request is refused with PacketRefused."""
 
     _terms: BrokerTerms
     _transport: asyncio.Transport
@@ -74,7 +75,7 @@ class Upstream(asyncio.BufferedProtocol):
         counters: Counters | None = None,
         on_silence: Callable[[], object] = lambda: None,
     ) -> None:
-        """``on_silence`` is called if the broker does not answer in time."""
+        """Take the device's connection; ``on_silence`` is called if the broker does not answer in time."""
         self._on_silence = on_silence
         self._counters = counters or Counters()
         self._connection = connection
@@ -88,10 +89,10 @@ class Upstream(asyncio.BufferedProtocol):
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._lost: PacketRefused | None = None
         self._is_reading_paused = self._is_open = self._is_leaving = False
-        # Set where the gateway has something to say first: CONNACK or SUBACK.
+        # Set while the gateway must send CONNACK or SUBACK first.
         self._is_held = False
         self.has_successor = False
-        """Whether another connection of the client is about to take over."""
+        """Whether another connection of the client is taking over the session."""
         self._last_id = 0
         self._version = ProtocolVersion.MQTT_5
         self._patience = BrokerPatience(limits.answer_seconds, self._loop.time())
@@ -99,14 +100,14 @@ class Upstream(asyncio.BufferedProtocol):
     # For the relay
 
     async def open(self, connect: Connect, abilities: BrokerAbilities) -> BrokerTerms:
-        """Return what a broker of these abilities grants; raise PacketRefused if it does not accept the device."""
+        """Connect and return the broker's terms; raise PacketRefused if the broker does not accept the device."""
         self._version = connect.version
         self._terms = terms_of(await self._ask(connect, Connack), connect, abilities)
         self._is_open = True
         return self._terms
 
     async def publish(self, message: Publish) -> ReasonCode:
-        """Pass a message on, its packet id a new one at QoS 1, and return the broker's code."""
+        """Send a message, at QoS 1 with a new packet id, and return the broker's code."""
         encoded = encode(message, self._version)
         refusal = self._terms.abilities.refusal(message, len(encoded))
         if refusal is not None:
@@ -118,25 +119,25 @@ class Upstream(asyncio.BufferedProtocol):
         return ReasonCode.SUCCESS
 
     async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
-        """Return the broker's codes. What it sends from then on waits for ``resume``."""
+        """Subscribe and return the broker's codes. Messages that arrive afterwards wait for ``resume``."""
         answer = await self._ask(Subscribe(self.new_id(), subscriptions), Suback)
         return self._one_for_each(answer.reason_codes, len(subscriptions))
 
     async def unsubscribe(self, topic_filters: tuple[str, ...]) -> tuple[ReasonCode, ...]:
-        """Return the broker's codes."""
+        """Unsubscribe and return the broker's codes."""
         answer = await self._ask(Unsubscribe(self.new_id(), topic_filters), Unsuback)
         if self._version is ProtocolVersion.MQTT_3_1_1:
-            # Its UNSUBACK has no codes.
+            # UNSUBACK of MQTT 3.1.1 has no codes.
             return (ReasonCode.SUCCESS,) * len(topic_filters)
         return self._one_for_each(answer.reason_codes, len(topic_filters))
 
     def new_id(self) -> int:
-        """Return the next packet id towards the broker, which is free: one is in use at most."""
+        """Return the next packet id for the broker; it is free, because at most one is in use."""
         self._last_id = self._last_id % _LARGEST_ID + 1
         return self._last_id
 
     def acknowledge(self, packet_id: int) -> None:
-        """Pass the device's acknowledgement on."""
+        """Pass the device's acknowledgement to the broker."""
         self._deliveries.acknowledged(packet_id)
 
     def resume(self) -> None:
@@ -145,15 +146,16 @@ class Upstream(asyncio.BufferedProtocol):
         self._go_on()
 
     async def leave(self, farewell: Disconnect | None) -> None:
-        """End the connection, as a device that was lost if there is no farewell, and wait for the broker to notice."""
+        """End the connection, without ``farewell`` like a lost device, and wait until the broker has closed it."""
         self._is_leaving = True
         try:
             self._say_farewell(farewell)
-            # What the device sent last may still wait for the broker to read.
+            # The device's last packets may still wait until the broker reads them.
             async with asyncio.timeout(self._limits.answer_seconds):
                 await self._output.emptied()
             async with asyncio.timeout(self._limits.leave_seconds):
-                # The broker closes. Who closes first, with something unread, might cut off its own last words.
+                # The broker closes first. If this side closed with unread bytes, a reset could discard its last
+                # packets.
                 await asyncio.shield(self._ended)
         except (TimeoutError, PacketRefused):
             log.warning("the broker does not notice that a device has left")
@@ -166,9 +168,9 @@ class Upstream(asyncio.BufferedProtocol):
         self._transport.abort()
 
     def lose(self, reason: ReasonCode, loss: Loss = Loss.BROKER_CLOSED) -> None:
-        """Give the broker up and disconnect the device with the reason, unless one of them has left before.
+        """End the broker's connection and disconnect the device with the reason, unless one of them has already ended.
 
-        A device that another connection of its client has taken over is not counted as a loss.
+        If another connection of the client has taken over, this is not counted as a loss.
         """
         if self._lost is not None or self._is_leaving:
             return
@@ -183,11 +185,11 @@ class Upstream(asyncio.BufferedProtocol):
             self._connection.disconnect(reason)
 
     def advance(self, now: float) -> None:
-        """Show the broker that the device is there, and give up a broker that does not answer."""
+        """Send a PINGREQ if one is due, and end the connection if the broker does not answer."""
         if self._lost is not None or self._is_leaving:
             return
         if self._deliveries.is_full or self._deliveries.is_crowded:
-            # Its device may be over: what it was to get is of no use then, and an answer may be behind it.
+            # The device's connection may have ended. Then its messages are dropped, because an answer may follow them.
             self._go_on()
         waits = self._answer is not None or self._output.is_congested
         if self._patience.is_over(now, waits=waits, is_full=self._deliveries.is_full):
@@ -202,8 +204,8 @@ class Upstream(asyncio.BufferedProtocol):
     # For asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: the relay asks next."""
-        # uvloop's transports are none of asyncio's class.
+        """Begin; the relay sends the first request."""
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._output = RelayOutput(self._transport, self._limits.write_high_bytes)
 
@@ -212,7 +214,7 @@ class Upstream(asyncio.BufferedProtocol):
         return self._read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what the broker sent."""
+        """Process bytes from the broker."""
         if self._is_leaving or self._lost is not None:
             return
         self._reader.feed(bytes(self._read_buffer[:nbytes]))
@@ -222,7 +224,7 @@ class Upstream(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """Take nothing more from the device until the broker has read."""
+        """Accept nothing more from the device until the broker has read."""
         self._output.pause()
 
     def resume_writing(self) -> None:
@@ -231,19 +233,19 @@ class Upstream(asyncio.BufferedProtocol):
         self._output.resume()
 
     def eof_received(self) -> bool:
-        """Close: a broker that says nothing more serves nobody."""
+        """Close the connection: without further answers it is of no use."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the device, unless it has left before."""
+        """Disconnect the device, unless it has already left."""
         self._ended.set_result(None)
-        # Nothing more leaves the process, so nothing is waited for.
+        # Nothing more can be sent, so end all waits for the output.
         self._output.resume()
-        # Not every broker says so: Mosquitto 2.0 merely closes, and MQTT 3.1.1 has no words for it.
+        # Not all brokers report a takeover: Mosquitto 2.0 only closes, and MQTT 3.1.1 has no reason code for it.
         if self.has_successor:
             self.lose(ReasonCode.SESSION_TAKEN_OVER)
         elif self._is_open and self._limits.explain_seconds:
-            # If the client has connected to another node, that node tells it, and the device is told so.
+            # If the client has connected to another node, that node reports it, and the device gets this reason.
             self._loop.call_later(self._limits.explain_seconds, self.lose, ReasonCode.SERVER_UNAVAILABLE)
         else:
             self.lose(ReasonCode.SERVER_UNAVAILABLE)
@@ -266,11 +268,11 @@ class Upstream(asyncio.BufferedProtocol):
             while not self._must_wait and self._lost is None and (frame := self._reader.next_frame()) is not None:
                 self._heard(decode_server_packet(frame, self._version))
         except PacketRefused as refusal:
-            # Before CONNACK, it may only speak another version.
+            # Before CONNACK, the cause may be only another version of MQTT.
             log.log(logging.WARNING if self._is_open else logging.DEBUG, _BROKEN, refusal.message)
             self.lose(ReasonCode.SERVER_UNAVAILABLE)
         if self._deliveries.is_crowded and self._answer is not None and not self._answer.done():
-            # The answer is behind messages that wait for the device, whose acknowledgements wait for the answer.
+            # The answer follows messages that wait for the device, whose acknowledgements wait for the answer.
             self._answer.set_exception(_Crowded())
 
     def _heard(self, packet: ServerPacket) -> None:
@@ -289,7 +291,7 @@ class Upstream(asyncio.BufferedProtocol):
     def _answered(self, packet: Connack | Puback | Suback | Unsuback) -> None:
         packet_id = 0 if isinstance(packet, Connack) else packet.packet_id
         if self._answer is None or self._answer.done() or self._expected != (type(packet), packet_id):
-            # The answer to a request that was given up.
+            # The answer to an abandoned request.
             return
         self._is_held = isinstance(packet, Connack | Suback)
         self._patience.heard()
@@ -315,7 +317,8 @@ class Upstream(asyncio.BufferedProtocol):
 
     async def _ask_encoded(self, encoded: bytes, kind: type[_Answer], packet_id: int) -> _Answer:
         if self._is_held:
-            # The next request comes after the answer to the last one was written to the device.
+            # The device's next request follows after the answer to the last one was written, so deliveries may
+            # continue.
             self.resume()
         await self._ready()
         if self._deliveries.is_crowded:
@@ -325,7 +328,7 @@ class Upstream(asyncio.BufferedProtocol):
         try:
             answer = await self._answer
         except asyncio.CancelledError:
-            # The gateway stops: nobody will take leave any more.
+            # The gateway is stopping, so that no code will close the connection later.
             self.abort()
             raise
         finally:
@@ -358,5 +361,5 @@ class Upstream(asyncio.BufferedProtocol):
         if farewell is None and self._transport.can_write_eof():
             self._transport.write_eof()
         elif farewell is None:
-            # TLS has no half of a connection to end: what was written still leaves.
+            # TLS connections cannot be half closed; written bytes are still sent.
             self._transport.close()

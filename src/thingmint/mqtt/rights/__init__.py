@@ -1,1 +1,1 @@
-"""Owns what a device may do: whether it is admitted, and what its policies and claim allow for each message."""
+"""Owns the authorization of devices: at CONNECT, and for each message by their policies or claim."""

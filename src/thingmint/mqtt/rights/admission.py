@@ -1,4 +1,4 @@
-"""Owns whether a CONNECT is accepted: who the device is, and what its policies say; changes nothing."""
+"""Owns the decision whether a CONNECT is accepted, by the device's certificate and policies. Changes nothing."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ _NOT_AUTHORIZED: Final = "Not authorized"
 
 
 class NotAdmitted(PacketRefused):
-    """The CONNECT is refused; ``why`` is for operators, who may know more than the client."""
+    """The CONNECT is refused; ``why`` is for operators, because the client must not learn the details."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class NotAdmitted(PacketRefused):
 
 @dataclass(slots=True)
 class Admitted:
-    """A device that may be connected; its authorizer is replaced when policies change."""
+    """A device that may connect; its authorizer is replaced when policies change."""
 
     device: Device
     facts: ConnectionFacts
@@ -47,7 +47,7 @@ class Admitted:
 async def admit(
     registry: DeviceRegistry, data_plane: DataPlane, peer: Peer, address: str, connect: Connect, client_id: str
 ) -> Admitted:
-    """Return the device that asks to connect, with its policies; raise NotAdmitted if it may not."""
+    """Return the device that sent CONNECT, with its policies; raise NotAdmitted if it may not connect."""
     if connect.will is not None and is_reserved(connect.will.topic):
         message = "A will cannot go to a reserved topic"
         raise NotAdmitted(ReasonCode.TOPIC_NAME_INVALID, message, message)
@@ -86,7 +86,7 @@ def connect_refused(
     client_id: str,
     scope: Scope | None,
 ) -> ConnectRefused:
-    """Return what operators learn of a CONNECT that was refused here, for its form, or by the data plane."""
+    """Return the event for operators about a CONNECT that was refused here, for its form, or by the data plane."""
     why, refused = refusal.message, to_connect(client_id).refused_for(refusal.reason_code.name)
     if isinstance(refusal, NotAdmitted):
         why, refused, scope = refusal.why, refusal.refused or refused, scope or refusal.scope

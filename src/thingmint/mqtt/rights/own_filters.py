@@ -1,4 +1,4 @@
-"""Owns the filters that one connection keeps to itself: those on reserved topics, which no data plane ever sees."""
+"""Owns the filters on reserved topics of one connection, which the data plane does not get."""
 
 from thingmint.api.devices.device_api import DEVICE_OPERATIONS
 from thingmint.core.topics.names import matches
@@ -6,7 +6,7 @@ from thingmint.mqtt.codec.packets import QoS
 
 
 class OwnFilters:
-    """A few filters and the QoS that was granted; gone with the connection."""
+    """A few filters with their granted QoS, which end with the connection."""
 
     __slots__ = ("_granted",)
 
@@ -21,19 +21,19 @@ class OwnFilters:
 
     @property
     def may_hear_events(self) -> bool:
-        """Whether one of them may match an event of the service."""
+        """Whether a filter may match an event of the service."""
         return any(map(DEVICE_OPERATIONS.events_are_heard_with, self._granted))
 
     def add(self, pattern: str, qos: QoS) -> QoS:
-        """Keep the filter, or replace it, and return the QoS that is granted: at most once is the least."""
+        """Add or replace a filter, and return the granted QoS."""
         granted = min(qos, QoS.AT_LEAST_ONCE)
         self._granted[pattern] = granted
         return granted
 
     def remove(self, pattern: str) -> bool:
-        """Forget the filter; return whether there was one."""
+        """Remove the filter; return whether it existed."""
         return self._granted.pop(pattern, None) is not None
 
     def qos_for(self, topic: str) -> QoS | None:
-        """Return the highest QoS that was granted for the topic, or None if no filter matches it."""
+        """Return the highest granted QoS of the filters that match the topic, or None if none matches."""
         return max((qos for pattern, qos in self._granted.items() if matches(pattern, topic)), default=None)

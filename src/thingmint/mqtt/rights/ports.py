@@ -1,4 +1,4 @@
-"""Owns what the gateway asks of the outside: who a device is, what it may do, its certificates, a clock, a listener."""
+"""Owns the gateway's interfaces to the registry, policies, devices' operations, a clock and listeners."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from thingmint.mqtt.events import GatewayEvent, Refused
 
 
 class DeviceRefusal(StrEnum):
-    """Why a certificate opens no connection; AWS IoT's words in its logs."""
+    """Why a certificate may not open a connection, in the terms of AWS IoT's logs."""
 
     NOT_REGISTERED = "DEVICE_CERTIFICATE_NOT_REGISTERED"
     INACTIVE = "DEVICE_CERTIFICATE_INACTIVE"
@@ -27,9 +27,9 @@ class DeviceRefusal(StrEnum):
 
 
 class DeviceRefused(Exception):
-    """The certificate opens no connection; ``scope`` is where it is registered, or was looked for.
+    """The certificate may not open a connection; ``scope`` is where it is registered, or was looked for.
 
-    ``detail`` tells operators why a certificate that a CA of theirs has signed did not register itself.
+    ``detail`` tells operators why a certificate that their registered CA signed was not registered automatically.
     """
 
     def __init__(self, reason: DeviceRefusal, scope: Scope | None = None, detail: str = "") -> None:
@@ -41,7 +41,7 @@ class DeviceRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFacts:
-    """What policies may ask about a connection; nothing of it changes while the connection lasts."""
+    """The facts about a connection that policies may test, which do not change while it lasts."""
 
     client_id: str
     source_address: str
@@ -52,34 +52,35 @@ class ConnectionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why policies do not allow something: EXPLICIT_DENY by the policy of this name, or IMPLICIT_DENY."""
+    """Why policies do not allow an action: EXPLICIT_DENY by the policy of this name, or IMPLICIT_DENY."""
 
     reason: str
     policy: str | None = None
 
 
 class DeviceAuthorizer(Protocol):
-    """The policies of one connection, compiled."""
+    """The compiled policies of one connection."""
 
     def allows(self, action: str, resource: str) -> bool:
         """Return whether an action such as ``iot:Publish`` is allowed on a resource such as ``topic/a/b``.
 
-        The resource is the last part of an ARN; account and region are the device's. That of a shared subscription
-        begins with ``topicfilter/$share/GROUP/`` or ``topic/$share/GROUP/``: see `core.policies.shared_subscriptions`.
+        The resource is the last part of an ARN; account and region are the device's. The resource of a shared
+        subscription begins with ``topicfilter/$share/GROUP/`` or ``topic/$share/GROUP/``: see
+        `core.policies.shared_subscriptions`.
         """
         ...
 
     def denial(self, action: str, resource: str) -> Denial:
-        """Return why an action is not allowed on a resource; asked about what ``allows`` has refused."""
+        """Return why an action is not allowed on a resource; call this after ``allows`` has returned False."""
         ...
 
 
 class Device(Protocol):
-    """A registered certificate that may open connections now."""
+    """A device with a registered certificate that may open connections now."""
 
     @property
     def scope(self) -> Scope:
-        """The account and region that have registered it."""
+        """The account and region in which the certificate is registered."""
         ...
 
     @property
@@ -93,29 +94,29 @@ class Device(Protocol):
         ...
 
     async def check(self) -> None:
-        """Return if the certificate may open a connection now; raise DeviceRefused."""
+        """Raise DeviceRefused unless the certificate may open a connection now."""
         ...
 
     async def authorizer(self, facts: ConnectionFacts) -> DeviceAuthorizer:
-        """Compile the policies that are attached now. Asked at CONNECT, and again when policies change."""
+        """Compile the policies that are attached now. Called at CONNECT, and again when policies change."""
         ...
 
 
 class DeviceRegistry(Protocol):
-    """Knows which certificates are registered."""
+    """Finds registered certificates."""
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> Device:
         """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
 
-        Asked at CONNECT, when the peer has proved that it holds the first certificate's key. What the peer shows
-        beyond that is unproven. Just-in-time registration happens here.
+        Called at CONNECT, when the peer has proved that it holds the first certificate's key. All other
+        data from the peer is unproven. Just-in-time registration happens here.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks for an operation of the service."""
+    """The device that calls an operation of the service."""
 
     device: Device
     client_id: str
@@ -124,43 +125,43 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class DeviceAnswer:
-    """What goes to the requesting connection and nowhere else; the payload may hold a private key."""
+    """The answer, only for the requesting connection; the payload may contain a private key."""
 
     topic: str
     payload: bytes = field(repr=False)
     refused: Refused | None = None
-    """What was refused, and why; None for a request that was carried out."""
+    """What was refused, and why; None if the request succeeded."""
     most_qos: int = 1
-    """The highest QoS at which it may be sent."""
+    """The highest QoS at which the answer may be sent."""
 
 
 class Responder(Protocol):
     """Answers the requests of devices on reserved topics."""
 
     async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> DeviceAnswer:
-        """Carry out the request that was published, and return what came of it.
+        """Execute a published request, and return its result.
 
-        A refusal is an answer too, on ``…/rejected``; what is raised is a failure of the service. The gateway has
-        decided iot:Publish on the topic.
+        A refusal is an answer, too, on ``…/rejected``; exceptions are failures of the service. The gateway has already
+        checked iot:Publish on the topic.
         """
         ...
 
     def rejection(self, request: DeviceRequest, error: ThingmintError) -> DeviceAnswer:
-        """Return the answer to a request that is not carried out."""
+        """Return the answer to a request that is refused before it is executed."""
         ...
 
 
 class GatewayEventSink(Protocol):
-    """Hears of connections; must neither fail nor wait."""
+    """Is notified of connections. The methods must not raise or block."""
 
     def heard(self, event: GatewayEvent) -> None:
-        """Take an event."""
+        """Receive an event."""
         ...
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """The clock of certificates."""
 
     def now(self) -> datetime:
-        """Return the present, aware, UTC."""
+        """Return the current time, timezone-aware, in UTC."""
         ...

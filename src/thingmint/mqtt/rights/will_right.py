@@ -1,4 +1,4 @@
-"""Owns whether a will may be published when it is due: what the registry says then, not what it said at CONNECT."""
+"""Owns the decision whether a will may be published, by the registry's state when it is due, not at CONNECT."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.rights.permissions import to_publish
 from thingmint.mqtt.rights.ports import ConnectionFacts, Device, DeviceRefused
 
-# While the store does not answer, nobody knows whether the will may be published.
+# While the store does not answer, it is not known whether the will may be published.
 _TRIES: Final = 30
 _RETRY_SECONDS: Final = 1.0
 
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DeviceWillRight:
-    """The device that left a will, as it connected, and what counts a will that is not published."""
+    """The device that left a will, its facts at CONNECT, and the counters of wills that are not published."""
 
     device: Device
     facts: ConnectionFacts
     counters: Counters
 
     async def allows(self, message: Publish) -> bool:
-        """Return whether the certificate may be used now and its present policies allow the message.
+        """Return whether the certificate may be used now and its current policies allow the message.
 
-        Logs and counts a will that may not be published, and one of which the registry does not tell.
+        Logs and counts a will that may not be published, and one for which the registry could not be read.
         """
         why, loss = "the registry cannot be read", Loss.WILL_UNDECIDED
         for _ in range(_TRIES):
@@ -40,7 +40,7 @@ class DeviceWillRight:
             except (ServiceUnavailable, Throttled):
                 await asyncio.sleep(_RETRY_SECONDS)
             except ThingmintError as error:
-                # To ask again would change nothing, and other wills wait for the answer.
+                # A further attempt would give the same result, and other wills wait.
                 why = in_words(error)
                 break
             except Exception:

@@ -9,6 +9,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from OpenSSL import SSL
 
@@ -71,6 +72,7 @@ class Listener:
         self._strangers: Strangers[TLSTransport] = Strangers(limits.max_strangers, limits.silent_seconds)
         self._queue: QueueOfNetworks[_Waiting] = QueueOfNetworks(limits.max_waiting)
         self._plain_speakers = PlainSpeakers()
+        # In the order in which they stalled, so that a sweep looks at those only whose time is over.
         self._stalled: dict[TLSTransport, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -275,7 +277,8 @@ class Listener:
         self._acceptor.turned_away.report()
 
     def _deaf(self, now: float) -> list[TLSTransport]:
-        return [each for each, since in self._stalled.items() if since <= now - self._limits.write_stall_seconds]
+        before = now - self._limits.write_stall_seconds
+        return list(takewhile(lambda transport: self._stalled[transport] <= before, self._stalled))
 
     def _sweep_seconds(self) -> float:
         limits = self._limits

@@ -7,6 +7,7 @@ send nothing, and from a network that has more of them than another that asks. C
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 from thingmint.mqtt.transport.tally import Tally
@@ -42,6 +43,9 @@ class Strangers(Generic[T]):
         self._progress: dict[T, _Progress] = {}
         # Dictionaries keep the order of insertion: those that were heard last are at the end.
         self._by_step: dict[HandshakeStep, dict[T, None]] = {step: {} for step in HandshakeStep}
+        # Those in their handshake and those behind it, in the order in which that began.
+        self._handshakes: dict[T, None] = {}
+        self._established: dict[T, None] = {}
         self._by_network: dict[str, dict[T, None]] = {}
         self._tally = Tally()
 
@@ -61,6 +65,7 @@ class Strangers(Generic[T]):
         """Give a place to a connection that has sent nothing yet."""
         self._progress[stranger] = _Progress(network, HandshakeStep.SILENT, now, now)
         self._by_step[HandshakeStep.SILENT][stranger] = None
+        self._handshakes[stranger] = None
         self._by_network.setdefault(network, {})[stranger] = None
         self._tally.add(network)
 
@@ -76,6 +81,8 @@ class Strangers(Generic[T]):
         progress = self._progress.get(stranger)
         if progress is not None:
             progress.since = now
+            self._handshakes.pop(stranger, None)
+            self._established[stranger] = None
             self._move(stranger, progress, HandshakeStep.ESTABLISHED, now)
 
     def remove(self, stranger: T) -> None:
@@ -84,6 +91,8 @@ class Strangers(Generic[T]):
         if progress is None:
             return
         del self._by_step[progress.step][stranger]
+        self._handshakes.pop(stranger, None)
+        self._established.pop(stranger, None)
         neighbours = self._by_network[progress.network]
         del neighbours[stranger]
         if not neighbours:
@@ -125,9 +134,8 @@ class Strangers(Generic[T]):
 
     def late(self, handshake_before: float, connect_before: float) -> Iterator[T]:
         """Yield those whose step began before these moments; do not change anything meanwhile."""
-        for stranger, progress in self._progress.items():
-            if progress.since <= (connect_before if progress.step is HandshakeStep.ESTABLISHED else handshake_before):
-                yield stranger
+        for begun, before in ((self._handshakes, handshake_before), (self._established, connect_before)):
+            yield from takewhile(lambda stranger: self._progress[stranger].since <= before, begun)  # noqa: B023  used at once
 
     def _not_heard_since(self, step: HandshakeStep, before: float) -> T | None:
         first = next(iter(self._by_step[step]), None)

@@ -1,4 +1,4 @@
-"""Owns the table of access keys; knows no engine."""
+"""Owns the table of access keys. Independent of the database engine."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""Owns which accounts a database knows, and the removal of what an account has, a bounded number of rows at a time.
+"""Owns the list of accounts in a database, and the deletion of an account's rows in portions of bounded size.
 
-An account has no row of its own: it is there as long as another row names it. Knows no engine.
+An account has no row. It exists as long as a row of another table names it. Independent of the database engine.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from thingmint.core.identifiers import AccountId, Scope, iot_arn
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
 
-# Each has an index that begins with the account. What is in no other table is made for what is in one of these.
+# Each has an index that begins with the account. Rows of other tables belong to rows of these tables.
 _TABLES_OF_ACCOUNTS: Final = (
     "certificate",
     "ca_certificate",
@@ -40,14 +40,14 @@ DELETE_ACCESS_KEYS: Final = "DELETE FROM access_key WHERE account = $1 RETURNING
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A table with rows of accounts, and the columns that name one row in it."""
+    """A table with rows of accounts, and the columns that identify a row."""
 
     table: str
     key: str
 
     @property
     def deletion(self) -> str:
-        """The statement that deletes so many rows of an account and region; it returns the keys of what it deleted."""
+        """The statement that deletes a number of rows of an account and region, and returns their keys."""
         return (
             f"DELETE FROM {self.table} WHERE ({self.key}) IN "  # noqa: S608  constants
             f"(SELECT {self.key} FROM {self.table} WHERE account = $1 AND region = $2 LIMIT $3) "
@@ -56,12 +56,12 @@ class Content:
 
     @property
     def returned(self) -> str:
-        """The column that a deletion tells of: the ids of certificates, because their devices must be told."""
+        """The column that a deletion returns: ids for certificates, whose devices must be disconnected."""
         return "certificate_id" if self.table == "certificate" else "1"
 
 
 CERTIFICATES: Final = Content("certificate", "position")
-# In this order: first what lets devices connect or come back, last what the tables before refer to.
+# In this order: first the tables that let devices connect or register again, last those that other tables refer to.
 CONTENTS: Final = (
     CERTIFICATES,
     Content("claim_certificate", "certificate_id"),
@@ -115,7 +115,7 @@ DELETE_TAGS: Final = (
 
 
 def accounts_after(scope: Scope, count: int) -> Steps[Sequence[AccountId]]:
-    """Return so many accounts whose numbers come after the scope's account, in order."""
+    """Return up to ``count`` accounts with numbers after the scope's account, in order."""
     found: list[AccountId] = []
     after = scope.account
     while len(found) < count:
@@ -129,7 +129,7 @@ def accounts_after(scope: Scope, count: int) -> Steps[Sequence[AccountId]]:
 
 def is_known(scope: Scope) -> Steps[bool]:
     """Return whether the account has an access key, or anything in this region."""
-    # Accounts are twelve digits: nothing is between the one before and this one.
+    # Accounts are twelve-digit numbers, so no account is between the previous number and this one.
     before = AccountId(f"{int(scope.account) - 1:012}" if int(scope.account) else "")
     found = yield from accounts_after(Scope(before, scope.region), 1)
     return list(found) == [scope.account]
@@ -149,20 +149,20 @@ def delete_access_keys(account: AccountId) -> Steps[Sequence[str]]:
 
 
 def delete_content(content: Content, scope: Scope, most: int) -> Steps[Sequence[str]]:
-    """Delete up to so many rows; return the ids of certificates, and for other tables as many empty texts as rows."""
+    """Delete up to ``most`` rows. Return the ids of certificates; for other tables one empty text per row."""
     deleted = yield from rows_of(content.deletion, scope.account, scope.region, most)
     return [row[0] if content is CERTIFICATES else "" for row in deleted]
 
 
 def delete_outcomes(scope: Scope, most: int) -> Steps[int]:
-    """Delete up to so many outcomes of the account's bulk registrations, and return how many there were."""
+    """Delete up to ``most`` outcomes of the account's bulk registrations and return their number."""
     deleted = yield from rows_of(DELETE_OUTCOMES, scope.account, scope.region, most)
     return len(deleted)
 
 
 def delete_tags(scope: Scope, most: int) -> Steps[int]:
-    """Delete up to so many tags of the account's resources, and return how many there were."""
-    # The ARNs of the account are those between its own with a colon behind and with what comes after a colon.
+    """Delete up to ``most`` tags of the account's resources and return their number."""
+    # The ARNs of the account are between its prefix with a colon and its prefix with the character after a colon.
     first = iot_arn(scope, "")
     deleted = yield from rows_of(DELETE_TAGS, first, first[:-1] + ";", most)
     return len(deleted)

@@ -1,4 +1,4 @@
-"""Owns the table of sessions of the web console; knows no engine."""
+"""Owns the table of sessions of the web console. Independent of the database engine."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ INSERT_CONSOLE_SESSION = (
     "VALUES ($1, $2, $3, $4, $5, $6)"
 )
 
-# Two nodes may note a use at the same time; the later one counts.
+# Two nodes can record a use at the same time. The later time is kept.
 USE_CONSOLE_SESSION = "UPDATE console_session SET used_at = $1 WHERE token_sha256 = $2 AND used_at < $1"
 
 DELETE_CONSOLE_SESSION = "DELETE FROM console_session WHERE token_sha256 = $1 RETURNING position"
@@ -35,7 +35,7 @@ DELETE_OLDEST_CONSOLE_SESSION = (
 
 
 def console_session(token_sha256: str) -> Steps[ConsoleSession | None]:
-    """Return the session, over or not, or None."""
+    """Return the session, also if it has ended, or None."""
     row = yield from row_of(CONSOLE_SESSION, token_sha256)
     if row is None:
         return None
@@ -64,12 +64,12 @@ def insert_console_session(session: ConsoleSession) -> Steps[None]:
 
 
 def use_console_session(token_sha256: str, at: datetime) -> Steps[None]:
-    """Note that the session was used."""
+    """Record that the session was used."""
     yield from rows_of(USE_CONSOLE_SESSION, column_of_time(at), token_sha256)
 
 
 def delete_console_session(token_sha256: str) -> Steps[bool]:
-    """Delete the session; return whether it was there."""
+    """Delete the session; return whether it existed."""
     return (yield from row_of(DELETE_CONSOLE_SESSION, token_sha256)) is not None
 
 
@@ -79,7 +79,7 @@ def delete_idle_console_sessions(used_until: datetime, limit: int) -> Steps[None
 
 
 def delete_more_console_sessions_than(access_key_id: str, most: int) -> Steps[None]:
-    """Delete the oldest sessions of an access key that has more than this many."""
+    """Delete the oldest sessions of an access key that has more than ``most``."""
     row = yield from row_of(COUNT_CONSOLE_SESSIONS, access_key_id)
     assert row is not None
     for _ in range(row[0] - most):

@@ -1,4 +1,4 @@
-"""Owns the tables of users' own CA certificates and of registration codes; knows no engine."""
+"""Owns the tables of users' CA certificates and of registration codes. Independent of the database engine."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -74,7 +74,7 @@ INSERT_CA_CERTIFICATE = (
     "ON CONFLICT DO NOTHING RETURNING position"
 )
 
-# One statement counts and decides: of two that would both be the last, the second finds the count of the first.
+# One statement counts and inserts. If two transactions race for the last place, the second sees the first one counted.
 COUNT_SUBJECT = (
     "INSERT INTO ca_subject (account, region, subject_digest, certificates) VALUES ($1, $2, $3, 1) "
     "ON CONFLICT (account, region, subject_digest) DO UPDATE SET certificates = ca_subject.certificates + 1 "
@@ -113,7 +113,7 @@ def ca_certificate(scope: Scope, certificate_id: CertificateId) -> Steps[CACerti
 
 
 def ca_certificate_for_update(scope: Scope, certificate_id: CertificateId) -> Steps[CACertificate | None]:
-    """Return the CA certificate and keep others from changing it until this transaction ends."""
+    """Return the CA certificate and lock it against changes until this transaction ends."""
     sql = CA_CERTIFICATE + FOR_UPDATE
     row = yield from row_of(sql, certificate_id, scope.account, scope.region)
     return None if row is None else ca_certificate_of_row(row)
@@ -128,10 +128,10 @@ def ca_certificates_of_subject(scope: Scope, subject_digest: str) -> Steps[Seque
 def ca_certificates_of_issuer(
     region: Region, subject_digest: str, account: AccountId | None
 ) -> Steps[Sequence[CACertificate]]:
-    """Return what may have issued a certificate that a device presents, oldest first.
+    """Return the CA certificates that may have issued a device's certificate, oldest first.
 
-    These are the region's CA certificates with this subject, active and open to automatic registration, that are in
-    DEFAULT mode or belong to the account that the device asked for.
+    These are the region's CA certificates with this subject that are active, allow automatic registration, and are in
+    DEFAULT mode or belong to the account that the device named.
     """
     found = yield from rows_of(OF_ISSUER, subject_digest, region, account)
     return tuple(map(ca_certificate_of_row, found))
@@ -140,7 +140,7 @@ def ca_certificates_of_issuer(
 def ca_certificates_of_any_account(region: Region, subject_digest: str, limit: int) -> Steps[Sequence[CACertificate]]:
     """Return up to ``limit`` CA certificates of the region with this subject, oldest first, of any account.
 
-    They are active and open to automatic registration.
+    They are active and allow automatic registration.
     """
     found = yield from rows_of(OF_ANY_ACCOUNT, subject_digest, region, limit)
     return tuple(map(ca_certificate_of_row, found))
@@ -149,7 +149,7 @@ def ca_certificates_of_any_account(region: Region, subject_digest: str, limit: i
 def ca_certificate_summaries(
     scope: Scope, template_name: str | None, page: PageRequest
 ) -> Steps[Sequence[CACertificateSummary]]:
-    """Return up to ``page.size`` CA certificates, of those with this template if one is given."""
+    """Return up to ``page.size`` CA certificates; if a template is given, only those with this template."""
     position = position_after(page.after, ascending=page.ascending)
     if template_name is None:
         sql = ALL_OLDEST_FIRST if page.ascending else ALL_NEWEST_FIRST
@@ -173,8 +173,8 @@ def summaries_by_ca(
 def insert_ca_certificate(ca_certificate: CACertificate, most_of_one_subject: int) -> Steps[None]:
     """Store a new CA certificate.
 
-    Raises ResourceExists if the account has it, or any account in DEFAULT mode if this is in DEFAULT mode too;
-    LimitExceeded if the account has so many of its subject already.
+    Raises ResourceExists if the account has it already, or if both this one and another account's are in DEFAULT mode;
+    LimitExceeded if the account has ``most_of_one_subject`` CA certificates of its subject.
     """
     scope, digest = ca_certificate.scope, ca_certificate.subject_digest
     inserted = yield from row_of(INSERT_CA_CERTIFICATE, *_columns_of_ca_certificate(ca_certificate))
@@ -186,7 +186,7 @@ def insert_ca_certificate(ca_certificate: CACertificate, most_of_one_subject: in
 
 
 def update_ca_certificate(before: CACertificate, after: CACertificate) -> Steps[bool]:
-    """Store status, registration, times and version if the stored version is that of ``before``; say if it was."""
+    """Store status, registration, times and version if the stored version is that of ``before``; return if it was."""
     config = after.registration_config or RegistrationConfig()
     updated = yield from row_of(
         UPDATE_CA_CERTIFICATE,

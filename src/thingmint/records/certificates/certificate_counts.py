@@ -1,4 +1,4 @@
-"""Owns the statements that count certificates, each over a stretch of bounded length; knows no engine."""
+"""Owns the statements that count certificates. Each reads a bounded number of rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from thingmint.records.columns import column_of_time
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
 
-# The inner list has the columns of the index by which SQLite lists certificates, and nothing else.
+# The inner SELECT reads only columns of the index that SQLite uses to list certificates.
 COUNTED = (
     "SELECT status, created_at / 3600000000, count(*), max(position) FROM ("
     "SELECT status, created_at, position FROM certificate WHERE account = $1 AND region = $2 AND position > $3 "
@@ -27,7 +27,7 @@ _STATUSES = {status.value: status for status in CertificateStatus}
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """So many certificates of a status that were created in an hour, counted in whole hours since 1970."""
+    """The number of certificates of a status that were created in an hour. Hours are whole hours since 1970."""
 
     status: CertificateStatus
     hour: int
@@ -35,14 +35,14 @@ class Counted:
 
 
 def counted_after(scope: Scope, position: int, limit: int) -> Steps[tuple[Sequence[Counted], int]]:
-    """Return the counts of up to ``limit`` certificates after a position, and the last one's position (or this)."""
+    """Return counts of up to ``limit`` certificates after a position, and the last position (or the given one)."""
     rows = yield from rows_of(COUNTED, scope.account, scope.region, position, limit)
     counts = tuple(Counted(_STATUSES[status], hour, count) for status, hour, count, _ in rows)
     return counts, max((row[3] for row in rows), default=position)
 
 
 def ending(scope: Scope, since: datetime, until: datetime, limit: int) -> Steps[int]:
-    """Return how many certificates end from a time on and before another; ``limit`` if there are more."""
+    """Return how many certificates expire from ``since`` on and before ``until``; ``limit`` if there are more."""
     row = yield from row_of(ENDING, scope.account, scope.region, column_of_time(since), column_of_time(until), limit)
     assert row is not None
     return int(row[0])

@@ -1,4 +1,4 @@
-"""Owns the table of certificate providers; knows no engine."""
+"""Owns the table of certificate providers. Independent of the database engine."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def certificate_provider(scope: Scope, name: CertificateProviderName) -> Steps[C
 
 
 def certificate_provider_for_update(scope: Scope, name: CertificateProviderName) -> Steps[CertificateProvider | None]:
-    """Return the provider and keep others from changing it until this transaction ends."""
+    """Return the provider and lock it against changes until this transaction ends."""
     sql = PROVIDER + FOR_UPDATE
     return _provider_of_row((yield from row_of(sql, name, scope.account, scope.region)))
 
@@ -61,7 +61,7 @@ def certificate_providers(scope: Scope, page: PageRequest) -> Steps[Sequence[Cer
 
 
 def insert_certificate_provider(provider: CertificateProvider) -> Steps[bool]:
-    """Store a new provider unless its name or its operation has one; return whether it was stored."""
+    """Store a new provider unless one with its name or operation exists; return whether it was stored."""
     inserted = yield from row_of(
         INSERT_PROVIDER,
         provider.scope.account,
@@ -77,7 +77,7 @@ def insert_certificate_provider(provider: CertificateProvider) -> Steps[bool]:
 
 
 def update_certificate_provider(provider: CertificateProvider) -> Steps[None]:
-    """Store function, operation and time of one that this transaction holds for update."""
+    """Store function, operation and time of a provider that this transaction has locked for update."""
     yield from rows_of(
         UPDATE_PROVIDER,
         provider.function_arn,
@@ -90,7 +90,7 @@ def update_certificate_provider(provider: CertificateProvider) -> Steps[None]:
 
 
 def delete_certificate_provider(provider: CertificateProvider) -> Steps[None]:
-    """Delete one that this transaction holds for update."""
+    """Delete a provider that this transaction has locked for update."""
     yield from rows_of(DELETE_PROVIDER, provider.name, provider.scope.account, provider.scope.region)
 
 

@@ -1,4 +1,4 @@
-"""Owns the statements that find certificates by what operators know of them; none reads DER, each uses one index."""
+"""Owns the statements that search certificates by their fields. Each uses one index, and none reads DER."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from thingmint.records.steps import Steps
 
 @dataclass(frozen=True, slots=True)
 class FoundCertificate:
-    """What a search shows of a certificate; ``issuer_id`` is that of the service's issuer or of a registered CA."""
+    """A certificate found by a search. ``issuer_id`` is that of the service's issuer or of a registered CA."""
 
     certificate_id: CertificateId
     common_name: str | None
@@ -30,7 +30,7 @@ COLUMNS = (
     "created_at, position"
 )
 _SELECT = f"SELECT {COLUMNS} FROM certificate WHERE account = $1 AND region = $2"  # noqa: S608  constants above
-# The expression keeps the planner from the order of positions: a kept plan must be good for what few certificates have.
+# The expression keeps the planner from using the order of positions. A cached plan must be good for rare values, too.
 _BEFORE = "position + 0 < $4 ORDER BY position + 0 DESC LIMIT $5"
 
 NEWEST = f"{_SELECT} AND position < $3 ORDER BY position DESC LIMIT $4"
@@ -43,7 +43,7 @@ BY_ISSUER = f"{_SELECT} AND issuer_id = $3 AND {_BEFORE}"
 
 BY_CA_CERTIFICATE = f"{_SELECT} AND ca_certificate_id = $3 AND {_BEFORE}"
 
-# A page starts behind a row: the rows of the same text, then those of later ones. Each is one stretch of the index.
+# A page starts after a row: first rows with the same text, then rows with later texts. Each is one range of the index.
 REST_OF_COMMON_NAME = f"{_SELECT} AND common_name = $3 AND position > $4 ORDER BY position LIMIT $5"
 
 BY_COMMON_NAME = f"{_SELECT} AND common_name > $3 AND common_name < $4 ORDER BY common_name, position LIMIT $5"
@@ -64,7 +64,7 @@ ONE = (
     "WHERE certificate_id = $1 AND account || '' = $2 AND region || '' = $3"
 )
 
-# An id is hexadecimal in lower case; what comes after all ids that start alike starts with a letter behind f.
+# Ids are lower-case hexadecimal, so a prefix followed by the letter after f sorts after all ids with the prefix.
 _AFTER_HEX = "g"
 _LAST_CHARACTER = "\U0010ffff"
 _STATUSES = {status.value: status for status in CertificateStatus}
@@ -99,7 +99,7 @@ def by_issuer(scope: Scope, issuer_id: str, page: PageRequest) -> Steps[Found]:
 
 
 def by_common_name(scope: Scope, prefix: str, page: PageRequest) -> Steps[Found]:
-    """Return the certificates whose common name starts so, in the order of the names."""
+    """Return the certificates whose common name starts with the prefix, in the order of the names."""
     after = page.after or PageKey(0, prefix)
     same = (scope.account, scope.region, after.text, position_after(after, ascending=True), page.size)
     rest = yield from rows_of(REST_OF_COMMON_NAME, *same)
@@ -109,7 +109,7 @@ def by_common_name(scope: Scope, prefix: str, page: PageRequest) -> Steps[Found]
 
 
 def by_end(scope: Scope, since: datetime, until: datetime, page: PageRequest) -> Steps[Found]:
-    """Return the certificates that end from a time on and before another, the next to end first."""
+    """Return the certificates that expire from ``since`` on and before ``until``, the earliest first."""
     after = page.after or PageKey(0, str(column_of_time(since)))
     end = int(after.text)
     same = (scope.account, scope.region, end, position_after(after, ascending=True), page.size)
@@ -119,15 +119,15 @@ def by_end(scope: Scope, since: datetime, until: datetime, page: PageRequest) ->
 
 
 def by_id(scope: Scope, prefix: str, page: PageRequest) -> Steps[Found]:
-    """Return the certificates whose id starts so, in the order of the ids."""
-    # Ids have one length: behind each of them comes the same text with a digit more.
+    """Return the certificates whose id starts with the prefix, in the order of the ids."""
+    # Ids have one length, so the id with one more digit sorts directly after the id.
     first = prefix if page.after is None else page.after.text + "0"
     rows = yield from rows_of(BY_ID, first, prefix + _AFTER_HEX, scope.account, scope.region, page.size)
     return _found(rows, lambda row: str(row[0]))
 
 
 def named(scope: Scope, certificate_ids: Sequence[CertificateId]) -> Steps[Sequence[FoundCertificate]]:
-    """Return those of these certificates that are there; an empty sequence for none."""
+    """Return those of these certificates that exist."""
     found = []
     for certificate_id in certificate_ids:
         row = yield from row_of(ONE, certificate_id, scope.account, scope.region)

@@ -1,4 +1,4 @@
-"""Owns the table of device certificates; knows no engine."""
+"""Owns the table of device certificates. Independent of the database engine."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from thingmint.records.tokens import FOR_UPDATE
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate of the service's own, and the SHA-256 of its issuer's DER in hex."""
+    """A certificate of the service, and the hexadecimal SHA-256 of its issuer's DER."""
 
     certificate_id: CertificateId
     issuer_id: str
@@ -40,8 +40,8 @@ SUMMARY_COLUMNS = "certificate_id, status, mode, created_at, position"
 ISSUED_CERTIFICATE = f"SELECT {COLUMNS} FROM certificate WHERE issuer_id = $1 AND serial_number = $2"  # noqa: S608  constants above
 
 
-# One certificate is looked for by its id; the expressions keep the planner from any index by account and region. Until
-# PostgreSQL has statistics it takes both for equally selective, and may read every certificate of the account.
+# One certificate is found by its id. The expressions keep the planner from an index by account and region: without
+# statistics PostgreSQL treats both indexes as equally selective and can read every certificate of the account.
 def _one_certificate(first: int) -> str:
     return f"WHERE certificate_id = ${first} AND account || '' = ${first + 1} AND region || '' = ${first + 2}"
 
@@ -49,7 +49,7 @@ def _one_certificate(first: int) -> str:
 CERTIFICATE = f"SELECT {COLUMNS} FROM certificate {_one_certificate(1)}"  # noqa: S608  constants above
 
 
-# The account's own comes first; of those in DEFAULT mode there is one.
+# The account's own certificate comes first. At most one of the others is in DEFAULT mode.
 PRESENTED_CERTIFICATE = (
     f"SELECT {COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
     "WHERE certificate_id = $1 AND region || '' = $2 AND (account = $3 OR mode = 'DEFAULT') "
@@ -62,8 +62,8 @@ ACCOUNTS_OF_CERTIFICATE = (
 )
 
 
-# A list holds the account's certificates and those that wait for it to accept them: a page of each, merged. Without
-# limits of their own, PostgreSQL would read all that stands behind the page of either and sort it.
+# A list has the account's certificates and those whose transfer to it is pending: a page of each, merged. Without a
+# LIMIT in each SELECT, PostgreSQL would read and sort all rows after the page.
 def _summaries(comparison: str, direction: str) -> str:
     page = f"region = $2 AND position {comparison} $3 ORDER BY position {direction} LIMIT $4"
     return (
@@ -83,7 +83,7 @@ NEWEST_ISSUED = (
     "SELECT certificate_id, issuer_id FROM certificate WHERE issuer_id IS NOT NULL ORDER BY position DESC LIMIT 1"
 )
 
-# A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
+# A conflict returns no row instead of an error, which would end the whole transaction on PostgreSQL.
 INSERT_CERTIFICATE = (
     f"INSERT INTO certificate ({COLUMNS}) "  # noqa: S608  the columns are the constants above
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
@@ -91,7 +91,7 @@ INSERT_CERTIFICATE = (
     "ON CONFLICT DO NOTHING RETURNING position"
 )
 
-# The version in WHERE decides races between requests, not what they read before.
+# The version in WHERE decides races between requests, not the values that they read before.
 UPDATE_CERTIFICATE = (
     "UPDATE certificate SET status = $1, modified_at = $2, customer_version = $3, "  # noqa: S608  constants above
     f"transfer_to = $4, transfer = $5 {_one_certificate(6)} AND customer_version = $9 RETURNING position"
@@ -99,7 +99,7 @@ UPDATE_CERTIFICATE = (
 
 DELETE_CERTIFICATE = f"DELETE FROM certificate {_one_certificate(1)} AND customer_version = $4 RETURNING position"  # noqa: S608  as above
 
-# A page has 250 rows, and calling an enumeration costs five times a look into a dictionary.
+# A page has 250 rows, and a call of an enumeration takes five times as long as a lookup in a dictionary.
 _STATUSES = {status.value: status for status in CertificateStatus}
 _MODES = {mode.value: mode for mode in CertificateMode}
 
@@ -113,16 +113,16 @@ def certificate(scope: Scope, certificate_id: CertificateId) -> Steps[Certificat
 def presented_certificate(
     region: Region, certificate_id: CertificateId, account: AccountId | None
 ) -> Steps[Certificate | None]:
-    """Return the certificate that a device means which asks for the account, or for none.
+    """Return the certificate of a device that names this account, or no account.
 
-    That is the account's own, or else the one in DEFAULT mode; those in SNI_ONLY mode of other accounts are not.
+    It is the account's own, or otherwise the one in DEFAULT mode. Other accounts' SNI_ONLY certificates never match.
     """
     row = yield from row_of(PRESENTED_CERTIFICATE, certificate_id, region, account)
     return None if row is None else certificate_of_row(row)
 
 
 def accounts_of_certificate(region: Region, certificate_id: CertificateId) -> Steps[Sequence[AccountId]]:
-    """Return accounts of the region that have the certificate, in any mode and status; two if there are several."""
+    """Return the accounts of the region that have the certificate, in any mode and status, but at most two."""
     found = yield from rows_of(ACCOUNTS_OF_CERTIFICATE, certificate_id, region)
     return tuple(AccountId(account) for (account,) in found)
 
@@ -134,7 +134,7 @@ def issued_certificate(issuer_id: str, serial_number: SerialNumber) -> Steps[Cer
 
 
 def certificate_for_update(scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
-    """Return the certificate and keep others from changing it until this transaction ends."""
+    """Return the certificate and lock it against changes until this transaction ends."""
     sql = CERTIFICATE + FOR_UPDATE
     row = yield from row_of(sql, certificate_id, scope.account, scope.region)
     return None if row is None else certificate_of_row(row)
@@ -143,7 +143,7 @@ def certificate_for_update(scope: Scope, certificate_id: CertificateId) -> Steps
 def certificate_summaries(scope: Scope, page: PageRequest) -> Steps[Sequence[CertificateSummary]]:
     """Return up to ``page.size`` certificates in the order of their creation, newest first unless ascending.
 
-    Those of other accounts that wait for this one to accept them are among them.
+    They include certificates of other accounts whose transfer to this one is pending.
     """
     sql = SUMMARIES_OLDEST_FIRST if page.ascending else SUMMARIES_NEWEST_FIRST
     position = position_after(page.after, ascending=page.ascending)
@@ -152,7 +152,7 @@ def certificate_summaries(scope: Scope, page: PageRequest) -> Steps[Sequence[Cer
 
 
 def newest_issued() -> Steps[Issued | None]:
-    """Return which certificate was issued last, of those that the service itself issued to any account."""
+    """Return the last certificate that the service issued, for any account."""
     row = yield from row_of(NEWEST_ISSUED)
     return None if row is None else Issued(CertificateId(row[0]), row[1])
 
@@ -160,8 +160,8 @@ def newest_issued() -> Steps[Issued | None]:
 def insert_certificate(certificate: Certificate) -> Steps[None]:
     """Store a new certificate.
 
-    Raises DuplicateCertificate if the account has it already in any encoding, or if any account has it in DEFAULT
-    mode and this is to be in DEFAULT mode too.
+    Raises DuplicateCertificate if the account has it already in any encoding, or if this one is in DEFAULT mode and any
+    account has it in DEFAULT mode.
     """
     inserted = yield from row_of(INSERT_CERTIFICATE, *_columns_of_certificate(certificate))
     if inserted is None:
@@ -169,7 +169,7 @@ def insert_certificate(certificate: Certificate) -> Steps[None]:
 
 
 def update_certificate(before: Certificate, after: Certificate) -> Steps[bool]:
-    """Store status, transfer, times and version if the stored version is that of ``before``; say if it was."""
+    """Store status, transfer, times and version if the stored version is that of ``before``; return if it was."""
     updated = yield from row_of(
         UPDATE_CERTIFICATE,
         after.status.value,
@@ -250,7 +250,7 @@ def certificate_of_row(row: Row) -> Certificate:
 
 
 def summary_of_row(scope: Scope, row: Row) -> CertificateSummary:
-    """Return what a list shows of a certificate."""
+    """Return a certificate of a list."""
     certificate_id, status, mode, created_at, position = row
     return CertificateSummary(
         scope=scope,
@@ -265,7 +265,7 @@ def summary_of_row(scope: Scope, row: Row) -> CertificateSummary:
 def _column_of_transfer(transfer: Transfer | None) -> str | None:
     if transfer is None:
         return None
-    # Escaped to ASCII: a message may hold what the text of an engine cannot.
+    # Escaped to ASCII, because a message can have characters that the engines' texts cannot.
     return json.dumps(
         {
             "target": transfer.target,

@@ -1,11 +1,11 @@
-"""Owns which issuers of the service have certificates in the registry."""
+"""Owns the query for the issuers of the service that have certificates in the registry."""
 
 from collections.abc import Sequence
 
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
 
-# The issuers of the service are few: each is found by one step in the index of issuers and serial numbers.
+# The service has few issuers. Each step in the index of issuers and serial numbers finds the next one.
 ISSUER_IDS = (
     "SELECT id FROM (WITH RECURSIVE issuer (id) AS ("
     "SELECT min(issuer_id) FROM certificate WHERE issuer_id IS NOT NULL UNION ALL "
@@ -15,5 +15,5 @@ ISSUER_IDS = (
 
 
 def issuer_ids() -> Steps[Sequence[str]]:
-    """Return the ids of all issuers of the service that have issued a certificate which is in the registry."""
+    """Return the ids of all issuers of the service with a certificate in the registry."""
     return [str(issuer_id) for (issuer_id,) in (yield from rows_of(ISSUER_IDS))]

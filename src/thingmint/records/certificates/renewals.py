@@ -1,4 +1,4 @@
-"""Owns the table of renewed certificates whose overlap has not ended; knows no engine."""
+"""Owns the table of renewed certificates whose overlap has not ended. Independent of the database engine."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,13 +30,13 @@ DELETE = (
 
 
 def renewals_of(scope: Scope, certificate_id: CertificateId) -> Steps[Sequence[Renewal]]:
-    """Return the renewals of the certificate, the first one first; who changes them holds the certificate."""
+    """Return the renewals of the certificate, oldest first. To change them, a transaction must lock the certificate."""
     rows = yield from rows_of(OF_CERTIFICATE, scope.account, scope.region, certificate_id)
     return tuple([_renewal(row) for row in rows])
 
 
 def insert_renewal(renewal: Renewal) -> Steps[None]:
-    """Store a renewal; the certificate has none with this key."""
+    """Store a renewal. The certificate must not have one with this key."""
     scope = renewal.scope
     yield from rows_of(
         INSERT,
@@ -50,13 +50,13 @@ def insert_renewal(renewal: Renewal) -> Steps[None]:
 
 
 def due_renewals(at: datetime, limit: int) -> Steps[Sequence[Renewal]]:
-    """Return up to ``limit`` renewals whose overlap has ended by this time, the earliest end first."""
+    """Return up to ``limit`` renewals whose overlap ended by this time, earliest end first."""
     rows = yield from rows_of(DUE, column_of_time(at), limit)
     return tuple([_renewal(row) for row in rows])
 
 
 def delete_renewal(renewal: Renewal) -> Steps[bool]:
-    """Delete a renewal; return whether it was there."""
+    """Delete a renewal; return whether it existed."""
     scope = renewal.scope
     deleted = yield from rows_of(DELETE, scope.account, scope.region, renewal.certificate_id, renewal.key_digest)
     return bool(deleted)

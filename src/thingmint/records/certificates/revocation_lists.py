@@ -1,4 +1,4 @@
-"""Owns the table of the newest revocation lists, and which node writes them; knows no engine and no encoding."""
+"""Owns the table of the newest revocation lists, and which node writes them. Independent of the encoding of lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from thingmint.records.steps import Steps
 
 
 class ListName(NamedTuple):
-    """Which list: that of an issuer's certificates whose serial number divided by ``shards`` leaves ``shard``."""
+    """The list of an issuer's certificates with serial number modulo ``shards`` equal to ``shard``."""
 
     issuer_id: str
     shards: int = 1
@@ -20,7 +20,7 @@ class ListName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ListState:
-    """What is known of a stored list without its DER. The digest is that of its entries."""
+    """A stored list without its DER. The digest is that of its entries."""
 
     name: ListName
     number: int
@@ -32,7 +32,7 @@ class ListState:
 
 @dataclass(frozen=True, slots=True)
 class StoredList:
-    """A list as it is stored."""
+    """A stored list with its DER."""
 
     state: ListState
     der: bytes = field(repr=False)
@@ -49,13 +49,13 @@ INSERT_LIST = (
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING position"
 )
 
-# The number in WHERE decides between two nodes, not what they read before.
+# The number in WHERE decides races between two nodes, not the values that they read before.
 REPLACE_LIST = (
     "UPDATE revocation_list SET number = $1, entries = $2, this_update = $3, next_update = $4, content_digest = $5, "
     "der = $6 WHERE issuer_id = $7 AND shards = $8 AND shard = $9 AND number = $10 RETURNING position"
 )
 
-# Without the digest of its entries, the next list is written at once.
+# Clears the digest of the entries, so that the next list is written at once.
 RAISE_NUMBERS = (
     "UPDATE revocation_list SET number = $1, content_digest = '' WHERE issuer_id = $2 AND number < $3 RETURNING number"
 )
@@ -70,7 +70,7 @@ TAKE_LEASE = (
 
 
 def list_states() -> Steps[Sequence[ListState]]:
-    """Return what is known of every list."""
+    """Return the state of every list."""
     return tuple(
         [
             ListState(
@@ -95,7 +95,7 @@ def list_der(name: ListName, number: int) -> Steps[bytes | None]:
 
 
 def replace_list(before: ListState | None, after: StoredList) -> Steps[bool]:
-    """Store a list in place of the one before it; return False if another node has done so."""
+    """Replace a list by the next one; return False if another node has done so."""
     state = after.state
     content = (
         state.number,
@@ -111,12 +111,12 @@ def replace_list(before: ListState | None, after: StoredList) -> Steps[bool]:
 
 
 def raise_numbers(issuer_id: str, number: int) -> Steps[None]:
-    """Have every later list of the issuer get a number above this one."""
+    """Ensure that every later list of the issuer gets a higher number than this one."""
     yield from rows_of(RAISE_NUMBERS, number, issuer_id, number)
 
 
 def take_lease(owner: str, at: datetime, until: datetime) -> Steps[bool]:
-    """Have this node write lists until a time; return False if another one's time has not ended."""
+    """Let this node write lists until a time; return False if another node's lease has not ended."""
     now = column_of_time(at)
     taken = yield from row_of(TAKE_LEASE, owner, column_of_time(until), owner, now)
     return taken is not None

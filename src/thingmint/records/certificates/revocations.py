@@ -1,4 +1,4 @@
-"""Owns the table of revocations of the service's own certificates; knows no engine and no encoding of lists."""
+"""Owns the table of revocations of the service's own certificates. Independent of the encoding of lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from thingmint.records.steps import Steps
 from thingmint.records.tokens import REVOCATION_CEILING, REVOCATION_HORIZON, REVOCATION_STAMP
 
 PARTS = 1024
-"""How many parts the revocations of an issuer have: a serial number is in the part of its lowest ten bits."""
+"""The number of parts of an issuer's revocations. The lowest ten bits of a serial number select its part."""
 
 _COLUMNS = "issuer_id, serial_number, reason, revoked_at, not_after"
 _HOLD, _REMOVED = RevocationReason.CERTIFICATE_HOLD.value, RevocationReason.REMOVE_FROM_CRL.value
 _REASONS = {reason.value: reason for reason in RevocationReason}
 
-# Only a hold can be followed by something else: what is revoked stays revoked, with its date.
+# Only a hold can change. A revoked certificate stays revoked and keeps its date.
 NOTE_REVOCATION = (
     "INSERT INTO revocation (issuer_id, serial_number, part, reason, revoked_at, not_after, stamp) "  # noqa: S608  a token
     f"VALUES ($1, $2, $3, $4, $5, $6, {REVOCATION_STAMP}) "
@@ -44,7 +44,7 @@ PART = (
     f"AND reason <> {_REMOVED} ORDER BY serial_number"
 )
 
-# One row at least, for the horizon.
+# Returns at least one row, which has the horizon.
 CHANGED_FROM = (
     f"SELECT {REVOCATION_HORIZON}, changed.issuer_id, changed.serial_number, changed.part "  # noqa: S608  tokens
     "FROM (SELECT 1 AS one) AS always LEFT JOIN "
@@ -56,7 +56,7 @@ ALL_PARTS = "SELECT DISTINCT issuer_id, part FROM revocation"
 
 IS_ISSUED = "SELECT 1 FROM certificate WHERE issuer_id = $1 AND serial_number = $2"
 
-# The newest stamp stays, on which those to come rest.
+# The row with the newest stamp stays, because the next stamps count on from it.
 DELETE_ENDED = (
     "DELETE FROM revocation WHERE position IN "
     "(SELECT position FROM revocation WHERE not_after < $1 ORDER BY not_after LIMIT $2) "
@@ -66,7 +66,7 @@ DELETE_ENDED = (
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A serial number of an issuer whose revocation has changed, and the part that it is in."""
+    """A serial number of an issuer whose revocation has changed, and its part."""
 
     issuer_id: str
     serial_number: SerialNumber
@@ -103,7 +103,7 @@ def set_reason(issuer_id: str, serial_number: SerialNumber, reason: RevocationRe
 
 
 def revocation(issuer_id: str, serial_number: SerialNumber) -> Steps[Revocation | None]:
-    """Return what is recorded of the issuer's serial number, a hold that has ended included."""
+    """Return the revocation of the issuer's serial number, also if it is a hold that has ended."""
     row = yield from row_of(REVOCATION, issuer_id, f"{serial_number:x}")
     return None if row is None else _revocation_of_row(row)
 
@@ -114,13 +114,13 @@ def is_issued(issuer_id: str, serial_number: SerialNumber) -> Steps[bool]:
 
 
 def revocations_of_part(issuer_id: str, part: int, ending_from: datetime) -> Steps[Sequence[Revocation]]:
-    """Return what is revoked or on hold in a part, of certificates that end at this time or later, in one order."""
+    """Return the revocations and holds of a part whose certificates expire at this time or later, in a fixed order."""
     found = yield from rows_of(PART, issuer_id, part, column_of_time(ending_from))
     return tuple(map(_revocation_of_row, found))
 
 
 def changed_from(stamp: int, limit: int) -> Steps[tuple[int, Sequence[Changed]]]:
-    """Return the stamp to ask from next, and up to ``limit`` revocations that may have changed since this one."""
+    """Return the stamp for the next call, and up to ``limit`` revocations that may have changed since this stamp."""
     found = yield from rows_of(CHANGED_FROM, stamp, limit)
     changed = [
         Changed(issuer_id, SerialNumber(int(serial_number, 16)), part)
@@ -136,7 +136,7 @@ def all_parts() -> Steps[Sequence[tuple[str, int]]]:
 
 
 def delete_ended_revocations(before: datetime, limit: int) -> Steps[int]:
-    """Forget up to ``limit`` revocations of certificates that ended before this time; return how many."""
+    """Delete up to ``limit`` revocations of certificates that expired before this time; return their number."""
     return len((yield from rows_of(DELETE_ENDED, column_of_time(before), limit)))
 
 

@@ -1,4 +1,4 @@
-"""Owns the table of serial numbers that were reserved before a signature from outside of the process."""
+"""Owns the table of serial numbers that are reserved before a signer outside of the process signs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ RESERVE = (
     "ON CONFLICT DO NOTHING RETURNING position"
 )
 
-# An abandoned number stays abandoned: the audit trail says that no certificate has it.
+# An abandoned number stays abandoned, because the audit trail records that no certificate has it.
 USE = (
     "DELETE FROM serial_reservation WHERE issuer_id = $1 AND serial_number = $2 AND abandoned_at IS NULL "
     "RETURNING position"
@@ -28,7 +28,7 @@ ABANDON = (
     "AND abandoned_at IS NULL RETURNING position"
 )
 
-# The condition stands twice: two nodes may have selected the same rows, and the second waits for the first.
+# The condition is there twice because two nodes can select the same rows, and the second waits for the first.
 ABANDON_UNUSED = (
     "UPDATE serial_reservation SET abandoned_at = $1 WHERE abandoned_at IS NULL AND position IN "
     "(SELECT position FROM serial_reservation WHERE abandoned_at IS NULL AND reserved_at < $2 "
@@ -38,7 +38,7 @@ ABANDON_UNUSED = (
 
 @dataclass(frozen=True, slots=True)
 class SerialReservation:
-    """A serial number of an issuer, and for which account it was reserved."""
+    """A serial number of an issuer, and the account that it is reserved for."""
 
     issuer_id: str
     serial_number: SerialNumber
@@ -46,12 +46,12 @@ class SerialReservation:
 
     @property
     def hexadecimal(self) -> str:
-        """The serial number in lower-case hexadecimal, as it is stored and shown."""
+        """The serial number in lower-case hexadecimal, for storage and display."""
         return f"{self.serial_number:x}"
 
 
 def reserve(reservation: SerialReservation, at: datetime) -> Steps[bool]:
-    """Store the reservation; return False if the issuer's number is reserved, abandoned, or a certificate's."""
+    """Store the reservation; return False if the issuer's number is reserved, abandoned, or used by a certificate."""
     issuer_id, number, scope = reservation.issuer_id, reservation.hexadecimal, reservation.scope
     stored = yield from row_of(
         RESERVE, issuer_id, number, scope.account, scope.region, column_of_time(at), issuer_id, number
@@ -60,18 +60,18 @@ def reserve(reservation: SerialReservation, at: datetime) -> Steps[bool]:
 
 
 def use(reservation: SerialReservation) -> Steps[bool]:
-    """Delete the reservation, because a certificate has the number now; return False if it is not open any more."""
+    """Delete the reservation because a certificate has the number now; return False if it is no longer open."""
     return (yield from row_of(USE, reservation.issuer_id, reservation.hexadecimal)) is not None
 
 
 def abandon(reservation: SerialReservation, at: datetime) -> Steps[bool]:
-    """Note that no certificate will have the number; return False if the reservation is not open any more."""
+    """Record that no certificate will have the number; return False if the reservation is no longer open."""
     abandoned = yield from row_of(ABANDON, column_of_time(at), reservation.issuer_id, reservation.hexadecimal)
     return abandoned is not None
 
 
 def abandon_unused(before: datetime, at: datetime, limit: int) -> Steps[Sequence[SerialReservation]]:
-    """Abandon up to ``limit`` reservations from before a time that are neither used nor abandoned; return them."""
+    """Abandon and return up to ``limit`` open reservations from before a time."""
     found = yield from rows_of(ABANDON_UNUSED, column_of_time(at), column_of_time(before), limit)
     return tuple(
         [

@@ -1,4 +1,4 @@
-"""Owns how certificates are found by what their issuers signed, and the table of those revoked and deleted."""
+"""Owns the search of certificates by the bytes that their issuers signed, and the table of deleted revoked ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from thingmint.records.steps import Steps
 
 @dataclass(frozen=True, slots=True)
 class RevokedCertificate:
-    """A certificate that was revoked and then deleted; ``signed_digest`` is that of what its issuer signed.
+    """A certificate that was revoked and then deleted. ``signed_digest`` is that of the bytes that its issuer signed.
 
-    ``ca_key_digest`` is that of its CA's key, None if that is not known.
+    ``ca_key_digest`` is that of its CA's key, None if the key is unknown.
     """
 
     scope: Scope
@@ -30,7 +30,7 @@ class RevokedCertificate:
 
 
 _REVOKED_COLUMNS = "account, region, signed_digest, ca_certificate_id, ca_key_digest, serial_number, mode, not_after"
-# The octet after the colon, which may stand behind a digest.
+# The character after the colon, which can follow a digest.
 _AFTER_COLON = ";"
 
 SIGNED_ALIKE = (
@@ -38,7 +38,7 @@ SIGNED_ALIKE = (
     "WHERE signed_digest >= $1 AND signed_digest < $2 AND region || '' = $3 ORDER BY position"
 )
 
-# By all issuers, so that issuing need not maintain another index for what is hardly ever asked.
+# Reads by all issuers, so that issuing does not have to maintain another index for a rare query.
 ISSUED_WITH_SERIAL = (
     f"SELECT {COLUMNS} FROM certificate WHERE issuer_id IN ({ISSUER_IDS}) "  # noqa: S608  the columns are constants
     "AND serial_number = $1 AND region || '' = $2"
@@ -77,13 +77,13 @@ OTHER_ENCODINGS = f"SELECT {COLUMNS} FROM certificate WHERE other_encoding_of IS
 
 
 def certificates_signed_alike(region: Region, signed_digest: str) -> Steps[Sequence[Certificate]]:
-    """Return every account's foreign certificates whose issuer signed this, whichever issuer, oldest first."""
+    """Return every account's foreign certificates with this signed digest, of any issuer, oldest first."""
     found = yield from rows_of(SIGNED_ALIKE, signed_digest, signed_digest + _AFTER_COLON, region)
     return tuple(map(certificate_of_row, found))
 
 
 def issued_with_serial_number(region: Region, serial_number: SerialNumber) -> Steps[Sequence[Certificate]]:
-    """Return every account's certificates with this number that the service itself issued, by any issuer."""
+    """Return every account's certificates with this serial number that any issuer of the service issued."""
     found = yield from rows_of(ISSUED_WITH_SERIAL, f"{serial_number:x}", region)
     return tuple(map(certificate_of_row, found))
 
@@ -91,13 +91,13 @@ def issued_with_serial_number(region: Region, serial_number: SerialNumber) -> St
 def registered_with_serial_number(
     region: Region, ca_certificate_id: CertificateId, serial_number: SerialNumber
 ) -> Steps[Sequence[Certificate]]:
-    """Return every account's certificates with this number that were registered with the CA certificate."""
+    """Return every account's certificates with this serial number that were registered with the CA certificate."""
     found = yield from rows_of(REGISTERED_WITH_SERIAL, ca_certificate_id, f"{serial_number:x}", region)
     return tuple(map(certificate_of_row, found))
 
 
 def insert_revoked_certificate(revoked: RevokedCertificate) -> Steps[None]:
-    """Remember what was revoked and is deleted; do nothing if it is remembered already."""
+    """Store a deleted revoked certificate; do nothing if it is stored already."""
     yield from rows_of(
         INSERT_REVOKED,
         revoked.scope.account,
@@ -114,20 +114,20 @@ def insert_revoked_certificate(revoked: RevokedCertificate) -> Steps[None]:
 def revoked_certificates(
     region: Region, signed_digest: str, ca_certificate_id: CertificateId | None, serial_number: SerialNumber
 ) -> Steps[Sequence[RevokedCertificate]]:
-    """Return what any account has revoked and deleted: with this digest, or with this CA and serial number."""
+    """Return all accounts' revoked and deleted certificates with this digest, or with this CA and serial number."""
     found = yield from rows_of(REVOKED, signed_digest, signed_digest + _AFTER_COLON, region)
     numbered = yield from rows_of(REVOKED_WITH_SERIAL, ca_certificate_id, f"{serial_number:x}", region)
     return tuple(map(_revoked_of_row, (*found, *numbered)))
 
 
 def delete_revoked_certificate(scope: Scope, signed_digest: str) -> Steps[bool]:
-    """Forget what the account has revoked and deleted; return whether it was remembered."""
+    """Delete the record of a certificate that the account revoked and deleted; return whether it existed."""
     deleted = yield from row_of(DELETE_REVOKED, signed_digest, scope.account, scope.region)
     return deleted is not None
 
 
 def delete_ended_revoked_certificates(at: datetime, limit: int) -> Steps[int]:
-    """Forget up to ``limit`` certificates that ended before this time; return how many."""
+    """Delete the records of up to ``limit`` certificates that expired before this time; return their number."""
     deleted = yield from rows_of(DELETE_ENDED, column_of_time(at), limit)
     return len(deleted)
 

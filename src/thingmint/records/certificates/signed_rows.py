@@ -1,4 +1,4 @@
-"""Owns how certificates of all accounts are read to have their signatures verified; knows no engine."""
+"""Owns the reading of all accounts' certificates for the verification of their signatures."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ COUNT = "SELECT count(*) FROM certificate"
 
 
 class SignedRow(NamedTuple):
-    """A certificate, and who signed it: an issuer of the service's own, a registered CA, or neither of them."""
+    """A certificate and its signer: an issuer of the service, a registered CA, or neither."""
 
     position: int
     certificate_id: str
@@ -27,7 +27,7 @@ class SignedRow(NamedTuple):
 
 
 def signed_rows(position: int, limit: int) -> Steps[Sequence[SignedRow]]:
-    """Return up to ``limit`` certificates behind the position."""
+    """Return up to ``limit`` certificates after the position."""
     return [SignedRow(*row) for row in (yield from rows_of(SIGNED_ROWS, position, limit))]
 
 

@@ -1,4 +1,4 @@
-"""Owns how the statuses of many certificates are read with one statement; knows no engine."""
+"""Owns the reading of many certificates' statuses with one statement. Independent of the database engine."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -9,10 +9,10 @@ from thingmint.core.policies.target import CertificateTarget
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
 
-# A few lengths, so that engines keep a few prepared statements.
+# Only a few lengths, so that the engines cache only a few prepared statements.
 _LENGTHS: Final = (1, 16, 128, 512)
 MOST_STATUSES: Final = _LENGTHS[-1]
-"""For so many certificates a statement can ask."""
+"""The maximum number of certificates of one statement."""
 
 
 def _asking(length: int) -> str:
@@ -27,7 +27,7 @@ def statuses(targets: Sequence[CertificateTarget]) -> Steps[Mapping[CertificateT
     """Return the statuses of up to MOST_STATUSES certificates; those that are not registered are left out."""
     length = next(each for each in _LENGTHS if each >= len(targets))
     ids = [each.certificate_id for each in targets]
-    # The last one again, in the places that are left.
+    # Repeats the last one to fill the remaining parameters.
     rows = yield from rows_of(_STATEMENTS[length], *ids, *ids[-1:] * (length - len(ids)))
     return {
         CertificateTarget(Scope(AccountId(account), Region(region)), CertificateId(certificate_id)): CertificateStatus(

@@ -1,4 +1,4 @@
-"""Owns the statements about certificates on their way to another account; knows no engine."""
+"""Owns the statements about certificates with a pending transfer. Independent of the database engine."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from thingmint.records.tokens import FOR_UPDATE
 
 _OUTGOING_COLUMNS = "certificate_id, transfer, created_at, position"
 
-# The expressions keep the planner from every index but that of ids, as with one certificate of an account.
+# The expressions keep the planner from every index except that of ids, as for one certificate of an account.
 INCOMING_CERTIFICATE = (
     f"SELECT {COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
     "WHERE certificate_id = $1 AND transfer_to || '' = $2 AND region || '' = $3 ORDER BY position LIMIT 1"
 )
 
-# In one order, so that two transactions never wait for each other's rows.
+# In a fixed order, so that two transactions cannot deadlock.
 CERTIFICATES_OF_REGION = (
     f"SELECT {COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
     "WHERE certificate_id = $1 AND region || '' = $2 ORDER BY position"
@@ -38,23 +38,23 @@ OUTGOING_OLDEST_FIRST = (
 
 
 def incoming_certificate(scope: Scope, certificate_id: CertificateId) -> Steps[Certificate | None]:
-    """Return another account's certificate that waits for this one to accept it, or None."""
+    """Return another account's certificate whose transfer to this account is pending, or None."""
     row = yield from row_of(INCOMING_CERTIFICATE, certificate_id, scope.account, scope.region)
     return None if row is None else certificate_of_row(row)
 
 
 def certificates_of_region_for_update(region: Region, certificate_id: CertificateId) -> Steps[Sequence[Certificate]]:
-    """Return every account's certificate with this id, and keep others from changing them until this ends."""
+    """Return every account's certificate with this id and lock them against changes until this transaction ends."""
     sql = CERTIFICATES_OF_REGION + FOR_UPDATE
-    # On PostgreSQL this waits for an account that accepts a transfer, and shows neither the row that was deleted nor
-    # the one that was inserted; what the second statement sees is all there is.
+    # On PostgreSQL this waits for an account that accepts a transfer, and then returns neither the deleted row nor the
+    # inserted one. The second statement sees all rows.
     yield from rows_of(sql, certificate_id, region)
     found = yield from rows_of(sql, certificate_id, region)
     return tuple(map(certificate_of_row, found))
 
 
 def outgoing_certificates(scope: Scope, page: PageRequest) -> Steps[Sequence[OutgoingCertificate]]:
-    """Return up to ``page.size`` of the account's certificates that wait for another one to accept them."""
+    """Return up to ``page.size`` of the account's certificates with a pending transfer to another account."""
     sql = OUTGOING_OLDEST_FIRST if page.ascending else OUTGOING_NEWEST_FIRST
     position = position_after(page.after, ascending=page.ascending)
     found = yield from rows_of(sql, scope.account, scope.region, position, page.size)

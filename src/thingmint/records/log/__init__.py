@@ -1,1 +1,1 @@
-"""The tables of the verifiable log: its state, its tiles, and which audit entry each leaf is of."""
+"""Owns the tables of the verifiable log: its state, its tiles, and the audit entry of each leaf."""

@@ -1,4 +1,4 @@
-"""Owns how the log reads audit entries, finds those that appear late, and indexes them; knows no engine."""
+"""Owns how the log reads audit entries, finds entries that become visible late, and indexes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from thingmint.records.tokens import DATABASE_TIME, OPEN_CEILING, OPEN_HORIZON
 
 COLUMNS = "position, at, account, region, principal_arn, source_address, request_id, action, resource, detail"
 
-# One statement, so that an entry and one that was written after it are seen together.
+# One statement, so that it sees an entry together with later entries.
 NEW_ENTRIES = (
     f"SELECT {COLUMNS} FROM (SELECT {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
     "WHERE position > $1 ORDER BY position LIMIT $2) AS later "
@@ -40,7 +40,7 @@ CLOSE_GAP = "DELETE FROM log_gap WHERE position = $1"
 
 GAPS = "SELECT position FROM log_gap ORDER BY position"
 
-# Between the giving of a position and the transaction's number there is a moment, so the ceiling is noted later.
+# A transaction can get its number a moment after its position, so the ceiling is recorded later.
 SET_CEILINGS = "UPDATE log_gap SET ceiling = $1 WHERE ceiling IS NULL AND noted_at <= $2"
 
 CLOSE_ENDED_GAPS = "DELETE FROM log_gap WHERE ceiling <= $1"
@@ -63,7 +63,7 @@ DELETE_TERM = "DELETE FROM audit_term WHERE term = $1 AND position = $2"
 
 @dataclass(frozen=True, slots=True)
 class OpenTransactions:
-    """Numbers around those of all transactions that have not ended, and the database's time."""
+    """A number below and a number above those of all open transactions, and the database's time."""
 
     horizon: int
     ceiling: int
@@ -71,7 +71,7 @@ class OpenTransactions:
 
 
 def new_entries(after: int, limit: int) -> Steps[Sequence[LoggedEntry]]:
-    """Return up to ``limit`` entries behind the position, and every entry that has filled a gap, by their positions."""
+    """Return up to ``limit`` entries after the position, and every entry that filled a gap, in order of position."""
     return [LoggedEntry(*row) for row in (yield from rows_of(NEW_ENTRIES, after, limit))]
 
 
@@ -87,7 +87,7 @@ def count_entries(last: int) -> Steps[int]:
 
 
 def delete_entry(entry: LoggedEntry) -> Steps[None]:
-    """Delete an entry, and what it is found by."""
+    """Delete an entry and its index terms."""
     terms = term_of_resource(entry.resource), term_of_principal(entry.principal_arn), term_of_action(entry.action)
     for term in terms:
         yield from rows_of(DELETE_TERM, term, entry.position)
@@ -95,36 +95,36 @@ def delete_entry(entry: LoggedEntry) -> Steps[None]:
 
 
 def index_entries(first: int, last: int) -> Steps[None]:
-    """Let the entries from one position to another be found by what they tell of."""
+    """Store the index terms of the entries from one position to another."""
     yield from rows_of(INDEX_ENTRIES, first, last)
 
 
 def open_transactions() -> Steps[OpenTransactions | None]:
-    """Return what transactions are open, or None on an engine where they follow one another: it has no gaps."""
+    """Return the open transactions; None on an engine whose transactions do not overlap, which has no gaps."""
     ((horizon, ceiling, time),) = yield from rows_of(OPEN_TRANSACTIONS)
     return None if horizon is None else OpenTransactions(horizon, ceiling, time)
 
 
 def gaps() -> Steps[Sequence[int]]:
-    """Return the positions that may still appear."""
+    """Return the positions of entries that may still become visible."""
     return [position for (position,) in (yield from rows_of(GAPS))]
 
 
 def note_gaps(first: int, last: int, time: int) -> Steps[None]:
-    """Note that entries may still appear from one position to another, both included."""
+    """Record that entries from one position to another, both included, may still become visible."""
     yield from rows_of(NOTE_GAPS, first, last, time)
 
 
 def close_gap(position: int) -> Steps[None]:
-    """Note that the entry at this position has appeared."""
+    """Record that the entry at this position has become visible."""
     yield from rows_of(CLOSE_GAP, position)
 
 
 def set_ceilings(ceiling: int, noted_until: int) -> Steps[None]:
-    """Note for gaps of that time or before which transactions can still fill them: those below the ceiling."""
+    """Record for gaps noted until this time that only transactions below the ceiling can fill them."""
     yield from rows_of(SET_CEILINGS, ceiling, noted_until)
 
 
 def close_ended_gaps(horizon: int) -> Steps[None]:
-    """Forget the gaps that no open transaction can fill."""
+    """Delete the gaps that no open transaction can fill."""
     yield from rows_of(CLOSE_ENDED_GAPS, horizon)

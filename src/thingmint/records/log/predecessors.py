@@ -1,4 +1,4 @@
-"""Owns the table of logs that the present one goes on from, and how it takes another name and key."""
+"""Owns the table of the log's predecessors, and the change of the log's name and key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ RENAME = "UPDATE log_state SET origin = $1, public_key = $2, sealed_secret = $3,
 
 @dataclass(frozen=True, slots=True)
 class LogPredecessor:
-    """A log whose first ``size`` leaves are those of the present one; its later leaves were lost before the restore."""
+    """A log whose first ``size`` leaves the present log has too. The restore lost its later leaves."""
 
     key: LogKey
     size: int
@@ -28,7 +28,7 @@ class LogPredecessor:
 
 
 def predecessors() -> Steps[Sequence[LogPredecessor]]:
-    """Return the logs that the present one goes on from, the oldest first."""
+    """Return the log's predecessors, oldest first."""
     return [
         LogPredecessor(LogKey(origin, bytes(public_key)), size, time_of_column(restored_at))
         for origin, public_key, size, restored_at in (yield from rows_of(PREDECESSORS))
@@ -36,7 +36,7 @@ def predecessors() -> Steps[Sequence[LogPredecessor]]:
 
 
 def succeed(before: LogPredecessor, key: LogKey, sealed_secret: bytes, checkpoint: str) -> Steps[None]:
-    """Give the log another name and key; its tree stays as it is."""
+    """Give the log another name and key. Its tree does not change."""
     former = before.key
     yield from rows_of(
         INSERT_PREDECESSOR, former.origin, former.public_key, before.size, column_of_time(before.restored_at)

@@ -1,4 +1,4 @@
-"""Owns how certificates of all accounts are read to be compared with the log; knows no engine."""
+"""Owns the reading of all accounts' certificates for a comparison with the log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ class RegistryRow:
 
 
 def certificates_from(position: int, limit: int) -> Steps[Sequence[RegistryRow]]:
-    """Return up to ``limit`` device certificates behind the position."""
+    """Return up to ``limit`` device certificates after the position."""
     rows = yield from rows_of(CERTIFICATES_FROM, position, limit)
     return [_registry_row("cert", *row) for row in rows]
 
 
 def ca_certificates_from(position: int, limit: int) -> Steps[Sequence[RegistryRow]]:
-    """Return up to ``limit`` CA certificates behind the position."""
+    """Return up to ``limit`` CA certificates after the position."""
     rows = yield from rows_of(CA_CERTIFICATES_FROM, position, limit)
     return [_registry_row("cacert", *row) for row in rows]
 

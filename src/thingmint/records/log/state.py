@@ -1,4 +1,4 @@
-"""Owns the one row that says whose log it is and how far it has come; knows no engine."""
+"""Owns the row with the log's key, size and position. Independent of the database engine."""
 
 from dataclasses import dataclass, field
 
@@ -30,10 +30,10 @@ NEWEST_POSITION = "SELECT coalesce(max(position), 0) FROM audit"
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """The log as it is stored.
+    """The stored state of the log.
 
-    Every audit entry up to ``position`` has its leaf or may still appear. Leaves before ``pruned`` have no entry any
-    more. ``checkpoint`` is the signed note of the tree of ``size`` leaves.
+    Every audit entry up to ``position`` has its leaf or may still become visible. Entries of leaves before ``pruned``
+    are deleted. ``checkpoint`` is the signed note of the tree of ``size`` leaves.
     """
 
     key: LogKey
@@ -45,13 +45,13 @@ class LogState:
 
 
 def log_state() -> Steps[LogState | None]:
-    """Return the state, or None if the log was not begun yet."""
+    """Return the state, or None if there is no log yet."""
     row = yield from row_of(STATE)
     return None if row is None else _state_of_row(row)
 
 
 def log_state_for_update() -> Steps[LogState | None]:
-    """Return the state and keep others from changing it until this transaction ends."""
+    """Return the state and lock it against changes until this transaction ends."""
     row = yield from row_of(STATE + FOR_UPDATE)
     return None if row is None else _state_of_row(row)
 
@@ -63,17 +63,17 @@ def log_state_unless_locked() -> Steps[LogState | None]:
 
 
 def begin_log(key: LogKey, sealed_secret: bytes, checkpoint: str) -> Steps[None]:
-    """Store an empty log, unless there is one."""
+    """Store an empty log unless a log exists."""
     yield from rows_of(INSERT_STATE, key.origin, key.public_key, sealed_secret, checkpoint)
 
 
 def advance(size: int, position: int, checkpoint: str) -> Steps[None]:
-    """Store how far the log has come."""
+    """Store the new size, position and checkpoint of the log."""
     yield from rows_of(ADVANCE, size, position, checkpoint)
 
 
 def set_pruned(pruned: int) -> Steps[None]:
-    """Store that the leaves before this one have no entries any more."""
+    """Record that the entries of the leaves before this one are deleted."""
     yield from rows_of(SET_PRUNED, pruned)
 
 

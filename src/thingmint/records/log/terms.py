@@ -1,4 +1,4 @@
-"""Owns the search of the audit trail by one resource, principal or action; knows no engine."""
+"""Owns the search of the audit trail by one resource, principal or action. Independent of the database engine."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ POSITIONS_OF_TERM = "SELECT position FROM audit_term WHERE term = $1 ORDER BY po
 
 
 def term_of_resource(resource: str) -> str:
-    """Return the term of entries that tell of this resource."""
+    """Return the term of entries about this resource."""
     return f"r{resource}"
 
 
@@ -30,14 +30,14 @@ def term_of_principal(principal_arn: str) -> str:
 
 
 def term_of_action(action: str) -> str:
-    """Return the term of entries of this action, in any case."""
+    """Return the term of entries of this action, in any letter case."""
     return f"a{action.lower()}"
 
 
 def audit_page_of_term(scope: Scope, term: str, after: PageKey, size: int) -> Steps[Sequence[Listed[AuditEntry]]]:
     """Return up to ``size`` entries of the account and region with this term, newest first, as `audit_page` does.
 
-    Entries are found by their terms within a second of their change.
+    The index has an entry's terms within a second of its change.
     """
     rows = yield from rows_of(PAGE_OF_TERM, term, after.position, scope.account, scope.region, size)
     return tuple(Listed(audit_entry_of_row(columns), PageKey(position)) for position, *columns in rows)

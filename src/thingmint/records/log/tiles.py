@@ -1,4 +1,4 @@
-"""Owns the tables of the log's tiles, and of which audit entries their leaves are; knows no engine."""
+"""Owns the tables of the log's tiles and of the audit entries of their leaves."""
 
 import struct
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ STORE_BUNDLE = (
     "last_position = excluded.last_position, positions = excluded.positions"
 )
 
-# Entries get their leaves nearly in the order of their positions, so the first bundles are the likely ones.
+# Entries get leaves almost in the order of their positions, so the first bundles are the most likely ones.
 BUNDLES_AROUND = (
     "SELECT number, positions FROM log_bundle WHERE last_position >= $1 AND first_position <= $2 "
     "ORDER BY last_position, number LIMIT $3 OFFSET $4"
@@ -42,7 +42,7 @@ def tile(level: int, number: int) -> Steps[bytes | None]:
 
 
 def store_tile(level: int, number: int, hashes: bytes) -> Steps[None]:
-    """Store the hashes of a tile, more of them than before."""
+    """Store the hashes of a tile, which has grown."""
     yield from rows_of(STORE_TILE, level, number, hashes)
 
 
@@ -59,13 +59,13 @@ def positions_of_bundle(number: int) -> Steps[Sequence[int]]:
 
 
 def bundles_from(number: int, limit: int) -> Steps[Sequence[tuple[int, Sequence[int]]]]:
-    """Return up to ``limit`` bundles with their numbers, from this number on: the positions of their audit entries."""
+    """Return up to ``limit`` bundles (the positions of their audit entries) with their numbers, from this number on."""
     rows = yield from rows_of(BUNDLES_FROM, number, limit)
     return [(row[0], _positions(bytes(row[1]))) for row in rows]
 
 
 def store_bundle(number: int, positions: Sequence[int]) -> Steps[None]:
-    """Store which audit entries the leaves are of, more of them than before."""
+    """Store the audit entries of a bundle's leaves, which has grown."""
     packed = struct.pack(f">{len(positions)}q", *positions)
     yield from rows_of(STORE_BUNDLE, number, min(positions), max(positions), packed)
 

@@ -1,1 +1,1 @@
-"""What the nodes of one PostgreSQL database keep of themselves; nothing here is read or written on SQLite."""
+"""Owns the tables of nodes, their messages and their connections. Used on PostgreSQL only."""

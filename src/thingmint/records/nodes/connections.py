@@ -1,6 +1,6 @@
-"""Owns the tables of clients' connections to nodes and of how they ended; PostgreSQL only.
+"""Owns the tables of clients' connections to nodes and of their ends. PostgreSQL only.
 
-A client has at most one current connection. Earlier ones stay until their node has ended them.
+A client has at most one current connection. Rows of earlier connections stay until their node has closed them.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _COLUMNS = (
     " will_due_at"
 )
 
-# An opening in the future was dated by a clock that was set back since: the newcomer wins.
+# A clock that was set back since has written a time in the future. In this case the new connection wins.
 DISPLACE = (
     "UPDATE node_connection AS earlier SET is_current = 0,"  # noqa: S608  a constant
     " will = CASE WHEN earlier.will_due_at IS NULL THEN earlier.will END "
@@ -65,7 +65,7 @@ CURRENT = (
 LAST_ENDING = "SELECT facts FROM client_ending WHERE account = $1 AND region = $2 AND client_id = $3"
 KEEP_BACK_WILL = "UPDATE node_connection SET will = NULL WHERE session_id = $1 AND will IS NOT NULL"
 
-# Those of nodes that are gone. Wills that wait for their time are looked at again when it has come.
+# Connections of removed nodes. A will with a delay is read again when it is due.
 ORPHANS = (
     f"SELECT {_COLUMNS} FROM node_connection "  # noqa: S608  constants
     "WHERE node_id NOT IN (SELECT node_id FROM node)"
@@ -91,8 +91,8 @@ PRUNE_ENDINGS = (
 class ConnectionRow:
     """A connection to a node. Times are microseconds since 1970.
 
-    ``facts`` are the service's own; ``will`` is a PUBLISH as MQTT 5 has it, to be published ``will_delay`` seconds
-    after the node is gone.
+    ``facts`` have the service's format. ``will`` is a PUBLISH packet of MQTT 5, to be published ``will_delay`` seconds
+    after the node is removed.
     """
 
     session_id: str
@@ -109,7 +109,7 @@ class ConnectionRow:
 
 @dataclass(frozen=True, slots=True)
 class EndingRow:
-    """How a client's connection ended, as the service puts it."""
+    """The end of a client's connection, in the service's format."""
 
     session_id: str
     scope: Scope
@@ -120,7 +120,7 @@ class EndingRow:
 
 @dataclass(frozen=True, slots=True)
 class Displaced:
-    """A connection that has been current until now."""
+    """A connection that is no longer current."""
 
     node_id: str
     session_id: str
@@ -129,9 +129,9 @@ class Displaced:
 
 
 def open_connections(opened: Sequence[ConnectionRow]) -> Steps[tuple[Sequence[Displaced], dict[str, bool]]]:
-    """Enter connections; return which others they take over, and whether each that is entered is current.
+    """Store connections. Return the connections that they replace, and whether each stored one is current.
 
-    One that is missing in the answer met another node's at the same moment: enter it again.
+    If one is missing in the answer, another node stored one at the same moment: call this again for it.
     """
     keys = [
         [each.session_id for each in opened],
@@ -155,13 +155,13 @@ def open_connections(opened: Sequence[ConnectionRow]) -> Steps[tuple[Sequence[Di
 
 
 def end_connections(ended: Sequence[EndingRow]) -> Steps[None]:
-    """Remove connections that have ended, and remember how."""
+    """Delete connections that have ended, and store their ends."""
     yield from rows_of(END, [each.session_id for each in ended])
     yield from note_endings(ended)
 
 
 def note_endings(ended: Sequence[EndingRow]) -> Steps[None]:
-    """Remember how the last connections of clients ended."""
+    """Store the ends of clients' last connections."""
     columns = [
         [each.scope.account for each in ended],
         [each.scope.region for each in ended],
@@ -173,18 +173,18 @@ def note_endings(ended: Sequence[EndingRow]) -> Steps[None]:
 
 
 def mark_node(node_id: str) -> Steps[None]:
-    """Enter a row that is there for as long as the table has not been emptied."""
+    """Store a row for the node. If it is missing later, the table was emptied."""
     yield from rows_of(MARK_NODE, node_id)
 
 
 def is_marked(node_id: str) -> Steps[bool]:
-    """Return whether the row of the node is there."""
+    """Return whether the row of the node exists."""
     row = yield from row_of(IS_MARKED, node_id)
     return row is not None and row[0] > 0
 
 
 def unmark_node(node_id: str) -> Steps[None]:
-    """Remove the row of a node that ends."""
+    """Delete the row of a node that shuts down."""
     yield from rows_of(END, [node_id])
 
 
@@ -195,34 +195,34 @@ def current_connection(scope: Scope, client_id: str) -> Steps[ConnectionRow | No
 
 
 def last_ending(scope: Scope, client_id: str) -> Steps[bytes | None]:
-    """Return how the client's last connection ended, as the service put it, or None."""
+    """Return the end of the client's last connection in the service's format, or None."""
     row = yield from row_of(LAST_ENDING, scope.account, scope.region, client_id)
     return None if row is None else row[0]
 
 
 def keep_back_will(session_id: str) -> Steps[None]:
-    """Forget the will of a connection, so that nobody publishes it should its node be gone."""
+    """Delete the will of a connection, so that no node publishes it if its own node is removed."""
     yield from rows_of(KEEP_BACK_WILL, session_id)
 
 
 def orphans(limit: int) -> Steps[Sequence[ConnectionRow]]:
-    """Return up to ``limit`` connections of nodes that are gone, without those whose wills are not due yet."""
+    """Return up to ``limit`` connections of removed nodes, without those whose wills are not due yet."""
     return [_connection_of(row) for row in (yield from rows_of(ORPHANS, limit))]
 
 
 def await_will(session_id: str, due_at: int) -> Steps[bool]:
-    """Keep an orphan until its will is due; return whether this transaction is the one that does."""
+    """Keep an orphan until its will is due; return whether this transaction changed the row."""
     return (yield from row_of(AWAIT_WILL, due_at, session_id)) is not None
 
 
 def take_orphan(session_id: str) -> Steps[bool | None]:
-    """Remove an orphan and return whether it still has a will; None if another node has taken it."""
+    """Delete an orphan and return whether it still has a will; None if another node has taken it."""
     row = yield from row_of(TAKE_ORPHAN, session_id)
     return None if row is None else bool(row[0])
 
 
 def prune_endings(kept: int) -> Steps[None]:
-    """Forget the oldest endings of each account beyond so many."""
+    """Delete the oldest ends of connections of each account that has more than ``kept``."""
     yield from rows_of(PRUNE_ENDINGS, kept)
 
 

@@ -1,6 +1,6 @@
-"""Owns the table of messages between nodes, told in one order to each node they are for; PostgreSQL only.
+"""Owns the table of messages between nodes. All recipients read them in the same order. PostgreSQL only.
 
-How messages get their positions is in `records.changes`.
+`records.changes` describes how messages get their positions.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _FROM_NOW_ON = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message from the node ``origin``; for all nodes without a recipient. No repr shows what is in it."""
+    """A message from the node ``origin``. Without a recipient it is for all nodes. Its repr hides the content."""
 
     recipient: str | None
     origin: str
@@ -40,7 +40,7 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class NodeMessage:
-    """A message as it is read."""
+    """A message that was read."""
 
     position: int
     origin: str
@@ -52,7 +52,7 @@ class NodeMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessagesFound:
-    """Messages in their order, where to ask next, and whether there are others that have no position yet."""
+    """Messages in their order, the position of the next call, and whether others have no position yet."""
 
     following: int
     has_unplaced: bool
@@ -60,7 +60,7 @@ class MessagesFound:
 
 
 def add_messages(messages: Sequence[NewMessage]) -> Steps[None]:
-    """Write messages, which are read once the transaction is committed."""
+    """Store messages. Other nodes read them after the commit."""
     if messages:
         columns = [
             [each.recipient for each in messages],
@@ -75,7 +75,7 @@ def add_messages(messages: Sequence[NewMessage]) -> Steps[None]:
 
 
 def messages_from(position: int | None, recipient: str, limit: int) -> Steps[MessagesFound]:
-    """Return up to ``limit`` messages for the node from the position on; none without a position."""
+    """Return up to ``limit`` messages for the node from the position on. Messages without a position are left out."""
     asked = _FROM_NOW_ON if position is None else position
     rows = yield from rows_of(MESSAGES_FROM, asked, recipient, limit)
     found = [_message_of(row) for row in rows if row[2] is not None]

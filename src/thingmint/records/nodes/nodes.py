@@ -1,4 +1,4 @@
-"""Owns the table of nodes: which processes serve this database, and when each was seen last; PostgreSQL only."""
+"""Owns the table of nodes (the processes that use this database) and of their last heartbeats. PostgreSQL only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ ADD_NODE = (
 )
 BEAT = f"UPDATE node SET seen_at = {_NOW}, read_to = $1 WHERE node_id = $2 RETURNING seen_at"  # noqa: S608  a constant
 ALL_NODES = f"SELECT {_COLUMNS} FROM node ORDER BY started_at, node_id"  # noqa: S608  a constant
-# The node that is seen again meanwhile has another time: it stays.
+# If the node has had another heartbeat meanwhile, its time differs and it stays.
 REMOVE_SILENT = (
     "DELETE FROM node WHERE node_id = $1 AND seen_at = $2 RETURNING node_id, pg_notify('thingmint_nodes', '')"
 )
 KEEP_NODE = f"SELECT node_id FROM node WHERE node_id = $1{FOR_KEY_SHARE}"  # noqa: S608  a token
 REMOVE_NODE = "DELETE FROM node WHERE node_id = $1 RETURNING pg_notify('thingmint_nodes', '')"
-# Of what all nodes have read, only the newest message stays: positions count on from it.
+# Of the messages that all nodes have read, only the newest one stays, because positions count on from it.
 PRUNE_MESSAGES = (
     "DELETE FROM node_message WHERE position < (SELECT min(read_to) FROM node)"
     " AND position < (SELECT max(position) FROM node_message)"
@@ -34,7 +34,7 @@ PRUNE_MESSAGES = (
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """One node. ``settings`` is JSON: what should be the same on all nodes, as text or as a digest, by name."""
+    """A node. ``settings`` is JSON: by name, the settings that all nodes should share, as texts or digests."""
 
     node_id: str
     name: str
@@ -46,37 +46,37 @@ class NodeRow:
 
 
 def add_node(node_id: str, name: str, version: str, data_plane: str, settings: str) -> Steps[None]:
-    """Enter a node that starts, and tell the others."""
+    """Store a node that starts, and notify the others."""
     yield from rows_of(ADD_NODE, node_id, name, version, data_plane, settings)
 
 
 def beat(node_id: str, read_to: int) -> Steps[bool]:
-    """Note that the node is alive and has read its messages up to a position; return whether it is entered still."""
+    """Record that the node is alive and has read its messages up to a position; return whether it still has a row."""
     return (yield from row_of(BEAT, read_to, node_id)) is not None
 
 
 def is_kept(node_id: str) -> Steps[bool]:
-    """Return whether the node is entered; if so, nobody removes it before this transaction ends."""
+    """Return whether the node is in the table. If so, lock it against removal until this transaction ends."""
     return (yield from row_of(KEEP_NODE, node_id)) is not None
 
 
 def nodes() -> Steps[Sequence[NodeRow]]:
-    """Return all nodes that are entered, the oldest first."""
+    """Return all nodes in the table, oldest first."""
     return [_node_of(row) for row in (yield from rows_of(ALL_NODES))]
 
 
 def remove_silent(node: NodeRow) -> Steps[bool]:
-    """Remove a node unless it was seen again since; return whether this transaction removes it."""
+    """Remove a node unless it has had a heartbeat since; return whether this transaction removed it."""
     return (yield from row_of(REMOVE_SILENT, node.node_id, column_of_time(node.seen_at))) is not None
 
 
 def remove_node(node_id: str) -> Steps[None]:
-    """Remove a node that ends."""
+    """Remove a node that shuts down."""
     yield from rows_of(REMOVE_NODE, node_id)
 
 
 def prune_messages() -> Steps[None]:
-    """Forget the messages that every node has read."""
+    """Delete the messages that every node has read."""
     yield from rows_of(PRUNE_MESSAGES)
 
 

@@ -1,1 +1,1 @@
-"""Owns the tables of policies and of what they are attached to."""
+"""Owns the tables of policies and of their attachments."""

@@ -1,4 +1,4 @@
-"""Owns the tables of policies and their versions; knows no engine."""
+"""Owns the tables of policies and their versions. Independent of the database engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
 
 @dataclass(frozen=True, slots=True)
 class VersionKey:
-    """What tells a version of a policy from every other, of namesakes that are created or restored later, too."""
+    """The identity of a version. Policies with the same name that are created or restored later have other keys."""
 
     scope: Scope
     name: PolicyName
@@ -94,7 +94,7 @@ DOCUMENT = (
 )
 
 MOST_DOCUMENTS = 16
-"""For so many documents a statement can ask; each has up to some 400,000 characters."""
+"""The maximum number of documents of one statement. A document can have about 400,000 characters."""
 
 _ONE_VERSION = "(account = $1 AND region = $2 AND policy_name = ${name} AND version = ${version})"
 
@@ -111,7 +111,7 @@ DELETE_VERSIONS = "DELETE FROM policy_version WHERE account = $1 AND region = $2
 def policy_with_version(
     scope: Scope, name: PolicyName, version: int | None
 ) -> Steps[tuple[DevicePolicy, PolicyVersion | None] | None]:
-    """Return the policy and this version of it, or its default version; None where there is none."""
+    """Return the policy and this version of it, or its default version; None if there is none."""
     one = (name, scope.account, scope.region)
     if version is None:
         row = yield from row_of(WITH_DEFAULT_VERSION, *one)
@@ -121,15 +121,15 @@ def policy_with_version(
 
 
 def policy_document(key: VersionKey) -> Steps[str | None]:
-    """Return the document of the version, None if it does not exist any more."""
+    """Return the document of the version, None if it no longer exists."""
     one = (key.scope.account, key.scope.region, key.name, key.version)
     row = yield from row_of(DOCUMENT, *one, column_of_time(key.created_at), key.generation_id)
     return None if row is None else str(row[0])
 
 
 def policy_documents(scope: Scope, keys: Sequence[VersionKey]) -> Steps[Mapping[VersionKey, str]]:
-    """Return the documents of up to MOST_DOCUMENTS versions; those that do not exist any more are left out."""
-    # The last one again, in the places that are left.
+    """Return the documents of up to MOST_DOCUMENTS versions, without those that no longer exist."""
+    # Repeats the last one to fill the remaining parameters.
     asked = [*keys, *[keys[-1]] * (MOST_DOCUMENTS - len(keys))]
     places = [part for key in asked for part in (key.name, key.version)]
     found = yield from rows_of(DOCUMENTS, scope.account, scope.region, *places)
@@ -141,13 +141,13 @@ def policy_documents(scope: Scope, keys: Sequence[VersionKey]) -> Steps[Mapping[
 
 
 def policy_for_update(scope: Scope, name: PolicyName) -> Steps[DevicePolicy | None]:
-    """Return the policy and keep others from changing it until this transaction ends."""
+    """Return the policy and lock it against changes until this transaction ends."""
     row = yield from row_of(POLICY + FOR_UPDATE, name, scope.account, scope.region)
     return None if row is None else policy_of_row(row)
 
 
 def policy_kept(scope: Scope, name: PolicyName) -> Steps[bool]:
-    """Return whether the policy exists, and keep it from being deleted until this transaction ends."""
+    """Return whether the policy exists, and lock it against deletion until this transaction ends."""
     row = yield from row_of(POLICY + FOR_KEY_SHARE, name, scope.account, scope.region)
     return row is not None
 
@@ -172,7 +172,7 @@ def policy_versions(scope: Scope, name: PolicyName) -> Steps[Sequence[PolicyVers
 
 
 def insert_policy(policy: DevicePolicy) -> Steps[bool]:
-    """Store a new policy without its version; return whether its name was free."""
+    """Store a new policy without its version; return False if the name exists."""
     inserted = yield from row_of(
         INSERT_POLICY,
         policy.scope.account,
@@ -215,7 +215,7 @@ def insert_policy_version(policy: DevicePolicy, version: PolicyVersion) -> Steps
 
 
 def touch_policy_version(policy: DevicePolicy, version: int, at: datetime) -> Steps[None]:
-    """Store when the version came into force or went out of it."""
+    """Store the time at which the version became or stopped being the default."""
     scope = policy.scope
     yield from rows_of(TOUCH_VERSION, column_of_time(at), scope.account, scope.region, policy.name, version)
 
@@ -242,7 +242,7 @@ def policy_of_row(row: Row) -> DevicePolicy:
 
 
 def summary_of_row(scope: Scope, row: Row) -> PolicySummary:
-    """Return what a list shows of a policy."""
+    """Return a policy of a list."""
     name, position = row
     return PolicySummary(scope, PolicyName(name), position)
 

@@ -1,4 +1,4 @@
-"""Owns the table of attached policies, and the one statement that follows them to a device; knows no engine.
+"""Owns the table of policy attachments, and the statement that finds all policies of a device.
 
 Targets are named as `core.policies.target` names them.
 """
@@ -26,7 +26,7 @@ from thingmint.records.steps import Steps
 
 @dataclass(frozen=True, slots=True)
 class AttachedTarget:
-    """A target that a policy is attached to; ``position`` orders the list and never repeats."""
+    """A target that a policy is attached to. ``position`` orders the list and is unique."""
 
     name: str
     position: int
@@ -34,9 +34,9 @@ class AttachedTarget:
 
 @dataclass(frozen=True, slots=True)
 class EffectivePolicy:
-    """A policy's default version, and the targets through which it is in force; its document where it was read.
+    """A policy's default version, the targets that put it in force, and its document if it was read.
 
-    ``position`` is that of the first of the attachments.
+    ``position`` is that of its first attachment.
     """
 
     key: VersionKey
@@ -62,7 +62,7 @@ class EffectivePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """From where policies are looked for: a principal, a thing, a thing group, or several of them.
+    """The start of a search for policies: a principal, a thing, a thing group, or several of them.
 
     A principal leads to its things, things to their groups, and groups to the groups above them.
     """
@@ -74,7 +74,7 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class EffectivePolicies:
-    """The policies in force, and the ARNs of everything that decided so: policies, principal, things and groups.
+    """The policies in force, and the ARNs of everything that they depend on: policies, principal, things and groups.
 
     The policies are in the order of their first attachment.
     """
@@ -84,16 +84,16 @@ class EffectivePolicies:
 
 
 MAX_THINGS = 1000
-"""Of a principal: more of them are too much work for each of its connections."""
+"""The maximum number of a principal's things. More of them are too much work for each of its connections."""
 MAX_REACHED = 4096
-"""Of the attachments that are found, and of the things and groups that have none, together."""
+"""The maximum number of attachments, and of things and groups without any, together."""
 
 ATTACH = (
     "INSERT INTO policy_attachment (account, region, policy_name, target) "
     "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING position"
 )
 
-# A target has ten policies at most, and is looked for by its name alone; see `one_named`.
+# A target has at most ten policies and is found by its name alone; see `one_named`.
 _OF_ONE_TARGET = "FROM policy_attachment WHERE account || '' = $1 AND region || '' = $2 AND target = $3"
 
 DETACH = f"DELETE {_OF_ONE_TARGET} AND policy_name = $4 RETURNING position"
@@ -119,17 +119,17 @@ _OF_POLICY = (
 OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} < $4 ORDER BY position DESC LIMIT $5"
 OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
 
-# A LIMIT belongs to the whole of a UNION, and so to a SELECT of its own. One thing more tells that there are too many.
+# A LIMIT applies to a whole UNION, so it needs a nested SELECT. One more thing than allowed shows the excess.
 _SOME_THINGS = (
     "SELECT thing_name FROM (SELECT thing_name FROM thing_principal "  # noqa: S608  a constant
     f"WHERE account = $1 AND region = $2 AND principal = $3 LIMIT {MAX_THINGS + 1}) AS of_principal"
 )
 
 # From a principal ($3), a thing ($4) and a group ($5) to the ARNs of all of them, of the principal's things, of the
-# groups of the things, and of every group above. UNION among groups: it ends even if they ever formed a circle. UNION
-# ALL among things: SQLite would read every principal of the account in the order of their things, to merge them.
-# PostgreSQL cannot guess how few groups these are and would read whole tables to join them; what stands in a SELECT of
-# its own is looked up row by row.
+# groups of the things, and of every group above. Groups need UNION, which ends also if they form a cycle. Things need
+# UNION ALL, because for UNION SQLite would read every principal of the account in the order of their things.
+# PostgreSQL cannot estimate how few groups these are and would join by reading whole tables. It looks up a nested
+# SELECT row by row.
 _REACHED = (
     "(WITH RECURSIVE reached_thing (name) AS ("  # noqa: S608  the constant above
     f"{_SOME_THINGS} "
@@ -158,7 +158,7 @@ _CURRENT = (
     "WHERE policy.name = attached.policy_name AND policy.account || '' = $1 AND policy.region || '' = $2)"
 )
 
-# Both LIMITs are one above what is accepted: the reader of the rows sees that there are too many, and no more is read.
+# Both LIMITs are one above the maximum, so the reader of the rows sees that there are too many.
 EFFECTIVE = (
     "SELECT arn, attached.policy_name, attached.position, generation_id, version, "  # noqa: S608  the constants above
     "(SELECT created_at FROM policy_version AS stored WHERE stored.account = $1 AND stored.region = $2 "
@@ -170,7 +170,7 @@ EFFECTIVE = (
 
 
 def attach_policy(scope: Scope, name: PolicyName, target: str) -> Steps[bool]:
-    """Attach the policy; return whether it was not attached yet."""
+    """Attach the policy; return whether it was not attached before."""
     row = yield from row_of(ATTACH, scope.account, scope.region, name, target)
     return row is not None
 
@@ -194,7 +194,7 @@ def is_policy_attached(scope: Scope, name: PolicyName) -> Steps[bool]:
 
 
 def attached_policies(scope: Scope, target: str, page: PageRequest) -> Steps[Sequence[PolicySummary]]:
-    """Return up to ``page.size`` policies of the target as they were attached, latest first unless ascending."""
+    """Return up to ``page.size`` policies of the target in the order of attachment, latest first unless ascending."""
     sql = OF_TARGET_EARLIEST_FIRST if page.ascending else OF_TARGET_LATEST_FIRST
     position = position_after(page.after, ascending=page.ascending)
     found = yield from rows_of(sql, scope.account, scope.region, target, position, page.size)
@@ -202,7 +202,7 @@ def attached_policies(scope: Scope, target: str, page: PageRequest) -> Steps[Seq
 
 
 def policy_targets(scope: Scope, name: PolicyName, page: PageRequest) -> Steps[Sequence[AttachedTarget]]:
-    """Return up to ``page.size`` targets of the policy as they were attached, latest first unless ascending."""
+    """Return up to ``page.size`` targets of the policy in the order of attachment, latest first unless ascending."""
     sql = OF_POLICY_EARLIEST_FIRST if page.ascending else OF_POLICY_LATEST_FIRST
     position = position_after(page.after, ascending=page.ascending)
     found = yield from rows_of(sql, scope.account, scope.region, name, position, page.size)
@@ -210,10 +210,10 @@ def policy_targets(scope: Scope, name: PolicyName, page: PageRequest) -> Steps[S
 
 
 def effective_policies(scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:
-    """Return the policies in force from the beginning on, in one statement, in the order of their attachment.
+    """Return the policies in force for the beginning, in the order of their attachment, with one statement.
 
-    Raises LimitExceeded if the principal is attached to more than `MAX_THINGS` things, or if there are more than
-    `MAX_REACHED` attachments, and things and groups without any.
+    Raises LimitExceeded if the principal is attached to more than `MAX_THINGS` things, or if attachments, and things
+    and groups without any, are together more than `MAX_REACHED`.
     """
     found = yield from rows_of(EFFECTIVE, *_columns_of_beginning(scope, beginning))
     return _effective(scope, found)

@@ -1,4 +1,4 @@
-"""Owns the tables of claim certificates and of ownership that tokens prove; knows no engine."""
+"""Owns the tables of claim certificates and of ownership tokens. Independent of the database engine."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,7 +31,7 @@ INSERT_OWNERSHIP = (
     "INSERT INTO certificate_ownership (certificate_id, account, region, expires_at) VALUES ($1, $2, $3, $4)"
 )
 
-# A request for the same token waits here until the other one's transaction has ended, on whichever node it runs.
+# Another request with the same token waits here until this transaction has ended, on any node.
 TAKE_OWNERSHIP = (
     "UPDATE certificate_ownership SET request_digest = $1 WHERE certificate_id = $2 AND request_digest IS NULL "
     "RETURNING certificate_id"
@@ -74,35 +74,35 @@ def insert_claim_certificate(claim: ClaimCertificate) -> Steps[None]:
 
 
 def delete_expired_claims(at: datetime, limit: int) -> Steps[int]:
-    """Delete up to ``limit`` claim certificates that ended before this time; say how many."""
+    """Delete up to ``limit`` claim certificates that expired before this time; return their number."""
     deleted = yield from rows_of(DELETE_EXPIRED_CLAIMS, column_of_time(at), limit)
     return len(deleted)
 
 
 def insert_ownership(ownership: Ownership) -> Steps[None]:
-    """Note that a token for the certificate was given out."""
+    """Record that a token for the certificate was issued."""
     scope, expires_at = ownership.scope, column_of_time(ownership.expires_at)
     yield from rows_of(INSERT_OWNERSHIP, ownership.certificate_id, scope.account, scope.region, expires_at)
 
 
 def ownership_use(ownership: Ownership) -> Steps[OwnershipUse | None]:
-    """Return what the token was used for; None if no token is noted."""
+    """Return the use of the token; None if there is no record of a token."""
     row = yield from row_of(OWNERSHIP_USE, ownership.certificate_id)
     return None if row is None else OwnershipUse(row[0], row[1])
 
 
 def take_ownership(ownership: Ownership, request_digest: str) -> Steps[bool]:
-    """Note the request that the token is used for, and hold it; return False if it was used before."""
+    """Record the request that uses the token, and lock the row; return False if the token was used before."""
     return (yield from row_of(TAKE_OWNERSHIP, request_digest, ownership.certificate_id)) is not None
 
 
 def note_answer(ownership: Ownership, sealed_answer: bytes) -> Steps[None]:
-    """Note the answer to the request that the token was used for."""
+    """Store the answer to the request that used the token."""
     yield from rows_of(NOTE_ANSWER, sealed_answer, ownership.certificate_id)
 
 
 def expired_ownerships(at: datetime, limit: int) -> Steps[Sequence[Ownership]]:
-    """Return up to ``limit`` certificates whose token ended before this time, the longest ended first."""
+    """Return up to ``limit`` certificates whose token expired before this time, earliest expiry first."""
     found = yield from rows_of(EXPIRED_OWNERSHIPS, column_of_time(at), limit)
     return tuple(
         [
@@ -113,6 +113,6 @@ def expired_ownerships(at: datetime, limit: int) -> Steps[Sequence[Ownership]]:
 
 
 def delete_ownership(ownership: Ownership) -> Steps[bool]:
-    """Forget that a token was given out; return whether it was noted."""
+    """Delete the record of a token; return whether it existed."""
     deleted = yield from row_of(DELETE_OWNERSHIP, ownership.certificate_id)
     return deleted is not None

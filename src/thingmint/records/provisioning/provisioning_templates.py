@@ -1,4 +1,4 @@
-"""Owns the tables of provisioning templates and their versions; knows no engine."""
+"""Owns the tables of provisioning templates and their versions. Independent of the database engine."""
 
 from collections.abc import Sequence
 
@@ -33,13 +33,13 @@ TEMPLATES = (
     "WHERE account = $1 AND region = $2 AND position > $3 ORDER BY position LIMIT $4"
 )
 
-# A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
+# A conflict returns no row instead of an error, which would end the whole transaction on PostgreSQL.
 INSERT_TEMPLATE = (
     f"INSERT INTO provisioning_template ({COLUMNS}) "  # noqa: S608  the columns are the constants above
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING position"
 )
 
-# Whoever counts up holds the row until the transaction ends, so that concurrent creations cannot pass the limit.
+# A transaction that counts up locks the row until it ends, so concurrent creations cannot exceed the limit.
 COUNT_UP = (
     "INSERT INTO provisioning_template_count (account, region, templates) VALUES ($1, $2, 1) "
     "ON CONFLICT (account, region) DO UPDATE SET templates = provisioning_template_count.templates + 1 "
@@ -82,13 +82,13 @@ def provisioning_template(scope: Scope, name: TemplateName) -> Steps[Provisionin
 
 
 def provisioning_template_for_update(scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
-    """Return the template and keep others from changing it until this transaction ends."""
+    """Return the template and lock it against changes until this transaction ends."""
     row = yield from row_of(TEMPLATE + FOR_UPDATE, name, scope.account, scope.region)
     return None if row is None else template_of_row(row)
 
 
 def provisioning_template_kept(scope: Scope, name: TemplateName) -> Steps[ProvisioningTemplate | None]:
-    """Return the template and keep it from being deleted until this transaction ends."""
+    """Return the template and lock it against deletion until this transaction ends."""
     row = yield from row_of(TEMPLATE + FOR_KEY_SHARE, name, scope.account, scope.region)
     return None if row is None else template_of_row(row)
 
@@ -115,7 +115,7 @@ def insert_provisioning_template(template: ProvisioningTemplate, limit: int) -> 
 
 
 def update_provisioning_template(template: ProvisioningTemplate) -> Steps[None]:
-    """Store what may change of the template."""
+    """Store the columns of the template that can change."""
     yield from rows_of(
         UPDATE_TEMPLATE,
         template.description,
@@ -151,7 +151,7 @@ def template_versions(template: ProvisioningTemplate, page: PageRequest) -> Step
 
 
 def template_version_count(template: ProvisioningTemplate) -> Steps[int]:
-    """Return how many versions the template has; they are few."""
+    """Return the number of versions of the template."""
     ((count,),) = yield from rows_of(VERSION_COUNT, *_key(template))
     return int(count)
 
@@ -219,7 +219,7 @@ def template_of_row(row: Row) -> ProvisioningTemplate:
 
 
 def _entry_of_row(scope: Scope, row: Row) -> TemplateEntry:
-    """Return what a list shows of a template."""
+    """Return a template of a list."""
     name, kind, description, enabled, created_at, modified_at, position = row
     return TemplateEntry(
         scope=scope,

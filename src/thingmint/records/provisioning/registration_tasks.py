@@ -1,4 +1,4 @@
-"""Owns the tables of bulk registrations and of the outcomes of their lines; knows no engine."""
+"""Owns the tables of bulk registrations and of the outcomes of their lines. Independent of the database engine."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ COLUMNS = (
     "errors_size"
 )
 _ONE_TASK = "WHERE task_id = $1 AND account = $2 AND region = $3"
-# As in the index, so that it serves.
+# The same condition as in the index, so that the planner uses it.
 _RUNNING = "status IN ('InProgress', 'Cancelling')"
 
 TASK = f"SELECT {COLUMNS} FROM registration_task {_ONE_TASK}"  # noqa: S608  constants above
@@ -39,7 +39,7 @@ TASKS_OF_STATUS = (
     "WHERE account = $1 AND region = $2 AND status = $3 AND position < $4 ORDER BY position DESC LIMIT $5"
 )
 
-# A conflict yields no row rather than an error: an error would end the whole transaction on PostgreSQL.
+# A conflict returns no row instead of an error, which would end the whole transaction on PostgreSQL.
 INSERT_TASK = (
     f"INSERT INTO registration_task ({COLUMNS}, owner, leased_until) "  # noqa: S608  constants above
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, '', 0) "
@@ -54,7 +54,7 @@ UPDATE_TASK = (
 
 FREE_TASK = f"SELECT 1 FROM registration_task WHERE {_RUNNING} AND leased_until < $1 LIMIT 1"  # noqa: S608  as above
 
-# The lease is compared once more on the row itself: of two who found it free, the later one sees that it is taken.
+# The lease is compared again on the row itself. If two workers found it free, the second sees that it is taken.
 TAKE_TASK = (
     "UPDATE registration_task SET owner = $1, leased_until = $2 WHERE position = "  # noqa: S608  constants above
     f"(SELECT position FROM registration_task WHERE {_RUNNING} AND leased_until < $3 ORDER BY leased_until LIMIT 1) "
@@ -92,13 +92,13 @@ def registration_task(scope: Scope, task_id: str) -> Steps[RegistrationTask | No
 
 
 def registration_task_for_update(scope: Scope, task_id: str) -> Steps[RegistrationTask | None]:
-    """Return the task and keep others from changing it until this transaction ends."""
+    """Return the task and lock it against changes until this transaction ends."""
     row = yield from row_of(TASK + FOR_UPDATE, task_id, scope.account, scope.region)
     return None if row is None else task_of_row(row)
 
 
 def registration_tasks(scope: Scope, status: TaskStatus | None, page: PageRequest) -> Steps[Sequence[TaskEntry]]:
-    """Return up to ``page.size`` tasks, of one status or all, newest first."""
+    """Return up to ``page.size`` tasks of this status, or of every status, newest first."""
     after = position_after(page.after, ascending=False)
     if status is None:
         found = yield from rows_of(TASKS, scope.account, scope.region, after, page.size)
@@ -108,13 +108,13 @@ def registration_tasks(scope: Scope, status: TaskStatus | None, page: PageReques
 
 
 def insert_registration_task(task: RegistrationTask) -> Steps[bool]:
-    """Store a new task that nobody owns; return whether there was none running."""
+    """Store a new task without an owner; return False if another task is running."""
     inserted = yield from row_of(INSERT_TASK, *_columns_of_task(task))
     return inserted is not None
 
 
 def update_registration_task(task: RegistrationTask) -> Steps[None]:
-    """Store status, message and progress of a task that this transaction holds for update."""
+    """Store status, message and progress of a task that this transaction has locked for update."""
     yield from rows_of(
         UPDATE_TASK,
         task.status.value,
@@ -126,48 +126,48 @@ def update_registration_task(task: RegistrationTask) -> Steps[None]:
 
 
 def has_free_registration_task(at: datetime) -> Steps[bool]:
-    """Return whether a task runs whose lease has ended."""
+    """Return whether there is a running task whose lease has ended."""
     row = yield from row_of(FREE_TASK, column_of_time(at))
     return row is not None
 
 
 def take_registration_task(owner: str, at: datetime, until: datetime) -> Steps[RegistrationTask | None]:
-    """Make one of the tasks that run, and whose lease has ended, the owner's until then; return it, or None."""
+    """Lease a running task whose lease has ended to the owner until a time. Return the task, or None."""
     row = yield from row_of(TAKE_TASK, owner, column_of_time(until), column_of_time(at))
     return None if row is None else task_of_row(row)
 
 
 def own_registration_task(task: RegistrationTask, owner: str, until: datetime) -> Steps[bool]:
-    """Extend the owner's lease, or end it; return whether the task is the owner's still."""
+    """Extend or end the owner's lease; return whether the owner still has the task."""
     row = yield from row_of(OWN_TASK, column_of_time(until), *_key(task), owner)
     return row is not None
 
 
 def owns_registration_task(task: RegistrationTask, owner: str) -> Steps[bool]:
-    """Return whether the task is the owner's, and keep it so until this transaction ends."""
+    """Return whether the owner has the task, and lock it until this transaction ends."""
     row = yield from row_of(OWNS_TASK + FOR_SHARE, *_key(task), owner)
     return row is not None
 
 
 def outcomes(task: RegistrationTask) -> Steps[Sequence[LineOutcome]]:
-    """Return the outcomes that are not in the reports yet, in the order of their lines; they are few."""
+    """Return the outcomes that are not in the reports yet, in the order of their lines. They are few."""
     found = yield from rows_of(OUTCOMES, *_key(task))
     return tuple([LineOutcome(line, bool(succeeded), report) for line, succeeded, report in found])
 
 
 def insert_outcome(task: RegistrationTask, outcome: LineOutcome) -> Steps[bool]:
-    """Store what came of a line; return whether that was not known yet."""
+    """Store the outcome of a line; return False if it is stored already."""
     row = yield from row_of(INSERT_OUTCOME, *_key(task), outcome.line, int(outcome.succeeded), outcome.report)
     return row is not None
 
 
 def delete_outcomes(task: RegistrationTask) -> Steps[None]:
-    """Forget the outcomes that are in the reports now."""
+    """Delete the outcomes, which are in the reports now."""
     yield from rows_of(DELETE_OUTCOMES, *_key(task))
 
 
 def old_registration_tasks(at: datetime, limit: int) -> Steps[Sequence[RegistrationTask]]:
-    """Return up to ``limit`` tasks that began before this time and run no more, oldest first."""
+    """Return up to ``limit`` ended tasks that began before this time, oldest first."""
     found = yield from rows_of(OLD_TASKS, column_of_time(at), limit)
     return tuple(map(task_of_row, found))
 

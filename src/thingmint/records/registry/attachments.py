@@ -1,4 +1,4 @@
-"""Owns the questions that span the attachments of things and of policies; knows no engine.
+"""Owns queries of both a principal's things and its policies. Independent of the database engine.
 
 Principals are named by their ARNs.
 """
@@ -31,7 +31,7 @@ DETACH_THINGS = "DELETE FROM thing_principal WHERE account = $1 AND region = $2 
 
 
 def principal_attachments(scope: Scope, principal: str) -> Steps[Attachments]:
-    """Return what is attached to the principal. Whoever attaches anything locks the principal first."""
+    """Return what is attached to the principal. A transaction that attaches anything must lock the principal first."""
     row = yield from row_of(PRINCIPAL_ATTACHMENTS, scope.account, scope.region, principal)
     assert row is not None, "a SELECT without FROM has one row"
     return Attachments(things=bool(row[0]), policies=bool(row[1]))

@@ -1,4 +1,4 @@
-"""Owns the table of billing groups; knows no engine. Which things belong to one is in their rows."""
+"""Owns the table of billing groups. The rows of things name their billing group. Independent of the database engine."""
 
 from collections.abc import Sequence
 
@@ -35,39 +35,39 @@ def billing_group(scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | 
 
 
 def billing_group_for_share(scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
-    """Return the billing group and keep it as it is until this transaction ends; others may do the same."""
+    """Return the billing group and lock it against changes until this transaction ends (a shared lock)."""
     return (yield from _billing_group(BILLING_GROUP + FOR_KEY_SHARE, scope, name))
 
 
 def billing_group_for_update(scope: Scope, name: BillingGroupName) -> Steps[BillingGroup | None]:
-    """Return the billing group and keep others from changing or joining it until this transaction ends."""
+    """Return the billing group and lock it against changes and new members until this transaction ends."""
     return (yield from _billing_group(BILLING_GROUP + FOR_UPDATE, scope, name))
 
 
 def insert_billing_group(group: BillingGroup) -> Steps[BillingGroup | None]:
-    """Store a new group; if its name is taken, change nothing and return the group that has it, for update."""
+    """Store a new group. If its name exists, change nothing and return the existing group, locked for update."""
     while True:
         if (yield from row_of(INSERT_BILLING_GROUP, *_columns_of_billing_group(group))) is not None:
             return None
         present = yield from billing_group_for_update(group.scope, group.name)
-        # None: it was deleted between the two statements, and its name is free again.
+        # None means that it was deleted between the two statements, so its name is free again.
         if present is not None:
             return present
 
 
 def update_billing_group(group: BillingGroup) -> Steps[None]:
-    """Store description and version of a group that this transaction holds for update."""
+    """Store description and version of a group that this transaction has locked for update."""
     scope = group.scope
     yield from rows_of(UPDATE_BILLING_GROUP, group.description, group.version, group.name, scope.account, scope.region)
 
 
 def delete_billing_group(group: BillingGroup) -> Steps[None]:
-    """Delete a group that this transaction holds for update."""
+    """Delete a group that this transaction has locked for update."""
     yield from rows_of(DELETE_BILLING_GROUP, group.name, group.scope.account, group.scope.region)
 
 
 def billing_groups(scope: Scope, prefix: str, page: PageRequest) -> Steps[Sequence[Listed[BillingGroupName]]]:
-    """Return up to ``page.size`` names that start with the prefix, in their order."""
+    """Return up to ``page.size`` names that start with the prefix, in order."""
     names = (first_text(prefix, page.after), end_of_texts(prefix))
     rows = yield from rows_of(BILLING_GROUPS, scope.account, scope.region, *names, page.size)
     return tuple([Listed(BillingGroupName(name), PageKey(0, name)) for (name,) in rows])

@@ -1,4 +1,4 @@
-"""Owns the table of event configurations; one text serves both engines."""
+"""Owns the table of event configurations. Independent of the database engine."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ EVENT_CONFIGURATIONS = (
     "SELECT event_type, enabled, created_at, modified_at FROM event_configuration WHERE account = $1 AND region = $2"
 )
 
-# The time of creation stays that of the first row.
+# The time of creation does not change after the first row.
 SWITCH_EVENTS = (
     "INSERT INTO event_configuration (account, region, event_type, enabled, created_at, modified_at) "
     "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account, region, event_type) "
@@ -21,7 +21,7 @@ SWITCH_EVENTS = (
 
 
 def event_configurations(scope: Scope) -> Steps[EventConfigurations]:
-    """Return what the account has switched."""
+    """Return the event configurations of the account."""
     rows = yield from rows_of(EVENT_CONFIGURATIONS, scope.account, scope.region)
     if not rows:
         return EventConfigurations()
@@ -33,6 +33,6 @@ def event_configurations(scope: Scope) -> Steps[EventConfigurations]:
 
 
 def switch_events(scope: Scope, event_type: EventType, *, enabled: bool, at: datetime) -> Steps[None]:
-    """Store whether events of the type are wanted."""
+    """Store whether events of the type are enabled."""
     time = column_of_time(at)
     yield from rows_of(SWITCH_EVENTS, scope.account, scope.region, event_type.value, int(enabled), time, time)

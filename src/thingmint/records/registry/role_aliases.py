@@ -1,4 +1,4 @@
-"""Owns the table of role aliases; knows no engine."""
+"""Owns the table of role aliases. Independent of the database engine."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ _LIST = "SELECT name, position FROM role_alias WHERE account = $1 AND region = $
 NEWEST_FIRST = f"{_LIST} < $3 ORDER BY position DESC LIMIT $4"
 OLDEST_FIRST = f"{_LIST} > $3 ORDER BY position ASC LIMIT $4"
 
-# One statement counts and decides: of two that would both be the last, the second finds the count of the first.
+# One statement counts and inserts. If two transactions race for the last place, the second sees the first one counted.
 COUNT_UP = (
     "INSERT INTO role_alias_count (account, region, role_aliases) VALUES ($1, $2, 1) "
     "ON CONFLICT (account, region) DO UPDATE SET role_aliases = role_alias_count.role_aliases + 1 "
@@ -44,7 +44,7 @@ def role_alias(scope: Scope, name: RoleAliasName) -> Steps[RoleAlias | None]:
 
 
 def role_alias_for_update(scope: Scope, name: RoleAliasName) -> Steps[RoleAlias | None]:
-    """Return the role alias and keep others from changing it until this transaction ends."""
+    """Return the role alias and lock it against changes until this transaction ends."""
     return (yield from _role_alias(ROLE_ALIAS + FOR_UPDATE, scope, name))
 
 
@@ -59,7 +59,7 @@ def role_aliases(scope: Scope, page: PageRequest) -> Steps[Sequence[RoleAliasEnt
 
 
 def insert_role_alias(role_alias: RoleAlias, most: int) -> Steps[None]:
-    """Store a new role alias; raise ResourceExists, or LimitExceeded if the account has so many."""
+    """Store a new role alias; raise ResourceExists, or LimitExceeded if the account has ``most``."""
     scope = role_alias.scope
     inserted = yield from row_of(
         INSERT_ROLE_ALIAS,
@@ -80,7 +80,7 @@ def insert_role_alias(role_alias: RoleAlias, most: int) -> Steps[None]:
 
 
 def update_role_alias(role_alias: RoleAlias) -> Steps[None]:
-    """Store role, duration and time of one that this transaction holds for update."""
+    """Store role, duration and time of a role alias that this transaction has locked for update."""
     yield from rows_of(
         UPDATE_ROLE_ALIAS,
         role_alias.role_arn,
@@ -93,7 +93,7 @@ def update_role_alias(role_alias: RoleAlias) -> Steps[None]:
 
 
 def delete_role_alias(role_alias: RoleAlias) -> Steps[None]:
-    """Delete one that this transaction holds for update."""
+    """Delete a role alias that this transaction has locked for update."""
     scope = role_alias.scope
     yield from rows_of(DELETE_ROLE_ALIAS, role_alias.name, scope.account, scope.region)
     yield from rows_of(COUNT_DOWN, scope.account, scope.region)

@@ -1,4 +1,4 @@
-"""Owns the table of tags, and where the resources are that have some; knows no engine."""
+"""Owns the table of tags, and the tables of the resources that can have tags. Independent of the database engine."""
 
 from collections.abc import Mapping, Sequence
 
@@ -42,7 +42,7 @@ def has_taggable(resource: Taggable) -> Steps[bool]:
 
 
 def hold_taggable(resource: Taggable) -> Steps[bool]:
-    """Return whether the resource exists, and keep others from deleting or tagging it until this transaction ends."""
+    """Return whether the resource exists, and lock it against deletion and tagging until this transaction ends."""
     return (yield from _exists(TAGGABLES[resource.kind] + FOR_UPDATE, resource))
 
 
@@ -53,13 +53,13 @@ def tags(resource_arn: str) -> Steps[Mapping[str, str]]:
 
 
 def put_tags(resource_arn: str, tags: Mapping[str, str]) -> Steps[None]:
-    """Store the tags, in place of those with the same keys."""
+    """Store the tags. They replace tags with the same keys."""
     for key, value in tags.items():
         yield from rows_of(PUT_TAG, resource_arn, key, value)
 
 
 def remove_tags(resource_arn: str, keys: Sequence[str]) -> Steps[None]:
-    """Delete the tags with these keys, those that there are."""
+    """Delete the tags with these keys, if they exist."""
     for key in keys:
         yield from rows_of(REMOVE_TAG, resource_arn, key)
 

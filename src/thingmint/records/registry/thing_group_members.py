@@ -1,6 +1,6 @@
-"""Owns the table of the things in thing groups; knows no engine.
+"""Owns the table of members of thing groups. Independent of the database engine.
 
-A member's row has the path of its group, so that the things below a group, at any depth, are one stretch of an index.
+A member's row has the path of its group, so the things below a group, at any depth, are one range of an index.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ DELETE_MEMBER = f"DELETE FROM thing_group_member {_ONE} RETURNING position"  # n
 
 DELETE_MEMBERSHIPS = "DELETE FROM thing_group_member WHERE thing_name = $1 AND account || '' = $2 AND region || '' = $3"
 
-# In portions: a statement over a million rows would outlast the time limit of statements.
+# In portions, because a statement over a million rows would exceed the time limit of statements.
 DELETE_MEMBERS = (
     "DELETE FROM thing_group_member WHERE position IN (SELECT position FROM thing_group_member "
     "WHERE account = $1 AND region = $2 AND path = $3 LIMIT $4) RETURNING position"
 )
 
-# Ten at most.
+# At most ten groups.
 GROUPS_OF_THING = (
     "SELECT path, position FROM thing_group_member WHERE thing_name = $1 AND account || '' = $2 AND region || '' = $3 "
     "AND position > $4 ORDER BY position LIMIT $5"
@@ -60,13 +60,13 @@ def things_in_group(
 ) -> Steps[Sequence[Listed[ThingName]]]:
     """Return the names of up to ``page.size`` things in the group, or also in those below it, group by group."""
     column, after = column_of_path(path), page.after
-    # A page key comes from outside. The page stays below the group for any key: policies allowed no other group.
+    # A page key comes from the caller. The page must stay below the group, because policies allowed only this group.
     here = max(column, after.text) if recursive and after is not None else column
     position = position_after(after, ascending=True)
     found = yield from rows_of(MEMBERS, scope.account, scope.region, here, position, page.size)
     members = [Listed(ThingName(name), PageKey(at, here if recursive else "")) for name, at in found]
     if recursive and len(members) < page.size:
-        # A second statement, because SQLite does not find a path and a position as one place in the index.
+        # A second statement, because SQLite cannot seek to a path and a position together in the index.
         later = (here, end_of_texts(column), page.size - len(members))
         rows = yield from rows_of(MEMBERS_OF_LATER_GROUPS, scope.account, scope.region, *later)
         members += [Listed(ThingName(name), PageKey(at, path_of_group)) for name, at, path_of_group in rows]
@@ -74,31 +74,31 @@ def things_in_group(
 
 
 def add_thing_to_group(scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
-    """Put a thing that this transaction holds into a group that it holds; return whether that changed anything."""
+    """Add a thing to a group, both locked by this transaction; return whether that changed anything."""
     inserted = yield from row_of(INSERT_MEMBER, scope.account, scope.region, path[-1], column_of_path(path), name)
     return inserted is not None
 
 
 def remove_thing_from_group(scope: Scope, name: ThingName, path: GroupPath) -> Steps[bool]:
-    """Take the thing out of the group; return whether it was in it."""
+    """Remove the thing from the group; return whether it was a member."""
     deleted = yield from row_of(DELETE_MEMBER, name, path[-1], scope.account, scope.region)
     return deleted is not None
 
 
 def remove_thing_from_groups(scope: Scope, name: ThingName) -> Steps[None]:
-    """Take the thing out of every group."""
+    """Remove the thing from every group."""
     yield from rows_of(DELETE_MEMBERSHIPS, name, scope.account, scope.region)
 
 
 def remove_members(scope: Scope, path: GroupPath) -> Steps[None]:
-    """Take every thing out of the group."""
+    """Remove every thing from the group."""
     removed: Sequence[object] = [None] * _PORTION
     while len(removed) == _PORTION:
         removed = yield from rows_of(DELETE_MEMBERS, scope.account, scope.region, column_of_path(path), _PORTION)
 
 
 def column_of_path(path: GroupPath) -> str:
-    """Return the names, each followed by a slash, which no name holds."""
+    """Return the names, each followed by a slash. Names have no slash."""
     return "".join([f"{name}/" for name in path])
 
 

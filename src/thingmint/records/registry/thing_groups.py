@@ -1,4 +1,4 @@
-"""Owns the table of thing groups; knows no engine, and members by the paths of their groups."""
+"""Owns the table of thing groups. Independent of the database engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
 
 @dataclass(frozen=True, slots=True)
 class GroupFilter:
-    """Which groups a list holds: those whose names start so, anywhere, directly below a group, or at any depth.
+    """A filter of groups by the prefix of their names: all groups, or those directly below a group or at any depth.
 
-    ``below`` is the empty path for what has no parent, and None for anywhere.
+    ``below`` is the empty path for groups without a parent, and None for all groups.
     """
 
     prefix: str = ""
@@ -65,8 +65,8 @@ CHILDREN = (
     "AND name >= $4 AND name < $5 ORDER BY name LIMIT $6"
 )
 
-# The stretch of the index that holds all descendants; the names' prefix is tried on each, so that a page costs the same
-# without a prefix, and with one as much as the group has descendants.
+# The range of the index with all descendants. The prefix of names is tested on each of them: without a prefix every
+# page costs the same, and with a prefix a page can read all descendants.
 DESCENDANTS = (
     "SELECT name, path FROM thing_group WHERE account = $1 AND region = $2 AND path >= $3 AND path < $4 "
     "AND substr(name, 1, length($5)) = $5 ORDER BY path LIMIT $6"
@@ -79,28 +79,28 @@ def thing_group(scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
 
 
 def thing_group_for_share(scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
-    """Return the thing group and keep it as it is until this transaction ends; others may do the same."""
+    """Return the thing group and lock it against changes until this transaction ends (a shared lock)."""
     return (yield from _thing_group(THING_GROUP + FOR_KEY_SHARE, scope, name))
 
 
 def thing_group_for_update(scope: Scope, name: ThingGroupName) -> Steps[ThingGroup | None]:
-    """Return the thing group and keep others from changing or joining it until this transaction ends."""
+    """Return the thing group and lock it against changes and new members until this transaction ends."""
     return (yield from _thing_group(THING_GROUP + FOR_UPDATE, scope, name))
 
 
 def insert_thing_group(group: ThingGroup) -> Steps[ThingGroup | None]:
-    """Store a new group; if its name is taken, change nothing and return the group that has it, for update."""
+    """Store a new group. If its name exists, change nothing and return the existing group, locked for update."""
     while True:
         if (yield from row_of(INSERT_THING_GROUP, *_columns_of_thing_group(group))) is not None:
             return None
         present = yield from thing_group_for_update(group.scope, group.name)
-        # None: it was deleted between the two statements, and its name is free again.
+        # None means that it was deleted between the two statements, so its name is free again.
         if present is not None:
             return present
 
 
 def update_thing_group(group: ThingGroup) -> Steps[None]:
-    """Store description, attributes and version of a group that this transaction holds for update."""
+    """Store description, attributes and version of a group that this transaction has locked for update."""
     scope, attributes = group.scope, column_of_attributes(group.attributes)
     yield from rows_of(
         UPDATE_THING_GROUP, group.description, attributes, group.version, group.name, scope.account, scope.region
@@ -108,13 +108,13 @@ def update_thing_group(group: ThingGroup) -> Steps[None]:
 
 
 def delete_thing_group(group: ThingGroup) -> Steps[None]:
-    """Delete a group that this transaction holds for update, and let the things in it go."""
+    """Delete a group that this transaction has locked for update, and remove its members."""
     yield from remove_members(group.scope, group.path)
     yield from rows_of(DELETE_THING_GROUP, group.name, group.scope.account, group.scope.region)
 
 
 def thing_groups(scope: Scope, wanted: GroupFilter, page: PageRequest) -> Steps[Sequence[Listed[ThingGroupName]]]:
-    """Return the names of up to ``page.size`` groups in their order; at any depth, in the order of the paths."""
+    """Return the names of up to ``page.size`` groups, ordered by name; for groups at any depth, ordered by path."""
     if wanted.below and wanted.is_recursive:
         return (yield from _descendants(scope, wanted.below, wanted.prefix, page))
     names = (first_text(wanted.prefix, page.after), end_of_texts(wanted.prefix))
@@ -130,7 +130,7 @@ def _descendants(
     scope: Scope, below: GroupPath, prefix: str, page: PageRequest
 ) -> Steps[Sequence[Listed[ThingGroupName]]]:
     path = column_of_path(below)
-    # Behind the group's own path stand those below it.
+    # The paths of the groups below it follow the group's own path.
     paths = (first_text(path, page.after or PageKey(0, path)), end_of_texts(path))
     rows = yield from rows_of(DESCENDANTS, scope.account, scope.region, *paths, prefix, page.size)
     return tuple([Listed(ThingGroupName(name), PageKey(0, path)) for name, path in rows])

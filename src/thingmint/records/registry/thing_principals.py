@@ -1,4 +1,4 @@
-"""Owns the table of the attachments of principals to things; knows no engine."""
+"""Owns the table of the attachments of principals to things. Independent of the database engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from thingmint.records.steps import Steps
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A principal, by its ARN, on a thing."""
+    """The attachment of a principal, named by its ARN, to a thing."""
 
     thing_name: ThingName
     principal: str
@@ -54,7 +54,7 @@ def attachment(scope: Scope, name: ThingName, principal: str) -> Steps[Attachmen
 
 
 def attach_principal(scope: Scope, attachment: Attachment) -> Steps[bool]:
-    """Attach a principal to a thing, both held by this transaction; return whether it was not attached before."""
+    """Attach a principal to a thing, both locked by this transaction; return whether it was not attached before."""
     inserted = yield from row_of(
         INSERT_ATTACHMENT,
         scope.account,

@@ -1,4 +1,4 @@
-"""Owns the table of thing types; knows no engine."""
+"""Owns the table of thing types. Independent of the database engine."""
 
 import json
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ THING_TYPES = (
     "AND position > $3 ORDER BY position LIMIT $4"
 )
 
-# At most one, so its page needs no order.
+# Returns at most one row, so the page needs no order.
 THING_TYPE_AFTER = f"SELECT {COLUMNS}, position FROM thing_type {one_named(1)} AND position > $4"  # noqa: S608  as above
 
 
@@ -39,28 +39,28 @@ def thing_type(scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
 
 
 def thing_type_for_share(scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
-    """Return the thing type and keep it as it is until this transaction ends; others may do the same."""
+    """Return the thing type and lock it against changes until this transaction ends (a shared lock)."""
     return (yield from _thing_type(THING_TYPE + FOR_KEY_SHARE, scope, name))
 
 
 def thing_type_for_update(scope: Scope, name: ThingTypeName) -> Steps[ThingType | None]:
-    """Return the thing type and keep others from changing or giving it until this transaction ends."""
+    """Return the thing type and lock it against changes and assignments until this transaction ends."""
     return (yield from _thing_type(THING_TYPE + FOR_UPDATE, scope, name))
 
 
 def insert_thing_type(thing_type: ThingType) -> Steps[ThingType | None]:
-    """Store a new thing type; if its name is taken, change nothing and return the one that has it, for update."""
+    """Store a new thing type. If its name exists, change nothing and return the existing one, locked for update."""
     while True:
         if (yield from row_of(INSERT_THING_TYPE, *_columns_of_thing_type(thing_type))) is not None:
             return None
         present = yield from thing_type_for_update(thing_type.scope, thing_type.name)
-        # None: it was deleted between the two statements, and its name is free again.
+        # None means that it was deleted between the two statements, so its name is free again.
         if present is not None:
             return present
 
 
 def update_thing_type(thing_type: ThingType) -> Steps[None]:
-    """Store properties and deprecation of a thing type that this transaction holds for update."""
+    """Store properties and deprecation of a thing type that this transaction has locked for update."""
     scope, deprecated_at = thing_type.scope, thing_type.deprecated_at
     yield from rows_of(
         UPDATE_THING_TYPE,
@@ -73,13 +73,13 @@ def update_thing_type(thing_type: ThingType) -> Steps[None]:
 
 
 def delete_thing_type(thing_type: ThingType) -> Steps[None]:
-    """Delete a thing type that this transaction holds for update."""
+    """Delete a thing type that this transaction has locked for update."""
     scope = thing_type.scope
     yield from rows_of(DELETE_THING_TYPE, thing_type.name, scope.account, scope.region)
 
 
 def thing_types(scope: Scope, name: ThingTypeName | None, page: PageRequest) -> Steps[Sequence[Listed[ThingType]]]:
-    """Return up to ``page.size`` thing types, oldest first: those of this name, or all."""
+    """Return up to ``page.size`` thing types with this name, or all, oldest first."""
     after = position_after(page.after, ascending=True)
     if name is None:
         rows = yield from rows_of(THING_TYPES, scope.account, scope.region, after, page.size)

@@ -1,6 +1,6 @@
-"""Owns the tables of things and of their attributes; knows no engine.
+"""Owns the tables of things and of their attributes. Independent of the database engine.
 
-Attributes stand in the thing's row, to be read with it, and in rows of their own, to be found by.
+The thing's row has its attributes for reading. The table of attributes has them again for searching.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from thingmint.records.tokens import FOR_UPDATE
 
 @dataclass(frozen=True, slots=True)
 class AttributeFilter:
-    """Things with this attribute, whose value is this one or starts with it."""
+    """A filter of things by an attribute and its value or the prefix of its value."""
 
     name: str
     value: str
@@ -34,7 +34,7 @@ class AttributeFilter:
 
 @dataclass(frozen=True, slots=True)
 class ThingFilter:
-    """Which things a list holds; without any, all of them."""
+    """A filter of things. Without values it matches all things."""
 
     type_name: ThingTypeName | None = None
     attribute: AttributeFilter | None = None
@@ -84,8 +84,8 @@ NAMES_IN_BILLING_GROUP = (
 )
 
 
-# Each column is looked up for the few positions that were found. PostgreSQL might read all things for a join, because a
-# plan that it keeps does not know how few rows a page has.
+# Each column is looked up for the few positions that were found. For a join PostgreSQL could read all things, because
+# its cached plan cannot estimate how few rows a page has.
 def _with_attribute(column: str, condition: str, order: str) -> str:
     return (
         f"SELECT {_LOOKED_UP}, found.position, found.{column} FROM (SELECT {column}, position FROM thing_attribute "  # noqa: S608  constants here
@@ -113,26 +113,26 @@ def thing(scope: Scope, name: ThingName) -> Steps[Thing | None]:
 
 
 def thing_for_update(scope: Scope, name: ThingName) -> Steps[Thing | None]:
-    """Return the thing and keep others from changing it, or what belongs to it, until this transaction ends."""
+    """Return the thing and lock it, and what belongs to it, against changes until this transaction ends."""
     row = yield from row_of(THING + FOR_UPDATE, name, scope.account, scope.region)
     return None if row is None else thing_of_row(row)
 
 
 def insert_thing(thing: Thing) -> Steps[Thing | None]:
-    """Store a new thing; if its name is taken, change nothing and return the thing that has it, for update."""
+    """Store a new thing. If its name exists, change nothing and return the existing thing, locked for update."""
     while True:
         inserted = yield from row_of(INSERT_THING, *_columns_of_thing(thing))
         if inserted is not None:
             yield from _insert_attributes(thing, inserted[0])
             return None
         present = yield from thing_for_update(thing.scope, thing.name)
-        # None: it was deleted between the two statements, and its name is free again.
+        # None means that it was deleted between the two statements, so its name is free again.
         if present is not None:
             return present
 
 
 def update_thing(thing: Thing) -> Steps[None]:
-    """Store type, billing group, attributes and version of a thing that this transaction holds for update."""
+    """Store type, billing group, attributes and version of a thing that this transaction has locked for update."""
     scope = thing.scope
     ((position,),) = yield from rows_of(
         UPDATE_THING,
@@ -149,14 +149,14 @@ def update_thing(thing: Thing) -> Steps[None]:
 
 
 def delete_thing(thing: Thing) -> Steps[None]:
-    """Delete a thing that this transaction holds for update; what belongs to it is deleted by functions of its own."""
+    """Delete a thing that this transaction has locked for update. Other functions delete what belongs to it."""
     scope = thing.scope
     ((position,),) = yield from rows_of(DELETE_THING, thing.name, scope.account, scope.region)
     yield from rows_of(DELETE_ATTRIBUTES, position)
 
 
 def things(scope: Scope, wanted: ThingFilter, page: PageRequest) -> Steps[Sequence[Listed[Thing]]]:
-    """Return up to ``page.size`` things, oldest first; by the attribute's value first if that is a prefix."""
+    """Return up to ``page.size`` things, oldest first; if the filter has a prefix of a value, ordered by that value."""
     if wanted.attribute is not None:
         return (yield from _things_with(scope, wanted.attribute, wanted.type_name, page))
     after = position_after(page.after, ascending=True)
@@ -170,7 +170,7 @@ def things(scope: Scope, wanted: ThingFilter, page: PageRequest) -> Steps[Sequen
 def things_in_billing_group(
     scope: Scope, name: BillingGroupName, page: PageRequest
 ) -> Steps[Sequence[Listed[ThingName]]]:
-    """Return the names of up to ``page.size`` things of a billing group, oldest thing first."""
+    """Return the names of up to ``page.size`` things of a billing group, oldest first."""
     after = position_after(page.after, ascending=True)
     rows = yield from rows_of(NAMES_IN_BILLING_GROUP, scope.account, scope.region, name, after, page.size)
     return tuple([Listed(ThingName(name), PageKey(position)) for name, position in rows])
@@ -209,7 +209,7 @@ def _insert_attributes(thing: Thing, position: int) -> Steps[None]:
 
 
 def _typed(type_name: ThingTypeName | None, value: str) -> str:
-    # No type's name holds a slash.
+    # Names of types have no slash.
     return f"{type_name or ''}/{value}"
 
 

@@ -1,1 +1,1 @@
-"""Owns access keys, and whether a database belongs to the keys of a node."""
+"""Owns access keys, accounts and console sessions, and the check that a database belongs to a node's keys."""

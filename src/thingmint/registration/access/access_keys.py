@@ -1,6 +1,6 @@
-"""Owns the access keys of callers: making, listing and deleting them, and the administrator's key of the first start.
+"""Owns the access keys of callers: creation, listing, deletion, and the administrator's key of the first start.
 
-A secret leaves with the returned value and is stored sealed; a session token is stored as its digest only.
+The returned value has the secret in clear text. The store has it sealed, and a session token only as its digest.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ T = TypeVar("T")
 ADMINISTRATOR = "administrator"
 ADMINISTRATOR_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 
-# As AWS's security token service bounds its session tokens.
+# The limits of AWS's Security Token Service.
 MAX_LIFETIME = timedelta(hours=36)
 KEPT_AFTER_EXPIRY = timedelta(days=1)
-# A transaction of bounded size; the rest is there the next time.
+# The size of a transaction. The next call handles the rest.
 _PURGED_TOGETHER = 1000
 
 _PERMANENT_PREFIX, _TEMPORARY_PREFIX = "AKIA", "ASIA"
@@ -46,7 +46,7 @@ _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class AccessKeyRequest:
-    """What a new key is for; with a lifetime it is temporary and comes with a session token."""
+    """The properties of a new key. With a lifetime it is temporary and has a session token."""
 
     user_name: str
     policy_text: str
@@ -55,7 +55,7 @@ class AccessKeyRequest:
 
 @dataclass(frozen=True, slots=True)
 class NewAccessKey:
-    """A stored key and its secrets, which are given this one time."""
+    """A stored key and its secrets, which the caller gets only once."""
 
     access_key: AccessKey
     secret: str = field(repr=False)
@@ -63,12 +63,12 @@ class NewAccessKey:
 
 
 def sealing_name(access_key_id: str) -> str:
-    """Return the name that the secret of this key is bound to."""
+    """Return the name that the sealed secret of this key is bound to."""
     return f"access-key/{access_key_id}"
 
 
 def session_token_digest(session_token: str) -> str:
-    """Return what is stored of a session token."""
+    """Return the digest of a session token, which is stored instead of the token."""
     return hashlib.sha256(session_token.encode()).hexdigest()
 
 
@@ -81,9 +81,9 @@ async def create_access_key(
     request: AccessKeyRequest,
     events: EventSink = UNHEARD,
 ) -> NewAccessKey:
-    """Make and store an access key in the caller's account, and return it with its secrets.
+    """Create an access key in the caller's account and return it with its secrets.
 
-    Raises InvalidRequest for a user name or lifetime out of bounds, MalformedPolicy for a policy that is none.
+    Raises InvalidRequest for an invalid user name or lifetime, MalformedPolicy for an invalid policy.
     """
     _validate(request)
     now = clock.now()
@@ -109,7 +109,7 @@ def new_access_key(
     request: AccessKeyRequest,
     origin: AccessKeyOrigin,
 ) -> NewAccessKey:
-    """Return a new access key of the account, which is not stored yet."""
+    """Return a new access key of the account. It is not stored yet."""
     temporary = request.lifetime is not None
     access_key_id = _access_key_id(random_bytes, temporary=temporary)
     secret = base64.b64encode(random_bytes(_SECRET_BYTES)).decode()
@@ -129,7 +129,7 @@ def new_access_key(
 
 
 async def list_access_keys(store: Store, account: AccountId | None) -> tuple[AccessKey, ...]:
-    """Return the access keys of an account, or of all accounts for None, oldest first, expired ones included."""
+    """Return the access keys of an account, or of all accounts for None, oldest first, including expired keys."""
 
     def program() -> Steps[tuple[AccessKey, ...]]:
         return tuple((yield from access_key_table.access_keys(account)))
@@ -140,7 +140,7 @@ async def list_access_keys(store: Store, account: AccountId | None) -> tuple[Acc
 async def delete_access_key(
     store: Store, clock: Clock, caller: Caller, access_key_id: str, events: EventSink = UNHEARD
 ) -> None:
-    """Delete the access key, which ends its use at once; raise ResourceNotFound if the account has none such."""
+    """Delete the access key, which is invalid at once; raise ResourceNotFound if the account has no such key."""
     now = clock.now()
 
     def program() -> Steps[Change[None]]:
@@ -164,11 +164,11 @@ async def ensure_administrator(
     origin: AccessKeyOrigin,
     events: EventSink = UNHEARD,
 ) -> bool:
-    """Give the account its administrator's key unless it has it; return whether anything was stored.
+    """Create the account's administrator's key unless it exists; return whether anything was stored.
 
-    A key of the first start is stored only in a database without any access key: an operator who deletes it means it.
-    A key from the settings replaces a stored key that has its id and another secret, and any earlier key from the
-    settings. Raises ServiceUnavailable if the stored secret was sealed with another key.
+    A key of the first start is stored only in a database without any access key, so that a later start does not restore
+    a key that an operator deleted. A key from the settings replaces a stored key with the same id and another secret,
+    and any earlier key from the settings. Raises ServiceUnavailable if the stored secret was sealed with another key.
     """
     now = clock.now()
     administrator = AccessKey(
@@ -184,7 +184,7 @@ async def ensure_administrator(
     )
 
     def program() -> Steps[Change[bool]]:
-        # Of several nodes that start for the first time, one stores its key, and the others find it.
+        # If several nodes start for the first time at once, one stores its key, and the others find it.
         yield from copy_table.lock()
         present = yield from access_key_table.access_keys(None)
         if origin is AccessKeyOrigin.FIRST_START:
@@ -204,9 +204,9 @@ async def ensure_administrator(
 
 
 async def purge_expired(store: Store, clock: Clock, region: Region, events: EventSink = UNHEARD) -> int:
-    """Delete the temporary credentials that expired a while ago, and return how many there were.
+    """Delete the temporary credentials that expired some time ago, and return their number.
 
-    They are refused from their expiry on; for a while longer the refusal can still say that they are expired.
+    They are refused from their expiry on. Until they are deleted, the error can say that they are expired.
     """
     now = clock.now()
 
@@ -219,7 +219,7 @@ async def purge_expired(store: Store, clock: Clock, region: Region, events: Even
     def purge() -> Steps[Change[int]]:
         entries: list[AuditEntry] = []
         for access_key in expired:
-            # Another service on the same database may have been faster.
+            # Another node may have deleted them first.
             if (yield from access_key_table.delete_access_key(access_key.access_key_id)):
                 scope = Scope(access_key.account, region)
                 entries.append(_own_entry(scope, now, "DeleteAccessKey", access_key))
@@ -230,7 +230,7 @@ async def purge_expired(store: Store, clock: Clock, region: Region, events: Even
 
 
 def _change(result: T, entries: Sequence[AuditEntry]) -> Change[T]:
-    """Return what changed: the users whose keys were made or deleted are the resources that followers hear of."""
+    """Return the change. The changed resources are the users whose keys were created or deleted."""
     return Change(result, tuple(entries), tuple(entry.resource for entry in entries))
 
 
@@ -261,7 +261,7 @@ def _access_key_id(random_bytes: Callable[[int], bytes], *, temporary: bool) -> 
 
 
 def key_detail(access_key: AccessKey) -> dict[str, str]:
-    """Return what the audit trail tells of an access key."""
+    """Return the details of an access key for the audit trail."""
     detail = {"access_key_id": access_key.access_key_id, "origin": str(access_key.origin)}
     if access_key.expires_at is not None:
         detail["expires_at"] = access_key.expires_at.isoformat()
@@ -269,7 +269,7 @@ def key_detail(access_key: AccessKey) -> dict[str, str]:
 
 
 def _own_entry(scope: Scope, at: datetime, action: str, access_key: AccessKey) -> AuditEntry:
-    # Nobody called: the service does this by its settings when it starts, on behalf of the account's owner.
+    # There is no caller: the service does this at its start, by its settings, for the account's owner.
     return AuditEntry(
         at=at,
         scope=scope,

@@ -1,7 +1,7 @@
-"""Owns the accounts that share a service: making, listing and deleting them, which the service's own account may do.
+"""Owns the accounts of a service: creation, listing and deletion, which only the service's own account may do.
 
-An account is there once it has an access key. Its deletion ends its access keys first and then removes what it has,
-a bounded number of rows in each transaction: a deletion that was cut off goes on when it is called again.
+An account exists from its first access key on. Its deletion removes its access keys first and then its content, with a
+bounded number of rows in each transaction. Another call continues an interrupted deletion.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from thingmint.registration.access.access_keys import (
 from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
 from thingmint.registration.kernel.ports import Clock, EventSink, SecretSealer, Store
 
-# A transaction of bounded size: other writers have a turn between two.
+# The size of a transaction. Other writers run between two transactions.
 DELETED_TOGETHER: Final = 500
 _DIGITS: Final = 12
-# Of eight random octets, twelve digits are as good as evenly spread.
+# Twelve digits of eight random octets are almost uniformly distributed.
 _ACCOUNT_OCTETS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account, and how many access keys it has."""
+    """An account and the number of its access keys."""
 
     account: AccountId
     access_keys: int
@@ -48,7 +48,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class AccountPage:
-    """Accounts by number; ``following`` is the last one if there are more."""
+    """Accounts ordered by number. ``following`` is the last one if there are more."""
 
     accounts: tuple[Account, ...]
     following: AccountId | None
@@ -63,9 +63,9 @@ async def create_account(
     account: AccountId | None = None,
     events: EventSink = UNHEARD,
 ) -> NewAccessKey:
-    """Make an account with an administrator's access key, and return the key with its secret.
+    """Create an account with an administrator's access key, and return the key with its secret.
 
-    Without a number it gets a random one. Raises ResourceExists if the account is there.
+    Without a number it gets a random one. Raises ResourceExists if the account exists.
     """
     chosen = account or _random_account(random_bytes)
     now = clock.now()
@@ -86,7 +86,7 @@ async def create_account(
 
 
 async def list_accounts(store: Store, scope: Scope, after: AccountId | None, count: int) -> AccountPage:
-    """Return so many accounts with a number above ``after``: all that have an access key, or anything in the region."""
+    """Return up to ``count`` accounts above ``after`` that have an access key or anything in the region."""
 
     def program() -> Steps[AccountPage]:
         begin = Scope(AccountId(after or ""), scope.region)
@@ -101,17 +101,18 @@ async def list_accounts(store: Store, scope: Scope, after: AccountId | None, cou
 
 
 async def has_access_key(store: Store, account: AccountId) -> bool:
-    """Return whether anybody can call for the account."""
+    """Return whether the account has an access key."""
     return await store.read(lambda: account_table.count_access_keys(account)) > 0
 
 
 async def delete_account(
     store: Store, clock: Clock, caller: Caller, account: AccountId, events: EventSink = UNHEARD
 ) -> int:
-    """Delete an account with all that it has in the caller's region, and return how many rows were removed.
+    """Delete an account with its content in the caller's region, and return the number of deleted rows.
 
-    Its access keys go first, in one transaction with the audit entry; its devices are disconnected. Reports and the
-    audit trail stay. Raises InvalidRequest for the caller's own account, ResourceNotFound if there is none such.
+    Its access keys are deleted first, in one transaction with the audit entry. Its devices are disconnected. Reports
+    and the audit trail stay. Raises InvalidRequest for the caller's own account, ResourceNotFound for an unknown
+    account.
     """
     if account == caller.account:
         raise InvalidRequest("An account cannot delete itself: the service needs one that may administer it")
@@ -130,9 +131,9 @@ async def delete_account(
 
 
 async def remove_contents(store: Store, scope: Scope, events: EventSink = UNHEARD) -> int:
-    """Remove everything that an account has but its access keys; return how many rows there were.
+    """Delete everything of an account except its access keys; return the number of rows.
 
-    A device may add something until it is disconnected, so that the tables are gone through until all are empty.
+    A device can add rows until it is disconnected, so this repeats until all tables are empty.
     """
     removed = 0
     while found := await _remove_once(store, scope, events):

@@ -1,6 +1,6 @@
-"""Owns the sessions of the web console: sign-in with an access key, what ends a session, sign-out; knows no HTTP.
+"""Owns the sessions of the web console: sign-in with an access key, end, sign-out. Independent of HTTP.
 
-A token leaves with the returned value and is stored as its digest only. Every node finds it in the database.
+The returned value has the token. The database has only its digest, with which every node finds the session.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from thingmint.registration.kernel.ports import Clock, EventSink, SecretSealer, 
 
 TOKEN_BYTES: Final = 32
 MOST_SESSIONS_OF_A_KEY: Final = 16
-# A use is noted once a minute: not every page of a session is a write.
+# A use is recorded at most once a minute, so that not every page of a session causes a write.
 _NOTED_AFTER: Final = timedelta(minutes=1)
 _SWEPT_TOGETHER: Final = 500
 _REFUSED: Final = "The access key id or the secret access key is not right."
@@ -34,7 +34,7 @@ _REFUSED: Final = "The access key id or the secret access key is not right."
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """What somebody who signs in gives; the session token is that of temporary credentials."""
+    """The credentials of a sign-in. Only temporary credentials have a session token."""
 
     access_key_id: str
     secret: str = field(repr=False)
@@ -45,7 +45,7 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session that lasts, the token of it, and the access key that it acts for."""
+    """A valid session, its token, and its access key."""
 
     token: str = field(repr=False)
     session: ConsoleSession
@@ -67,7 +67,7 @@ class ConsoleSessions:
     async def sign_in(self, given: SignIn) -> SignedIn:
         """Return a new session; raise AuthenticationFailure if no access key has this id and this secret.
 
-        The refusal is the same for an unknown key, a wrong secret and an expired key.
+        The error is the same for an unknown key, a wrong secret and an expired key.
         """
         key = await self._matching_key(given)
         now, token = self.clock.now(), self.random_bytes(TOKEN_BYTES).hex()
@@ -87,9 +87,9 @@ class ConsoleSessions:
         return SignedIn(token, session, key)
 
     async def find(self, token: str, *, is_use: bool = True) -> SignedIn | None:
-        """Return the session of this token while it lasts, and note its use; None if it is over or was never there.
+        """Return the valid session of this token and record its use; None if there is none.
 
-        It is over once its access key is deleted, replaced or expired.
+        A session also ends when its access key is deleted, replaced or expired.
         """
         now, digest = self.clock.now(), _digest(token)
 
@@ -120,7 +120,7 @@ class ConsoleSessions:
         await change_of_callers(self.store, self.events, program)
 
     def caller(self, key: AccessKey, request_id: str, source_address: str) -> Caller:
-        """Return whom a request of a session is from; raise AccessDenied if the key's policy cannot be read."""
+        """Return the caller of a session's request; raise AccessDenied if the key's policy cannot be parsed."""
         return Caller(key.account, self.region, self.principals.principal_of(key), request_id, source_address)
 
     async def _matching_key(self, given: SignIn) -> AccessKey:

@@ -1,7 +1,7 @@
-"""Owns the question whether a database belongs to the keys at hand; knows neither files nor engines.
+"""Owns the check that a database belongs to the keys of this node. Independent of files and engines.
 
-Several services may share a database only if they share the sealing key (each must read every access key's secret) and
-the issuers (a broker trusts theirs alone). A service that did not would serve some requests and fail on others.
+Nodes can share a database only if they share the sealing key, with which each reads every access key's secret, and the
+issuers, because a broker trusts only those. Otherwise a node would serve some requests and fail on others.
 """
 
 from collections.abc import Collection
@@ -15,13 +15,13 @@ from thingmint.registration.kernel.ports import SecretSealer, Store
 
 
 class ForeignDatabase(Exception):
-    """The database was filled with other keys; the message says what shows it."""
+    """The database was written with other keys. The message gives the evidence."""
 
 
 async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: Collection[str]) -> None:
-    """Return if what the database holds was sealed with this key and issued by one of these issuers, active or retired.
+    """Raise ForeignDatabase unless the database's content was sealed with this key and issued by one of these issuers.
 
-    Raises ForeignDatabase otherwise.
+    The issuers are active or retired.
     """
     for access_key in await store.read(lambda: access_key_table.access_keys(None)):
         _require_unsealable(access_key, sealer)

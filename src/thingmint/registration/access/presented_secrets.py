@@ -1,6 +1,6 @@
-"""Owns who calls with an access key and its secret themselves, instead of a signature made with them.
+"""Owns the authentication of callers that send an access key and its secret instead of a signature.
 
-EST's clients know HTTP Basic (RFC 7030, 3.2.3). An access key counts as long as the store has it.
+EST clients use HTTP Basic (RFC 7030, 3.2.3). An access key is valid while the store has it.
 """
 
 import hmac
@@ -19,14 +19,14 @@ from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
 
 @dataclass(frozen=True, slots=True)
 class PresentedSecret:
-    """An access key's id and secret as a caller sent them; no repr shows the secret."""
+    """An access key's id and secret from a caller. Its repr does not show the secret."""
 
     access_key_id: str
     secret: str = field(repr=False)
 
 
 class SecretAuthenticator:
-    """Finds out who sent an access key with its secret."""
+    """Authenticates a caller by an access key with its secret."""
 
     def __init__(self, store: Store, sealer: SecretSealer, clock: Clock, region: Region) -> None:
         self._store = store
@@ -38,15 +38,14 @@ class SecretAuthenticator:
     async def authenticate(self, presented: PresentedSecret, request_id: str, source_address: str) -> Caller:
         """Return the caller.
 
-        Raises CredentialsUnknown, for the same reason in the same words whether the key or the secret is wrong, and for
-        temporary credentials, which need a session token; CredentialsExpired; AccessDenied if the stored policy cannot
-        be read.
+        Raises CredentialsUnknown with the same text for a wrong key and a wrong secret, and for temporary credentials,
+        which need a session token; CredentialsExpired; AccessDenied if the stored policy cannot be parsed.
         """
 
         def program() -> Steps[AccessKey | None]:
             return access_key_table.access_key(presented.access_key_id)
 
-        # PostgreSQL has no text with NUL.
+        # PostgreSQL's text cannot have NUL.
         access_key = None if "\0" in presented.access_key_id else await self._store.read(program)
         if (
             access_key is None

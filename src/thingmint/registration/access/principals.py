@@ -1,4 +1,4 @@
-"""Owns who an access key speaks for: a principal with the key's policy; knows neither signatures nor sessions."""
+"""Owns the principal of an access key, with the key's policy. Independent of signatures and sessions."""
 
 from functools import lru_cache
 
@@ -8,19 +8,19 @@ from thingmint.core.errors import AccessDenied, MalformedPolicy
 from thingmint.core.identifiers import Region, Scope, user_arn
 from thingmint.core.policies.language import Policy, parse_policy
 
-# Access keys mostly share their policies with others.
+# Most access keys share their policy with other keys.
 _CACHED_POLICIES = 1024
 
 
 class Principals:
-    """Makes principals of access keys, and keeps the policies that it has parsed."""
+    """Creates the principals of access keys, and caches parsed policies."""
 
     def __init__(self, region: Region) -> None:
         self._region = region
         self._policy = lru_cache(_CACHED_POLICIES)(parse_policy)
 
     def principal_of(self, access_key: AccessKey) -> Principal:
-        """Return the principal; raise AccessDenied if the stored policy cannot be read."""
+        """Return the principal; raise AccessDenied if the stored policy cannot be parsed."""
         arn = user_arn(Scope(access_key.account, self._region), access_key.user_name)
         is_temporary = access_key.session_token_sha256 is not None
         issued_at = access_key.created_at if is_temporary else None
@@ -30,5 +30,5 @@ class Principals:
         try:
             return self._policy(access_key.policy_text)
         except MalformedPolicy as error:
-            # It could be read when it was stored. Without a readable policy nothing is allowed.
+            # The policy was valid when it was stored. Without a valid policy nothing is allowed.
             raise AccessDenied(f"The policy of {arn} cannot be read.") from error

@@ -1,8 +1,8 @@
-"""Owns which account a device belongs to that the service's own account does not know, by a host name that names none.
+"""Owns the search for a device's account if its host name has none and the service's own account does not know it.
 
-It is the one account that has registered the certificate. For a certificate that nobody has registered, it is the one
-whose CA signed it and which registers such certificates automatically. If there are several, none of them is meant: a
-device could be taken for somebody else's. A host name that begins with the account's digits tells which one it is.
+It is the only account that has registered the certificate. For an unregistered certificate it is the only account with
+a CA that signed it and automatic registration. If there are several accounts, the device is refused, because it could
+get the identity of another account's device. A host name that begins with the account's digits selects the account.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
-# Each takes a verification of a signature. Any account may register CA certificates with any subject.
+# Each needs the verification of a signature, and any account can register CA certificates with any subject.
 MAX_ISSUERS: Final = 16
 
 

@@ -1,1 +1,1 @@
-"""Owns how certificates are issued, registered, transferred and provided."""
+"""Owns the issuance, registration, transfer, search and revocation of certificates."""

@@ -1,7 +1,7 @@
-"""Owns the registration of a device's certificate at its first connection; knows no TLS and no template.
+"""Owns the registration of a device's certificate at its first connection. Independent of TLS and templates.
 
-Just-in-time registration and provisioning begin here: the certificate becomes PENDING_ACTIVATION, and the
-caller goes on with what the CA certificate's registration configuration says.
+It is the first step of just-in-time registration and provisioning: the certificate becomes PENDING_ACTIVATION. Then the
+caller applies the CA certificate's registration configuration.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from thingmint.registration.kernel.mutation import Change, change
 
 
 class AutoRegistrationOutcome(StrEnum):
-    """What became of a certificate that a device presented."""
+    """What happened to a certificate that a device presented."""
 
     REGISTERED = "REGISTERED"
     PRESENT = "PRESENT"
@@ -38,7 +38,7 @@ class AutoRegistrationOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AutoRegistration:
-    """The certificate as the registry has it now, and the CA certificate that it is registered with."""
+    """The certificate in the registry, and the CA certificate that it is registered with."""
 
     outcome: AutoRegistrationOutcome
     certificate: Certificate
@@ -47,7 +47,7 @@ class AutoRegistration:
 
 @dataclass(frozen=True, slots=True)
 class FirstConnection:
-    """A device that presents a certificate: where, for which account if it named one, and from where."""
+    """A connection of a device that presents a certificate: the region, the account that it named, and its source."""
 
     region: Region
     account: AccountId | None
@@ -58,12 +58,12 @@ class FirstConnection:
 async def auto_register(
     authority: RegistrationAuthority, connection: FirstConnection, leaf_der: bytes
 ) -> AutoRegistration | None:
-    """Register the certificate with the CA that signed it, once however often it is presented.
+    """Register the certificate with the CA that signed it, only once if it is presented several times.
 
-    That is an active CA certificate with automatic registration: of the account that the device named, or in DEFAULT
-    mode of any account. Returns None if there is no such one, and registers nothing then. Raises CertificateInvalid if
-    the certificate cannot be read, is not valid now, has a key that is not accepted, must not be used by a TLS client,
-    is another encoding of a certificate that is registered, or was revoked, present or deleted.
+    The CA certificate must be active with automatic registration, and belong to the account that the device named or be
+    in DEFAULT mode. Without such a CA this registers nothing and returns None. Raises CertificateInvalid if the
+    certificate cannot be parsed, is not valid now, has a key that is not accepted, must not be used by a TLS client, is
+    another encoding of a registered certificate, or was revoked, also if it was deleted since.
     """
     leaf = load_foreign(leaf_der, "certificate")
     ensure_acceptable(leaf, authority.clock.now())
@@ -89,7 +89,7 @@ async def auto_register(
             present = yield from certificate_table.certificate(new.scope, new.certificate_id)
             if present is None:
                 # Another account has the certificate in DEFAULT mode, or it was registered in another encoding since
-                # this was asked: it is not to be registered.
+                # the check above. So it must not be registered.
                 return Change(None, ())
             return Change(AutoRegistration(AutoRegistrationOutcome.PRESENT, present, ca_certificate), ())
         yield from ensure_not_revoked(stored, ca_certificate)
@@ -101,8 +101,8 @@ async def auto_register(
 
 
 def _ensure_not_own(authority: RegistrationAuthority, leaf: ForeignCertificate) -> None:
-    # Somebody may have registered the service's own CA. What it has signed is known; what is unknown was deleted, or is
-    # a claim.
+    # An account may have registered the service's own CA. The registry has its certificates, except deleted ones and
+    # claims.
     for issuer in authority.issuers:
         own = issuer.certificate
         if leaf.issuer == own.subject.public_bytes() and is_issued_by(
@@ -137,7 +137,7 @@ def _registers(ca_certificate: CACertificate) -> bool:
 
 
 def _entry(connection: FirstConnection, certificate: Certificate) -> AuditEntry:
-    # The device itself is who acts; it has no other name yet than its certificate's.
+    # The device itself is the caller. Its only name so far is that of its certificate.
     return AuditEntry(
         at=certificate.created_at,
         scope=certificate.scope,

@@ -1,7 +1,7 @@
-"""Owns the life of users' own CA certificates in the registry; knows neither HTTP nor SQL.
+"""Owns the operations on users' CA certificates in the registry. Independent of HTTP and SQL.
 
-A CA certificate is trusted because its account registered it: in DEFAULT mode by a caller who proved to have its
-private key, in SNI_ONLY mode by any caller, for the devices of the caller's account alone.
+A CA certificate is trusted because its account registered it. In DEFAULT mode the caller must prove that it has the
+private key. In SNI_ONLY mode any caller can register it, for devices of the caller's account only.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CARegistration:
-    """What a caller brings to register a CA certificate."""
+    """The input of a registration of a CA certificate."""
 
     ca_certificate_pem: str
     verification_pem: str | None
@@ -66,15 +66,16 @@ class CARegistration:
 async def register(authority: RegistrationAuthority, caller: Caller, brought: CARegistration) -> CACertificate:
     """Register a CA certificate and return it.
 
-    Raises InvalidRequest if mode and verification do not fit, CertificateInvalid for a certificate that is no CA's or a
-    verification that it did not sign, RegistrationCodeInvalid for one without the account's code, ResourceExists,
-    LimitExceeded if the account has ten with the same subject, ResourceNotFound for a template that is not there.
+    Raises InvalidRequest if mode and verification certificate do not match, CertificateInvalid if the certificate is
+    not a CA certificate or did not sign the verification certificate, RegistrationCodeInvalid if that does not have the
+    account's code, ResourceExists, LimitExceeded if the account has ten CA certificates with this subject,
+    ResourceNotFound for an unknown template.
     """
     _ensure_mode_fits(brought)
     now = authority.clock.now()
     certificate = load_foreign_pem(brought.ca_certificate_pem, "CA certificate")
-    # Asked first, and again as it is stored: a caller who registers a CA a second time gets that answer even if the CA
-    # or the registration code is not valid any more.
+    # Checked first, and again by the insertion: a caller that registers a CA again gets ResourceExists also if the CA
+    # or the registration code is no longer valid.
     await authority.store.read(lambda: _ensure_new(caller.scope, certificate))
     ensure_acceptable(certificate, now)
     ensure_ca(certificate)
@@ -96,7 +97,7 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
         yield from _ensure_new(caller.scope, certificate)
         yield from _ensure_template(caller, brought.registration_config)
         yield from ca_certificate_table.insert_ca_certificate(registered, MAX_CAS_WITH_ONE_SUBJECT)
-        # Once more: CAs of one subject are counted in a row that only one transaction changes at a time.
+        # Checked again: the row that counts the CAs of a subject is locked, so only one transaction is here at a time.
         yield from _ensure_new(caller.scope, certificate, but_for=registered.certificate_id)
         yield from store_tags(registered.arn, brought.tags)
         return Change(registered, (entry,))
@@ -107,7 +108,7 @@ async def register(authority: RegistrationAuthority, caller: Caller, brought: CA
 
 
 async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> CACertificate:
-    """Return the CA certificate; raise ResourceNotFound if the caller's account has none with this id in the region."""
+    """Return the CA certificate; raise ResourceNotFound if the caller's account has no such one in the region."""
 
     def program() -> Steps[CACertificate | None]:
         return ca_certificate_table.ca_certificate(caller.scope, certificate_id)
@@ -118,7 +119,7 @@ async def describe(authority: RegistrationAuthority, caller: Caller, certificate
 async def list_ca_certificates(
     authority: RegistrationAuthority, caller: Caller, template_name: str | None, request: PageRequest
 ) -> Page[CACertificateSummary]:
-    """Return a page of the account's CA certificates, of those with this template if one is given."""
+    """Return a page of the account's CA certificates; if a template is given, only those with this template."""
 
     def program() -> Steps[Page[CACertificateSummary]]:
         return read_page(
@@ -131,7 +132,7 @@ async def list_ca_certificates(
 async def list_certificates_by_ca(
     authority: RegistrationAuthority, caller: Caller, ca_certificate_id: CertificateId, request: PageRequest
 ) -> Page[CertificateSummary]:
-    """Return a page of the account's certificates that were registered with the CA certificate, present or gone."""
+    """Return a page of the account's certificates that were registered with the CA certificate, even a deleted one."""
 
     def program() -> Steps[Page[CertificateSummary]]:
         return read_page(
@@ -146,8 +147,8 @@ async def update(
 ) -> None:
     """Change the CA certificate's status and how its devices are registered; do nothing if nothing changes.
 
-    Raises ResourceNotFound for the certificate or a template that is named, InvalidRequest for an update that
-    contradicts itself or names a template of another type.
+    Raises ResourceNotFound for the certificate or the template, InvalidRequest for a contradictory update or a template
+    of another type.
     """
     now = authority.clock.now()
 
@@ -163,9 +164,9 @@ async def update(
 
 
 async def delete(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> None:
-    """Delete the CA certificate; what was registered with it works on.
+    """Delete the CA certificate. Certificates that were registered with it stay valid.
 
-    Raises ResourceNotFound, CertificateStateRefused while it is active.
+    Raises ResourceNotFound, CertificateStateRefused if it is active.
     """
 
     def remove(before: CACertificate) -> Steps[AuditEntry | None]:
@@ -258,7 +259,7 @@ async def _change(
 def _ensure_template(caller: Caller, config: RegistrationConfig | None) -> Steps[None]:
     if config is None or config.template_name is None:
         return
-    # Locked: its deletion looks for CA certificates that name it.
+    # Locked, because the template's deletion checks for CA certificates that use it.
     name = parse_template_name(config.template_name)
     template = yield from provisioning_template_table.provisioning_template_for_update(caller.scope, name)
     if template is None:
@@ -274,7 +275,7 @@ def _found(ca_certificate: CACertificate | None, certificate_id: CertificateId) 
 
 
 def _require_unchanged(was_unchanged: bool, ca_certificate: CACertificate) -> None:
-    # The row is locked since it was read; only an engine that does not lock can arrive here with another version.
+    # The row has been locked since it was read, so only an engine without row locks can have another version here.
     if not was_unchanged:
         raise UpdateConflict(
             f"CA certificate was changed by another request at the same time. Id: {ca_certificate.certificate_id}"

@@ -1,6 +1,6 @@
-"""Owns the counts of an account's certificates: by status, by the hour of their creation, by the month of their end.
+"""Owns the counts of an account's certificates: by status, by hour of creation and by month of expiry.
 
-Counting reads every certificate, in steps of bounded length between which the event loop goes on.
+The count reads every certificate in steps of bounded length. The event loop runs between the steps.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 HOURS: Final = 30 * 24
 MONTHS: Final = 12
 MOST_COUNTED_ENDS: Final = 10_000
-"""More certificates than this that end in one month are not counted one by one."""
+"""The highest count of certificates that expire in one month. It stands for this number or more."""
 _AT_ONCE: Final = 2000
-# The event loop has most of the time while a large registry is counted.
+# Pauses leave most of the time to other tasks while a large registry is counted.
 _PAUSE_SECONDS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class MonthOfEnds:
-    """So many certificates end in a month; ``MOST_COUNTED_ENDS`` stands for that many and more."""
+    """The number of certificates that expire in a month, at most ``MOST_COUNTED_ENDS``."""
 
     begins_at: datetime
     count: int
@@ -36,18 +36,18 @@ class MonthOfEnds:
 
 @dataclass(frozen=True, slots=True)
 class CertificateCounts:
-    """The counts, and when counting ended. ``issued`` has a number for each of the last hours, the present one last."""
+    """The counts and their time. ``issued`` has a number for each of the last hours, the present hour last."""
 
     by_status: dict[CertificateStatus, int]
     issued: tuple[int, ...]
     last_hour: int
-    """The present hour, counted in whole hours since 1970."""
+    """The present hour as a number of hours since 1970."""
     ends: tuple[MonthOfEnds, ...]
     counted_at: datetime
 
 
 async def count_certificates(authority: RegistrationAuthority, scope: Scope) -> CertificateCounts:
-    """Count the certificates that the account has; what changes meanwhile may be counted or not."""
+    """Count the account's certificates. Changes during the count may or may not be included."""
     by_status: Counter[CertificateStatus] = Counter()
     by_hour: Counter[int] = Counter()
     position = 0
@@ -80,7 +80,7 @@ async def _ends(authority: RegistrationAuthority, scope: Scope) -> tuple[MonthOf
 
 
 def _months(now: datetime) -> Sequence[datetime]:
-    """Return the beginnings of this month and those that follow, and of the one behind the last."""
+    """Return the starts of this month and the following ones, and the end of the last one."""
     first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     months = [first.year * 12 + first.month - 1 + number for number in range(MONTHS + 1)]
     return [first.replace(year=month // 12, month=month % 12 + 1) for month in months]

@@ -1,4 +1,4 @@
-"""Owns the life of certificate providers, and what one is asked; knows neither HTTP nor SQL, nor how one is reached."""
+"""Owns the operations on certificate providers, and the requests to them. Independent of HTTP and SQL."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from thingmint.registration.kernel.mutation import Change, change
 from thingmint.registration.kernel.tags import store_tags
 
 _CSR = ProvidedOperation.CREATE_CERTIFICATE_FROM_CSR
-# The provider signs for this account alone, and the certificate answers no other.
+# The provider signs for this account only, and no other account can use the certificate.
 _PROVIDED = Provenance(CertificateMode.DEFAULT, None)
 
 
@@ -56,9 +56,9 @@ async def create(
     client_token: str | None,
     tags: Mapping[str, str],
 ) -> CertificateProvider:
-    """Create a provider; return the present one if the same token made it in the same words.
+    """Create a provider; return the existing one if the same token created it with the same values.
 
-    Raises InvalidRequest for what is no function, ResourceExists, LimitExceeded if the operation has another provider.
+    Raises InvalidRequest for a bad ARN, ResourceExists, LimitExceeded if the operation has another provider.
     """
     now = authority.clock.now()
     provider = CertificateProvider(caller.scope, name, function_arn, operation, client_token, now, now)
@@ -82,7 +82,7 @@ async def create(
 async def describe(
     authority: RegistrationAuthority, caller: Caller, name: CertificateProviderName
 ) -> CertificateProvider:
-    """Return the provider; raise ResourceNotFound if the caller's account has none with this name in the region."""
+    """Return the provider; raise ResourceNotFound if the caller's account has no such one in the region."""
     found = await authority.store.read(lambda: certificate_provider_table.certificate_provider(caller.scope, name))
     return _found(name, found)
 
@@ -105,7 +105,7 @@ async def update(
     function_arn: str | None,
     operation: ProvidedOperation | None,
 ) -> CertificateProvider:
-    """Change what is given and return the provider; raise ResourceNotFound, InvalidRequest for what is no function."""
+    """Change the given values and return the provider; raise ResourceNotFound, InvalidRequest for a bad ARN."""
     now = authority.clock.now()
 
     def program() -> Steps[Change[CertificateProvider]]:
@@ -122,7 +122,7 @@ async def update(
 
 
 async def delete(authority: RegistrationAuthority, caller: Caller, name: CertificateProviderName) -> None:
-    """Delete the provider; from now on the issuing CA signs again. Raises ResourceNotFound."""
+    """Delete the provider, so that the issuing CA signs again. Raises ResourceNotFound."""
 
     def program() -> Steps[Change[None]]:
         provider = _found(
@@ -144,10 +144,10 @@ async def provided_certificate(
     principal_id: CertificateId,
     client_id: str,
 ) -> Certificate | None:
-    """Return what the account's provider signs for the request, verified and not stored; None if there is no provider.
+    """Return the certificate of the account's provider, verified but not stored; None if there is no provider.
 
-    ``csr_pem`` is the text that ``request`` was read from. Raises ServiceUnavailable if the provider does not answer in
-    time, or with something else than a certificate for this request; Throttled if it is busy.
+    ``csr_pem`` is the source of ``request``. Raises ServiceUnavailable if the provider does not answer in time or does
+    not return a certificate for this request; Throttled if it is busy.
     """
     provider = await authority.store.read(
         lambda: certificate_provider_table.certificate_provider_of(caller.scope, _CSR)
@@ -179,7 +179,7 @@ async def record_provided(
     certificate: Certificate,
     beside: Callable[[Certificate], Steps[None]],
 ) -> None:
-    """Record what a provider has signed, and what ``beside`` records, in one transaction.
+    """Store a provider's certificate and run ``beside`` in one transaction.
 
     Raises DuplicateCertificate if it is registered, in any encoding; ServiceUnavailable if it was revoked.
     """

@@ -54,7 +54,7 @@ async def search_certificates(
 ) -> FoundPage:
     """Return a page of the account's certificates; raise InvalidRequest for a text that does not fit its criterion.
 
-    Names, ids and ends are in their own order, everything else is newest first.
+    Searches by name, id and expiry are ordered by that field. Other searches are newest first.
     """
     criteria = criteria_of(scope, search.criteria, authority.clock.now())
     leading = await _leading(authority, criteria, search.led_by, page)

@@ -1,7 +1,7 @@
-"""Owns the life of certificates that the service issues; knows neither HTTP nor MQTT nor SQL.
+"""Owns the operations on certificates that the service issues. Independent of HTTP, MQTT and SQL.
 
-Every change is one transaction that also holds its audit entry, and returns only after the commit: a certificate that a
-caller holds is in the registry. A private key is in none; it leaves with the returned value and is kept nowhere.
+Every change is one transaction together with its audit entry. Functions return after the commit, so a certificate that
+a caller has is in the registry. Private keys are never stored. Only the returned value has them.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from thingmint.registration.kernel.mutation import Change, change
 
 @dataclass(frozen=True, slots=True)
 class IssuedCertificate:
-    """A registered certificate and the key pair made for it, whose private key is given this one time."""
+    """A registered certificate and its new key pair. The caller gets the private key only once."""
 
     certificate: Certificate
     key_pair: KeyPair
 
 
 async def issue_with_new_key(authority: RegistrationAuthority, caller: Caller, *, active: bool) -> IssuedCertificate:
-    """Make a key pair, issue and register a certificate for it, and return both.
+    """Generate a key pair, issue and register a certificate for it, and return both.
 
-    Raises Throttled if too many callers wait for keys, ServiceUnavailable if no key can be made or nothing stored.
+    Raises Throttled if too many callers wait for keys, ServiceUnavailable if key generation or storage fails.
     """
     key_pair = await authority.key_source.take()
     public_key = load_public_key(key_pair.public_key_der)
@@ -62,8 +62,8 @@ async def issue_from_csr(
 ) -> Certificate:
     """Issue and register a certificate for the key and subject of a signing request.
 
-    Raises InvalidRequest if the request cannot be read, is not signed by its key, or has a key that is not accepted;
-    ServiceUnavailable if nothing can be stored.
+    Raises InvalidRequest if the request cannot be parsed, is not signed by its key, or has a key that is not accepted;
+    ServiceUnavailable if storage fails.
     """
     request = load_csr(csr_pem)
     status = _status_of_new(active=active)
@@ -71,9 +71,9 @@ async def issue_from_csr(
 
 
 async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> Certificate:
-    """Return the certificate, or another account's that waits for the caller's to accept it.
+    """Return the certificate, or another account's whose transfer to the caller's account is pending.
 
-    Raises ResourceNotFound if there is none with this id in the region.
+    Raises ResourceNotFound if the region has no such certificate.
     """
 
     def program() -> Steps[Certificate | None]:
@@ -97,10 +97,10 @@ async def list_certificates(
 async def update_status(
     authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, status: CertificateStatus
 ) -> None:
-    """Give the certificate the status; do nothing if it has it.
+    """Set the status of the certificate; do nothing if it has this status.
 
-    Raises ResourceNotFound, InvalidRequest for a status that callers cannot set, CertificateStateRefused for a change
-    that the present status does not allow.
+    Raises ResourceNotFound, InvalidRequest for a status that callers cannot set, CertificateStateRefused if the present
+    status does not allow the change.
     """
     now = authority.clock.now()
 
@@ -118,9 +118,9 @@ async def update_status(
 async def revoke(
     authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, reason: RevocationReason
 ) -> None:
-    """Revoke the certificate for a reason that others see; of one that is revoked already, record the reason.
+    """Revoke the certificate with a reason that relying parties see. If it is revoked already, record the reason.
 
-    Raises ResourceNotFound, CertificateStateRefused if a transfer of it is pending.
+    Raises ResourceNotFound, CertificateStateRefused if its transfer is pending.
     """
     now = authority.clock.now()
 
@@ -139,10 +139,10 @@ async def revoke(
 async def delete(
     authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, *, detach_policies: bool = False
 ) -> None:
-    """Delete the certificate from the registry, and detach its policies before if asked to.
+    """Delete the certificate from the registry; with ``detach_policies``, detach its policies first.
 
-    Raises ResourceNotFound, CertificateStateRefused if its status does not allow it, DeletionRefused if a thing is
-    attached to it, or a policy that was not asked to be detached.
+    Raises ResourceNotFound, CertificateStateRefused if its status does not allow it, DeletionRefused if a thing, or
+    without ``detach_policies`` a policy, is attached to it.
     """
     now = authority.clock.now()
 
@@ -209,7 +209,7 @@ def _found(certificate: Certificate | None, certificate_id: CertificateId) -> Ce
 
 
 def _require_unchanged(was_unchanged: bool, certificate: Certificate) -> None:
-    # The row is locked since it was read; only an engine that does not lock can arrive here with another version.
+    # The row has been locked since it was read, so only an engine without row locks can have another version here.
     if not was_unchanged:
         raise CertificateStateRefused(
             f"Certificate was changed by another request at the same time. Id: {certificate.certificate_id}"

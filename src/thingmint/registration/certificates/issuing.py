@@ -1,4 +1,4 @@
-"""Owns the one path on which a certificate is issued and recorded; knows neither who asked nor what it is for."""
+"""Owns the issuance and storage of a certificate. All requests for new certificates use it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from thingmint.registration.kernel.mutation import Change, change
 
 @dataclass(frozen=True, slots=True)
 class SignedCertificate:
-    """A certificate that an issuer has signed and nothing has recorded yet."""
+    """A certificate that an issuer has signed and that is not stored yet."""
 
     der: bytes
     issuer_id: str
@@ -34,11 +34,11 @@ class SignedCertificate:
     not_before: datetime
     not_after: datetime
     reservation: SerialReservation | None
-    """What was reserved before the signature; None for signatures that are made in this process."""
+    """The serial number that was reserved before the signature; None if this process signed."""
 
     @property
     def certificate_id(self) -> CertificateId:
-        """The id by which the certificate is known."""
+        """The certificate's id."""
         return certificate_id_of(self.der)
 
 
@@ -50,9 +50,10 @@ async def sign(
     subject: x509.Name | None,
     at: datetime,
 ) -> SignedCertificate:
-    """Return a certificate for the key, prepared, linted and signed.
+    """Return a prepared, linted and signed certificate for the key.
 
-    Without a subject, that of the issuer's profile is used. Raises what the issuer's ``prepare`` and ``issue`` raise.
+    Without a subject, the subject of the issuer's profile is used. Raises what the issuer's ``prepare`` and ``issue``
+    raise.
     """
     prepared = issuer.prepare(public_key, authority.serial_numbers(), at, subject)
     if issuer.signs_in_process:
@@ -71,7 +72,7 @@ async def new_certificate(
     subject: x509.Name | None,
     status: CertificateStatus,
 ) -> tuple[Certificate, SerialReservation | None]:
-    """Return a certificate in this status for the key, signed and not recorded yet, and what was reserved for it.
+    """Return a signed certificate with this status for the key, not stored yet, and its reservation.
 
     Raises ServiceUnavailable if this node's clock cannot be trusted.
     """
@@ -111,9 +112,9 @@ def issuance_entry(caller: Caller, action: str, certificate: Certificate) -> Aud
 
 
 def insert_issued(certificate: Certificate, reservation: SerialReservation | None) -> Steps[None]:
-    """Store a certificate that was signed, and delete what was reserved for it.
+    """Store a signed certificate and delete its reservation.
 
-    Raises DuplicateCertificate; ServiceUnavailable if its serial number was abandoned since it was signed.
+    Raises DuplicateCertificate; ServiceUnavailable if its serial number was abandoned after the signature.
     """
     yield from certificate_table.insert_certificate(certificate)
     yield from note_standing(None, certificate, certificate.created_at)
@@ -121,7 +122,7 @@ def insert_issued(certificate: Certificate, reservation: SerialReservation | Non
 
 
 def nothing_more(certificate: Certificate) -> Steps[None]:
-    """Record nothing beside the certificate."""
+    """Do nothing besides storing the certificate."""
     del certificate
     yield from ()
 
@@ -135,7 +136,7 @@ async def issue(
     status: CertificateStatus,
     beside: Callable[[Certificate], Steps[None]] = nothing_more,
 ) -> Certificate:
-    """Issue and record a certificate, and what ``beside`` records, in one transaction; return it once it is durable."""
+    """Issue a certificate, store it and run ``beside`` in one transaction, and return it once it is durable."""
     certificate, reservation = await new_certificate(authority, caller, public_key, subject, status)
     return await record(authority, caller, action, certificate, beside, reservation)
 
@@ -148,7 +149,7 @@ async def record(
     beside: Callable[[Certificate], Steps[None]] = nothing_more,
     reservation: SerialReservation | None = None,
 ) -> Certificate:
-    """Record a certificate that was signed, and what ``beside`` records, in one transaction; return it once durable."""
+    """Store a signed certificate and run ``beside`` in one transaction, and return it once it is durable."""
     entry = issuance_entry(caller, action, certificate)
 
     def program() -> Steps[Change[Certificate]]:

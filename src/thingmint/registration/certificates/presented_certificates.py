@@ -1,7 +1,7 @@
-"""Owns which registered certificate a device means by the one that it presents; knows no TLS.
+"""Owns the lookup of the registered certificate for a presented one. Independent of TLS.
 
-Several accounts may have registered the same certificate in SNI_ONLY mode: a device that does not say whose it is gets
-none of them, for it could be taken for somebody else's.
+Several accounts can register the same certificate in SNI_ONLY mode. A device that does not name its account matches
+none of them, because it could get the identity of another account's device.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ async def presented_certificate(
 ) -> Certificate | None:
     """Return the certificate of the account that the device named, or else the one in DEFAULT mode, in any status.
 
-    None means that the device is unknown: `auto_registration.auto_register` may know its CA.
+    None means that the certificate is not registered. `auto_registration.auto_register` may register it.
     """
 
     def program() -> Steps[Certificate | None]:

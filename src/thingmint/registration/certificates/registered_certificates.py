@@ -1,4 +1,4 @@
-"""Owns the registration of device certificates that somebody else issued; knows neither HTTP nor SQL."""
+"""Owns the registration of device certificates that other CAs issued. Independent of HTTP and SQL."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from thingmint.registration.kernel.mutation import Change, change
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """With which registered CA certificate a certificate is registered, if with any, and so in which mode."""
+    """The registered CA certificate of a certificate, if there is one, and the mode that follows from it."""
 
     mode: CertificateMode
     ca_certificate_id: CertificateId | None
 
 
-# Nobody vouches for these being the only ones, so that a device must say which account it means.
+# Other accounts can register them, too, so a device must name its account.
 WITHOUT_CA = Provenance(CertificateMode.SNI_ONLY, None)
 
 
@@ -56,8 +56,8 @@ async def register(
 ) -> Certificate:
     """Register a certificate with the account's active CA certificate that signed it, and return it.
 
-    Raises InvalidRequest for a status that callers cannot set, CertificateInvalid if a certificate does not hold or its
-    CA is not registered, CertificateConflict if several registered CAs have the issuer's name and none was given,
+    Raises InvalidRequest for a status that callers cannot set, CertificateInvalid if a certificate is not valid or its
+    CA is not registered, CertificateConflict if several registered CAs have the issuer's name and the caller gave none,
     CertificateStateRefused if the CA is not active, ResourceExists.
     """
     registered = await acceptable_registration(authority, caller, certificate_pem, ca_certificate_pem, status)
@@ -77,14 +77,15 @@ async def acceptable_registration(
     ca_certificate_pem: str | None,
     status: CertificateStatus,
 ) -> Certificate:
-    """Return the certificate as `register` would register it, verified and not stored; raise what that raises."""
+    """Return the certificate that `register` would store, verified but not stored; raise what `register` raises."""
     certificate = _read(certificate_pem, status)
     candidates = await _named_cas(authority, caller.scope, certificate)
     ensure_acceptable(certificate, authority.clock.now())
     given = None if ca_certificate_pem is None else load_foreign_pem(ca_certificate_pem, "CA certificate")
     ca_certificate = _issuing_ca(candidates, given)
     ca_id = ca_certificate.certificate_id
-    # Signatures are verified here and not in the transaction, where others would wait: what they cover never changes.
+    # Signatures are verified before the transaction, so that other transactions do not wait. The signed bytes never
+    # change.
     issuer = load_registered(ca_certificate.der, "CA certificate")
     ensure_acceptable(issuer, authority.clock.now())
     ensure_issued_by(certificate, issuer)
@@ -94,7 +95,7 @@ async def acceptable_registration(
 def insert_registered(registered: Certificate) -> Steps[Certificate]:
     """Store, as a step of a program, what `acceptable_registration` returned; raise what `register` raises."""
     assert registered.ca_certificate_id is not None, "it was registered with a CA"
-    # Only read: all registrations with one CA would wait for each other's commits if this locked its row.
+    # Not locked, because otherwise all registrations with one CA would wait for each other's commits.
     ca_certificate = yield from ca_certificate_table.ca_certificate(registered.scope, registered.ca_certificate_id)
     _ensure_active(ca_certificate)
     return (yield from _insert(registered, ca_certificate))
@@ -128,7 +129,7 @@ def new_certificate(
     status: CertificateStatus,
     provenance: Provenance,
 ) -> Certificate:
-    """Return the certificate as the registry will hold it."""
+    """Return the certificate for the registry."""
     now = authority.clock.now()
     return Certificate(
         scope=scope,
@@ -152,7 +153,7 @@ def new_certificate(
 
 
 def registration_detail(certificate: Certificate) -> dict[str, str]:
-    """Return what the audit trail tells of a registered certificate."""
+    """Return the details of a registered certificate for the audit trail."""
     detail = {
         "status": str(certificate.status),
         "mode": str(certificate.mode),
@@ -172,10 +173,10 @@ def _read(pem: str, status: CertificateStatus) -> ForeignCertificate:
 async def _named_cas(
     authority: RegistrationAuthority, scope: Scope, certificate: ForeignCertificate
 ) -> Sequence[CACertificate]:
-    """Return the account's CA certificates with the issuer's name; raise ResourceExists if the certificate is there.
+    """Return the account's CA certificates with the issuer's name; raise ResourceExists if the certificate exists.
 
-    That is asked first, and again as it is stored: a caller who registers a certificate a second time gets that answer
-    even if the certificate or its CA is not valid any more.
+    That is checked first, and again by the insertion: a caller that registers a certificate a second time gets
+    ResourceExists also if the certificate or its CA is no longer valid.
     """
     new = new_certificate(authority, scope, certificate, CertificateStatus.INACTIVE, WITHOUT_CA)
 
@@ -212,10 +213,10 @@ def _insert(certificate: Certificate, ca_certificate: CACertificate | None) -> S
     try:
         yield from certificate_table.insert_certificate(stored)
     except DuplicateCertificate as error:
-        # Another account has it in DEFAULT mode, or another request was faster.
+        # Another account has it in DEFAULT mode, or another request registered it first.
         message = "The certificate is already provisioned or registered"
         raise ResourceExists(message, resource_id=certificate.certificate_id) from error
-    # An operator who registers what was revoked and deleted has decided so.
+    # An operator may register a certificate that was revoked and deleted.
     yield from forget_revoked(stored)
     return stored
 

@@ -1,4 +1,4 @@
-"""Owns the registration code of an account: who signs it with a CA's key has that key; knows no certificate."""
+"""Owns the registration code of an account. A signature of the code with a CA's key proves possession of the key."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
-# AWS has no ARN for it; the audit trail names it all the same.
+# AWS has no ARN for it. This one is for the audit trail.
 _RESOURCE = "registrationcode"
 
 
 async def registration_code(authority: RegistrationAuthority, caller: Caller) -> str:
-    """Return the account's registration code in the region, which is made the first time it is asked for."""
+    """Return the account's registration code in the region. The first call creates it."""
     present = await authority.store.read(lambda: ca_certificate_table.registration_code(caller.scope))
     return present or await _create(authority, caller)
 
 
 async def delete_registration_code(authority: RegistrationAuthority, caller: Caller) -> None:
-    """Delete the account's registration code, so that another one is made next; raise ResourceNotFound without one."""
+    """Delete the account's registration code, so that the next call creates a new one; raise ResourceNotFound."""
     entry = audit_entry(caller, authority.clock.now(), "DeleteRegistrationCode", iot_arn(caller.scope, _RESOURCE))
 
     def program() -> Steps[Change[None]]:
@@ -41,7 +41,7 @@ async def _create(authority: RegistrationAuthority, caller: Caller) -> str:
     def program() -> Steps[Change[str]]:
         if (yield from ca_certificate_table.insert_registration_code(caller.scope, code, now)):
             return Change(code, (entry,))
-        # Another request was faster.
+        # Another request stored a code first.
         stored = yield from ca_certificate_table.registration_code(caller.scope)
         if stored is None:
             raise Throttled("The registration code was made and deleted at the same time; ask again")

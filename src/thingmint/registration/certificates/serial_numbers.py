@@ -1,8 +1,8 @@
-"""Owns that a serial number is never given twice by an issuer whose key is outside of this process.
+"""Owns the reservation of serial numbers, so that an issuer with its key outside of this process never repeats one.
 
-A token may have signed although its answer never came. The number is therefore reserved, durably, before the signature
-is asked for. The transaction that records the certificate deletes the reservation. One that is not used stays for good,
-and an audit entry tells of it.
+A token may have signed although its answer was lost. Therefore the number is reserved durably before the signature. The
+transaction that stores the certificate deletes the reservation. An unused reservation is abandoned: it stays forever
+and has an audit entry.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
-# Far longer than any signature and its recording take, and than the clocks of two nodes differ.
+# Far longer than a signature and its storage take, and than the clocks of two nodes differ.
 ABANDONED_AFTER = timedelta(hours=1)
 _ACTION = "AbandonSerialNumber"
-# Who abandons what a process left behind that ended.
+# The principal that abandons reservations of processes that ended.
 _SWEEPER = "thingmint"
 
 
@@ -31,7 +31,7 @@ async def issue_with_reservation(
 ) -> tuple[bytes, SerialReservation]:
     """Reserve the serial number, then return the DER of the signed certificate, and the reservation.
 
-    Raises ServiceUnavailable if the number cannot be reserved or the signer fails; the number is then abandoned.
+    Raises ServiceUnavailable if the number cannot be reserved or the signer fails, and abandons the number then.
     """
     reservation = SerialReservation(issuer.ca.issuer_id, prepared.serial_number, caller.scope)
     at = authority.clock.now()
@@ -40,14 +40,14 @@ async def issue_with_reservation(
     try:
         return await issuer.issue(prepared), reservation
     except ServiceUnavailable:
-        # If the database is gone, too, the sweep does it later.
+        # If the database fails, too, the sweep abandons it later.
         with contextlib.suppress(ServiceUnavailable):
             await _abandon(authority, caller, reservation)
         raise
 
 
 def use_reservation(reservation: SerialReservation | None) -> Steps[None]:
-    """Delete the reservation of a certificate that this transaction records; do nothing if it needed none.
+    """Delete the reservation of a certificate that this transaction stores; do nothing if there is none.
 
     Raises ServiceUnavailable if the number was abandoned meanwhile.
     """
@@ -56,7 +56,7 @@ def use_reservation(reservation: SerialReservation | None) -> Steps[None]:
 
 
 async def sweep_serial_reservations(authority: RegistrationAuthority, limit: int) -> int:
-    """Abandon up to ``limit`` numbers that were reserved an hour ago and not used; return how many."""
+    """Abandon up to ``limit`` unused numbers that were reserved over an hour ago; return how many."""
     now = authority.clock.now()
 
     def program() -> Steps[Change[int]]:

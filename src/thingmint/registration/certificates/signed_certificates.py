@@ -1,7 +1,7 @@
-"""Owns when two certificates are the same one: when their issuer signed the same; knows neither HTTP nor SQL.
+"""Owns the identity of certificates: two are the same if their issuer signed the same bytes. Independent of SQL.
 
-A certificate's id is the digest of all its octets, and its holder can encode the signature in other ways. Certificates
-are therefore looked up by what the issuer signed, which only the issuer can change.
+A certificate's id is the digest of all its octets, and its holder can encode the signature differently. Therefore
+certificates are looked up by the signed octets, which only the issuer can change.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _MAY_CONNECT = frozenset({CertificateStatus.ACTIVE, CertificateStatus.PENDING_AC
 
 
 def ensure_not_present(certificate: Certificate) -> Steps[None]:
-    """Raise ResourceExists if the account has the certificate, before it is asked which CA signed it."""
+    """Raise ResourceExists if the account has the certificate. Runs before the search for its CA."""
     scope = certificate.scope
     by_id = yield from certificate_table.certificate(scope, certificate.certificate_id)
     alike = yield from signed_alike(certificate)
@@ -33,12 +33,12 @@ def ensure_not_present(certificate: Certificate) -> Steps[None]:
 
 
 def ensure_new(certificate: Certificate, ca_certificate: CACertificate | None = None) -> Steps[Certificate]:
-    """Return the certificate as it is to be stored, unless the account has it in any encoding and status.
+    """Return the certificate for storage if the account does not have it in any encoding and status.
 
-    Raises ResourceExists, naming the one that is there.
+    Raises ResourceExists with the id of the existing one.
     """
     scope = certificate.scope
-    # By its id first: what an earlier version registered in another encoding is found in no other way.
+    # By its id first, because that is the only way to find a second encoding that an earlier version registered.
     by_id = yield from certificate_table.certificate(scope, certificate.certificate_id)
     alike = yield from signed_alike(certificate)
     _refuse([*([] if by_id is None else [by_id]), *_same(alike, ca_certificate)], scope)
@@ -46,10 +46,10 @@ def ensure_new(certificate: Certificate, ca_certificate: CACertificate | None = 
 
 
 def ensure_only_encoding(certificate: Certificate, ca_certificate: CACertificate | None) -> Steps[Certificate]:
-    """Return the certificate as it is to be stored, unless a device could mean another encoding of it, in any status.
+    """Return the certificate for storage if no other encoding of it, in any status, could match its device.
 
-    Raises CertificateInvalid, also if the account has transferred the certificate to another one, which has it still:
-    that one decides about it.
+    Raises CertificateInvalid otherwise, also if the account has transferred the certificate to another account that
+    still has it and therefore decides about it.
     """
     alike = yield from signed_alike(certificate)
     for present in _same(alike, ca_certificate):
@@ -63,8 +63,8 @@ def ensure_only_encoding(certificate: Certificate, ca_certificate: CACertificate
 def ensure_not_revoked(certificate: Certificate, ca_certificate: CACertificate | None) -> Steps[None]:
     """Raise CertificateInvalid if the certificate, or its CA's serial number, was revoked or made inactive before.
 
-    Revoked counts until the certificate's own end, even if it was deleted. Ask after the certificate was stored: what
-    another transaction deleted meanwhile is seen then.
+    A revocation counts until the certificate's expiry, also if it was deleted. Call this after the certificate was
+    stored, so that it sees what another transaction deleted meanwhile.
     """
     region, ca_id, number = certificate.scope.region, certificate.ca_certificate_id, certificate.serial_number
     for deleted in (
@@ -77,7 +77,7 @@ def ensure_not_revoked(certificate: Certificate, ca_certificate: CACertificate |
             raise CertificateInvalid("The certificate was revoked before it was deleted")
     if ca_id is None:
         return
-    # A CA names what it revokes by its serial number (RFC 5280, 5.3).
+    # A CA identifies a revoked certificate by its serial number (RFC 5280, 5.3).
     for present in (yield from signed_certificate_table.registered_with_serial_number(region, ca_id, number)):
         if _concerns(present.scope, present.mode, certificate) and present.status not in _MAY_CONNECT:
             raise CertificateInvalid(
@@ -86,7 +86,7 @@ def ensure_not_revoked(certificate: Certificate, ca_certificate: CACertificate |
 
 
 def remember_revoked(certificate: Certificate) -> Steps[None]:
-    """Record, as a certificate is deleted, that it was revoked, if it was."""
+    """Record that a certificate that is deleted now was revoked, if it was."""
     if certificate.status is not CertificateStatus.REVOKED:
         return
     ca_id = certificate.ca_certificate_id
@@ -107,29 +107,29 @@ def remember_revoked(certificate: Certificate) -> Steps[None]:
 
 
 def forget_revoked(certificate: Certificate) -> Steps[None]:
-    """Forget, as an operator brings a certificate back, that the account had revoked and deleted it."""
+    """Delete the record of the account's revoked and deleted certificate, because an operator registers it again."""
     yield from signed_certificate_table.delete_revoked_certificate(
         certificate.scope, certificate.signed_digest or digest_of(certificate)
     )
 
 
 async def sweep_revoked_certificates(authority: RegistrationAuthority, limit: int) -> int:
-    """Forget up to ``limit`` revoked and deleted certificates whose validity has ended; return how many."""
+    """Delete the records of up to ``limit`` revoked and deleted certificates that have expired; return how many."""
     now = authority.clock.now()
     return await authority.store.write(lambda: signed_certificate_table.delete_ended_revoked_certificates(now, limit))
 
 
 def signed_alike(certificate: Certificate) -> Steps[tuple[Certificate, ...]]:
-    """Return the region's certificates whose issuers signed the same, of all accounts and in any status."""
+    """Return the region's certificates with the same signed octets, of all accounts and in any status."""
     region, digest = certificate.scope.region, digest_of(certificate)
-    # In this order: what the service issued is remembered elsewhere once it is deleted, and that is looked at later.
+    # In this order, because records of deleted certificates of the service are elsewhere and are checked later.
     issued = yield from signed_certificate_table.issued_with_serial_number(region, certificate.serial_number)
     foreign = yield from signed_certificate_table.certificates_signed_alike(region, digest)
     return (*foreign, *(each for each in issued if signed_digest(each.der) == digest))
 
 
 def digest_of(certificate: Certificate) -> str:
-    """Return the digest of what the certificate's issuer signed, whichever issuer that is."""
+    """Return the digest of the octets that the certificate's issuer signed, for any issuer."""
     if certificate.signed_digest is None:
         return signed_digest(certificate.der)
     return certificate.signed_digest.partition(":")[0]
@@ -146,12 +146,12 @@ def _refuse(found: Sequence[Certificate], scope: Scope) -> None:
 
 
 def _same(alike: Sequence[Certificate], ca_certificate: CACertificate | None) -> list[Certificate]:
-    """Return those that are the same certificate as one that this CA signed; all of them if the CA is not known."""
+    """Return the certificates that this CA signed; all of them if the CA is unknown."""
     return [each for each in alike if not _is_of_another_ca(each, ca_certificate)]
 
 
 def _is_of_another_ca(present: Certificate, ca_certificate: CACertificate | None) -> bool:
-    # Two CAs with one name and one serial number for one key can sign the same octets.
+    # Two CAs with the same name can sign the same octets: one serial number for one key.
     if ca_certificate is None or present.ca_certificate_id is None:
         return False
     issuer = load_registered(ca_certificate.der, "CA certificate")
@@ -171,5 +171,5 @@ def _key_digest(ca_certificate: CACertificate | None) -> str | None:
 
 
 def _concerns(scope: Scope, mode: CertificateMode, certificate: Certificate) -> bool:
-    # As with devices that connect: the account's own counts, and what is in DEFAULT mode in any account.
+    # As for connections of devices: the account's own certificate counts, and one in DEFAULT mode of any account.
     return scope == certificate.scope or mode is CertificateMode.DEFAULT

@@ -1,7 +1,7 @@
-"""Owns changes of status of the service's own certificates: all go through here, so that CRLs and OCSP follow them.
+"""Owns the revocation records of the service's certificates. Every change of status updates them for CRLs and OCSP.
 
-A certificate that is not in the registry any more is refused by the gateway, and so it is shown as revoked until its
-own end: a relying party that knows its issuer would accept it otherwise.
+The gateway refuses a certificate that is no longer in the registry. So CRLs and OCSP show it as revoked until its
+expiry, because otherwise relying parties that trust its issuer would accept it.
 """
 
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from thingmint.records.certificates import revocations as revocation_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
-# RFC 5280, 3.3: an entry stays until a list that was issued after the certificate's end has had it. No list is valid
+# RFC 5280, 3.3: an entry stays until it was in a list that was issued after the certificate's expiry. No list is valid
 # for longer than this.
 KEPT_AFTER_END = timedelta(days=32)
 
@@ -20,7 +20,7 @@ KEPT_AFTER_END = timedelta(days=32)
 def note_standing(
     before: Certificate | None, after: Certificate, at: datetime, reason: RevocationReason | None = None
 ) -> Steps[None]:
-    """Record what others see of a certificate, if that changes; ``reason`` is why it is revoked, if that is known."""
+    """Record the revocation state of a certificate if it changes. ``reason`` is the reason of a revocation if known."""
     if after.issuer_id is None:
         return
     shown = reason_of_status(after.status)
@@ -34,7 +34,7 @@ def note_standing(
 
 
 def note_deletion(certificate: Certificate, at: datetime) -> Steps[None]:
-    """Record that a certificate is in the registry no longer; one that was revoked keeps its date and reason."""
+    """Record that a certificate is no longer in the registry. If it was revoked, its date and reason do not change."""
     if certificate.issuer_id is None or certificate.not_after < at:
         return
     ended = _revocation(certificate.issuer_id, certificate, RevocationReason.CESSATION_OF_OPERATION, at)
@@ -42,14 +42,14 @@ def note_deletion(certificate: Certificate, at: datetime) -> Steps[None]:
 
 
 def note_reason(certificate: Certificate, reason: RevocationReason) -> Steps[bool]:
-    """Record why a revoked certificate is; return whether that is new."""
+    """Record the reason of a revoked certificate; return whether it is new."""
     if certificate.issuer_id is None:
         return False
     return (yield from revocation_table.set_reason(certificate.issuer_id, certificate.serial_number, reason))
 
 
 async def sweep_revocations(authority: RegistrationAuthority, limit: int) -> int:
-    """Forget up to ``limit`` revocations of certificates that ended a month ago; return how many."""
+    """Delete up to ``limit`` revocations of certificates that expired over a month ago; return how many."""
     before = authority.clock.now() - KEPT_AFTER_END
     return await authority.store.write(lambda: revocation_table.delete_ended_revocations(before, limit))
 

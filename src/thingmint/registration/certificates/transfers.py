@@ -1,4 +1,4 @@
-"""Owns the way of a certificate from one account to another; knows neither HTTP nor SQL.
+"""Owns the transfer of certificates between accounts. Independent of HTTP and SQL.
 
 Every step is one transaction with an audit entry for each of the two accounts.
 """
@@ -54,9 +54,9 @@ async def begin(
 ) -> str:
     """Offer the certificate to another account, and return the ARN that it will have there.
 
-    Raises ResourceNotFound, InvalidRequest for an account that cannot accept it and for what an earlier version
-    registered as another encoding of a certificate, CertificateStateRefused if its status
-    does not allow it, TransferRefused while a thing or a policy is attached to it.
+    Raises ResourceNotFound, InvalidRequest for an account that cannot accept it and for a second encoding that an
+    earlier version registered, CertificateStateRefused if its status does not allow it, TransferRefused if a thing or a
+    policy is attached to it.
     """
     now = authority.clock.now()
 
@@ -66,7 +66,7 @@ async def begin(
             raise ResourceNotFound(f"The certificate given in the request does not exist. Id: {certificate_id}")
         _ensure_only_encoding(before)
         after = with_transfer_begun(before, target, message, now)
-        # Nobody could accept it but callers of that account, and a mistyped number would have none.
+        # Only callers of that account could accept it, and a mistyped account has no callers.
         if not (yield from access_key_table.access_keys(target)):
             raise InvalidRequest(f"The account {target} has no access key in this service")
         yield from _ensure_detached(before)
@@ -80,10 +80,10 @@ async def begin(
 async def accept(
     authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, *, active: bool
 ) -> None:
-    """Make a certificate that was offered to the caller's account that account's own.
+    """Accept a certificate that was offered to the caller's account, which owns it then.
 
     Raises ResourceNotFound, TransferCompleted if the transfer has ended, InvalidRequest if the account may not accept
-    it or has the same certificate already, in any encoding.
+    the certificate or has it already in any encoding.
     """
     now = authority.clock.now()
 
@@ -91,7 +91,7 @@ async def accept(
         _ensure_only_encoding(pending)
         yield from _ensure_detached(pending)
         accepted = with_transfer_accepted(pending, now, active=active)
-        # Stored anew: in the lists of its new account it comes last, and so no page that was read before misses it.
+        # Inserted again, so that it is last in the lists of its new account and no later page misses it.
         if not (yield from certificate_table.delete_certificate(pending)):
             raise _overtaken(pending)
         message = f"The account {caller.account} has this certificate already. Id: {certificate_id}"
@@ -112,7 +112,7 @@ async def accept(
 async def reject(
     authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId, reason: str | None
 ) -> None:
-    """Give a certificate back that was offered to the caller's account.
+    """Reject a certificate that was offered to the caller's account.
 
     Raises ResourceNotFound, TransferCompleted if the transfer has ended, InvalidRequest if the account may not reject.
     """
@@ -127,7 +127,7 @@ async def reject(
 
 
 async def cancel(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> None:
-    """Take a certificate back that the caller's account has offered to another one.
+    """Cancel the transfer of a certificate that the caller's account has offered to another account.
 
     Raises ResourceNotFound, TransferCompleted if the transfer has ended, InvalidRequest if the account may not cancel.
     """
@@ -144,7 +144,7 @@ async def cancel(authority: RegistrationAuthority, caller: Caller, certificate_i
 async def list_outgoing(
     authority: RegistrationAuthority, caller: Caller, request: PageRequest
 ) -> Page[OutgoingCertificate]:
-    """Return a page of the account's certificates that wait for another account to accept them."""
+    """Return a page of the account's certificates with a pending transfer to another account."""
 
     def program() -> Steps[Page[OutgoingCertificate]]:
         return read_page(request, lambda page: transfer_table.outgoing_certificates(caller.scope, page))
@@ -166,7 +166,7 @@ async def _end(
         candidates = yield from transfer_table.certificates_of_region_for_update(caller.region, certificate_id)
         pending = choose(caller.account, tuple(candidates), certificate_id)
         ended = yield from apply(pending)
-        # Told from the side of the first account: it offered the certificate, and hears what became of it.
+        # The event is for the first account, which offered the certificate.
         outcome = replace(pending, status=ended.status, transfer=ended.transfer)
         entries = _entries(caller, now, action, outcome)
         return Change(None, entries, _touched(entries))
@@ -175,7 +175,7 @@ async def _end(
 
 
 def _ensure_only_encoding(certificate: Certificate) -> None:
-    # It opens no connections, in no account; its certificate is the other one.
+    # No connection depends on this row: devices connect with the other encoding.
     if certificate.other_encoding_of is not None:
         raise InvalidRequest(
             f"The certificate {certificate.certificate_id} is another encoding of {certificate.other_encoding_of} "
@@ -198,7 +198,7 @@ def _update(before: Certificate, after: Certificate) -> Steps[None]:
 
 
 def _overtaken(certificate: Certificate) -> TransferCompleted:
-    # The row is locked since it was read; only an engine that does not lock can arrive here with another version.
+    # The row has been locked since it was read, so only an engine without row locks can have another version here.
     return TransferCompleted(
         f"Certificate was changed by another request at the same time. Id: {certificate.certificate_id}"
     )

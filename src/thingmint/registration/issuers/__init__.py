@@ -1,1 +1,1 @@
-"""How the service's issuers change: each change is one transaction with its audit entry."""
+"""Owns the changes of the service's issuers. Each change is one transaction with its audit entry."""

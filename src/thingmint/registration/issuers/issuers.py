@@ -1,7 +1,7 @@
-"""Owns how issuers come, become active, retire and lose their keys; knows neither files nor tokens nor commands.
+"""Owns the creation, activation and retirement of issuers and the destruction of their keys. Does not handle files.
 
-Each function is one transaction. What it expects is a condition of its statements, so that of two nodes which change
-the same issuer at once one is refused and changes nothing.
+Each function is one transaction. The statements check the expected state, so if two nodes change an issuer at once, one
+of them is refused and changes nothing.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_ca
 from thingmint.registration.kernel.ports import Store
 
 NODES_FOLLOW_WITHIN = timedelta(minutes=10)
-"""Far longer than a node takes to hear of a change: until then one may still have issued with a retired issuer."""
+"""Far longer than a node needs to learn of a change. During this time a node can still issue with a retired issuer."""
 _FEWEST_LETTERS = 4
 
 
@@ -30,9 +30,9 @@ async def list_issuers(store: Store) -> Sequence[IssuerRecord]:
 
 
 def named(records: Sequence[IssuerRecord], name: str) -> IssuerRecord:
-    """Return the one issuer whose id or reference begins so; raise ResourceNotFound or InvalidRequest.
+    """Return the only issuer whose id or reference begins with ``name``; raise ResourceNotFound or InvalidRequest.
 
-    Four letters are needed at least.
+    The name must have at least four letters.
     """
     found = [
         each
@@ -47,9 +47,9 @@ def named(records: Sequence[IssuerRecord], name: str) -> IssuerRecord:
 
 
 async def add(store: Store, caller: Caller, at: datetime, action: str | None, records: Sequence[IssuerRecord]) -> None:
-    """Store new issuers; those that are there already stay as they are.
+    """Store new issuers. Existing ones do not change.
 
-    ``action`` is what the audit trail calls it; None if nothing changes but where it is written who the issuers are.
+    ``action`` is the action in the audit trail; None if only the place of the issuers' records changes.
     """
 
     def program() -> Steps[Change[None]]:
@@ -65,9 +65,9 @@ async def add(store: Store, caller: Caller, at: datetime, action: str | None, re
 async def add_active(
     store: Store, caller: Caller, at: datetime, record: IssuerRecord, before: IssuerRecord
 ) -> IssuerRecord:
-    """Store a new issuer that takes the place of the active one, and return it.
+    """Store a new issuer that replaces the active one, and return it.
 
-    Raises UpdateConflict if the issuer before it is not active any more.
+    Raises UpdateConflict if the issuer before it is no longer active.
     """
     active = replace(record, status=IssuerStatus.ACTIVE, activated_at=at)
 
@@ -82,16 +82,16 @@ async def add_active(
 
 
 async def complete(store: Store, caller: Caller, at: datetime, before: IssuerRecord, after: IssuerRecord) -> None:
-    """Store what came to a pending issuer: its public key, or its certificate, with which it is ready.
+    """Store the public key of a pending issuer, or its certificate, which makes it ready.
 
-    Raises UpdateConflict if it is not pending any more.
+    Raises UpdateConflict if it is no longer pending.
     """
     action = "ImportIssuer" if after.status is IssuerStatus.READY else "RequestIssuer"
     await _update(store, before, after, _entry(caller, at, action, after))
 
 
 async def activate(store: Store, caller: Caller, at: datetime, ready: IssuerRecord, before: IssuerRecord) -> None:
-    """Let a ready issuer take the place of the active one.
+    """Activate a ready issuer, which replaces the active one.
 
     Raises InvalidRequest if it is not ready, UpdateConflict if either was changed meanwhile.
     """
@@ -109,7 +109,7 @@ async def activate(store: Store, caller: Caller, at: datetime, ready: IssuerReco
 
 
 async def retire(store: Store, caller: Caller, at: datetime, record: IssuerRecord) -> None:
-    """Retire an issuer that is ready, and forget one that is pending; raise InvalidRequest for the active one."""
+    """Retire a ready issuer, or delete a pending one; raise InvalidRequest for the active one."""
     if record.status is IssuerStatus.ACTIVE:
         raise InvalidRequest(f"Issuer {record.name} is ACTIVE: it retires when another one is activated")
     if record.status is IssuerStatus.RETIRED:
@@ -128,10 +128,10 @@ async def retire(store: Store, caller: Caller, at: datetime, record: IssuerRecor
 
 
 async def destroy_key(store: Store, caller: Caller, at: datetime, record: IssuerRecord) -> None:
-    """Delete the key of a retired issuer from the database, and note that it is not to be used from anywhere else.
+    """Delete the key of a retired issuer from the database, and record that its other copies must not be used.
 
-    Raises InvalidRequest if the issuer is not retired, retired a moment ago, or has issued a certificate that has not
-    expired: revocations of it could not be signed any more.
+    Raises InvalidRequest if the issuer is not retired, was retired a moment ago, or has issued a certificate that has
+    not expired, whose revocation could no longer be signed.
     """
     if record.status is not IssuerStatus.RETIRED or record.issuer_id is None:
         raise InvalidRequest(f"Issuer {record.name} is {record.status}: only the key of a RETIRED one can be destroyed")

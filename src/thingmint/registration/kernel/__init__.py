@@ -1,1 +1,1 @@
-"""Owns what all of registration uses: ports, the one function that changes anything, the change feed, tags."""
+"""Owns the parts that all of registration uses: ports, the function for every change, the change feed, tags."""

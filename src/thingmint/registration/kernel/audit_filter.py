@@ -1,4 +1,4 @@
-"""Owns which entries of the audit trail an operator asks for; reads none."""
+"""Owns the filter of audit entries. Does not read them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from thingmint.records.log.terms import term_of_action, term_of_principal, term_
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """What an entry must be to be shown; what is None or empty is not asked for."""
+    """The conditions for an entry to be shown. A condition that is None or empty does not apply."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -20,7 +20,7 @@ class AuditFilter:
 
     @property
     def term(self) -> str | None:
-        """The term of an index by which the entries are found, or None if all entries must be read."""
+        """The index term that finds the entries, or None if all entries must be read."""
         if self.resource is not None and _is_whole(self.resource):
             return term_of_resource(self.resource)
         if self.principal is not None and _is_whole(self.principal):
@@ -30,7 +30,7 @@ class AuditFilter:
         return None
 
     def matches(self, entry: AuditEntry) -> bool:
-        """Return whether the entry is asked for. ``since`` is included, ``until`` is not."""
+        """Return whether the entry matches. ``since`` is included, ``until`` is not."""
         return (
             (self.since is None or self.since <= entry.at)
             and (self.until is None or entry.at < self.until)
@@ -41,7 +41,7 @@ class AuditFilter:
 
 
 def _holds(pattern: str | None, text: str) -> bool:
-    """Return whether the text holds the pattern; one with ``*`` or ``?``, or that begins with arn:, must match all."""
+    """Return whether the text contains the pattern. A pattern with ``*`` or ``?``, or an ARN, must match all of it."""
     if pattern is None:
         return True
     if _has_wildcard(pattern):

@@ -1,4 +1,4 @@
-"""Owns how the audit trail is read for those who may: filtered pages, and what happened to one resource."""
+"""Owns the reading of the audit trail: filtered pages, and the entries of one resource. Does not check permissions."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +13,12 @@ from thingmint.registration.kernel.ports import Store
 
 _AT_ONCE: Final = 250
 MOST_LOOKED_AT: Final = 2500
-"""So many entries are looked at for one page; where few are wanted, a page may be short although others follow."""
+"""The number of entries read for one page. If few of them match, a page can be short although others follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Entries that were wanted, newest first, and after which one to go on; None at the beginning of the trail."""
+    """Matching entries, newest first, and the key of the next page; None at the beginning of the trail."""
 
     entries: tuple[Listed[AuditEntry], ...]
     next: PageKey | None
@@ -27,7 +27,7 @@ class AuditPage:
 async def wanted_entries(
     store: Store, scope: Scope, wanted: AuditFilter, size: int, after: PageKey | None
 ) -> AuditPage:
-    """Return up to ``size`` entries of the account and region that are wanted, after looking at a bounded number."""
+    """Return up to ``size`` matching entries of the account and region. Reads a bounded number of entries."""
     found: list[Listed[AuditEntry]] = []
     for _ in range(MOST_LOOKED_AT // _AT_ONCE):
         request = PageRequest(_AT_ONCE, after, ascending=False)
@@ -44,7 +44,7 @@ async def wanted_entries(
 
 
 async def entries_of_resource(store: Store, scope: Scope, resource: str, size: int) -> Page[AuditEntry]:
-    """Return the newest entries about a resource of this ARN."""
+    """Return the newest entries about the resource with this ARN."""
     request = PageRequest(size, None, ascending=False)
     return await store.read(
         lambda: read_listed(request, lambda page: audit_table.audit_of_resource(scope, resource, page))

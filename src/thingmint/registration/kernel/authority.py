@@ -1,4 +1,4 @@
-"""Owns the record of collaborators that every registration function is given; does nothing by itself."""
+"""Owns the record of ports that every registration function gets. Has no logic."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,12 +26,12 @@ from thingmint.registration.kernel.wanted_events import WantedEvents
 
 
 def always_right() -> None:
-    """Return: nothing is known against the clock."""
+    """Return always, for nodes that do not check their clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrationAuthority:
-    """Who stores, makes keys, signs, listens, seals and is asked; what time it is, and where numbers come from."""
+    """The ports of the registration functions (store, key source, clock, events and others), and their settings."""
 
     store: Store
     key_source: KeySource
@@ -45,11 +45,11 @@ class RegistrationAuthority:
     hooks: HookClient
     files: RegistrationFiles
     require_right_clock: Callable[[], None] = always_right
-    """Returns if this node may issue and sweep; raises ServiceUnavailable if its clock cannot be trusted."""
+    """Raises ServiceUnavailable if this node's clock cannot be trusted, so that it must not issue or sweep."""
     roles: RolePolicies = field(default_factory=RolePolicies)
     thing_type_deletable_after: timedelta = DELETABLE_AFTER
     renewal_overlap: timedelta = DEFAULT_OVERLAP
-    """How long a certificate stays ACTIVE beside the one that its device has renewed it with."""
+    """How long a renewed certificate stays ACTIVE beside the new one."""
     compiled_policies: CompiledPolicies = field(default_factory=CompiledPolicies)
     computations: Computations = field(default_factory=Computations)
     auto_register_any_usage: bool = False

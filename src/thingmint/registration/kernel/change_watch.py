@@ -1,7 +1,7 @@
-"""Owns which of a gateway's decisions a change makes untrue; knows neither what was decided nor for whom.
+"""Owns which cached decisions of a gateway a change invalidates. Independent of the decisions' content.
 
-One watch belongs to one event loop. Whoever keeps decisions asks `changed_keys` about once a second, on as many nodes
-as there are: each asks the store for itself.
+One watch belongs to one event loop. A gateway that caches decisions calls `changed_keys` about once a second. Each node
+reads the store itself.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, KeysView
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class ChangeWatch(Generic[KeyT]):
-    """Remembers by key, a connection for instance, on which resources what was read for it depends."""
+    """Stores by key (for instance a connection) the resources that its data depends on."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -25,10 +25,10 @@ class ChangeWatch(Generic[KeyT]):
         self._resources: dict[KeyT, frozenset[str]] = {}
 
     async def read(self, key: KeyT, reading: Callable[[], Awaitable[tuple[T, frozenset[str]]]]) -> T:
-        """Return what is read, and watch the resources that came with it until the key is forgotten.
+        """Return the result of ``reading``, and watch its resources until `forget` is called for the key.
 
-        It is read again if changes came to light meanwhile: they may be newer than what was read. A key that is
-        forgotten while it is being read is remembered again.
+        It is read again if changes were found meanwhile, because they can be newer than the result. A key that is
+        forgotten during the reading is watched again.
         """
         while True:
             turn = self._turn
@@ -47,10 +47,10 @@ class ChangeWatch(Generic[KeyT]):
                 del self._keys[resource]
 
     async def changed_keys(self) -> KeysView[KeyT]:
-        """Return the keys for which to read again; all of them the first time, and when anything may have changed.
+        """Return the keys that must be read again: all of them at the first call and when anything may have changed.
 
-        First come those that depend on what few depend on: a certificate comes before the devices of a shared policy.
-        They stay watched. Raises ServiceUnavailable if the store cannot be asked, and misses nothing for it.
+        Keys of resources with few keys come first: a certificate comes before the devices of a shared policy. All keys
+        stay watched. Raises ServiceUnavailable if the store cannot be read; the next call returns the changes then.
         """
         changes = await changes_from(self._store, self._stamp)
         self._stamp = changes.stamp
@@ -63,7 +63,7 @@ class ChangeWatch(Generic[KeyT]):
         return dict.fromkeys(key for keys in dependent for key in keys).keys()
 
     def begin_anew(self) -> None:
-        """Tell of every key the next time: changes may have been missed."""
+        """Return every key at the next call, because changes may have been missed."""
         self._stamp = None
 
     def _remember(self, key: KeyT, resources: frozenset[str]) -> None:

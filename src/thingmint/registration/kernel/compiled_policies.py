@@ -1,7 +1,7 @@
-"""Owns the compiled policies of devices: each version of a policy is compiled once and kept, within a bound on memory.
+"""Owns the cache of compiled device policies. Each version is compiled once; the cache has a memory limit.
 
-To compile a document takes milliseconds, and a document may be 400 KB long, most of it white space. So connections read
-which versions are in force, and documents only of versions that are not kept. Versions never change.
+The compilation of a document takes milliseconds, and a document can have 400 KB, most of it white space. So connections
+read which versions are in force, and only the documents of versions that are not cached. Versions never change.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from thingmint.registration.kernel.turns import Pace
 
 T = TypeVar("T")
 
-# A compiled policy takes up to about 50 bytes for each unit of its weight, so this is some 20 MB.
+# A compiled policy takes up to about 50 bytes for each unit of its weight, so this is about 20 MB.
 MAX_KEPT_WEIGHT: Final = 400_000
 
 
 class NotCompiled(Exception):
-    """Versions of policies have to be compiled before the question can be answered."""
+    """Versions of policies must be compiled before the result can be computed."""
 
     def __init__(self, missing: Sequence[VersionKey]) -> None:
         super().__init__(f"{len(missing)} versions are not compiled")
@@ -33,7 +33,7 @@ class NotCompiled(Exception):
 
 
 class CompiledPolicies:
-    """The policies that were compiled; those that were not used for the longest time are forgotten first."""
+    """The cache of compiled policies. The least recently used policies are removed first."""
 
     def __init__(self, max_weight: int = MAX_KEPT_WEIGHT) -> None:
         self._max_weight = max_weight
@@ -41,14 +41,14 @@ class CompiledPolicies:
         self._kept: OrderedDict[VersionKey, Policy] = OrderedDict()
 
     def get(self, key: VersionKey) -> Policy | None:
-        """Return the policy of the version, None unless it is kept."""
+        """Return the policy of the version, None if it is not cached."""
         policy = self._kept.get(key)
         if policy is not None:
             self._kept.move_to_end(key)
         return policy
 
     def keep(self, key: VersionKey, policy: Policy) -> None:
-        """Keep the policy of the version."""
+        """Cache the policy of the version."""
         self._forget(key)
         self._kept[key] = policy
         self._weight += policy.weight
@@ -62,14 +62,14 @@ class CompiledPolicies:
 
 
 class Versions:
-    """The compiled policies of one question: those that are kept, and those that were compiled for it."""
+    """The compiled policies of one request: the cached ones, and those that were compiled for it."""
 
     def __init__(self, kept: CompiledPolicies, own: Mapping[VersionKey, Policy]) -> None:
         self._kept = kept
         self._own = own
 
     def policies_of(self, keys: Iterable[VersionKey]) -> list[Policy]:
-        """Return the policies of the versions; raise NotCompiled, naming all that are missing."""
+        """Return the policies of the versions; raise NotCompiled with all missing versions."""
         found = [(key, self._own.get(key) or self._kept.get(key)) for key in keys]
         missing = [key for key, policy in found if policy is None]
         if missing:
@@ -78,9 +78,9 @@ class Versions:
 
 
 async def read_with_policies(store: Store, compiled: CompiledPolicies, program: Callable[[Versions], Steps[T]]) -> T:
-    """Return what the program reads; compile what it finds missing, in slices, and run it again.
+    """Return the program's result. If policies are missing, compile them in slices and run the program again.
 
-    Raises MalformedPolicy if a stored document cannot be read.
+    Raises MalformedPolicy if a stored document cannot be parsed.
     """
     own: dict[VersionKey, Policy] = {}
     versions, pace = Versions(compiled, own), Pace()
@@ -91,7 +91,7 @@ async def read_with_policies(store: Store, compiled: CompiledPolicies, program: 
             missing = error.missing
         for key in missing:
             document = await store.read(lambda key=key: policy_table.policy_document(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-            # None: the version was deleted meanwhile, and the program will not find it again.
+            # None means that the version was deleted meanwhile, so the program will not find it again.
             if document is not None:
                 own[key] = parse_iot_policy(document)
                 compiled.keep(key, own[key])

@@ -1,4 +1,4 @@
-"""Owns how the registry changes: one transaction with its audit entries, and the news of it after the commit."""
+"""Owns the changes of the registry: one transaction with its audit entries, and the events after the commit."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[T]):
-    """What a program returns: its result, and an audit entry for each thing that it changed.
+    """The result of a program, and an audit entry for each resource that it changed.
 
-    ``touched`` holds the ARNs of the resources whose change may change what devices may do: certificates, things, thing
-    groups, policies. `registration.kernel.changes` tells its followers of them. ``events`` is what happened to things,
-    types and groups of one registry; its account gets the events that it has enabled.
+    ``touched`` has the ARNs of changed resources that decide what devices may do: certificates, things, thing groups,
+    policies. `registration.kernel.changes` reports them to its readers. ``events`` are the events of things, types and
+    groups of one registry. Its account gets the events that it has enabled.
     """
 
     result: T
@@ -35,16 +35,16 @@ class Change(Generic[T]):
 
 
 async def change(authority: RegistrationAuthority, program: Program[Change[T]]) -> T:
-    """Run the program, append its audit entries in the same transaction, and tell of them once they are durable.
+    """Run the program, append its audit entries in the same transaction, and publish them after the commit.
 
-    Raises what the program raises, which undoes all of it, and ServiceUnavailable if nothing can be stored.
+    Raises what the program raises, after a rollback, and ServiceUnavailable if the store fails.
     """
 
     return await _changed(authority.store, authority.events, program, partial(_wanted, authority))
 
 
 async def change_of_callers(store: Store, events: EventSink, program: Program[Change[T]]) -> T:
-    """Do the same for what is no part of a registry, who may call it: things and groups have no news of that.
+    """Do the same for a change outside of the registry, such as access keys. It has no registry events.
 
     Raises what `change` raises.
     """
@@ -52,7 +52,7 @@ async def change_of_callers(store: Store, events: EventSink, program: Program[Ch
 
 
 class _Unheard:
-    """Hears nothing."""
+    """Ignores all events."""
 
     def recorded(self, entry: AuditEntry) -> None:
         """Do nothing."""
@@ -62,7 +62,7 @@ class _Unheard:
 
 
 UNHEARD: EventSink = _Unheard()
-"""For changes that are made beside a service: nobody listens."""
+"""For changes by commands that run beside a service and have no listeners."""
 
 
 async def _changed(
@@ -94,7 +94,7 @@ def _nothing(events: tuple[RegistryEvent, ...]) -> Steps[tuple[RegistryEvent, ..
 
 
 def _wanted(authority: RegistrationAuthority, events: tuple[RegistryEvent, ...]) -> Steps[tuple[RegistryEvent, ...]]:
-    """Return the events that the account wants and that are told after the commit; others are kept with the change."""
+    """Return the enabled events to publish after the commit. If there is an outbox, it stores them instead."""
     if not events:
         return ()
     names = yield from wanted_events(authority, events[0].scope)

@@ -1,4 +1,4 @@
-"""Owns what the registration authority needs from the outside: a store, keys, time, numbers and a listener."""
+"""Owns the ports of the registration authority: store, keys, clock, random numbers, hooks, files and events."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -17,63 +17,63 @@ T = TypeVar("T")
 
 
 class Store(Protocol):
-    """Runs programs against the database; raises ServiceUnavailable where it cannot."""
+    """Runs programs on the database; raises ServiceUnavailable if that fails."""
 
     async def read(self, program: Program[T]) -> T:
-        """Run a program that changes nothing."""
+        """Run a read-only program."""
         ...
 
     async def write(self, program: Program[T]) -> T:
-        """Run a program in one transaction and return when its result is durable."""
+        """Run a program in one transaction and return its result once it is durable."""
         ...
 
     async def check(self) -> None:
-        """Return if the database answers and can be written to; raise ServiceUnavailable otherwise."""
+        """Raise ServiceUnavailable unless the database answers and is writable."""
         ...
 
     async def close(self) -> None:
-        """Finish what is queued, then let go of the database."""
+        """Finish queued programs, then close the database."""
         ...
 
 
 class KeySource(Protocol):
-    """Hands out key pairs, each of them once."""
+    """A source of key pairs. Each is returned only once."""
 
     async def take(self) -> KeyPair:
-        """Return a key pair nobody else has; raise Throttled if too many wait, ServiceUnavailable if there is none."""
+        """Return an unused key pair; raise Throttled if too many callers wait, ServiceUnavailable if there is none."""
         ...
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """A source of the present time."""
 
     def now(self) -> datetime:
-        """Return the present, aware, UTC."""
+        """Return the present time: aware, UTC."""
         ...
 
 
 class EventSink(Protocol):
-    """Hears of what was recorded and of what happened, after the commit; must neither fail nor wait."""
+    """Receives audit entries and events after the commit. Its methods must not fail or wait."""
 
     def recorded(self, entry: AuditEntry) -> None:
-        """Receive a committed mutation."""
+        """Receive the audit entry of a committed change."""
         ...
 
     def happened(self, event: RegistryEvent) -> None:
-        """Tell the account of a committed change that it wants to be told of."""
+        """Publish an enabled event of a committed change to the account."""
         ...
 
 
 class EventOutbox(Protocol):
-    """Keeps events with the change that makes them, so that every node tells of them once, whichever node ends."""
+    """Stores events together with their change, so that every node publishes them once even if this node ends."""
 
     def keep(self, events: Sequence[RegistryEvent]) -> Steps[bool]:
-        """Write the events in the transaction of their change; return False if `EventSink.happened` is to tell them."""
+        """Store the events in the transaction of their change; return False if `EventSink.happened` publishes them."""
         ...
 
 
 class NoOutbox:
-    """Keeps nothing: there is one node, and with it end the listeners of its events."""
+    """Stores nothing. It is for a single node, whose listeners end together with it."""
 
     def keep(self, events: Sequence[RegistryEvent]) -> Steps[bool]:
         """Return False."""
@@ -83,10 +83,10 @@ class NoOutbox:
 
 
 class SecretSealer(Protocol):
-    """Seals secrets that must be stored in a form that can be read again."""
+    """Encrypts secrets that are stored and must be decrypted later."""
 
     def seal(self, secret: bytes, bound_to: str) -> bytes:
-        """Return the secret encrypted and bound to a name."""
+        """Return the encrypted secret, bound to a name."""
         ...
 
     def unseal(self, sealed: bytes, bound_to: str) -> bytes:
@@ -95,44 +95,44 @@ class SecretSealer(Protocol):
 
 
 class HookClient(Protocol):
-    """Asks pre-provisioning hooks and certificate providers, which are the operator's own code."""
+    """Calls pre-provisioning hooks and certificate providers, which are the operator's own code."""
 
     async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
-        """Return the hook's answer as it came; raise HookFailed if there is none. Whoever asks sets the time limit."""
+        """Return the hook's unchecked answer; raise HookFailed if there is none. The caller sets the time limit."""
         ...
 
 
 class RegistrationFiles(Protocol):
-    """The directory of bulk registrations: each account reads from buckets of its own; reports are beside them."""
+    """The directory of bulk registrations, with each account's buckets and the reports."""
 
     @property
     def are_reachable(self) -> bool:
-        """Whether this node can carry out bulk registrations now."""
+        """Whether this node can run bulk registrations now."""
         ...
 
     async def find(self, account: AccountId, bucket: str, key: str) -> InputFile:
-        """Return the account's file as it is now; raise InvalidRequest if there is none that may be read."""
+        """Return the account's file in its present state; raise InvalidRequest if there is no readable file."""
         ...
 
     async def lines(
         self, account: AccountId, file: InputFile, offset: int, number: int, count: int
     ) -> Sequence[InputLine]:
-        """Return up to ``count`` lines, the first of which begins at the offset and has the number.
+        """Return up to ``count`` lines. The first line begins at the offset and has the number.
 
-        Raises TaskBroken if the file is gone or is not what it was, ServiceUnavailable if this node cannot reach it.
+        Raises TaskBroken if the file was deleted or changed, ServiceUnavailable if this node cannot reach it.
         """
         ...
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
-        """Make a report what it was at this size, with more behind it; return its size once that is durable.
+        """Cut a report to this size and append to it; return its size once it is durable.
 
-        Raises TaskBroken if it cannot be written or has become shorter, ServiceUnavailable if this node cannot reach
+        Raises TaskBroken if it cannot be written or is shorter than this, ServiceUnavailable if this node cannot reach
         the directory.
         """
         ...
 
     def location(self, task_id: str, kind: ReportType) -> str:
-        """Return where a report is, as a URL."""
+        """Return the URL of a report."""
         ...
 
     async def delete_reports(self, task_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Owns the steps that read what an event tells besides what its change knows; reads nothing if nobody wants it."""
+"""Owns the steps that read additional data for events. They read nothing unless the events are enabled."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ _OF_GROUPS = frozenset({EventType.THING_GROUP, EventType.THING_GROUP_HIERARCHY})
 def group_events(
     authority: RegistrationAuthority, operation: EventOperation, group: ThingGroup
 ) -> Steps[tuple[RegistryEvent, ...]]:
-    """Return what happens when the group is created, updated or deleted."""
+    """Return the events of a creation, update or deletion of the group."""
     if _OF_GROUPS.isdisjoint((yield from wanted_events(authority, group.scope))):
         return ()
     above = yield from _groups(group.scope, group.ancestors)
@@ -28,7 +28,7 @@ def group_events(
 
 
 def deletion_events(authority: RegistrationAuthority, thing: Thing) -> Steps[tuple[RegistryEvent, ...]]:
-    """Return what happens when the thing is deleted; to be asked while it is still in its groups."""
+    """Return the events of the thing's deletion. Call it while the thing is still in its groups."""
     groups: tuple[ThingGroup, ...] = ()
     if EventType.THING_GROUP_MEMBERSHIP in (yield from wanted_events(authority, thing.scope)):
         memberships = yield from thing_group_member_table.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
@@ -37,7 +37,7 @@ def deletion_events(authority: RegistrationAuthority, thing: Thing) -> Steps[tup
 
 
 def wanted_events(authority: RegistrationAuthority, scope: Scope) -> Steps[frozenset[EventType]]:
-    """Return the types of events that are on in the registry."""
+    """Return the enabled types of events of the registry."""
     return (yield from authority.wanted_events.of(scope, authority.clock.now()))
 
 

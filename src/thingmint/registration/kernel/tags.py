@@ -1,4 +1,4 @@
-"""Owns the tags of what is registered: those it is created with, and how they change; knows neither HTTP nor SQL."""
+"""Owns the tags of resources: tags of new resources, and later changes. Independent of HTTP and SQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from thingmint.registration.kernel.ports import Store
 
 
 def store_tags(resource_arn: str, tags: Mapping[str, str]) -> Steps[None]:
-    """Store the tags of a new resource in the transaction that creates it; raise InvalidRequest if it cannot have them.
+    """Store the tags of a new resource in the transaction that creates it; raise InvalidRequest for invalid tags.
 
     A program that deletes the resource deletes them with `records.registry.tags.delete_tags`.
     """
@@ -32,7 +32,7 @@ def store_tags(resource_arn: str, tags: Mapping[str, str]) -> Steps[None]:
 
 
 async def tag(authority: RegistrationAuthority, caller: Caller, resource_arn: str, tags: Mapping[str, str]) -> None:
-    """Give the resource these tags besides those that it has.
+    """Add these tags to the resource.
 
     Raises InvalidRequest if its kind has no tags, ResourceNotFound, LimitExceeded.
     """
@@ -42,14 +42,14 @@ async def tag(authority: RegistrationAuthority, caller: Caller, resource_arn: st
         yield from _hold(resource)
         ensure_room((yield from tag_table.tags(resource.arn)), tags)
         yield from tag_table.put_tags(resource.arn, tags)
-        # Values may be personal; which keys were set is what an audit needs.
+        # Values can be personal data. An audit needs only the keys.
         return Change(None, (audit_entry(caller, now, "TagResource", resource.arn, keys=",".join(tags)),))
 
     await change(authority, program)
 
 
 async def untag(authority: RegistrationAuthority, caller: Caller, resource_arn: str, keys: Sequence[str]) -> None:
-    """Take the tags with these keys from the resource; keys that it has not change nothing.
+    """Remove the tags with these keys from the resource. Other keys are ignored.
 
     Raises InvalidRequest if its kind has no tags or a key is reserved, ResourceNotFound.
     """
@@ -77,7 +77,7 @@ async def list_tags(authority: RegistrationAuthority, caller: Caller, resource_a
 
 
 async def stored_tags(store: Store, resource_arn: str) -> Mapping[str, str]:
-    """Return the tags that are kept under an ARN, none where there are none; raise ServiceUnavailable."""
+    """Return the stored tags of an ARN, which may be none; raise ServiceUnavailable."""
     return await store.read(lambda: tag_table.tags(resource_arn))
 
 

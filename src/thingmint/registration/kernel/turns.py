@@ -1,7 +1,7 @@
-"""Owns how long computations share the event loop: one of them at a time, for two milliseconds in each turn.
+"""Owns how computations share the event loop: one at a time, in slices of two milliseconds.
 
-Refuses to know what is computed. A computation is a generator that yields where it can be interrupted, at least about
-once a millisecond. Those that wait for their next slice are served in the order in which they began to wait.
+A computation is a generator that yields about once a millisecond or more often, where it can be interrupted.
+Computations that wait for their next slice run in the order in which they began to wait.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-# What ends within this time does not wait for others.
+# A computation that ends within this time does not wait for others.
 _FIRST_SECONDS: Final = 0.001
 SLICE_SECONDS: Final = 0.002
 
 
 class Pace:
-    """Interrupts a loop that may never wait, such as one of reads that are answered at once."""
+    """Interrupts a loop that may never wait, for instance one whose reads return at once."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         """Begin the first slice."""
@@ -30,7 +30,7 @@ class Pace:
         return self._clock() >= self._end
 
     async def rest(self) -> bool:
-        """Let the event loop go on if the slice is over, and begin another; return whether it was over."""
+        """If the slice is over, let the event loop run and begin another slice; return whether it was over."""
         if not self.is_over:
             return False
         await asyncio.sleep(0)
@@ -46,9 +46,9 @@ class Computations:
         self._lock = asyncio.Lock()
 
     async def run(self, steps: Generator[None, None, T]) -> T:
-        """Return what the steps return, and raise what they raise.
+        """Run the steps in slices; return what they return and raise what they raise.
 
-        The event loop has a turn of its own between two slices. If the caller is cancelled, the steps are not finished.
+        The event loop runs between two slices. If the caller is cancelled, the remaining steps do not run.
         """
         try:
             self._advance(steps, _FIRST_SECONDS)
@@ -56,14 +56,14 @@ class Computations:
             while True:
                 async with self._lock:
                     self._advance(steps, SLICE_SECONDS)
-                    # The lock is held until the next turn of the loop, so no other slice is in this one.
+                    # The lock is held until the next iteration of the loop, so no other slice runs in this one.
                     await asyncio.sleep(0)
         except StopIteration as end:
             value: T = end.value
             return value
 
     def _advance(self, steps: Generator[None, None, object], seconds: float) -> None:
-        """Take steps for so long; raise StopIteration when they have ended."""
+        """Run steps for this many seconds; raise StopIteration when they have ended."""
         end = self._clock() + seconds
         while self._clock() < end:
             next(steps)

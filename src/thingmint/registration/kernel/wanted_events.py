@@ -1,7 +1,7 @@
-"""Owns what a node knows of the events that accounts want; reads it from the store, and tells of no event.
+"""Owns the node's cache of the event types that accounts have enabled. Does not publish events.
 
-Every change of things and groups asks. A second's memory makes that cheap, and lets a node hear within a second of
-what was switched on another one; what is switched here is known at once.
+Every change of things and groups reads it. Entries live for one second, so a node learns within a second of a setting
+that another node changed. Settings that this node changes apply at once.
 """
 
 from dataclasses import dataclass, field
@@ -24,19 +24,19 @@ class _Known:
 
 @dataclass(slots=True)
 class WantedEvents:
-    """Remembers for a second which types of events are on in a registry.
+    """Caches for a second the enabled types of events of a registry.
 
-    Transactions ask in other threads than the one that forgets: what they remember is worth nothing if somebody has
-    switched something since they began to read.
+    Transactions read in other threads than the one that calls `forget`. They must not store a result if a setting has
+    changed since they began to read.
     """
 
     _turn: int = 0
     _known: dict[Scope, _Known] = field(default_factory=dict)
 
     def of(self, scope: Scope, now: datetime) -> Steps[frozenset[EventType]]:
-        """Return the types that are on."""
+        """Return the enabled types."""
         turn, known = self._turn, self._known.get(scope)
-        # A clock that was set back makes what is known one of the future.
+        # If the clock was set back, the cached entry is from the future.
         if known is not None and known.turn == turn and known.at <= now < known.at + KNOWN_FOR:
             return known.wanted
         configurations = yield from event_configuration_table.event_configurations(scope)
@@ -45,5 +45,5 @@ class WantedEvents:
         return wanted
 
     def forget(self) -> None:
-        """Ask the store again."""
+        """Read the store again at the next call."""
         self._turn += 1

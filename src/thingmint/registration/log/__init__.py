@@ -1,1 +1,1 @@
-"""The verifiable log: its key, the order of its leaves, reading, proving, verifying, exporting and pruning."""
+"""Owns the verifiable log: its key, the order of its leaves, reading, proofs, verification, export and pruning."""

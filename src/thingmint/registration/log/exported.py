@@ -1,7 +1,7 @@
-"""Owns the lines in which entries and certificates leave the service for an auditor; knows no file and no table.
+"""Owns the format of exported lines of entries and certificates for auditors. Does no I/O.
 
-Each line is a JSON object. That of an entry holds what its leaf is computed from: the salt in hex, and every field of
-the audit trail as it is stored. ``index`` is null if the entry has no leaf yet.
+Each line is a JSON object. The line of an entry has the input of its leaf: the salt in hex, and every stored field of
+the audit entry. ``index`` is null if the entry has no leaf yet.
 """
 
 import base64
@@ -15,7 +15,7 @@ _FIELDS = ("at", "account", "region", "principal_arn", "source_address", "reques
 
 
 class LineUnreadable(ValueError):
-    """A line is not one of exported entries."""
+    """A line is not a line of an exported entry."""
 
 
 def line_of_entry(index: int | None, entry: LoggedEntry, secret: bytes) -> str:
@@ -42,7 +42,7 @@ def line_of_row(row: RegistryRow) -> str:
 
 
 def leaves_of_lines(lines: Iterable[str]) -> Iterator[tuple[int, bytes]]:
-    """Yield index and content of the leaf of each line; raise LineUnreadable for one that is not of an entry."""
+    """Yield index and content of the leaf of each line; raise LineUnreadable for a line that is not of an entry."""
     for line in lines:
         try:
             fields = json.loads(line)

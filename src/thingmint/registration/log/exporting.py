@@ -1,4 +1,4 @@
-"""Owns what an auditor gets: checkpoint, tiles, entries and certificates of one snapshot; knows no file."""
+"""Owns the export for auditors: checkpoint, tiles, entries and certificates of one snapshot. Does not write files."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -19,10 +19,10 @@ ENTRIES_FILE, REGISTRY_FILE = "entries.jsonl", "registry.jsonl"
 
 
 class ExportTarget(Protocol):
-    """Where an export goes. A store may run a program again from its start, which then empties the folder."""
+    """The target of an export. A store can run a program again from its start, which empties the folder first."""
 
     def empty(self) -> None:
-        """Remove what this export has written so far."""
+        """Remove everything that this export has written."""
         ...
 
     def write(self, path: str, content: bytes) -> None:
@@ -35,7 +35,7 @@ class ExportTarget(Protocol):
 
 
 def export(secret: bytes, folder: ExportTarget) -> Steps[int]:
-    """Write everything that an auditor needs; return the size of the tree. Raises ResourceNotFound if there is no log.
+    """Write everything that an auditor needs; return the size of the tree. Raise ResourceNotFound if there is no log.
 
     The files below ``tile/`` and ``checkpoint`` are those of C2SP's tlog-tiles.
     """

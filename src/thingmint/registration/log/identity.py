@@ -1,7 +1,7 @@
-"""Owns whose log it is: its origin, the key that signs its checkpoints, and the secret of its salts.
+"""Owns the identity of the log: its origin, the key that signs its checkpoints, and the secret of its salts.
 
-Both secrets are made with the log and kept in the database, sealed as the secrets of access keys are: every node of a
-service signs with one key, and the database alone signs nothing.
+Both secrets are created with the log and stored in the database, sealed like the secrets of access keys. So all nodes
+of a service sign with one key, and the database alone is not enough to sign.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class NoteSigner(Protocol):
         ...
 
     def sign(self, content: bytes) -> bytes:
-        """Return the signature, 64 bytes; this never waits."""
+        """Return the signature, 64 bytes. Does not block."""
         ...
 
 
@@ -38,7 +38,7 @@ SignerOf = Callable[[bytes], NoteSigner]
 
 @dataclass(frozen=True, slots=True)
 class LogIdentity:
-    """The log's key, and the secrets that go with it."""
+    """The log's key and its secrets."""
 
     key: LogKey
     signer: NoteSigner = field(repr=False)
@@ -53,7 +53,7 @@ class LogIdentity:
 async def open_log(
     store: Store, sealer: SecretSealer, signer_of: SignerOf, origin: str, random_bytes: Callable[[int], bytes]
 ) -> LogIdentity:
-    """Return the identity of the store's log, which is begun under this origin if there is none.
+    """Return the identity of the store's log. If there is no log, create one with this origin.
 
     Raises ServiceUnavailable if the store cannot be used, or its log was sealed with another key.
     """
@@ -80,7 +80,7 @@ def unsealed(state: LogState, sealer: SecretSealer, signer_of: SignerOf) -> LogI
 def successor(
     identity: LogIdentity, sealer: SecretSealer, signer_of: SignerOf, origin: str, random_bytes: Callable[[int], bytes]
 ) -> tuple[LogIdentity, bytes]:
-    """Return an identity with another name and key for the same leaves, and its sealed secrets."""
+    """Return an identity with another name and key for the same leaves, and the sealed secrets."""
     secrets = random_bytes(_SEED_BYTES) + identity.salt_secret
     return _identity_of(secrets, origin, signer_of), sealer.seal(secrets, _SEALED_AS)
 

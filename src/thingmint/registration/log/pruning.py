@@ -1,7 +1,7 @@
-"""Owns how old entries leave the audit trail: in whole bundles, after they were archived; their leaves' hashes stay.
+"""Owns the deletion of old audit entries in whole bundles after they were archived. The hashes of their leaves stay.
 
-The three steps are `prunable`, `archived_lines` and `prune`. What is cut off after the second has removed nothing, and
-what is cut off in the third goes on from where it was when it is repeated.
+The three steps are `prunable`, `archived_lines` and `prune`. An interruption before the third has deleted nothing.
+After an interruption in the third, another call continues there.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from thingmint.registration.log.reading import entries_of_bundle, present_state
 
 
 async def prunable(store: Store, before: int) -> range:
-    """Return the numbers of the bundles whose entries are all from before this time, from the oldest kept one on.
+    """Return the numbers of the bundles whose entries are all older than this time, oldest first.
 
     The time is in microseconds since 1970. Raises ResourceNotFound if there is no log.
     """
@@ -38,9 +38,9 @@ async def prunable(store: Store, before: int) -> range:
 
 
 async def archived_lines(store: Store, secret: bytes, bundles: range) -> AsyncIterator[str]:
-    """Yield the line of each entry of the bundles, as an export has it.
+    """Yield the exported line of each entry of the bundles.
 
-    Raises DeletionRefused if an entry is not the one that was logged: it would be archived as if it were.
+    Raises DeletionRefused if an entry differs from the logged one, so that no changed entry is archived.
     """
     for number in bundles:
         entries, hashes = await store.read(lambda: _bundle(number))  # noqa: B023  run before the next turn
@@ -52,12 +52,12 @@ async def archived_lines(store: Store, secret: bytes, bundles: range) -> AsyncIt
 
 
 async def prune(store: Store, bundles: range, record: AuditEntry) -> None:
-    """Delete the entries of the bundles, each bundle in a transaction of its own; the first one holds the record."""
+    """Delete the entries of the bundles, one transaction for each bundle. The first one also stores the record."""
     for number in bundles:
 
         def program(number: int = number) -> Steps[None]:
             state = yield from log_state_for_update()
-            # Another command may have been faster.
+            # Another command may have deleted them first.
             if state is None or state.pruned != number * TILE_WIDTH:
                 return
             if number == bundles.start:

@@ -1,4 +1,4 @@
-"""Owns how the log is read: its checkpoint, its tiles, its entries, and proofs that are made of them."""
+"""Owns the reading of the log: its checkpoint, tiles and entries, and proofs computed from them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from thingmint.records.log.terms import positions_of_term, term_of_resource
 from thingmint.records.log.tiles import index_of_entry, positions_of_bundle, tile
 from thingmint.records.steps import Steps
 
-# A certificate has a leaf for its issuance and one for each change of its status; other changes name it, too.
+# A certificate has a leaf for its issuance and for each change of its status. Other changes can name it, too.
 MAX_LEAVES_OF_A_RESOURCE = 1000
-# Entries whose leaves are in one bundle stand close together; the others are read one by one.
+# Most entries of one bundle have close positions. The others are read one by one.
 _NEIGHBOURS = 4 * TILE_WIDTH
 
 
 @dataclass(frozen=True, slots=True)
 class LeafProof:
-    """A leaf, and the hashes that lead from it to the root of a tree: from its sibling to the child of the root."""
+    """A leaf and its path of hashes in a tree, from its sibling to the child of the root."""
 
     index: int
     entry: LoggedEntry
@@ -47,7 +47,7 @@ def present_state() -> Steps[LogState]:
 
 
 def head_of(state: LogState) -> TreeHead:
-    """Return size and root that the stored checkpoint names; raise CheckpointInvalid if it is none of this log."""
+    """Return size and root of the stored checkpoint; raise CheckpointInvalid if it is not one of this log."""
     return read_checkpoint(state.checkpoint, state.key).head
 
 
@@ -61,7 +61,7 @@ def read_tile(wanted: Tile) -> Steps[bytes]:
 
 
 def read_bundle(wanted: Tile, secret: bytes) -> Steps[bytes]:
-    """Return the entries of a bundle; raise ResourceNotFound if the log has none of this width, or has removed it."""
+    """Return the entries of a bundle; raise ResourceNotFound if there is none of this width or it was pruned."""
     entries = yield from entries_of_bundle(wanted.number)
     chosen = entries[: wanted.width]
     if len(chosen) < wanted.width or None in chosen:
@@ -70,7 +70,7 @@ def read_bundle(wanted: Tile, secret: bytes) -> Steps[bytes]:
 
 
 def entries_of_bundle(number: int) -> Steps[Sequence[LoggedEntry | None]]:
-    """Return the audit entries of a bundle in the order of their leaves, None for each that is not there."""
+    """Return the audit entries of a bundle in the order of their leaves, None for each missing one."""
     positions = yield from positions_of_bundle(number)
     if not positions:
         return ()
@@ -84,7 +84,7 @@ def entries_of_bundle(number: int) -> Steps[Sequence[LoggedEntry | None]]:
 
 
 def prove_resource(arn: str, secret: bytes) -> Steps[tuple[LogState, list[LeafProof]]]:
-    """Return the state of the log, and a proof for each leaf of a resource, oldest first, in its present tree.
+    """Return the state of the log, and a proof in its present tree for each leaf of a resource, oldest first.
 
     Raises ResourceNotFound if the log has no leaf of the resource.
     """
@@ -102,7 +102,7 @@ def prove_resource(arn: str, secret: bytes) -> Steps[tuple[LogState, list[LeafPr
 
 
 def proven_resource(arn: str, secret: bytes) -> Steps[tuple[LogState, list[LeafProof]]]:
-    """Return what `prove_resource` returns, after each proof was verified; raise ProofInvalid for one that is wrong."""
+    """Return what `prove_resource` returns after a verification of each proof; raise ProofInvalid for a wrong one."""
     state, proofs = yield from prove_resource(arn, secret)
     head = head_of(state)
     for proof in proofs:
@@ -111,7 +111,7 @@ def proven_resource(arn: str, secret: bytes) -> Steps[tuple[LogState, list[LeafP
 
 
 def span_hashes(spans: Iterable[Span]) -> Steps[list[bytes]]:
-    """Return the hash of each span; raise ResourceNotFound if the log has not all of it."""
+    """Return the hash of each span; raise ResourceNotFound if the log does not have all of it."""
     wanted = list(spans)
     subtrees = {each for span in wanted for each in full_subtrees(span)}
     tiles = {}
@@ -124,7 +124,7 @@ def span_hashes(spans: Iterable[Span]) -> Steps[list[bytes]]:
 
 
 def root_at(size: int) -> Steps[bytes]:
-    """Return the root that the tree had with this many leaves; raise ResourceNotFound if it is not that large."""
+    """Return the root of the tree at this number of leaves; raise ResourceNotFound if the tree is smaller."""
     (root,) = yield from span_hashes([(0, size)])
     return root
 

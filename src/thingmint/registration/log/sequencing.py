@@ -1,12 +1,12 @@
-"""Owns how audit entries get their places in the log: in one order, by one node at a time, each exactly once.
+"""Owns the sequencing of audit entries into the log: in one order, by one node at a time, each exactly once.
 
-An entry is durable with the change that it tells of. A pass is one transaction: it takes the entries that have no leaf
-yet, adds their leaves to the tree, and stores tiles, checkpoint and how far it has come. It holds the log's row, so two
-nodes do not pass at once; and a pass that is cut off has done nothing.
+An entry is committed with its change. A pass is one transaction: it reads the entries without a leaf, adds their leaves
+to the tree, and stores tiles, checkpoint and the last position. It locks the log's row, so only one node runs a pass at
+a time. An interrupted pass has no effect.
 
-On PostgreSQL an entry can appear after one with a higher position, because a position is given before its transaction
-ends. Such a position is noted as a gap. The gap is closed when its entry has appeared, or when every transaction that
-could have the position has ended.
+On PostgreSQL an entry can become visible after one with a higher position, because it gets its position before the
+commit. Such a position is recorded as a gap. The gap is closed when its entry is visible, or when every transaction
+that could have the position has ended.
 """
 
 import asyncio
@@ -39,36 +39,36 @@ from thingmint.registration.log.identity import LogIdentity
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.4
-# A pass keeps others from writing to SQLite for some milliseconds.
+# A pass blocks other writers of SQLite for some milliseconds.
 LEAVES_OF_A_PASS = 512
 _SLICE = 128
 # A transaction takes a position while it runs one statement, which ends within four seconds.
 _CEILING_AFTER_MICROSECONDS = 10_000_000
-# As many transactions are never open at once; what is missing farther back was removed, or skipped by a restart.
+# There are never so many open transactions. Positions missing further back were deleted, or skipped by a restart.
 _MAX_GAPS_AT_ONCE = 10_000
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 Observe = Callable[[int, float], None]
-"""Is told the size of the tree after a pass, and the seconds that the pass took."""
+"""Receives the size of the tree after a pass, and the duration of the pass in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What a pass has done: the leaves that it added, and the size of the tree now."""
+    """The result of a pass: the number of added leaves, and the new size of the tree."""
 
     added: int
     size: int
 
     @property
     def is_behind(self) -> bool:
-        """Whether there are probably more entries than one pass takes."""
+        """Whether there are probably more entries than one pass handles."""
         return self.added >= LEAVES_OF_A_PASS
 
 
 def sequence(identity: LogIdentity) -> Steps[Passed | None]:
-    """Give places to up to `LEAVES_OF_A_PASS` entries and those that fill gaps; return None if another node does it.
+    """Run one pass for up to `LEAVES_OF_A_PASS` entries and those that fill gaps; return None if another node does.
 
-    Raises TreeDamaged if what is stored is not a tree, so that nothing is signed that does not go on from it.
+    Raises TreeDamaged if the stored tree is damaged, so that no checkpoint is signed that does not extend it.
     """
     state = yield from log_state_unless_locked()
     if state is None:
@@ -84,11 +84,11 @@ def sequence(identity: LogIdentity) -> Steps[Passed | None]:
 
 
 def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[tuple[int, list[int]]]:
-    """Add the leaves of new entries; return the last position that was seen, and those of the leaves in their order."""
+    """Add the leaves of new entries; return the last position that was read, and the leaves' positions in order."""
     open_now = yield from entry_table.open_transactions()
     if open_now is not None:
         yield from entry_table.set_ceilings(open_now.ceiling, open_now.time - _CEILING_AFTER_MICROSECONDS)
-    # On an engine without overlapping transactions, those of another engine whose registry was copied.
+    # An engine without overlapping transactions has gaps only if its registry was copied from another engine.
     gaps = yield from entry_table.gaps()
     position, positions, known_gaps = state.position, list[int](), set(gaps)
     while len(positions) < LEAVES_OF_A_PASS:
@@ -108,7 +108,7 @@ def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[
         if len(later) < _SLICE:
             break
     if open_now is not None and gaps:
-        # What the transactions below the horizon have written was seen above: the horizon is older than that.
+        # The read above has seen all entries of transactions below the horizon, because the horizon was read earlier.
         yield from entry_table.close_ended_gaps(open_now.horizon)
     return position, positions
 
@@ -139,9 +139,9 @@ def _store(
 
 
 async def sequence_all(store: Store, identity: LogIdentity) -> None:
-    """Give places to all entries that have none now; those that come meanwhile keep nobody here.
+    """Run passes for all entries that have no leaf now. Entries that are added meanwhile do not prolong it.
 
-    Returns also when a pass has found nothing, or another node does it.
+    Also returns when a pass has found nothing, or when another node runs a pass.
     """
     newest = await store.read(newest_position)
     while await store.read(has_new_entries):
@@ -153,7 +153,7 @@ async def sequence_all(store: Store, identity: LogIdentity) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sequencer:
-    """The work of a node: it passes when there are new entries, so that each has its place within a second."""
+    """A node's background task. It runs a pass when there are new entries, so that each has a leaf within a second."""
 
     store: Store
     identity: LogIdentity
@@ -161,7 +161,7 @@ class Sequencer:
     poll_seconds: float = POLL_SECONDS
 
     async def run(self) -> None:
-        """Go on until cancelled. What cannot be stored now is tried again."""
+        """Run until cancelled. A pass that fails is tried again."""
         while True:
             try:
                 pause = await self._pass()
@@ -171,7 +171,7 @@ class Sequencer:
             await asyncio.sleep(pause)
 
     async def _pass(self) -> float:
-        """Pass if there is something to do; return how many seconds to wait before the next time."""
+        """Run a pass if there are new entries; return the seconds to wait before the next one."""
         if not await self.store.read(has_new_entries):
             return self.poll_seconds
         began = time.perf_counter()
@@ -180,5 +180,5 @@ class Sequencer:
             return self.poll_seconds
         seconds = time.perf_counter() - began
         self.observe(passed.size, seconds)
-        # Half of the time is for others when there is much to catch up with.
+        # During a backlog, half of the time is left to other tasks.
         return min(seconds, self.poll_seconds) if passed.is_behind else self.poll_seconds

@@ -1,7 +1,7 @@
-"""Owns how the log is verified against itself, the audit trail and the registry; names each row that does not agree.
+"""Owns the verification of the log with itself, the audit trail and the registry. Reports each row that does not agree.
 
-What is signed is the checkpoint. From it everything else follows: the tiles lead to its root, the entries of the audit
-trail to the tiles, and the certificates of the registry to the entries. All of it is read from one snapshot.
+Only the checkpoint is signed. The tiles must result in its root, the audit entries in the tiles, and the certificates
+of the registry must agree with the entries. Everything is read from one snapshot.
 """
 
 from collections.abc import Mapping
@@ -25,10 +25,10 @@ _PAGE = 500
 
 
 def verify(evidence: Evidence) -> Steps[Verified]:
-    """Return what does not agree.
+    """Return the result, with a finding for each disagreement.
 
-    Raises ResourceNotFound if there is no log, or its tree is not whole; CheckpointInvalid if a checkpoint is not one
-    that the log's key has signed.
+    Raises ResourceNotFound if there is no log, or its tree is not complete; CheckpointInvalid if the log's key has not
+    signed a checkpoint.
     """
     state = yield from present_state()
     head = evidence.checkpoint(state.checkpoint, state.key).head
@@ -46,7 +46,7 @@ def verify(evidence: Evidence) -> Steps[Verified]:
 
 
 class _Leaves:
-    """Compares the entries of the audit trail with the tiles of level 0, and follows what they say."""
+    """Compares the audit entries with the tiles of level 0, and replays them."""
 
     def __init__(self, evidence: Evidence, state: LogState, verified: Verified) -> None:
         self._evidence = evidence
@@ -58,7 +58,7 @@ class _Leaves:
         self.are_whole = True
 
     def follow_all(self) -> Steps[None]:
-        """Follow every leaf of the tree."""
+        """Replay every leaf of the tree."""
         size = self._verified.head.size
         for number in range(-(-size // TILE_WIDTH)):
             hashes = (yield from tile(0, number)) or b""
@@ -76,7 +76,7 @@ class _Leaves:
             self._evidence.progress(number * TILE_WIDTH + width, size)
 
     def _follow(self, index: int, entry: LoggedEntry | None, expected: bytes) -> bool:
-        """Follow one leaf; return whether there is an entry for it, or need not be one."""
+        """Replay one leaf; return whether its entry exists or was pruned."""
         leaf = self._archived.leaf(index) if entry is None else self._evidence.leaf(entry)
         if leaf is None:
             self.are_whole = False
@@ -90,7 +90,7 @@ class _Leaves:
         return True
 
     def find_others(self) -> Steps[None]:
-        """Follow the entries that have no leaf yet, and find those that never get one."""
+        """Replay the entries that have no leaf yet, and find those that will never get one."""
         waiting = yield from entry_table.gaps()
         late: list[LoggedEntry] = []
         for position in waiting:
@@ -120,7 +120,7 @@ class _Leaves:
 
 
 def _tiles(verified: Verified) -> Steps[None]:
-    """Compute the tiles of each level from those below, and the root from all of them."""
+    """Compute the tiles of each level from the level below, and the root from all tiles."""
     size, level = verified.head.size, 0
     below: dict[int, bytes] = {}
     while width_of(level, 0, size):
@@ -135,7 +135,7 @@ def _tiles(verified: Verified) -> Steps[None]:
 
 
 def _tiles_of_level(level: int, below: Mapping[int, bytes], verified: Verified) -> Steps[dict[int, bytes]]:
-    """Compare the tiles of a level with the roots of the full tiles below; return the roots of its own full tiles."""
+    """Compare the tiles of a level with the roots of the full tiles below; return the roots of its full tiles."""
     size, number = verified.head.size, 0
     missing = set(range(-(-(size >> (TILE_HEIGHT * level)) // TILE_WIDTH)))
     roots = {}

@@ -1,4 +1,4 @@
-"""Owns what a verification of the log takes, and what it has found; reads nothing."""
+"""Owns the input and the result of a verification of the log. Does no I/O."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ from thingmint.core.transparency.checkpoint import (
 )
 from thingmint.core.transparency.leaf import LoggedEntry, leaf_of, salt_of
 
-# A database that somebody has written into at length would have a report of the same length.
+# Without a limit, many changed rows would result in a report of the same length.
 MAX_FINDINGS = 1000
 
 IsSigned = Callable[[bytes, bytes, bytes], bool]
 """Returns whether a signature (third) is one of the content (second) by an Ed25519 public key (first)."""
 
 Archive = Callable[[], Iterator[tuple[int, bytes]]]
-"""Begins to read the leaves that were removed from the audit trail, with their indexes, in their order."""
+"""Returns an iterator of the archived leaves, whose entries were pruned, with their indexes, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a verification takes besides the database. ``earlier`` are checkpoints that the tree must go on from.
+    """The input of a verification besides the database. ``earlier`` are checkpoints that the tree must extend.
 
-    Unless it ``needs_all_leaves``, certificates whose leaves were pruned and are not in the archive are counted only.
+    Without ``needs_all_leaves``, certificates whose leaves were pruned and not archived are only counted.
     """
 
     secret: bytes = field(repr=False)
@@ -37,7 +37,7 @@ class Evidence:
     needs_all_leaves: bool = True
 
     def checkpoint(self, note: str, key: LogKey) -> SignedCheckpoint:
-        """Return the checkpoint, whose signature is right; raise CheckpointInvalid otherwise."""
+        """Return the checkpoint with a verified signature; raise CheckpointInvalid otherwise."""
         checkpoint = read_checkpoint(note, key)
         if not any(self.is_signed(key.public_key, checkpoint.body, each) for each in checkpoint.signatures):
             raise CheckpointInvalid("the signature of the checkpoint is not one by the key of the log")
@@ -50,10 +50,10 @@ class Evidence:
 
 @dataclass(slots=True)
 class Verified:
-    """What was verified. Without findings, all of it agrees.
+    """The result of a verification. Without findings, everything agrees.
 
-    ``pruned`` leaves have no entry any more; ``certificates`` were compared, ``unknown`` ones of them could not be;
-    ``waiting`` entries have no leaf yet.
+    Counts: ``pruned`` leaves, whose entries are deleted; ``certificates`` that were compared; ``unknown`` certificates
+    that could not be compared; ``waiting`` entries, which have no leaf yet.
     """
 
     key: LogKey
@@ -72,14 +72,14 @@ class Verified:
 
 
 class ArchivedLeaves:
-    """Leaves that are asked for in their order."""
+    """Archived leaves, read in their order."""
 
     def __init__(self, leaves: Iterator[tuple[int, bytes]]) -> None:
         self._leaves = leaves
         self._next: tuple[int, bytes] | None = (-1, b"")
 
     def leaf(self, index: int) -> bytes | None:
-        """Return the leaf of this index, or None; no earlier one is asked for afterwards."""
+        """Return the leaf of this index, or None. Later calls must not have lower indexes."""
         while self._next is not None and self._next[0] < index:
             self._next = next(self._leaves, None)
         return self._next[1] if self._next is not None and self._next[0] == index else None

@@ -1,1 +1,1 @@
-"""Owns policies, their attachments, and which of them are in force for a caller or a device."""
+"""Owns policies, their attachments, and which policies are in force for a caller or a device."""

@@ -1,4 +1,4 @@
-"""Owns the question whether a caller may do something, and AWS's sentence for no; knows no operations."""
+"""Owns the authorization of callers, and AWS's error text for a denial. Independent of operations."""
 
 import base64
 import hashlib
@@ -23,10 +23,10 @@ TagsOf: TypeAlias = Callable[[str], Awaitable[Mapping[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """An action that policies must allow on a resource, and the condition keys that come with it.
+    """An action that policies must allow on a resource, and its condition keys.
 
-    What ``need_not_be_allowed`` is a part of something bigger that must be: no policy may deny it, and none must allow
-    it.
+    A permission that ``need_not_be_allowed`` is part of a larger one that must be allowed. No policy may deny it, but
+    no policy has to allow it.
     """
 
     action: str
@@ -38,9 +38,9 @@ class Permission:
 async def authorize_all(
     caller: Caller, permissions: Sequence[Permission], context: Mapping[str, tuple[str, ...]], tags_of: TagsOf
 ) -> None:
-    """Return if the caller's policies allow all of it; raise AccessDenied naming what they do not.
+    """Raise AccessDenied with the first permission that the caller's policies do not allow.
 
-    The tags of resources are condition keys too. They are read only for a caller whose policies ask for them.
+    Tags of resources are condition keys, too. They are read only if the caller's policies use them.
     """
     asks_for_tags = any(policy.asks_for(_RESOURCE_TAG) for policy in caller.principal.policies)
     for permission in permissions:
@@ -51,9 +51,9 @@ async def authorize_all(
 
 
 def authorize(caller: Caller, action: str, resource: str, context: Mapping[str, tuple[str, ...]]) -> None:
-    """Return if the caller's policies allow the action (``iot:…``) on the resource; raise AccessDenied otherwise.
+    """Raise AccessDenied unless the caller's policies allow the action (``iot:…``) on the resource.
 
-    ``context`` holds the condition keys of the request; those of the caller itself are added here.
+    ``context`` has the condition keys of the request. This adds those of the caller.
     """
     _require(caller, Permission(action, resource), context)
 
@@ -70,8 +70,8 @@ def _require(caller: Caller, permission: Permission, context: Mapping[str, tuple
 
 
 def _is_own(caller: Caller, resource: str) -> bool:
-    # Nobody learns by refusals how the resources of other accounts are tagged; and no name holds a NUL, which not every
-    # database can be asked for.
+    # Refusals must not show tags of other accounts' resources. Names cannot have NUL, which not every database can look
+    # up.
     return resource.startswith(iot_arn(caller.scope, "")) and "\0" not in resource
 
 
@@ -82,7 +82,7 @@ def caller_conditions(caller: Caller) -> dict[str, tuple[str, ...]]:
         "aws:PrincipalAccount": (caller.account,),
         "aws:RequestedRegion": (caller.region,),
         "aws:SourceIp": (caller.source_address,),
-        # Nobody calls for somebody else here.
+        # No caller calls on behalf of another one here.
         "aws:PrincipalIsAWSService": ("false",),
         "aws:ViaAWSService": ("false",),
     }
@@ -92,24 +92,24 @@ def caller_conditions(caller: Caller) -> dict[str, tuple[str, ...]]:
         context["aws:PrincipalType"] = ("User",)
         context["aws:userid"] = (user_id(caller.principal.arn),)
     if caller.principal.token_issued_at is not None:
-        # IAM: both are there with temporary credentials alone, and these are never made with a second factor.
+        # IAM: only temporary credentials have both keys, and here these are never created with a second factor.
         context["aws:TokenIssueTime"] = (iso_time(caller.principal.token_issued_at),)
         context["aws:MultiFactorAuthPresent"] = ("false",)
     return context
 
 
 def time_conditions(now: datetime) -> dict[str, tuple[str, ...]]:
-    """Return the condition keys of the time, which every request has: as ISO 8601, and in seconds since 1970."""
+    """Return the condition keys of the time, as ISO 8601 and in seconds since 1970. Every request has them."""
     return {"aws:CurrentTime": (iso_time(now),), "aws:EpochTime": (str(int(now.timestamp())),)}
 
 
 def iso_time(at: datetime) -> str:
-    """Return a time as condition keys tell it."""
+    """Return a time in the format of condition keys."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def user_id(arn: str) -> str:
-    """Return the unique id of a user, in the form that IAM's have; it is made of the user's ARN."""
+    """Return the unique id of a user in IAM's format. It is computed from the user's ARN."""
     return _USER_ID_PREFIX + base64.b32encode(hashlib.sha256(arn.encode()).digest()).decode()[:_USER_ID_DIGITS]
 
 

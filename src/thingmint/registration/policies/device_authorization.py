@@ -1,7 +1,7 @@
-"""Owns what is known of a device when its policies are asked: its certificate, its thing, and its policies, parsed.
+"""Owns the data for decisions about a device: its certificate, its thing and its parsed policies.
 
-One snapshot of the registry answers all of it; `registration.policies.in_force` decides what is in force. Knows neither
-sockets nor who asks.
+All of it is read from one snapshot of the registry. `registration.policies.in_force` decides which policies are in
+force. Independent of sockets.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from thingmint.registration.kernel.compiled_policies import Versions, read_with_
 from thingmint.registration.policies.in_force import in_force
 from thingmint.registration.policies.policy_attachments import require_target
 
-# A test is answered in one go; no target has more policies either.
+# The maximum number of policies that a test adds. A target cannot have more policies either.
 MAX_ADDED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class BoundDevice:
-    """A device and the policies in force for it, parsed, with the ARNs of everything that decided so.
+    """A device and its parsed policies in force, with the ARNs of everything that they depend on.
 
-    ``other_things`` are policies that are not in force, or only in part, because the groups that they are attached to
-    are those of things that the client does not connect as.
+    ``other_things`` are policies that are not or only partly in force, because they are attached to groups of things
+    that the client does not connect as.
     """
 
     connection: ConnectionContext
@@ -45,7 +45,7 @@ class BoundDevice:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """Policies that a test adds to those in the registry, or leaves out."""
+    """Policies that TestAuthorization adds to those of the registry or skips."""
 
     added: Sequence[PolicyName] = ()
     skipped: Sequence[PolicyName] = ()
@@ -54,8 +54,8 @@ class WhatIf:
 def bound_device(versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None) -> Steps[BoundDevice]:
     """Return the device that connects as this target with this client ID.
 
-    A thing group stands for a device that has its policies and is nothing else. Raises ResourceNotFound for an unknown
-    target, NotCompiled for `read_with_policies`.
+    A thing group stands for a device that has only the group's policies. Raises ResourceNotFound for an unknown target,
+    NotCompiled for `read_with_policies`.
     """
     connection = ConnectionContext(client_id)
     if isinstance(target, CertificateTarget):
@@ -81,7 +81,7 @@ async def simulated(
     requests: Sequence[AuthRequest],
     what_if: WhatIf,
 ) -> tuple[AuthResult, ...]:
-    """Return what the policies of the principal would say to each request, policies added and skipped as asked.
+    """Return the decision of the principal's policies about each request, with policies added and skipped.
 
     Raises ResourceNotFound for an unknown principal or policy, LimitExceeded for too much work, InvalidRequest
     if there is neither a principal nor a policy.

@@ -1,4 +1,4 @@
-"""Owns what GetEffectivePolicies answers; rules: `registration.policies.in_force`."""
+"""Owns the answer of GetEffectivePolicies. The rules are in `registration.policies.in_force`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from thingmint.registration.kernel.turns import Pace
 from thingmint.registration.policies.in_force import in_force
 from thingmint.registration.policies.policy_attachments import beginning_of, require_target
 
-# White space makes a document long: ten of the longest are an answer, and a thousand policies of usual length.
+# White space can make documents long. The limit allows ten of the longest documents or a thousand usual ones.
 MAX_CHARACTERS = 4_194_304
 
 
 async def effective_policies(store: Store, scope: Scope, principal: str) -> EffectivePolicies:
-    """Return what is in force for some client ID of a principal that is known to exist.
+    """Return the policies that are in force for at least one client ID of an existing principal.
 
-    With it come the ARNs that `registration.kernel.changes` tells of when the answer is no longer true.
+    Also return the ARNs that `registration.kernel.changes` reports when the answer is no longer valid.
     """
     found = await store.read(lambda: policy_attachment_table.effective_policies(scope, Beginning(principal)))
     return replace(found, policies=await _with_documents(store, scope, found.policies))
@@ -36,12 +36,12 @@ async def effective_policies(store: Store, scope: Scope, principal: str) -> Effe
 async def policies_for(
     authority: RegistrationAuthority, scope: Scope, target: PolicyTarget | None, thing_name: ThingName | None
 ) -> tuple[EffectivePolicy, ...]:
-    """Return what is in force for a principal or a thing group, for a thing, or for both together.
+    """Return the policies in force for a principal or a thing group, for a thing, or for both together.
 
-    A certificate and a thing together are a client whose ID is the thing's name, and the answer is the gateway's. A
-    certificate alone stands for all its clients: the answer is what is in force for one of them at least. Raises
-    InvalidRequest if neither is named, ResourceNotFound if what is named does not exist, LimitExceeded if the documents
-    are too long for one answer, or if what the principal belongs to is too much to be searched.
+    A certificate and a thing together are a client whose ID is the thing's name, and the result is that of the gateway.
+    A certificate alone stands for all its clients: the result is what is in force for at least one of them. Raises
+    InvalidRequest if neither is given, ResourceNotFound if one does not exist, LimitExceeded if the documents are too
+    long for one answer or the principal has too many things and groups.
     """
     if target is None and thing_name is None:
         raise InvalidRequest("A principal or a thing name is required")
@@ -79,7 +79,7 @@ def _effective(
 async def _with_documents(
     store: Store, scope: Scope, found: tuple[EffectivePolicy, ...]
 ) -> tuple[EffectivePolicy, ...]:
-    """Return the policies with their documents, without those whose version was deleted since they were found."""
+    """Return the policies with their documents, without policies whose version was deleted meanwhile."""
     policies: list[EffectivePolicy] = []
     room, pace = MAX_CHARACTERS, Pace()
     for start in range(0, len(found), MOST_DOCUMENTS):

@@ -1,16 +1,16 @@
-"""Owns which policies are in force for a connection, and as which thing it connects.
+"""Owns which policies are in force for a connection, and which thing it connects as.
 
-Knows neither what policies say about a request nor who asks.
+Does not decide requests.
 
-The gateway, TestAuthorization and GetEffectivePolicies all ask `in_force`. In force for a certificate and a client ID
-are the default versions of the policies attached
+The gateway, TestAuthorization and GetEffectivePolicies all call `in_force`. For a certificate and a client ID, the
+default versions of these policies are in force: those attached
 
 - to the certificate, and
 - to the thing groups, and the groups above them, of the thing that the client connects as. This is the thing to which
   the certificate is attached exclusively, or else, of the things that it is attached to, the one whose name is the
   client ID (developer guide, "AWS IoT Core policies": "the clientId and the thing name must match").
 
-Of a policy that reaches the certificate only through groups of its other things, the denying statements are in force.
+If a policy is attached only to groups of the certificate's other things, only its denying statements are in force.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _FIRST = PageRequest(1, None, ascending=True)
 
 @dataclass(frozen=True, slots=True)
 class PolicyInForce:
-    """A policy of which every statement is in force, or only those that deny."""
+    """A policy with either all statements or only its denying statements in force."""
 
     stored: EffectivePolicy
     only_denies: bool
 
     def in_force_of(self, policy: Policy) -> Policy:
-        """Return what is in force of the parsed policy; it has no statement if that is nothing."""
+        """Return the parsed policy with only the statements in force, which may be none."""
         return policy.denying() if self.only_denies else policy
 
 
@@ -49,8 +49,8 @@ class PolicyInForce:
 class InForce:
     """The policies in force in the order of their attachment, and the thing that the client connects as.
 
-    ``depends_on`` holds the ARNs of everything that decided so, for any client ID of the certificate: connections of
-    one certificate share one watch.
+    ``depends_on`` has the ARNs of everything that the result depends on, for any client ID of the certificate, because
+    connections of one certificate share one watch.
     """
 
     policies: tuple[PolicyInForce, ...]
@@ -59,7 +59,7 @@ class InForce:
 
 
 def in_force(scope: Scope, target: PolicyTarget, client_id: str | None) -> Steps[InForce]:
-    """Return what is in force for a client of this ID that connects as the target; None stands for an unknown ID."""
+    """Return the policies in force for a client with this ID that connects as the target; None is an unknown ID."""
     found = yield from policy_attachment_table.effective_policies(scope, beginning_of(target))
     if not isinstance(target, CertificateTarget):
         return InForce(tuple(PolicyInForce(each, only_denies=False) for each in found.policies), found.depends_on)
@@ -70,7 +70,7 @@ def in_force(scope: Scope, target: PolicyTarget, client_id: str | None) -> Steps
 
 
 def _thing_of(target: CertificateTarget, client_id: str | None) -> Steps[Thing | None]:
-    # An exclusive attachment is the only one of its principal; any other counts by the client ID alone.
+    # An exclusive attachment is the only one of its principal. For other attachments only the client ID counts.
     first = yield from thing_principal_table.things_of_principal(target.scope, target.name, _FIRST)
     candidates = [entry.item for entry in first]
     if client_id is not None and is_thing_name(client_id):
@@ -84,11 +84,11 @@ def _thing_of(target: CertificateTarget, client_id: str | None) -> Steps[Thing |
 
 
 def _groups_of(scope: Scope, thing: Thing | None, found: EffectivePolicies) -> Steps[frozenset[str]]:
-    """Return the ARNs of the thing's groups and the groups above them, and perhaps of what has no group's policies."""
+    """Return the ARNs of the thing's groups and the groups above them. They may include ARNs without policies."""
     if thing is None:
         return frozenset()
     things = thing_arn(scope, ThingName(""))
     if all(arn == thing.arn for arn in found.depends_on if arn.startswith(things)):
-        # Most certificates have one thing. What was found was found through it.
+        # Most certificates have one thing, so everything that was found belongs to it.
         return found.depends_on
     return (yield from policy_attachment_table.effective_policies(scope, Beginning(thing_name=thing.name))).depends_on

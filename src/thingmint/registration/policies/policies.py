@@ -1,4 +1,4 @@
-"""Owns the life of policies and their versions; knows neither HTTP nor SQL, and attaches nothing."""
+"""Owns the operations on policies and their versions, without attachments. Independent of HTTP and SQL."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def create(
 ) -> DevicePolicy:
     """Create a policy whose version 1 is the document.
 
-    Raises MalformedPolicy, naming position and reason, and ResourceExists if the name is taken.
+    Raises MalformedPolicy with position and reason, ResourceExists if the name exists.
     """
     parsed = parse_document(document)
     now = authority.clock.now()
@@ -97,9 +97,9 @@ async def list_versions(
 async def create_version(
     authority: RegistrationAuthority, caller: Caller, name: PolicyName, document: str, *, as_default: bool
 ) -> tuple[DevicePolicy, PolicyVersion]:
-    """Add a version to the policy, in force at once if asked for.
+    """Add a version to the policy; with ``as_default`` it is in force at once.
 
-    Raises MalformedPolicy, ResourceNotFound, and VersionsLimitExceeded if the policy has its full number of versions.
+    Raises MalformedPolicy, ResourceNotFound, VersionsLimitExceeded if the policy has the maximum number of versions.
     """
     parsed = parse_document(document)
     now = authority.clock.now()
@@ -124,7 +124,7 @@ async def create_version(
 
 
 async def set_default_version(authority: RegistrationAuthority, caller: Caller, name: PolicyName, version: int) -> None:
-    """Put the version into force; do nothing if it is. Raises ResourceNotFound if policy or version is missing."""
+    """Make the version the default; do nothing if it is. Raises ResourceNotFound if policy or version is missing."""
     now = authority.clock.now()
 
     def program() -> Steps[Change[None]]:
@@ -210,7 +210,7 @@ def _replace(before: DevicePolicy, after: DevicePolicy) -> Steps[None]:
 
 
 def _warning(policy: Policy) -> dict[str, str]:
-    """Return, for the audit entry and the log, the condition keys and variables that no device's request has."""
+    """Return the condition keys and variables that no device's request has, for the audit entry and the log."""
     missing = never_present(policy, DEVICE_KEYS, DEVICE_ACTIONS)
     return {NEVER_PRESENT: ", ".join(missing)} if missing else {}
 
@@ -220,5 +220,5 @@ def _text(flag: bool) -> str:
 
 
 def _digest(document: str) -> str:
-    """Return what the verifiable log tells of a document."""
+    """Return the digest of a document for the verifiable log."""
     return hashlib.sha256(document.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,7 +1,7 @@
-"""Owns which policies are attached to what; knows neither HTTP nor SQL.
+"""Owns the attachments of policies to targets. Independent of HTTP and SQL.
 
-An attachment locks the policy first (others may attach it too, nobody delete it), then its target, then the note of the
-change. Every program that needs several of them takes them in this order.
+An attachment locks the policy first (a shared lock against deletion), then its target, then the record of the change.
+Every program that needs several of these locks takes them in this order.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ async def attach(
 ) -> None:
     """Attach the policy to the target; do nothing if it is attached.
 
-    Raises ResourceNotFound if either does not exist, LimitExceeded if the target has as many policies as it may have,
-    InvalidRequest for a certificate that is being transferred.
+    Raises ResourceNotFound if either does not exist, LimitExceeded if the target has the maximum number of policies,
+    InvalidRequest for a certificate with a pending transfer.
     """
     now = authority.clock.now()
 
@@ -53,15 +53,15 @@ async def attach(
 
 
 def attached(caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[bool]:
-    """Attach the policy as a step of a program; return whether it was not attached yet. Raises what `attach` does."""
+    """Attach the policy as a step of a program; return whether it was not attached before. Raise as `attach`."""
     certificate = yield from _lock(caller, name, target)
     if certificate is not None and certificate.status is CertificateStatus.PENDING_TRANSFER:
-        # At its new owner's it would have a policy that is not there.
+        # In its new account it would have a policy that does not exist there.
         raise InvalidRequest(f"A policy cannot be attached to a certificate in transfer: {target.name}")
     if not (yield from policy_attachment_table.attach_policy(caller.scope, name, target.name)):
         return False
     policies = yield from policy_attachment_table.count_policies(caller.scope, target.name)
-    # The new one is counted already; what raises here undoes it.
+    # The count includes the new attachment. An error here rolls it back.
     ensure_room_for_policy(target.name, policies - 1)
     return True
 
@@ -88,10 +88,10 @@ async def detach(
 async def list_attached(
     authority: RegistrationAuthority, caller: Caller, target: PolicyTarget, request: PageRequest, *, inherited: bool
 ) -> Page[PolicySummary]:
-    """Return a page of the policies attached to the target and, if inherited are asked for, to what it belongs to.
+    """Return a page of the policies attached to the target and, with ``inherited``, to its things and groups.
 
-    They are in the order of their first attachment, latest first unless ascending. Raises ResourceNotFound, and
-    LimitExceeded if what the target belongs to is too much to be searched.
+    They are in the order of their first attachment, latest first unless ascending. Raises ResourceNotFound,
+    LimitExceeded if the target has too many things and groups.
     """
 
     def program() -> Steps[Page[PolicySummary]]:
@@ -125,14 +125,14 @@ async def list_targets(
 
 
 def beginning_of(target: PolicyTarget) -> Beginning:
-    """Return where policies that are in force for the target are looked for."""
+    """Return the start of the search for policies in force for the target."""
     if isinstance(target, ThingGroupTarget):
         return Beginning(group_name=target.group_name)
     return Beginning(principal=target.name)
 
 
 def require_target(target: PolicyTarget) -> Steps[None]:
-    """Raise ResourceNotFound if the target does not exist; of a Cognito identity that cannot be known."""
+    """Raise ResourceNotFound if the target does not exist. A Cognito identity is never checked."""
     exists = True
     if isinstance(target, CertificateTarget):
         exists = (yield from certificate_table.certificate(target.scope, target.certificate_id)) is not None
@@ -152,7 +152,7 @@ def _lock(caller: Caller, name: PolicyName, target: PolicyTarget) -> Steps[Certi
     elif isinstance(target, ThingGroupTarget):
         exists = (yield from thing_group_table.thing_group_for_update(target.scope, target.group_name)) is not None
     else:
-        # The registry has no row of an identity: this one serves to count its policies one at a time.
+        # The registry has no row of an identity. This lock makes concurrent counts of its policies wait for each other.
         yield from change_table.lock_principal(target.name)
     if not exists:
         raise target_not_found(target.name)

@@ -1,1 +1,1 @@
-"""Owns templates, claims, ownership tokens, first connections and bulk registration."""
+"""Owns templates, claims, ownership tokens, first connections, enrollment, renewal and bulk registration."""

@@ -1,4 +1,4 @@
-"""Owns bulk registrations as operators see them: begun, watched, stopped; `bulk_runner` carries them out."""
+"""Owns the operations on bulk registrations: start, status, stop. `bulk_runner` runs them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from thingmint.registration.provisioning.provisioning import parsed_template
 async def start(
     authority: RegistrationAuthority, caller: Caller, template_body: str, bucket: str, key: str, role_arn: str
 ) -> RegistrationTask:
-    """Begin to register the devices of a file, one for each line, and return the task.
+    """Start the registration of the devices of a file, one on each line, and return the task.
 
-    Raises InvalidRequest for what is no template or no file that may be read, TaskExists while another task runs.
+    Raises InvalidRequest for an invalid template or an unreadable file, TaskExists while another task runs.
     """
     parsed_template(template_body, TemplateKind.REGISTER_THING)
     file = await authority.files.find(caller.account, bucket, key)
@@ -60,7 +60,7 @@ async def start(
 
 
 async def stop(authority: RegistrationAuthority, caller: Caller, task_id: str) -> None:
-    """Let the task end after the lines that are under way; do nothing if that was asked for before.
+    """Stop the task after the lines in progress; do nothing if it is stopping or stopped already.
 
     Raises ResourceNotFound, InvalidRequest for a task that has ended.
     """
@@ -82,7 +82,7 @@ async def stop(authority: RegistrationAuthority, caller: Caller, task_id: str) -
 async def describe(
     authority: RegistrationAuthority, caller: Caller, task_id: str
 ) -> tuple[RegistrationTask, Sequence[LineOutcome]]:
-    """Return the task, and the outcomes of lines that its progress does not count yet; raise ResourceNotFound."""
+    """Return the task and the outcomes that its progress does not count yet; raise ResourceNotFound."""
 
     def program() -> Steps[tuple[RegistrationTask, Sequence[LineOutcome]]]:
         task = _found((yield from registration_task_table.registration_task(caller.scope, task_id)), task_id)
@@ -94,7 +94,7 @@ async def describe(
 async def list_tasks(
     authority: RegistrationAuthority, caller: Caller, status: TaskStatus | None, request: PageRequest
 ) -> Page[TaskEntry]:
-    """Return a page of the account's tasks, of one status or all, newest first."""
+    """Return a page of the account's tasks, with this status or all, newest first."""
 
     def program() -> Steps[Page[TaskEntry]]:
         return read_page(request, lambda page: registration_task_table.registration_tasks(caller.scope, status, page))
@@ -103,7 +103,7 @@ async def list_tasks(
 
 
 async def reports(authority: RegistrationAuthority, caller: Caller, task_id: str, kind: ReportType) -> tuple[str, ...]:
-    """Return where the task's report is, nothing if nothing was to be reported yet; raise InvalidRequest."""
+    """Return the URL of the task's report, or no URL if there is nothing to report yet; raise InvalidRequest."""
     task = await authority.store.read(lambda: registration_task_table.registration_task(caller.scope, task_id))
     if task is None:
         # The model gives this operation no ResourceNotFoundException.
@@ -114,9 +114,9 @@ async def reports(authority: RegistrationAuthority, caller: Caller, task_id: str
 
 
 async def sweep_tasks(authority: RegistrationAuthority, limit: int, kept_for: timedelta = KEPT_FOR) -> int:
-    """Forget up to ``limit`` tasks that began longer ago than they are kept, with their reports; return how many.
+    """Delete up to ``limit`` tasks that began longer ago than ``kept_for``, with their reports; return how many.
 
-    A node that cannot reach the reports leaves them, and their tasks, to others.
+    A node that cannot reach the reports deletes nothing and leaves this to other nodes.
     """
     if not authority.files.are_reachable:
         return 0

@@ -1,8 +1,8 @@
-"""Owns the carrying out of bulk registrations, in the background, by whichever process has the task's lease.
+"""Owns the background worker of bulk registrations. The process that has a task's lease runs the task.
 
-Each line's device and its outcome are one transaction. A batch of outcomes goes to the reports, which are durable
-before the progress that counts them; what a crash leaves between the two is written again over itself. So a task that
-goes on after a crash, here or on another node, registers no line twice, forgets none, and reports each once.
+A line's device and outcome are stored in one transaction. A batch of outcomes is appended to the reports, which are
+durable before the progress that counts them. After a crash between the two, the same text is written again at the same
+place. So a task that continues after a crash, on any node, registers and reports each line exactly once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from thingmint.registration.provisioning.provisioning import parsed_template, pr
 # Long enough for a batch on a slow database, short enough for an operator who waits after a crash.
 LEASE = timedelta(seconds=15)
 POLL_SECONDS = 1.0
-# Few at once: the callers of the service share its processor and its database with a task.
+# Only a few at once, because the callers of the service share its processor and its database with a task.
 _CONCURRENCY = 4
 _BATCH = 40
 _MOMENT = timedelta(milliseconds=1)
@@ -51,12 +51,12 @@ _ENDED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TaskTaken(Exception):
-    """Another process has the task now; this process must not write its results."""
+    """Another process has the task now, so this process must not write its results."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkRunner:
-    """Carries out tasks in turns, a batch of each; ``owner`` is a name that no other process has."""
+    """Runs tasks by turns, one batch of each. ``owner`` is unique among processes."""
 
     authority: RegistrationAuthority
     owner: str
@@ -64,21 +64,21 @@ class BulkRunner:
     poll_seconds: float = POLL_SECONDS
 
     async def run(self) -> None:
-        """Look for tasks and carry them out until cancelled; a task that is cut off so is free for others at once."""
+        """Find and run tasks until cancelled. A task that is interrupted so is free for other processes at once."""
         while True:
             try:
                 has_worked = await self.work()
             except (ServiceUnavailable, Throttled):
-                # The database will be back; the task's lease ends meanwhile, and it is taken again.
+                # If the database fails, the task's lease ends, and a process takes the task again later.
                 has_worked = False
             if not has_worked:
                 await asyncio.sleep(self.poll_seconds)
 
     async def work(self) -> bool:
-        """Carry out a task that nobody has; return whether there was one.
+        """Run a task without an owner; return whether there was one.
 
-        The task is left when it ends, when another process takes it, or when another task waits. Raises
-        ServiceUnavailable if this node's clock cannot be trusted.
+        Returns when the task ends, when another process takes it, or when another task waits. Raises ServiceUnavailable
+        if this node's clock cannot be trusted.
         """
         self.authority.require_right_clock()
         task = await self._take()
@@ -88,7 +88,8 @@ class BulkRunner:
             while task.status in RUNNING:
                 task = await self._batch(task)
                 if task.status in RUNNING and await self._another_waits():
-                    # Behind all that wait already: the one whose lease ended first is taken first.
+                    # The task is queued after all waiting tasks, because the task whose lease ended first is taken
+                    # first.
                     await self._let_go(task, self.authority.clock.now() - _MOMENT)
                     break
         except TaskTaken:
@@ -96,14 +97,14 @@ class BulkRunner:
         except TaskBroken as error:
             await self._fail(task, error.message)
         except asyncio.CancelledError:
-            # Without the database, the task is free when its lease ends. This work ends now in any case.
+            # If the database fails, the task is free when its lease ends. This run ends now in any case.
             with contextlib.suppress(Exception):
                 await self._let_go(task, _ENDED)
             raise
         except (ServiceUnavailable, Throttled):
             raise
         except Exception:
-            # Without the database, the task is taken again when its lease ends; the error that is told is this one.
+            # If the database fails, the task is taken again when its lease ends. The reported error is this one.
             with contextlib.suppress(ServiceUnavailable, Throttled):
                 await self._fail(task, "An internal failure occurred")
             raise
@@ -115,7 +116,7 @@ class BulkRunner:
 
     async def _take(self) -> RegistrationTask | None:
         store, now = self.authority.store, self.authority.clock.now()
-        # A node that cannot reach the files leaves every task to those that can.
+        # A node that cannot reach the files leaves all tasks to other nodes.
         if not self.authority.files.are_reachable or not await self._another_waits():
             return None
         until = now + self.lease
@@ -174,8 +175,8 @@ class BulkRunner:
         await self.authority.store.write(program)
 
     async def _renew(self, task: RegistrationTask) -> None:
-        # Transactions tell by themselves that the task is somebody else's; files do not. So the reports are written at
-        # the beginning of a lease, when nobody else can have the task for as long as it lasts.
+        # Transactions check that this process still has the task, but files cannot. So the reports are written at
+        # the beginning of a lease, during which no other process can take the task.
         until = self.authority.clock.now() + self.lease
         if not await self.authority.store.write(
             lambda: registration_task_table.own_registration_task(task, self.owner, until)
@@ -200,7 +201,7 @@ class BulkRunner:
         now = self.authority.clock.now()
 
         def program() -> Steps[RegistrationTask]:
-            # The status may be another one than when the batch began: the task may be to stop.
+            # The status may have changed since the batch began: a caller may have stopped the task.
             stored = yield from registration_task_table.registration_task_for_update(task.scope, task.task_id)
             if stored is None or not (
                 yield from registration_task_table.own_registration_task(task, self.owner, now + self.lease)

@@ -1,4 +1,4 @@
-"""Owns claim certificates: issued to a trusted user, valid for minutes, bound to one template, kept out of lists."""
+"""Owns claim certificates: issued to a trusted user, valid for minutes, bound to one template, and not listed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOT_USABLE = "The claim certificate cannot be used any more"
 
 @dataclass(frozen=True, slots=True)
 class IssuedClaim:
-    """A claim certificate and the key pair made for it, whose private key is given this one time."""
+    """A claim certificate and its new key pair. The caller gets the private key only once."""
 
     certificate_id: CertificateId
     der: bytes
@@ -36,13 +36,13 @@ class IssuedClaim:
 
 
 async def create_claim(authority: RegistrationAuthority, caller: Caller, name: TemplateName) -> IssuedClaim:
-    """Make a key pair and a claim certificate that provisions with this template alone, and return both.
+    """Generate a key pair and a claim certificate for this template only, and return both.
 
     Raises ResourceNotFound; Throttled if too many callers wait for keys, ServiceUnavailable if this node's clock cannot
     be trusted.
     """
-    # Asked first: a key pair costs more than a look. Asked again below, because the template may go meanwhile; a claim
-    # that outlived it would be one on the next template of the same name.
+    # Checked before the expensive key pair, and again below, because the template can be deleted meanwhile. Otherwise
+    # the claim could be used with a later template of the same name.
     await authority.store.read(lambda: found_template(caller, name))
     authority.require_right_clock()
     key_pair = await authority.key_source.take()
@@ -63,28 +63,28 @@ async def create_claim(authority: RegistrationAuthority, caller: Caller, name: T
 
 
 async def recognise_claim(authority: RegistrationAuthority, certificate_id: CertificateId) -> ClaimCertificate | None:
-    """Return the claim certificate with this id if there is one and it may still be used."""
+    """Return the valid claim certificate with this id, or None."""
     claim = await authority.store.read(lambda: claim_table.claim_certificate(certificate_id))
     return claim if claim is not None and claim.is_valid_at(authority.clock.now()) else None
 
 
 async def require_claim(authority: RegistrationAuthority, claim: ClaimCertificate | None) -> None:
-    """Return if there is no claim, or it may still be used; raise AccessDenied if it has ended or its template is gone.
+    """Raise AccessDenied if there is a claim that has expired or whose template was deleted.
 
-    Connections of claims outlive the question whether they are opened: each request asks again.
+    A connection can last longer than its claim, so every request checks this again.
     """
     if claim is not None and await recognise_claim(authority, claim.certificate_id) != claim:
         raise AccessDenied(_NOT_USABLE)
 
 
 def kept_claim(claim: ClaimCertificate | None) -> Steps[None]:
-    """Raise AccessDenied if the claim's template was deleted since the request began."""
+    """Raise AccessDenied if the claim's template was deleted after the request began."""
     if claim is not None and (yield from claim_table.claim_certificate(claim.certificate_id)) is None:
         raise AccessDenied(_NOT_USABLE)
 
 
 async def sweep_claims(authority: RegistrationAuthority, limit: int) -> int:
-    """Forget up to ``limit`` claim certificates that have ended; return how many."""
+    """Delete up to ``limit`` expired claim certificates; return how many."""
     now = authority.clock.now()
     return await authority.store.write(lambda: claim_table.delete_expired_claims(now, limit))
 
@@ -93,7 +93,7 @@ async def _sign(
     authority: RegistrationAuthority, caller: Caller, key_pair: KeyPair, now: datetime
 ) -> SignedCertificate:
     public_key = load_public_key(key_pair.public_key_der)
-    # As in AWS's claims, 64 hexadecimal digits; these are the key's own.
+    # As in AWS's claims, 64 hexadecimal digits. These are the digest of the key.
     digest = hashes.Hash(hashes.SHA256())
     digest.update(key_pair.public_key_der)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, digest.finalize().hex())])

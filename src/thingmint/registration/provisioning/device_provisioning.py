@@ -1,7 +1,7 @@
-"""Owns how a device gets its identity by itself: keys or a certificate, then its place in the registry.
+"""Owns fleet provisioning: a device gets keys or a certificate, and then registers its thing.
 
-Both edges of fleet provisioning end here. What a device may ask for at all was decided before, by its policies; a claim
-certificate has none, and may use its own template alone.
+Both edges of fleet provisioning call it. They have authorized the request by the device's policies before. A claim
+certificate has no policies and can use only its own template.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ from thingmint.registration.provisioning.redemption import Redemption
 
 @dataclass(frozen=True, slots=True)
 class FleetDevice:
-    """Who calls over a device's connection: its certificate, and what it may be used for if it is a claim."""
+    """The caller of a device's connection: its certificate, and the claim if it is one."""
 
     caller: Caller
     certificate_id: CertificateId
@@ -52,17 +52,17 @@ class FleetDevice:
 
 @dataclass(frozen=True, slots=True)
 class IssuedIdentity:
-    """A certificate that waits for its activation, and what proves that it is the device's."""
+    """A certificate that waits for its activation, and the token that proves its ownership."""
 
     certificate: Certificate
     ownership_token: str
 
 
 async def create_keys(authority: RegistrationAuthority, device: FleetDevice) -> tuple[IssuedIdentity, KeyPair]:
-    """Make a key pair and a certificate that waits for its activation; return both with the ownership token.
+    """Generate a key pair and a certificate that waits for its activation; return both with the ownership token.
 
-    Raises Throttled if too many callers wait for keys, ServiceUnavailable if no key can be made or nothing stored,
-    AccessDenied for a claim that cannot be used any more.
+    Raises Throttled if too many callers wait for keys, ServiceUnavailable if key generation or storage fails,
+    AccessDenied for a claim that is no longer valid.
     """
     await require_claim(authority, device.claim)
     key_pair = await authority.key_source.take()
@@ -81,11 +81,11 @@ async def create_keys(authority: RegistrationAuthority, device: FleetDevice) -> 
 async def create_from_csr(
     authority: RegistrationAuthority, device: FleetDevice, csr_pem: str, client_id: str
 ) -> IssuedIdentity:
-    """Issue a certificate that waits for its activation for a signing request; return it with the ownership token.
+    """Issue a certificate for a signing request, which waits for its activation; return it with the ownership token.
 
-    If the account has a certificate provider, that signs it, and is told the client id of the device's connection.
-    Raises InvalidRequest for a request that is not accepted, ServiceUnavailable if nothing can be stored or the
-    provider provides nothing, AccessDenied for a claim that cannot be used any more.
+    If the account has a certificate provider, the provider signs it and gets the client id of the device's connection.
+    Raises InvalidRequest for a request that is not accepted, ServiceUnavailable if storage or the provider fails,
+    AccessDenied for a claim that is no longer valid.
     """
     await require_claim(authority, device.claim)
     request = load_csr(csr_pem)
@@ -115,10 +115,10 @@ async def register_thing(
     parameters: Mapping[str, str],
     client_id: str,
 ) -> Provisioned:
-    """Carry out the template for the certificate that the token proves; the same call again has the same answer.
+    """Apply the template to the certificate of the token. A repeated call returns the same answer.
 
-    Raises OwnershipTokenInvalid, also for a token that has served another call; AccessDenied if the claim is for
-    another template or cannot be used any more, or the hook does not allow it; Throttled if the hook is busy;
+    Raises OwnershipTokenInvalid, also for a token that another call has used; AccessDenied if the claim is for
+    another template or no longer valid, or the hook does not allow it; Throttled if the hook is busy;
     ResourceNotFound or InvalidRequest for a template that does not exist or is not enabled; InvalidParameters,
     UpdateConflict and RegistrationFailed as `provisioning.provision` does.
     """

@@ -1,7 +1,7 @@
-"""Owns enrollment in one step: a certificate that is active at once, and the plan of a template beside it.
+"""Owns enrollment in one step: an ACTIVE certificate together with the plan of a template.
 
-It is what EST (RFC 7030) asks for: its clients know no ownership tokens and no second request. Who may ask, and for
-which template, was decided before; a claim certificate may use its own template alone.
+EST (RFC 7030) needs it, because EST has no ownership tokens and no second request. The edge authorizes the caller for
+the template before. A claim certificate can use only its own template.
 """
 
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ _KINDS = {
     TemplateType.JITP: TemplateKind.JITP,
 }
 _COMMON_NAME = "Subject.CommonName"
-# What templates for fleet provisioning take from the certificate's subject: the words of JITP without their prefix, and
-# the name that most templates give to the parameter that names the thing.
+# The parameters from the certificate's subject for templates of fleet provisioning: the keys of JITP without their
+# prefix, and the usual name of the parameter with the thing's name.
 _PARAMETERS = {name.rpartition("::")[2]: attribute for name, attribute in SUBJECT_PARAMETERS.items()} | {
     "ThingName": _COMMON_NAME
 }
@@ -47,7 +47,7 @@ _PARAMETERS = {name.rpartition("::")[2]: attribute for name, attribute in SUBJEC
 
 @dataclass(frozen=True, slots=True)
 class Enrollee:
-    """Who asks for a certificate: a caller with an access key, or a device by a certificate, which may be a claim."""
+    """The caller of an enrollment: one with an access key, or a device with a certificate, which may be a claim."""
 
     caller: Caller
     certificate_id: CertificateId | None = None
@@ -57,10 +57,10 @@ class Enrollee:
 async def enroll(
     authority: RegistrationAuthority, enrollee: Enrollee, request: SigningRequest, template: TemplateName | None
 ) -> Certificate:
-    """Issue a certificate for a signing request, and carry out the template for it, in one transaction.
+    """Issue a certificate for a signing request and apply the template to it, in one transaction.
 
-    Raises AccessDenied for a claim that is for another template or cannot be used any more, or if the hook does not
-    allow the device; ResourceNotFound or InvalidRequest for a template that does not exist or is not enabled; what
+    Raises AccessDenied for a claim that is for another template or no longer valid, or if the hook does not allow the
+    device; ResourceNotFound or InvalidRequest for a template that does not exist or is not enabled; what
     `provisioning.provision` raises.
     """
     return await _enroll(authority, enrollee, _CREATED_FROM_CSR, request.public_key, request.subject, template)
@@ -69,11 +69,11 @@ async def enroll(
 async def enroll_with_new_key(
     authority: RegistrationAuthority, enrollee: Enrollee, subject: x509.Name | None, template: TemplateName | None
 ) -> tuple[Certificate, KeyPair]:
-    """Make a key pair, enroll it, and return both; the private key leaves here and is kept nowhere.
+    """Generate a key pair, enroll it, and return both. The private key is not stored.
 
-    Raises what `enroll` raises, Throttled if too many callers wait for keys, ServiceUnavailable if none can be made.
+    Raises what `enroll` raises, Throttled if too many callers wait for keys, ServiceUnavailable if generation fails.
     """
-    # Asked first: a key pair costs more than a look.
+    # Checked first, because a key pair costs more than the check.
     await _usable(authority, enrollee, template)
     key_pair = await authority.key_source.take()
     public_key = load_public_key(key_pair.public_key_der)
@@ -83,7 +83,7 @@ async def enroll_with_new_key(
 
 @dataclass(frozen=True, slots=True)
 class _Usable:
-    """A template that may be used now, and the body of its default version."""
+    """A usable template and the body of its default version."""
 
     template: ProvisioningTemplate
     body: str
@@ -95,17 +95,17 @@ class _Usable:
 
 @dataclass(frozen=True, slots=True)
 class _KeptClaim:
-    """Carries out a plan if the claim is still there; implements `provisioning.Once`, without anything to repeat."""
+    """Applies a plan if the claim still exists. Implements `provisioning.Once`, but stores no result."""
 
     claim: ClaimCertificate | None
 
     def begin(self) -> Steps[Provisioned | None]:
-        """Return None; raise AccessDenied if the claim's template was deleted since the request began."""
+        """Return None; raise AccessDenied if the claim's template was deleted after the request began."""
         yield from kept_claim(self.claim)
         return None
 
     def end(self, done: Provisioned) -> Steps[None]:
-        """Note nothing."""
+        """Store nothing."""
         del done
         yield from ()
 

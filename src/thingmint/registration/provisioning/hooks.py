@@ -1,4 +1,4 @@
-"""Owns how a template's pre-provisioning hook decides over a device; knows neither the edge nor what is provisioned."""
+"""Owns the decision of a template's pre-provisioning hook about a device. Independent of edges and plans."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from thingmint.core.provisioning.hook import HookQuestion, hook_answer
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
-# The same for every reason: what a hook says and how it fails is its operator's business, not the device's.
+# The same text for every reason, because the hook's answers and failures are for its operator, not for the device.
 _NOT_ALLOWED = "The pre-provisioning hook did not allow the device"
 
 
 async def overrides_of_hook(
     authority: RegistrationAuthority, hook: PreProvisioningHook, question: HookQuestion
 ) -> Mapping[str, str]:
-    """Return the parameters that the hook overrides; raise AccessDenied if it does not allow the device or fails.
+    """Return the hook's parameter overrides; raise AccessDenied if it does not allow the device or fails.
 
     Raises Throttled if the hook is busy.
     """

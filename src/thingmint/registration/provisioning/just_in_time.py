@@ -1,7 +1,7 @@
-"""Owns the provisioning of devices at their first connection (JITP); knows no TLS and judges no certificate.
+"""Owns the provisioning of devices at their first connection (JITP). Does not handle TLS or verify certificates.
 
-`auto_registration` has registered the certificate with the CA that signed it; the template of that CA's configuration
-makes the rest of the device. It may come again until that has worked.
+`auto_registration` has registered the certificate with the CA that signed it. The template of that CA's configuration
+creates the device's other resources. The device can connect again until this succeeds.
 """
 
 from thingmint.core.caller import Caller
@@ -21,11 +21,11 @@ from thingmint.registration.provisioning.provisioning import Provisioned, parsed
 async def provision_at_first_connection(
     authority: RegistrationAuthority, caller: Caller, certificate: Certificate, config: RegistrationConfig
 ) -> Provisioned:
-    """Carry out the template of the CA's configuration for a certificate that waits for its activation.
+    """Apply the template of the CA's configuration to a certificate that waits for its activation.
 
-    Its parameters are the names in the certificate's subject. Raises InvalidRequest for a certificate that does not
-    wait, a configuration without a template, or a template that is not enabled or of another type; ResourceNotFound for
-    one that does not exist; InvalidParameters, UpdateConflict and RegistrationFailed as `provisioning.provision` does.
+    Its parameters are the names in the certificate's subject. Raises InvalidRequest for a certificate with another
+    status, a configuration without a template, or a template that is not enabled or of another type; ResourceNotFound
+    for an unknown template; InvalidParameters, UpdateConflict and RegistrationFailed as `provisioning.provision` does.
     """
     if certificate.status is not CertificateStatus.PENDING_ACTIVATION:
         raise InvalidRequest(f"The certificate {certificate.certificate_id} is {certificate.status} already")

@@ -1,4 +1,4 @@
-"""Owns ownership tokens and the end of what they were given for; knows neither MQTT nor what a device does with one."""
+"""Owns ownership tokens, and the deletion of certificates that were not used before their token expired."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from thingmint.registration.certificates.standing import note_deletion
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
-# Who deletes certificates that nobody used.
+# The principal that deletes unused certificates.
 _SWEEPER = "thingmint"
 
 
 def ownership_token(authority: RegistrationAuthority, ownership: Ownership) -> str:
-    """Return the token: opaque, sealed for the account, of 92 characters; small devices reserve 512."""
+    """Return the token: opaque, sealed for the account, 92 characters. Small devices reserve 512."""
     sealed = authority.sealer.seal(token_content(ownership), token_name(ownership.scope))
     return base64.b64encode(sealed).decode("ascii")
 
 
 def redeemed_token(authority: RegistrationAuthority, caller: Caller, token: str) -> Ownership:
-    """Return what a token proves; raise OwnershipTokenInvalid for an empty, foreign, changed or ended one.
+    """Return the ownership of a token; raise OwnershipTokenInvalid for an empty, foreign, changed or expired one.
 
-    A token may be shown again within its hour, for the same request: a device whose answer got lost has no other way to
-    go on. `redemption` tells requests apart.
+    Within its hour, a device can use a token again for the same request, for instance because the answer was lost.
+    `redemption` compares the requests.
     """
     if not token:
         raise OwnershipTokenInvalid("Certificate ownership token cannot be empty.")
@@ -50,20 +50,20 @@ def redeemed_token(authority: RegistrationAuthority, caller: Caller, token: str)
 
 
 def note_ownership(certificate: Certificate) -> Steps[None]:
-    """Note, beside a new certificate, when it goes if it is not used; `ownership_of_new` is what the token says."""
+    """Record with a new certificate when it is deleted if unused. `ownership_of_new` returns the token's content."""
     return claim_table.insert_ownership(ownership_of_new(certificate))
 
 
 def ownership_of_new(certificate: Certificate) -> Ownership:
-    """Return the ownership that is given out with a certificate as it is issued."""
+    """Return the ownership of a newly issued certificate."""
     return new_ownership(certificate.scope, certificate.certificate_id, certificate.created_at)
 
 
 async def sweep_unused_certificates(authority: RegistrationAuthority, limit: int) -> int:
-    """Look at up to ``limit`` certificates whose token has ended, delete those never used; return how many were seen.
+    """Check up to ``limit`` certificates whose token has expired and delete unused ones; return how many were checked.
 
-    Used is what left PENDING_ACTIVATION, or has a thing or a policy. The caller calls again at once while the
-    answer is ``limit``.
+    A certificate was used if it is not PENDING_ACTIVATION, or has a thing or a policy. The caller calls again at once
+    while the result is ``limit``.
     """
     now = authority.clock.now()
 
@@ -115,6 +115,6 @@ def _unsealed(authority: RegistrationAuthority, caller: Caller, token: str) -> O
         sealed = base64.b64decode(token, validate=True)
         content = authority.sealer.unseal(sealed, token_name(caller.scope))
     except (ValueError, ServiceUnavailable) as error:
-        # To a sealer, what it cannot open is damage of its own store; here it is what a device sent.
+        # The sealer reports text that it cannot open as damage of the store. Here a device has sent it.
         raise OwnershipTokenInvalid("Certificate ownership token is not valid.") from error
     return ownership_of(caller.scope, content)

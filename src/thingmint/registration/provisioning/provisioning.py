@@ -1,6 +1,6 @@
-"""Owns the carrying out of provisioning plans, for every edge: all of a plan in one transaction, or nothing.
+"""Owns the execution of provisioning plans for every edge. A plan is one transaction.
 
-The same plan again finds everything as it is to be, and changes nothing: a device that lost an answer may repeat
+A repeated plan finds everything in the planned state and changes nothing, so a device whose answer was lost can repeat
 the request.
 """
 
@@ -45,10 +45,10 @@ from thingmint.registration.provisioning.provisioning_steps import certificate_s
 from thingmint.registration.provisioning.provisioning_templates import require_template
 from thingmint.registration.registry.thing_principals import attach_certificate
 
-# A fleet has few templates, and every device's registration reads one.
+# A fleet has few templates, and the registration of every device parses one.
 _PARSED_TEMPLATES = 64
 
-# What AWS calls a failed registration: the request was sound, and the registry did not let it happen.
+# The errors that AWS reports as a failed registration: the request was valid, but the registry refused it.
 _FAILURES = (
     CertificateConflict,
     CertificateInvalid,
@@ -62,7 +62,7 @@ _FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What a plan came to: certificate and thing if it has them, ARNs by logical id, the device's configuration."""
+    """The result of a plan: certificate and thing if it has them, ARNs by logical id, the device's configuration."""
 
     certificate: Certificate | None
     thing_name: ThingName | None
@@ -71,20 +71,20 @@ class Provisioned:
 
 
 class Once(Protocol):
-    """A request that is carried out at most once for the credential that it shows."""
+    """A request that is executed at most once for its credential."""
 
     def begin(self) -> Steps[Provisioned | None]:
-        """Return what the same request came to before; None if it is the first, and the others wait for it."""
+        """Return the result of the same earlier request; None if this is the first, for which others then wait."""
         ...
 
     def end(self, done: Provisioned) -> Steps[None]:
-        """Note what the request came to."""
+        """Store the result of the request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One carrying out of a plan: for whom, when, with the numbers that new things would get.
+    """One execution of a plan: its caller, its time, and the ids for a new thing.
 
     ``production`` is added to the details of the audit entries.
     """
@@ -99,23 +99,23 @@ class Run:
 
     @property
     def scope(self) -> Scope:
-        """Whose registry it is."""
+        """The account and region of the registry."""
         return self.caller.scope
 
 
 @lru_cache(maxsize=_PARSED_TEMPLATES)
 def parsed_template(body: str, kind: TemplateKind) -> Template:
-    """Return the template of a body; raise InvalidRequest naming the place and the reason if it is none."""
+    """Return the template of a body; raise InvalidRequest with the place and the reason if it is not valid."""
     return parse_template(body, kind)
 
 
 async def register_thing(
     authority: RegistrationAuthority, caller: Caller, body: str, parameters: Mapping[str, str]
 ) -> Provisioned:
-    """Carry out a template that the caller brings along.
+    """Apply a template from the caller's request.
 
-    Parameters that tell of the device's production go into the audit entries. Raises what `provision` raises,
-    InvalidParameters, and AccessDenied if the thing leaves a group against a policy.
+    Parameters about the device's production are added to the audit entries. Raises what `provision` raises,
+    InvalidParameters, and AccessDenied if a policy denies that the thing leaves a group.
     """
     planned = plan(parsed_template(body, TemplateKind.REGISTER_THING), parameters)
     production = production_details(parameters)
@@ -134,13 +134,13 @@ async def provision(
     production: Mapping[str, str] | None = None,
     given: GivenCertificate | None = None,
 ) -> Provisioned:
-    """Carry out the plan and return what it came to.
+    """Execute the plan and return its result.
 
-    ``given`` is the plan's certificate if it was issued for the plan and is to be recorded with it. The role of the
-    template, or the one that is given, must allow it. Raises AccessDenied if it does not, InvalidRequest for what
-    cannot be, UpdateConflict where the plan forbids a change, RegistrationFailed if something that it names does not
-    exist or does not allow it, TemplateNotFound if the template was deleted meanwhile. Nothing of the plan has
-    happened then.
+    ``given`` is the plan's certificate if it was issued for the plan and is stored with it. The role of the template,
+    or ``role_arn``, must allow the plan. After an error nothing of the plan is stored. Raises AccessDenied if the role
+    does not allow it, InvalidRequest for invalid values, UpdateConflict if the plan forbids a change,
+    RegistrationFailed if a resource of the plan does not exist or does not allow it, TemplateNotFound if the template
+    was deleted meanwhile.
     """
 
     def program(run: Run) -> Steps[Change[Provisioned]]:
@@ -172,7 +172,7 @@ async def prepared_run(
     role_arn: str | None = None,
     given: GivenCertificate | None = None,
 ) -> Run:
-    """Return what the transaction needs, all signing done and the role asked.
+    """Return the input of the transaction, after all signatures and the check of the role.
 
     Raises what `given_certificate` raises, AccessDenied if the role does not allow all of the plan.
     """
@@ -190,7 +190,7 @@ async def prepared_run(
 
 
 def run_steps(run: Run, template: ProvisioningTemplate | None = None) -> Steps[Change[Provisioned]]:
-    """Carry out a plan as steps of a transaction; return what it came to with the audit entries of what it changed."""
+    """Execute a plan as steps of a transaction; return its result and the audit entries of its changes."""
     planned, scope = run.plan, run.scope
     changes: list[str] = []
     for policy, policy_id in zip(planned.policies, run.policy_ids, strict=True):

@@ -1,6 +1,6 @@
-"""Owns the certificate of a provisioning plan: issued for a request, registered, or there already.
+"""Owns the certificate of a provisioning plan: issued for a request, registered, or already existing.
 
-Signatures are made and verified before the transaction, where nobody waits for them; it records what they cover.
+Signatures are created and verified before the transaction, so that no other transaction waits for them.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 
 @dataclass(frozen=True, slots=True)
 class GivenCertificate:
-    """The certificate that a plan names; ``new`` is what is not recorded yet, and ``entry`` what tells of it."""
+    """The certificate of a plan. ``new`` is the certificate if it is not stored yet, and ``entry`` its audit entry."""
 
     planned: CertificatePlan
     certificate_id: CertificateId
@@ -39,9 +39,9 @@ class GivenCertificate:
 async def given_certificate(
     authority: RegistrationAuthority, caller: Caller, planned: CertificatePlan
 ) -> GivenCertificate:
-    """Return the certificate of the plan, issued or found acceptable where it is new.
+    """Return the certificate of the plan. A new one is issued or verified.
 
-    Raises InvalidRequest for a request or a certificate that cannot be read; what `registered_certificates.register`
+    Raises InvalidRequest for a request or a certificate that cannot be parsed; what `registered_certificates.register`
     raises for one that cannot be registered.
     """
     source = planned.source
@@ -56,7 +56,7 @@ async def given_certificate(
 
 
 def held_certificate(scope: Scope, given: GivenCertificate) -> Steps[Certificate]:
-    """Record the certificate if it is new, and hold it for update; raise RegistrationFailed if there is none."""
+    """Store the certificate if it is new, and lock it for update; raise RegistrationFailed if there is none."""
     if given.new is not None:
         if given.new.issuer_id is None:
             yield from insert_registered(given.new)

@@ -1,7 +1,7 @@
-"""Owns what a provisioning plan does in the words of AWS's actions, and whether the role of its template allows it.
+"""Owns the AWS actions of a provisioning plan, and the check that the role of its template allows them.
 
-A template can do what its author could not: create policies, attach them, activate certificates. At AWS its role
-decides. Here roles have policies if the operator gives them some in the settings; a role without one allows everything.
+A template can do more than its author: create policies, attach them, activate certificates. At AWS its role limits it.
+Here the operator can give policies to roles in the settings. A role without a policy allows everything.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ async def require_role(
     planned: ProvisioningPlan,
     given: GivenCertificate | None,
 ) -> None:
-    """Return if the role may do all that the plan does for the caller; raise AccessDenied naming what it may not."""
+    """Raise AccessDenied with the first action of the plan that the role does not allow."""
     policy = None if role_arn is None else authority.roles.policy_of(role_arn)
     if role_arn is None or policy is None:
         return
@@ -53,9 +53,9 @@ async def require_role(
 async def require_groups_not_denied(
     authority: RegistrationAuthority, caller: Caller, planned: ProvisioningPlan
 ) -> None:
-    """Return if no policy of the caller denies that the plan's thing leaves the groups it is in; raise AccessDenied.
+    """Raise AccessDenied if a policy of the caller denies that the plan's thing leaves its groups.
 
-    Everything else that the plan does is known from the request alone, and is asked for with it.
+    All other actions of the plan are known from the request and are authorized with it.
     """
     left = await _groups_left(authority, caller.scope, planned.thing)
     await _require(authority, caller, [replace(each, need_not_be_allowed=True) for each in left])
@@ -81,9 +81,9 @@ async def _groups_left(
 def permissions_of(
     scope: Scope, planned: ProvisioningPlan, certificate_id: CertificateId | None, *, may_be_registered: bool = True
 ) -> Iterator[Permission]:
-    """Yield everything that a plan may have to do; without its id, the certificate is any.
+    """Yield the permissions that a plan can need; without its id, for any certificate.
 
-    A certificate that is given as PEM and is registered already only gets the status of the plan.
+    For a certificate in PEM that is registered already, the plan only sets the status.
     """
     certificate = iot_arn(scope, f"cert/{certificate_id or _ANY}")
     for policy in planned.policies:
@@ -120,6 +120,6 @@ def _thing(scope: Scope, planned: ThingPlan) -> Iterator[Permission]:
         for resource in (thing_group_arn(scope, group), thing):
             yield Permission("iot:AddThingToThingGroup", resource)
     if planned.groups is not None and planned.override_groups is Override.REPLACE:
-        # Which groups it leaves is known when it is there: `_groups_left`.
+        # The groups that it leaves are known later: see `_groups_left`.
         for resource in (iot_arn(scope, "thinggroup/*"), thing):
             yield Permission(_LEAVE, resource)

@@ -44,10 +44,10 @@ ALL_GROUPS_OF_A_THING = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
 
 
 def policy_step(scope: Scope, planned: PolicyPlan, generation_id: str, at: datetime) -> Steps[bool]:
-    """Make sure that the policy is there; return whether it was created.
+    """Create the policy unless it exists; return whether it was created.
 
-    Raises RegistrationFailed if a policy that is only named does not exist, UpdateConflict if the name that belongs to
-    the document is taken by a policy none of whose versions has it.
+    Raises RegistrationFailed if a policy without a document does not exist, UpdateConflict if a policy with the name of
+    the document exists but no version of it has the document.
     """
     if planned.document is None:
         if not (yield from policy_table.policy_kept(scope, planned.name)):
@@ -69,7 +69,7 @@ def thing_step(
     thing_id: str,
     at: datetime,
 ) -> Steps[tuple[Thing, tuple[RegistryEvent, ...]]]:
-    """Create the thing or make of it what the plan says; return it, held for update, and what happened.
+    """Create the thing or change it as planned; return it, locked for update, and what happened.
 
     ``certificate_id`` is the plan's certificate, if it has one. Raises RegistrationFailed if the thing's type or
     billing group does not exist, ResourceNotFound for a thing group, InvalidRequest and UpdateConflict.
@@ -96,7 +96,7 @@ def thing_step(
 
 
 def certificate_step(certificate: Certificate, planned: CertificatePlan, at: datetime) -> Steps[Certificate]:
-    """Give a certificate that is held for update the planned status; return it as it is then."""
+    """Set the planned status of a certificate that is locked for update; return the changed certificate."""
     after = provisioned_certificate(certificate, planned, at)
     if after is not certificate:
         yield from certificate_table.update_certificate(certificate, after)
@@ -107,7 +107,7 @@ def certificate_step(certificate: Certificate, planned: CertificatePlan, at: dat
 def _require_document(scope: Scope, planned: PolicyPlan) -> Steps[None]:
     for summary in (yield from policy_table.policy_versions(scope, planned.name)):
         found = yield from policy_table.policy_with_version(scope, planned.name, summary.version)
-        # An operator who gave the policy a later version means the whole fleet, and so the devices still to come.
+        # A later version that an operator created is for the whole fleet, including devices that register later.
         if found is not None and found[1] is not None and found[1].document == planned.document:
             return
     raise UpdateConflict(f"The policy {planned.name} exists with another document")
@@ -143,5 +143,5 @@ def _move(thing: Thing, planned: ThingPlan) -> Steps[list[GroupMembershipEvent]]
 
 
 def _join(thing: Thing, names: Sequence[ThingGroupName]) -> Steps[list[GroupMembershipEvent]]:
-    # In one order, so that two registrations never wait for each other.
+    # In a fixed order, so that two registrations cannot deadlock.
     return (yield from each_group(join_group, thing, sorted(names)))

@@ -1,4 +1,4 @@
-"""Owns the life of provisioning templates and their versions; decides nothing about devices."""
+"""Owns the operations on provisioning templates and their versions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def create(
 ) -> ProvisioningTemplate:
     """Store a new template, its body as the first version, and return it.
 
-    Raises InvalidRequest for what no template can be, ResourceExists for a name that is taken, LimitExceeded.
+    Raises InvalidRequest for an invalid template, ResourceExists if the name exists, LimitExceeded.
     """
     parse_template(body, TemplateKind(kind))
     now = authority.clock.now()
@@ -97,7 +97,7 @@ async def list_templates(authority: RegistrationAuthority, caller: Caller, reque
 
 
 async def update(authority: RegistrationAuthority, caller: Caller, name: TemplateName, update: TemplateUpdate) -> None:
-    """Change what the update names; raise ResourceNotFound for the template or the version, InvalidRequest."""
+    """Apply the update; raise ResourceNotFound for the template or the version, InvalidRequest."""
     now = authority.clock.now()
 
     def program() -> Steps[Change[None]]:
@@ -120,9 +120,9 @@ async def update(authority: RegistrationAuthority, caller: Caller, name: Templat
 
 
 async def delete(authority: RegistrationAuthority, caller: Caller, name: TemplateName) -> None:
-    """Delete the template, all its versions and the claims on it, whose connections end.
+    """Delete the template with all its versions and claims. The connections of the claims end.
 
-    Raises ResourceNotFound, DeletionRefused while a CA certificate registers its devices with it.
+    Raises ResourceNotFound, DeletionRefused if a CA certificate uses it.
     """
     now = authority.clock.now()
 
@@ -132,7 +132,7 @@ async def delete(authority: RegistrationAuthority, caller: Caller, name: Templat
             raise DeletionRefused(f"A CA certificate registers its devices with the provisioning template {name}")
         yield from provisioning_template_table.delete_provisioning_template(template)
         yield from tag_table.delete_tags(template.arn)
-        # Connections of its claims depend on the template, and are told by its ARN.
+        # Connections of its claims depend on the template's ARN.
         return Change(None, (audit_entry(caller, now, "DeleteProvisioningTemplate", template.arn),), (template.arn,))
 
     await change(authority, program)
@@ -143,7 +143,7 @@ async def create_version(
 ) -> tuple[ProvisioningTemplate, int]:
     """Store the body as the next version; return the template and the version's number.
 
-    Raises ResourceNotFound, VersionsLimitExceeded, InvalidRequest for a body that is no template of this type.
+    Raises ResourceNotFound, VersionsLimitExceeded, InvalidRequest for a body that is not valid for this type.
     """
     now = authority.clock.now()
 
@@ -210,19 +210,19 @@ async def delete_version(authority: RegistrationAuthority, caller: Caller, name:
 
 
 def found_template(caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
-    """Return the template; raise ResourceNotFound if the caller's account has none with this name in the region."""
+    """Return the template; raise ResourceNotFound if the caller's account has no such one in the region."""
     return _found(name, (yield from provisioning_template_table.provisioning_template(caller.scope, name)))
 
 
 def kept_template(caller: Caller, name: TemplateName) -> Steps[ProvisioningTemplate]:
-    """Return the template, kept from being deleted until the transaction ends; raise as `found_template` does."""
+    """Return the template, locked against deletion until the transaction ends; raise as `found_template` does."""
     return _found(name, (yield from provisioning_template_table.provisioning_template_kept(caller.scope, name)))
 
 
 def require_template(caller: Caller, template: ProvisioningTemplate) -> Steps[None]:
-    """Keep the template from being deleted until the transaction ends.
+    """Lock the template against deletion until the transaction ends.
 
-    Raises TemplateNotFound if it was deleted since it was read, even if another one has its name now; InvalidRequest if
+    Raises TemplateNotFound if it was deleted after it was read, even if another one has its name now; InvalidRequest if
     it was disabled.
     """
     present = yield from kept_template(caller, template.name)

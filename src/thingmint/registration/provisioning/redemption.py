@@ -1,6 +1,6 @@
-"""Owns what an ownership token is used for: one RegisterThing request, whose answer it gets as often as it asks.
+"""Owns the use of an ownership token for one RegisterThing request. Repetitions of the request get the same answer.
 
-The row beside the certificate decides, so that two requests at once on two nodes cannot both be the first.
+The row of the token decides, so that of two concurrent requests on two nodes only one is the first.
 """
 
 import json
@@ -17,23 +17,23 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning.ownership import ownership_of_new
 from thingmint.registration.provisioning.provisioning import Provisioned
 
-# A certificate that an operator has revoked or is handing over gets no answer, not even the one it had.
+# A certificate that an operator has revoked or is transferring gets no answer, not even an earlier one.
 _ANSWERED = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE})
 
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """A token that is shown with a request; implements `provisioning.Once`."""
+    """A token with its request. Implements `provisioning.Once`."""
 
     authority: RegistrationAuthority
     ownership: Ownership
     request_digest: str
 
     async def read(self) -> tuple[Certificate, Provisioned | None]:
-        """Return the token's certificate, and what the same request came to before.
+        """Return the token's certificate, and the result of the same earlier request.
 
-        Raises OwnershipTokenInvalid if the certificate is gone or the token has served another request,
-        RegistrationFailed if the request was served and the certificate is neither active nor inactive now.
+        Raises OwnershipTokenInvalid if the certificate was deleted or another request has used the token,
+        RegistrationFailed if the request has a result and the certificate is neither active nor inactive now.
         """
 
         def program() -> Steps[tuple[Certificate, Provisioned | None]]:
@@ -44,21 +44,21 @@ class Redemption:
         return await self.authority.store.read(program)
 
     def begin(self) -> Steps[Provisioned | None]:
-        """Return what the same request came to before, or None and hold the token; raise what `read` raises."""
+        """Return the result of the same earlier request, or lock the token and return None; raise as `read`."""
         if (yield from claim_table.take_ownership(self.ownership, self.request_digest)):
             return None
         use = yield from self._use()
         return self._earlier((yield from self._certificate()), use)
 
     def end(self, done: Provisioned) -> Steps[None]:
-        """Note what the request came to: sealed, because the device's configuration may hold secrets."""
+        """Store the result of the request, sealed because the device's configuration can have secrets."""
         answer = [done.thing_name, dict(done.resource_arns), dict(done.device_configuration)]
         sealed = self.authority.sealer.seal(json.dumps(answer).encode(), answer_name(self.ownership))
         yield from claim_table.note_answer(self.ownership, sealed)
 
     def _certificate(self) -> Steps[Certificate]:
         found = yield from certificate_table.certificate(self.ownership.scope, self.ownership.certificate_id)
-        # One that was deleted and registered again by its operator is not what the token was given out with.
+        # If its operator has deleted and registered it again, it is no longer the certificate of the token.
         if found is None or ownership_of_new(found) != self.ownership:
             raise OwnershipTokenInvalid("The certificate of the ownership token does not exist any more.")
         return found

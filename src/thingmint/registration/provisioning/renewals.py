@@ -1,7 +1,7 @@
-"""Owns the renewal of certificates by their devices, and the end of the old ones; knows no protocol.
+"""Owns the renewal of certificates by their devices, and the end of the old ones. Independent of protocols.
 
-The new certificate has the subject, the things and the policies of the old one, in one transaction. The old one stays
-ACTIVE for an overlap, in which the device begins to use the new one. Then it becomes INACTIVE, once, on whichever node.
+In one transaction the new certificate gets the subject, the things and the policies of the old one. The old one stays
+ACTIVE for an overlap, in which the device begins to use the new one. Then one of the nodes makes it INACTIVE.
 """
 
 import hashlib
@@ -47,9 +47,9 @@ from thingmint.registration.policies.policy_attachments import attached
 from thingmint.registration.registry.thing_principals import attach_certificate
 
 MOST_THINGS = 10
-"""A certificate on more things is no device's own."""
+"""A certificate with more things does not belong to a single device."""
 
-# Who makes certificates INACTIVE whose overlap has ended.
+# The principal that makes certificates INACTIVE after their overlap.
 _SWEEPER = "thingmint"
 _POLICIES = PageRequest(MAX_POLICIES_OF_A_TARGET, None, ascending=True)
 _THINGS = PageRequest(MOST_THINGS + 1, None, ascending=True)
@@ -57,7 +57,7 @@ _THINGS = PageRequest(MOST_THINGS + 1, None, ascending=True)
 
 @dataclass(frozen=True, slots=True)
 class _Bonds:
-    """What a certificate is attached to, in the order in which it is locked."""
+    """The policies and things of a certificate, in the order in which they are locked."""
 
     policies: tuple[PolicyName, ...]
     things: tuple[Attachment, ...]
@@ -65,12 +65,12 @@ class _Bonds:
 
 @dataclass(frozen=True, slots=True)
 class _Present:
-    """A certificate that is to be renewed, as it was read before the new one was signed."""
+    """A certificate to renew, as read before the signature of the new one."""
 
     certificate: Certificate
     bonds: _Bonds
     renewed_as: Certificate | None
-    """The certificate that was issued for the same request before, None if there is none."""
+    """The certificate of an earlier identical request, None if there is none."""
 
 
 async def renew(
@@ -81,15 +81,15 @@ async def renew(
     *,
     may_provision: bool,
 ) -> Certificate:
-    """Issue a certificate that replaces the device's own; the same request again is answered with the same one.
+    """Issue a certificate that replaces the device's own. A repeated request gets the same certificate.
 
-    ``may_provision``: whether the certificate's policies let it ask for certificates of other devices. Such a
-    certificate may be a claim that many devices share, and is renewed only if it has a thing.
+    ``may_provision`` is true if the certificate's policies allow it to request certificates for other devices. Such a
+    certificate can be a claim that many devices share, so it is renewed only if it has a thing.
 
-    Raises AccessDenied for a certificate that another authority has issued or that is a shared claim; InvalidRequest if
-    the request's subject is another one; CertificateStateRefused if the certificate, or the one that was issued for the
-    same request, is not ACTIVE; LimitExceeded if it was renewed too often or is attached to too many things;
-    ServiceUnavailable if it was changed at the same time.
+    Raises AccessDenied for a certificate of another CA or a shared claim; InvalidRequest if the request has another
+    subject; CertificateStateRefused if the certificate, or the one that was issued for the same request, is not ACTIVE;
+    LimitExceeded if it was renewed too often or is attached to too many things; ServiceUnavailable if it was changed at
+    the same time.
     """
     digest = _key_digest(request.public_key)
     present = await authority.store.read(lambda: _present(caller.scope, certificate_id, digest))
@@ -105,9 +105,9 @@ async def renew(
 
 
 async def end_overlaps(authority: RegistrationAuthority, limit: int) -> int:
-    """Make the old certificates of up to ``limit`` renewals INACTIVE whose overlap has ended; return how many were due.
+    """End up to ``limit`` due overlaps: make the old certificates INACTIVE; return how many were due.
 
-    A certificate that is not ACTIVE stays as it is. The caller calls again at once while the answer is ``limit``.
+    A certificate that is not ACTIVE does not change. The caller calls again at once while the result is ``limit``.
     """
     now = authority.clock.now()
 
@@ -162,7 +162,7 @@ def _require_active(certificate: Certificate) -> None:
 
 
 def _of_same_key(earlier: Sequence[Renewal], digest: str) -> Steps[Certificate | None]:
-    """Return the certificate that was issued for the same key; None if there is none, or it was deleted."""
+    """Return the certificate that was issued for the same key; None if there is none or it was deleted."""
     for renewal in earlier:
         if renewal.key_digest == digest:
             issued = yield from certificate_table.certificate(renewal.scope, renewal.renewed_as)
@@ -228,7 +228,7 @@ def _bind(caller: Caller, bonds: _Bonds, new: Certificate) -> Steps[None]:
 
 
 def _ended(renewal: Renewal, at: datetime) -> Steps[Certificate | None]:
-    """Delete the renewal; return the old certificate as it was if this has made it INACTIVE."""
+    """Delete the renewal; if this has made the old certificate INACTIVE, return its earlier state."""
     certificate = yield from certificate_table.certificate_for_update(renewal.scope, renewal.certificate_id)
     yield from renewal_table.delete_renewal(renewal)
     if certificate is None or certificate.status is not CertificateStatus.ACTIVE:

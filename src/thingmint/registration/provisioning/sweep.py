@@ -1,6 +1,4 @@
-"""Owns when what has ended is swept: claims, certificates that nobody used or that were renewed, bulk registrations,
-numbers.
-"""
+"""Owns the periodic sweep of expired data: claims, unused and renewed certificates, tasks, serial numbers."""
 
 import asyncio
 
@@ -15,7 +13,7 @@ from thingmint.registration.provisioning.ownership import sweep_unused_certifica
 from thingmint.registration.provisioning.renewals import end_overlaps
 
 SWEEP_SECONDS = 30.0
-# A batch is one transaction, and others wait for it on SQLite.
+# A batch is one transaction, for which other writers wait on SQLite.
 _BATCH = 200
 _SWEEPS = (
     sweep_claims,
@@ -29,7 +27,7 @@ _SWEEPS = (
 
 
 async def sweep(authority: RegistrationAuthority, pause_seconds: float = SWEEP_SECONDS) -> None:
-    """Sweep again and again until cancelled, in batches so that others have their turn between them."""
+    """Sweep periodically until cancelled, in batches so that other tasks run between them."""
     while True:
         try:
             for each in _SWEEPS:
@@ -38,6 +36,6 @@ async def sweep(authority: RegistrationAuthority, pause_seconds: float = SWEEP_S
                     authority.require_right_clock()
                     swept = await each(authority, _BATCH)
         except ServiceUnavailable:
-            # The next time is soon enough. A node whose clock is wrong leaves the work to others.
+            # The next sweep is soon enough. A node with a wrong clock leaves the work to other nodes.
             pass
         await asyncio.sleep(pause_seconds)

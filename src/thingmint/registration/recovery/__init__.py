@@ -1,1 +1,1 @@
-"""What a restore does with a registry from a backup: its signatures are verified, and later changes made again."""
+"""Owns the recovery of a registry from a backup: verification of its signatures, and repetition of later changes."""

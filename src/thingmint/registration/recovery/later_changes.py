@@ -1,6 +1,6 @@
-"""Owns how changes from after a backup are made again, from a log's tail or a revocation list; gives no rights back.
+"""Owns the repetition of changes after a backup, from a log's tail or a revocation list. Never gives rights back.
 
-What is known of such a change is a status and a time. Nothing that is revoked in the backup becomes anything else.
+Only the status and the time of such a change are known. A certificate that is revoked in the backup stays revoked.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ from thingmint.registration.certificates.standing import note_deletion, note_sta
 
 
 class Replayed(StrEnum):
-    """What became of a certificate when a later change was made again."""
+    """The result of a repeated change for a certificate."""
 
     REVOKED = "revoked"
     DEACTIVATED = "deactivated"
@@ -42,7 +42,7 @@ class Replayed(StrEnum):
     DELETED = "deleted"
     UNCHANGED = "as it was"
     LOST = "lost"
-    """It was issued or registered after the backup, and is not in it."""
+    """It was issued or registered after the backup, so the backup does not have it."""
 
 
 _AS: Mapping[CertificateStatus, Replayed] = {
@@ -55,9 +55,9 @@ _AS: Mapping[CertificateStatus, Replayed] = {
 def replay_state(
     caller: Caller, now: datetime, subject: Subject, state: LaterState, ends: Mapping[str, datetime]
 ) -> Steps[Replayed]:
-    """Give a certificate or CA certificate the state that a log's tail tells of.
+    """Set a certificate or CA certificate to its state in a log's tail.
 
-    ``ends`` has the end of each of the service's issuers by its id.
+    ``ends`` has the expiry of each of the service's issuers by its id.
     """
     scope = Scope(AccountId(subject.account), Region(subject.region))
     kind, _, certificate_id = subject.name.partition("/")
@@ -73,13 +73,13 @@ def replay_state(
         yield from _delete(caller, now, before, at, was_revoked=state.was_revoked)
         return Replayed.DELETED
     wanted = CertificateStatus.REVOKED if state.was_revoked else CertificateStatus(state.status)
-    # Of other statuses, a transfer's for instance, more is needed than a leaf tells.
+    # Other statuses, for instance of a transfer, need more data than a leaf has.
     wanted = wanted if wanted in SET_BY_CALLER else CertificateStatus.INACTIVE
     return (yield from _set_status(caller, now, before, wanted, at, None))
 
 
 def replay_revocation(caller: Caller, now: datetime, revocation: Revocation) -> Steps[Replayed]:
-    """Revoke what a revocation list says is revoked, and deactivate what it says is on hold."""
+    """Revoke a certificate that a revocation list revokes, or deactivate one that the list has on hold."""
     before = yield from certificate_table.issued_certificate(revocation.issuer_id, revocation.serial_number)
     if before is None:
         yield from revocation_table.note_revocation(revocation)
@@ -123,7 +123,7 @@ def _delete(caller: Caller, now: datetime, before: Certificate, at: datetime, *,
 
 
 def _note_lost(state: LaterState, at: datetime, ends: Mapping[str, datetime]) -> Steps[None]:
-    """Have others refuse a certificate of the service that is not in the registry, as the gateway does."""
+    """Revoke a certificate of the service that is not in the registry, so that relying parties refuse it, too."""
     issuer_id = state.issuer_id
     if issuer_id is None or issuer_id not in ends or state.serial_number is None:
         return
@@ -135,7 +135,7 @@ def _note_lost(state: LaterState, at: datetime, ends: Mapping[str, datetime]) ->
 def _replay_ca_state(
     caller: Caller, now: datetime, scope: Scope, named: CertificateId, state: LaterState
 ) -> Steps[Replayed]:
-    """Give a CA certificate its later status; one that was deleted stays, inactive, for the certificates of its."""
+    """Set the later status of a CA certificate. A deleted one stays, but inactive, because its certificates need it."""
     before = yield from ca_certificate_table.ca_certificate_for_update(scope, named)
     if before is None:
         return Replayed.UNCHANGED if state.status is None else Replayed.LOST

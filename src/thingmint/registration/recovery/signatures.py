@@ -1,4 +1,4 @@
-"""Owns the verification of every certificate in a registry: its own digest, and the signature of who issued it."""
+"""Owns the verification of every certificate in a registry: its digest, and its issuer's signature."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ MAX_FINDINGS = 1000
 
 @dataclass(slots=True)
 class VerifiedSignatures:
-    """How many certificates have a right signature, how many have nobody here who could have signed, what is wrong."""
+    """The number of certificates with a valid signature, the number with an unknown issuer, and the findings."""
 
     right: int = 0
     without_issuer: int = 0
@@ -36,7 +36,7 @@ async def verify_signatures(
 ) -> VerifiedSignatures:
     """Verify every certificate: those of the service's issuers, those of registered CAs, and the digests of all.
 
-    ``issuers`` are the certificates of the service's issuers. ``progress`` is told how many are done.
+    ``issuers`` are the certificates of the service's issuers. ``progress`` receives the number of verified ones.
     """
     verified = VerifiedSignatures()
     cas = _by_id(await store.read(ca_ders))

@@ -1,1 +1,1 @@
-"""Owns what can be done with things, their types, groups and principals, billing groups and role aliases."""
+"""Owns the operations on things, their types, groups and principals, billing groups and role aliases."""

@@ -1,4 +1,4 @@
-"""Owns the life of billing groups; knows neither HTTP nor SQL, and leaves their things to `billing_members`."""
+"""Owns the operations on billing groups; their things are in `billing_members`. Independent of HTTP and SQL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ONE = PageRequest(1, None, ascending=True)
 
 
 def require_billing_group(scope: Scope, name: BillingGroupName) -> Steps[BillingGroup]:
-    """Return the billing group, kept by the transaction; raise ResourceNotFound if there is none."""
+    """Return the billing group, locked by the transaction; raise ResourceNotFound if there is none."""
     return found_billing_group((yield from billing_group_table.billing_group_for_share(scope, name)), name)
 
 
@@ -36,9 +36,9 @@ def found_billing_group(group: BillingGroup | None, name: BillingGroupName) -> B
 async def create(
     authority: RegistrationAuthority, caller: Caller, name: BillingGroupName, description: str, tags: Mapping[str, str]
 ) -> BillingGroup:
-    """Create a billing group; return the present one if it was made in the same words.
+    """Create a billing group; return the existing one if it has the same properties.
 
-    Raises ResourceExists if the name's group differs, InvalidRequest for tags that cannot be.
+    Raises ResourceExists if a different group has the name, InvalidRequest for invalid tags.
     """
     now = authority.clock.now()
     group = BillingGroup(caller.scope, name, authority.new_generation_id(), now, description)

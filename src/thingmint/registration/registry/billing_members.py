@@ -1,4 +1,4 @@
-"""Owns which billing group a thing belongs to; knows neither HTTP nor SQL."""
+"""Owns the billing group of a thing. Independent of HTTP and SQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from thingmint.registration.registry.things import thing_for_update
 
 
 def bill_thing(thing: Thing, name: BillingGroupName) -> Steps[Thing]:
-    """Return the thing, held by the transaction, as one of the billing group.
+    """Return the thing, locked by the transaction, with the billing group set.
 
     Raises ResourceNotFound if there is no such group, InvalidRequest if the thing belongs to another one.
     """
@@ -37,7 +37,7 @@ def bill_thing(thing: Thing, name: BillingGroupName) -> Steps[Thing]:
 async def add_thing(
     authority: RegistrationAuthority, caller: Caller, name: BillingGroupName, thing_name: ThingName
 ) -> None:
-    """Let the thing belong to the billing group; raise what `bill_thing` raises, and ResourceNotFound for the thing."""
+    """Add the thing to the billing group; raise what `bill_thing` raises, and ResourceNotFound for the thing."""
     now = authority.clock.now()
 
     def program() -> Steps[Change[None]]:
@@ -54,7 +54,7 @@ async def add_thing(
 async def remove_thing(
     authority: RegistrationAuthority, caller: Caller, name: BillingGroupName, thing_name: ThingName
 ) -> None:
-    """Let the thing belong to no billing group; do nothing if it is not in this one.
+    """Remove the thing from the billing group; do nothing if it is not in it.
 
     Raises ResourceNotFound if the thing or the group does not exist.
     """
@@ -87,7 +87,7 @@ async def list_things(
 
 
 def _moved(thing: Thing, to: BillingGroupName | None) -> Steps[Thing]:
-    # What DescribeThing tells of the thing changes, so its version counts it.
+    # The result of DescribeThing changes, so the thing's version must change.
     after = replace(thing, billing_group_name=to, version=thing.version + 1)
     yield from thing_table.update_thing(after)
     return after

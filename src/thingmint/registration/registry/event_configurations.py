@@ -1,4 +1,4 @@
-"""Owns which events of the registry an account wants to be told of; tells of none itself."""
+"""Owns the event configurations of accounts. Does not publish events."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from thingmint.registration.kernel.ports import Store
 
 
 async def configurations(store: Store, scope: Scope) -> EventConfigurations:
-    """Return which events the account wants in the region; raise ServiceUnavailable if that cannot be read."""
+    """Return the account's event configurations in the region; raise ServiceUnavailable if the store fails."""
     return await store.read(lambda: event_configuration_table.event_configurations(scope))
 
 
 async def update(authority: RegistrationAuthority, caller: Caller, switched: Mapping[EventType, bool]) -> None:
-    """Switch these types on or off; the others stay as they are."""
+    """Enable or disable these types. Other types do not change."""
     if not switched:
         return
     now, resource = authority.clock.now(), iot_arn(caller.scope, "eventconfigurations")
     detail = {event_type.value: "on" if enabled else "off" for event_type, enabled in switched.items()}
 
     def program() -> Steps[Change[None]]:
-        # In one order: each locks its row, and two updates must not wait for each other.
+        # In a fixed order, because each statement locks its row and two updates must not deadlock.
         for event_type in sorted(switched):
             yield from event_configuration_table.switch_events(
                 caller.scope, event_type, enabled=switched[event_type], at=now
@@ -38,5 +38,5 @@ async def update(authority: RegistrationAuthority, caller: Caller, switched: Map
     try:
         await change(authority, program)
     finally:
-        # Even if it failed: nobody may know whether it was committed.
+        # Also after an error, because it is unknown whether the transaction was committed.
         authority.wanted_events.forget()

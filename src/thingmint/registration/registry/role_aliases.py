@@ -1,4 +1,4 @@
-"""Owns the life of role aliases, by which devices will ask for credentials; gives out none itself."""
+"""Owns the operations on role aliases. Does not issue credentials."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def create(
     credential_seconds: int | None,
     tags: Mapping[str, str],
 ) -> RoleAlias:
-    """Create a role alias and return it; raise InvalidRequest for what is no role, ResourceExists, LimitExceeded."""
+    """Create a role alias and return it; raise InvalidRequest for a bad role ARN, ResourceExists, LimitExceeded."""
     now, seconds = authority.clock.now(), credential_seconds or DEFAULT_CREDENTIAL_SECONDS
     role_alias = RoleAlias(caller.scope, name, role_arn, seconds, now, now)
 
@@ -45,7 +45,7 @@ async def create(
 
 
 async def describe(authority: RegistrationAuthority, caller: Caller, name: RoleAliasName) -> RoleAlias:
-    """Return the role alias; raise ResourceNotFound if the caller's account has none with this name in the region."""
+    """Return the role alias; raise ResourceNotFound if the caller's account has no such one in the region."""
     return _found(name, await authority.store.read(lambda: role_alias_table.role_alias(caller.scope, name)))
 
 
@@ -67,7 +67,7 @@ async def update(
     role_arn: str | None,
     credential_seconds: int | None,
 ) -> RoleAlias:
-    """Change what is given and return the alias; raise ResourceNotFound, InvalidRequest for what is no role."""
+    """Change the given values and return the alias; raise ResourceNotFound, InvalidRequest for a bad role ARN."""
     now = authority.clock.now()
 
     def program() -> Steps[Change[RoleAlias]]:

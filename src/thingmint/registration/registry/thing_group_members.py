@@ -1,6 +1,6 @@
-"""Owns which thing groups a thing is in; knows neither HTTP nor SQL.
+"""Owns the membership of things in thing groups. Independent of HTTP and SQL.
 
-A function that returns `Steps` is a step: other programs make it a part of their own.
+A function that returns `Steps` is a step, which other programs can include.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _ALL_GROUPS = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
 
 
 def join_group(thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
-    """Put the thing, held by the transaction, into the group; return what happened, None if it is in it.
+    """Add the thing, locked by the transaction, to the group; return the event, None if it is in the group already.
 
-    Raises ResourceNotFound if there is no such group, InvalidRequest if the thing is in as many as it may be, or in
-    another one of the same hierarchy.
+    Raises ResourceNotFound if there is no such group, InvalidRequest if the thing is in the maximum number of groups,
+    or in another group of the same hierarchy.
     """
     group = yield from _kept_group(thing, name)
     memberships = yield from thing_group_member_table.groups_of_thing(thing.scope, thing.name, _ALL_GROUPS)
@@ -40,7 +40,7 @@ def join_group(thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent
 
 
 def leave_group(thing: Thing, name: ThingGroupName) -> Steps[GroupMembershipEvent | None]:
-    """Take the thing, held by the transaction, out of the group; return what happened, None if it is not in it.
+    """Remove the thing, locked by the transaction, from the group; return the event, None if it is not in the group.
 
     Raises ResourceNotFound if there is no such group.
     """
@@ -54,7 +54,7 @@ def each_group(
     thing: Thing,
     names: Sequence[ThingGroupName],
 ) -> Steps[list[GroupMembershipEvent]]:
-    """Take the step, `join_group` or `leave_group`, for each of the groups; return what happened."""
+    """Run the step, `join_group` or `leave_group`, for each of the groups; return the events."""
     happened: list[GroupMembershipEvent] = []
     for name in names:
         event = yield from step(thing, name)
@@ -65,14 +65,14 @@ def each_group(
 async def add_thing(
     authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, thing_name: ThingName
 ) -> None:
-    """Put the thing into the group; raise what `join_group` raises, and ResourceNotFound for the thing."""
+    """Add the thing to the group; raise what `join_group` raises, and ResourceNotFound for the thing."""
     await _move(authority, caller, "AddThingToThingGroup", thing_name, add=(name,))
 
 
 async def remove_thing(
     authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, thing_name: ThingName
 ) -> None:
-    """Take the thing out of the group; do nothing if it is not in it.
+    """Remove the thing from the group; do nothing if it is not in it.
 
     Raises ResourceNotFound if the thing or the group does not exist.
     """
@@ -87,14 +87,14 @@ async def update_groups(
     add: Sequence[ThingGroupName],
     remove: Sequence[ThingGroupName],
 ) -> None:
-    """Take the thing out of groups, then put it into others, all or nothing; raise what `join_group` raises."""
+    """Remove the thing from groups, then add it to others, in one transaction; raise what `join_group` raises."""
     await _move(authority, caller, "UpdateThingGroupsForThing", thing_name, add=add, remove=remove)
 
 
 async def list_groups(
     authority: RegistrationAuthority, caller: Caller, name: ThingName, request: PageRequest
 ) -> Page[ThingGroupName]:
-    """Return a page of the groups that the thing is in as it joined them; raise ResourceNotFound for the thing."""
+    """Return a page of the thing's groups in the order in which it joined; raise ResourceNotFound for the thing."""
 
     def program() -> Steps[Page[ThingGroupName]]:
         found_thing((yield from thing_table.thing(caller.scope, name)), name)

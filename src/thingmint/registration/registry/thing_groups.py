@@ -1,4 +1,4 @@
-"""Owns the life of static thing groups and their hierarchy; knows neither HTTP nor SQL, and leaves members alone."""
+"""Owns the operations on static thing groups and their hierarchy. Independent of HTTP and SQL."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ async def create(
     attributes: Attributes,
     tags: Mapping[str, str],
 ) -> ThingGroup:
-    """Create a thing group below its parent, if it names one; return the present one if it was made in the same words.
+    """Create a thing group, below a parent if one is given; return the existing one if it has the same properties.
 
-    Raises ResourceNotFound if there is no such parent, ResourceExists if the name's group differs, InvalidRequest if
-    the hierarchy would be too deep or too wide or a tag cannot be.
+    Raises ResourceNotFound if there is no such parent, ResourceExists if a different group has the name, InvalidRequest
+    if the hierarchy would be too deep or too wide or a tag is invalid.
     """
     now, group_id = authority.clock.now(), authority.new_generation_id()
 
     def program() -> Steps[Change[ThingGroup]]:
-        # The parent is held until the end: it neither vanishes nor gets other children in between.
+        # The parent is locked until the end, so that it is not deleted and gets no other children meanwhile.
         above = yield from _held_path(caller, parent_name)
         group = ThingGroup(caller.scope, name, group_id, now, above, description, attributes)
         present = yield from thing_group_table.insert_thing_group(group)
@@ -90,10 +90,10 @@ async def list_groups(
     prefix: str,
     recursive: bool | None,
 ) -> Page[ThingGroupName]:
-    """Return a page of the names that start with the prefix: those below a parent, or the account's.
+    """Return a page of the names that start with the prefix, below a parent or of the whole account.
 
-    Below a parent stand its children, or all its descendants if recursive. Without one, all groups are listed, or those
-    without a parent if recursion is refused. Raises ResourceNotFound if there is no such parent.
+    With a parent the list has its children, or all descendants if ``recursive``. Without one it has all groups, or only
+    those without a parent if ``recursive`` is false. Raises ResourceNotFound if there is no such parent.
     """
 
     def program() -> Steps[Page[ThingGroupName]]:
@@ -128,9 +128,9 @@ async def update(
 async def delete(
     authority: RegistrationAuthority, caller: Caller, name: ThingGroupName, expected_version: int | None
 ) -> None:
-    """Delete the thing group, let its things go and detach its policies; do nothing if there is none.
+    """Delete the thing group, remove its members and detach its policies; do nothing if there is none.
 
-    Raises VersionMismatch, and InvalidRequest if groups stand below it.
+    Raises VersionMismatch, and InvalidRequest if it has child groups.
     """
     now = authority.clock.now()
 

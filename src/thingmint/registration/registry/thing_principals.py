@@ -1,7 +1,7 @@
-"""Owns which certificates belong to which things; knows neither HTTP nor SQL.
+"""Owns the attachments of certificates to things. Independent of HTTP and SQL.
 
-A function that returns `Steps` is a step: other programs make it a part of their own. Every program
-locks the thing before the certificate, so that two of them do not wait for each other.
+A function that returns `Steps` is a step, which other programs can include. Every program
+locks the thing before the certificate, so that two programs cannot deadlock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _EXCLUSIVE = ThingPrincipalType.EXCLUSIVE_THING
 def parse_certificate(scope: Scope, principal: str) -> CertificateTarget:
     """Return the certificate that the ARN names.
 
-    Raises InvalidRequest if it names none, ResourceNotFound for what another account or region has.
+    Raises InvalidRequest unless it is the ARN of one, ResourceNotFound for one of another account or region.
     """
     target = parse_principal(scope, principal)
     if not isinstance(target, CertificateTarget):
@@ -39,11 +39,11 @@ def parse_certificate(scope: Scope, principal: str) -> CertificateTarget:
 
 
 def attach_certificate(thing: Thing, target: CertificateTarget, type_: ThingPrincipalType | None = None) -> Steps[bool]:
-    """Attach the certificate to a thing that the transaction holds; return whether that changed anything.
+    """Attach the certificate to a thing that the transaction has locked; return whether that changed anything.
 
-    Without a type, an attachment stays what it is and a new one is not exclusive. Raises ResourceNotFound if there is
-    no such certificate, InvalidRequest if the types of this attachment and of those that exist exclude each other, or
-    if the certificate is on its way to another account.
+    Without a type, an existing attachment does not change and a new one is not exclusive. Raises ResourceNotFound if
+    there is no such certificate, InvalidRequest if the types of this attachment and of existing ones exclude each
+    other, or if a transfer of the certificate is pending.
     """
     certificate = yield from certificate_table.certificate_for_update(target.scope, target.certificate_id)
     _require_attachable(_found(certificate, target))
@@ -81,14 +81,14 @@ async def attach(
 async def detach(authority: RegistrationAuthority, caller: Caller, name: ThingName, principal: str) -> None:
     """Detach the certificate from the thing; do nothing if it is not attached.
 
-    Raises ResourceNotFound if the thing or the certificate does not exist, InvalidRequest for what is no certificate.
+    Raises ResourceNotFound if the thing or the certificate does not exist, InvalidRequest for another principal.
     """
     target, now = parse_certificate(caller.scope, principal), authority.clock.now()
 
     def program() -> Steps[Change[None]]:
         thing = yield from thing_for_update(caller, name)
         if not (yield from thing_principal_table.detach_principal(caller.scope, name, target.name)):
-            # Only now is it asked for: what is attached exists.
+            # Checked only now, because an attached certificate exists.
             _found((yield from certificate_table.certificate(target.scope, target.certificate_id)), target)
             return Change(None, ())
         entry = audit_entry(caller, now, "DetachThingPrincipal", thing.arn, certificate=target.name)
@@ -104,7 +104,7 @@ async def list_principals(
     request: PageRequest,
     type_: ThingPrincipalType | None = None,
 ) -> Page[Attachment]:
-    """Return a page of what is attached to the thing, of one type or both; raise ResourceNotFound for the thing."""
+    """Return a page of the thing's principals, of one type or both; raise ResourceNotFound for the thing."""
 
     def program() -> Steps[Page[Attachment]]:
         found_thing((yield from thing_table.thing(caller.scope, name)), name)
@@ -126,7 +126,7 @@ async def list_things(
 ) -> Page[Attachment]:
     """Return a page of the things that the certificate is attached to.
 
-    Raises ResourceNotFound if there is no such certificate, InvalidRequest for what is none.
+    Raises ResourceNotFound if there is no such certificate, InvalidRequest for another principal.
     """
     target = parse_certificate(caller.scope, principal)
 
@@ -135,7 +135,7 @@ async def list_things(
         page = yield from read_listed(
             request, lambda page: thing_principal_table.things_of_principal(caller.scope, target.name, page)
         )
-        # All attachments of one principal have one type: an exclusive one stands alone.
+        # All attachments of a principal have the same type, and an exclusive attachment is the only one.
         wanted = all(type_ in (None, attachment.type) for attachment in page.items)
         return page if wanted else Page((), None)
 
@@ -149,7 +149,7 @@ def _found(certificate: Certificate | None, target: CertificateTarget) -> Certif
 
 
 def _require_attachable(certificate: Certificate) -> None:
-    # A transfer hands over the certificate and nothing that hangs on it.
+    # A transfer moves only the certificate, not its attachments.
     if certificate.status is CertificateStatus.PENDING_TRANSFER:
         raise InvalidRequest(f"The certificate is being transferred to another account. Principal: {certificate.arn}")
 

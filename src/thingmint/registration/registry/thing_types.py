@@ -1,4 +1,4 @@
-"""Owns the life of thing types; knows neither HTTP nor SQL."""
+"""Owns the operations on thing types. Independent of HTTP and SQL."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ async def create(
     properties: ThingTypeProperties,
     tags: Mapping[str, str],
 ) -> ThingType:
-    """Create a thing type; return the present one if it was made in the same words.
+    """Create a thing type; return the existing one if it has the same properties.
 
-    Raises ResourceExists if the name's type has other properties, InvalidRequest for tags that cannot be.
+    Raises ResourceExists if a type with the name has other properties, InvalidRequest for invalid tags.
     """
     now = authority.clock.now()
     thing_type = ThingType(caller.scope, name, authority.new_generation_id(), properties, now)
@@ -88,15 +88,15 @@ async def list_thing_types(
 async def update(
     authority: RegistrationAuthority, caller: Caller, name: ThingTypeName, requested: ThingTypeUpdate
 ) -> None:
-    """Give the thing type these propagating attributes; do nothing if nothing changes.
+    """Set the propagating attributes of the thing type; do nothing if nothing changes.
 
-    Raises ResourceNotFound, and InvalidRequest for another description or other searchable attributes than it has.
+    Raises ResourceNotFound, and InvalidRequest if the description or the searchable attributes would change.
     """
     await _change(authority, caller, name, "UpdateThingType", lambda before: updated_type(before, requested))
 
 
 async def deprecate(authority: RegistrationAuthority, caller: Caller, name: ThingTypeName, *, undo: bool) -> None:
-    """Let no further thing have the type, or let them again; do nothing if it is so. Raises ResourceNotFound."""
+    """Deprecate the type or undo that; do nothing if nothing changes. Raises ResourceNotFound."""
     at = authority.clock.now()
     to = reinstated if undo else lambda before: deprecated(before, at)
     await _change(authority, caller, name, "DeprecateThingType", to)

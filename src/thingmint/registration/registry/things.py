@@ -1,6 +1,6 @@
-"""Owns the life of things; knows neither HTTP nor SQL, and leaves principals and groups to their own modules.
+"""Owns the operations on things, without principals and groups. Independent of HTTP and SQL.
 
-A function that returns `Steps` is a step: other programs make it a part of their own.
+A function that returns `Steps` is a step, which other programs can include.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ def new_thing(
     billing_group_name: BillingGroupName | None = None,
     attributes: Attributes = _NO_ATTRIBUTES,
 ) -> Thing:
-    """Return a thing to be stored; raise InvalidRequest if it has more attributes than it may."""
+    """Return a new thing, not stored yet; raise InvalidRequest if it has too many attributes."""
     thing_id, now = authority.new_generation_id(), authority.clock.now()
     return Thing(caller.scope, name, thing_id, now, type_name, billing_group_name, attributes)
 
 
 def store_thing(thing: Thing) -> Steps[Thing]:
-    """Store a new thing and return it, or the one that exists already and was made in the same words.
+    """Store a new thing and return it; return the existing one if it has the same properties.
 
-    Raises ResourceExists if the name's thing differs, ResourceNotFound if there is no such type or billing group,
+    Raises ResourceExists if a different thing has the name, ResourceNotFound if there is no such type or billing group,
     InvalidRequest if the type is deprecated.
     """
     present = yield from thing_table.insert_thing(thing)
@@ -66,7 +66,7 @@ def store_thing(thing: Thing) -> Steps[Thing]:
 
 
 def change_thing(caller: Caller, name: ThingName, update: ThingUpdate) -> Steps[tuple[Thing, Thing]]:
-    """Update the thing and return it as it was and as it is.
+    """Update the thing and return its earlier and its new state.
 
     Raises ResourceNotFound for the thing or its new type, VersionMismatch, and InvalidRequest for a deprecated type or
     too many attributes.
@@ -80,7 +80,7 @@ def change_thing(caller: Caller, name: ThingName, update: ThingUpdate) -> Steps[
 
 
 def thing_for_update(caller: Caller, name: ThingName) -> Steps[Thing]:
-    """Return the thing, held by the transaction; raise ResourceNotFound if there is none."""
+    """Return the thing, locked by the transaction; raise ResourceNotFound if there is none."""
     return found_thing((yield from thing_table.thing_for_update(caller.scope, name)), name)
 
 
@@ -112,7 +112,7 @@ async def describe(authority: RegistrationAuthority, caller: Caller, name: Thing
 async def list_things(
     authority: RegistrationAuthority, caller: Caller, wanted: ThingFilter, request: PageRequest
 ) -> Page[Thing]:
-    """Return a page of the account's things, oldest first; by the attribute's value first if that is a prefix."""
+    """Return a page of the account's things, oldest first; if ``wanted`` has a value's prefix, ordered by the value."""
 
     def program() -> Steps[Page[Thing]]:
         return read_listed(request, lambda page: thing_table.things(caller.scope, wanted, page))
@@ -135,7 +135,7 @@ async def update(authority: RegistrationAuthority, caller: Caller, name: ThingNa
 async def delete(
     authority: RegistrationAuthority, caller: Caller, name: ThingName, expected_version: int | None = None
 ) -> None:
-    """Delete the thing and take it out of its groups; do nothing if there is none.
+    """Delete the thing and remove it from its groups; do nothing if there is none.
 
     Raises VersionMismatch, and InvalidRequest if a principal is attached to it.
     """

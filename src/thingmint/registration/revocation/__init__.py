@@ -1,1 +1,1 @@
-"""Revocation that others can see: lists that are kept up to date, and answers about single certificates."""
+"""Owns published revocation: revocation lists (CRLs), and status responses (OCSP) about single certificates."""

@@ -1,4 +1,4 @@
-"""Owns the encoded entries of all lists, part by part, as they were read last; refuses to know who signs them."""
+"""Owns the cache of encoded entries of all lists, part by part. Does not sign lists."""
 
 import asyncio
 import hashlib
@@ -15,15 +15,15 @@ from thingmint.records.certificates.revocations import PARTS
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.kernel.turns import Pace
 
-# Encoded in one go; takes about a millisecond.
+# The number of entries encoded at once, which takes about a millisecond.
 _BATCH = 128
-# A digest of so many takes about a millisecond.
+# A digest of this many octets takes about a millisecond.
 _LONG_OCTETS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class ListPart:
-    """Encoded entries, how many they are, and when the first of them is to be left out."""
+    """Encoded entries, their number, and the time at which the first of them must be removed."""
 
     entries: bytes = field(repr=False)
     count: int
@@ -32,20 +32,20 @@ class ListPart:
 
 @dataclass(slots=True)
 class Parts:
-    """The parts of every issuer; those that must be read again are ``stale``."""
+    """The parts of every issuer. ``stale`` are the parts that must be read again."""
 
     shows_holds: bool
     kept_for: timedelta
-    """For how long an entry stays after its certificate's end."""
+    """How long an entry stays after its certificate's expiry."""
     stale: set[tuple[str, int]] = field(default_factory=set)
     _read: dict[tuple[str, int], ListPart] = field(default_factory=dict)
 
     def ended(self, at: datetime) -> None:
-        """Have the parts read again of which an entry is to be left out by now."""
+        """Mark the parts as stale from which an entry must be removed now."""
         self.stale.update(place for place, part in self._read.items() if part.until < at)
 
     async def refresh(self, store: Store, at: datetime) -> None:
-        """Read what is stale; raise ServiceUnavailable, and keep what was not read."""
+        """Read the stale parts; raise ServiceUnavailable. Parts that were not read stay stale."""
         pace = Pace()
         for place in sorted(self.stale):
             found = await store.read(partial(revocation_table.revocations_of_part, *place, at - self.kept_for))
@@ -58,8 +58,8 @@ class Parts:
             await pace.rest()
 
     def of(self, name: ListName) -> Iterator[ListPart]:
-        """Yield the parts of a list, in one order."""
-        # Both are powers of two, so a part is in one shard.
+        """Yield the parts of a list in a fixed order."""
+        # Both numbers are powers of two, so each part belongs to one shard.
         for number in range(name.shard, PARTS, name.shards):
             part = self._read.get((name.issuer_id, number))
             if part is not None:
@@ -81,12 +81,12 @@ class Parts:
 
 
 async def digest_of(parts: Sequence[ListPart]) -> str:
-    """Return by what lists with the same entries are known: the SHA-256 of the entries in hex."""
+    """Return the hexadecimal SHA-256 of the entries, which is equal for lists with the same entries."""
     return await hexadecimal_digest([part.entries for part in parts])
 
 
 async def hexadecimal_digest(pieces: Sequence[bytes]) -> str:
-    """Return the SHA-256 of the pieces, one behind the other; a long one is computed beside the event loop."""
+    """Return the hexadecimal SHA-256 of the joined pieces. For long input it is computed outside of the event loop."""
     if sum(map(len, pieces)) < _LONG_OCTETS:
         return _digest(pieces)
     return await asyncio.to_thread(_digest, pieces)

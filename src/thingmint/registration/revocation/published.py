@@ -1,4 +1,4 @@
-"""Owns the lists that this node gives out: the newest ones that are stored, whichever node wrote them."""
+"""Owns the lists that this node publishes: the newest stored lists of all nodes."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from thingmint.registration.revocation.parts import hexadecimal_digest
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublishedList:
-    """A list that anyone may fetch; the digest is that of its DER."""
+    """A public list. The digest is that of its DER."""
 
     state: ListState
     der: bytes = field(repr=False)
@@ -20,10 +20,10 @@ class PublishedList:
 
 @dataclass(slots=True)
 class PublishedLists:
-    """The lists by their names. If the database cannot be asked, those that were read stay."""
+    """The lists by their names. If the database fails, the lists that were read before stay."""
 
     given_out: Callable[[ListState, int], None]
-    """Hears of each list that is given out, and its octets."""
+    """Receives each newly published list and its size in octets."""
     _lists: dict[ListName, PublishedList] = field(default_factory=dict)
 
     def get(self, name: ListName) -> PublishedList | None:
@@ -31,33 +31,33 @@ class PublishedLists:
         return self._lists.get(name)
 
     def states(self) -> tuple[ListState, ...]:
-        """Return what is known of every list."""
+        """Return the state of every list."""
         return tuple(each.state for each in self._lists.values())
 
     def shards(self, issuer_id: str) -> int:
-        """Return into how many lists the issuer's certificates are split that are issued now."""
+        """Return the number of lists among which the issuer's new certificates are split."""
         return max((name.shards for name in self._lists if name.issuer_id == issuer_id), default=1)
 
     async def keep(self, state: ListState, der: bytes) -> None:
-        """Give out a list that is stored."""
+        """Publish a stored list."""
         digest = await hexadecimal_digest([der])
         self._lists[state.name] = PublishedList(state, der, digest)
         self.given_out(state, len(der))
 
     async def read(self, store: Store) -> None:
-        """Read the lists that others have written; raise ServiceUnavailable."""
+        """Read the lists that other nodes have written; raise ServiceUnavailable."""
         for state in await store.read(list_table.list_states):
             present = self._lists.get(state.name)
             if present is None or present.state.number != state.number:
                 await self._fetch(store, state)
 
     def complete(self, issuer_ids: Iterable[str]) -> tuple[PublishedList, ...]:
-        """Return the complete lists of these issuers, of those that have one."""
+        """Return the complete lists of these issuers, without issuers that have none."""
         found = (self._lists.get(ListName(issuer_id)) for issuer_id in issuer_ids)
         return tuple(each for each in found if each is not None)
 
     async def _fetch(self, store: Store, state: ListState) -> None:
         der = await store.read(lambda: list_table.list_der(state.name, state.number))
-        # Another one has taken its place; the next look finds it.
+        # Another list has replaced it. The next call finds that one.
         if der is not None:
             await self.keep(state, der)

@@ -1,8 +1,8 @@
-"""Owns when revocation lists are written anew, and by which node; refuses to know who fetches them.
+"""Owns when a new revocation list is written, and by which node.
 
-Every node follows the table of revocations. One of them, which holds the lease, writes the lists: when an entry has
-changed, and when half of a list's time has passed. A list is stored under the number of the one before it, so two nodes
-never write two lists with one number. What cannot be written is tried again, and the list before it stays.
+Every node reads the table of revocations. The node with the lease writes the lists: when an entry has changed, and when
+half of a list's validity has passed. The update of a list checks the number of the previous one, so two nodes never
+write two lists with one number. If a list cannot be written, the previous one stays, and the node tries again.
 """
 
 import asyncio
@@ -33,21 +33,21 @@ from thingmint.registration.revocation.terms import (
 
 TURN_SECONDS = 0.1
 _LEASE = timedelta(seconds=10)
-# After lists were written, nothing is written for as long as that took: changes gather meanwhile.
+# After writing lists, the node pauses for as long as that took, so that changes are collected.
 _MAX_CHANGES = 10_000
 _FROM_NOW_ON = 2**63 - 1
-# Clocks of nodes differ by less; a list from further ahead was dated by a wrong clock.
+# Clocks of nodes differ by less. A list from further in the future was dated by a wrong clock.
 _AHEAD = timedelta(seconds=60)
 
 Forget = Callable[[str | None, SerialNumber | None], None]
-"""Hears that the revocation of an issuer's serial number has changed; without both, that any may have."""
+"""Receives the issuer and serial number of a changed revocation; None for both if any may have changed."""
 
 
 @dataclass(slots=True)
 class Publisher:
     """Writes the lists of the service's CAs; belongs to one event loop.
 
-    ``owner`` is a name that no other process has which may write lists in the same database at the same time.
+    ``owner`` is unique among the processes that write lists to the same database.
     """
 
     authority: RegistrationAuthority
@@ -70,7 +70,7 @@ class Publisher:
         self._parts = Parts(self.terms.shows_holds, self.terms.list_valid_for)
 
     async def run(self) -> None:
-        """Follow and write until cancelled."""
+        """Read changes and write lists until cancelled."""
         while True:
             try:
                 await self.turn()
@@ -81,10 +81,10 @@ class Publisher:
             await asyncio.sleep(TURN_SECONDS)
 
     async def turn(self) -> None:
-        """Take what has changed, and write the lists that are due if it is this node's turn.
+        """Read the changes, and write the lists that are due if this node has the lease.
 
-        Raises ServiceUnavailable if the database cannot be asked or this node's clock cannot be trusted; changes that
-        were seen are not lost by it.
+        Raises ServiceUnavailable if the database fails or this node's clock cannot be trusted. Changes that were read
+        are not lost then.
         """
         await self._follow()
         await self.published.read(self.authority.store)
@@ -118,7 +118,7 @@ class Publisher:
         self._stamp = following
 
     async def _may_write(self, now: datetime) -> bool:
-        """Return whether this node writes lists now: the others leave it to the one that has the lease."""
+        """Return whether this node has the lease and writes lists now."""
         if self._leased_until - _LEASE <= now < self._leased_until - _LEASE / 2:
             return True
         store, until = self.authority.store, now + _LEASE
@@ -131,13 +131,13 @@ class Publisher:
 
     async def _write(self, now: datetime) -> None:
         await self._parts.refresh(self.authority.store, now)
-        # If a step below fails, the next turn repeats it, although no part is stale any more.
+        # If a step below fails, the next turn repeats it, although no part is stale then.
         self._has_unwritten = True
         are_written = [await self._write_lists(revoker, now) for revoker in self._signing(now)]
         self._has_unwritten = not all(are_written)
 
     async def _write_lists(self, revoker: Revoker, now: datetime) -> bool:
-        """Write the lists of one CA that are due; return whether all of them are stored."""
+        """Write the due lists of one CA; return whether all of them are stored."""
         issuer_id = revoker.ca.issuer_id
         try:
             are_stored = [await self._write_list(revoker, name, now) for name in self._names(issuer_id)]
@@ -157,7 +157,7 @@ class Publisher:
             return True
         began = self.seconds()
         this_update = now.astimezone(UTC).replace(microsecond=0)
-        # Above every number of a list that was lost with a database, as long as clocks are right.
+        # Higher than every number of a list that was lost with a database, if clocks are right.
         number = max(int(now.timestamp() * 1000), 0 if before is None else before.number + 1)
         next_update = this_update + self.terms.list_valid_for
         address = self.terms.list_address if name.shards > 1 else None
@@ -171,7 +171,7 @@ class Publisher:
         return True
 
     def _names(self, issuer_id: str) -> tuple[ListName, ...]:
-        """Return which lists the issuer has: the complete one, and those that its certificates name."""
+        """Return the lists of the issuer: the complete one, and those that its certificates name."""
         complete = ListName(issuer_id)
         shards = max(self.published.shards(issuer_id), self.terms.shards_for(self._parts.count(complete)))
         present = {state.name.shards for state in self.published.states() if state.name.issuer_id == issuer_id}
@@ -179,7 +179,7 @@ class Publisher:
         return (complete, *(ListName(issuer_id, count, shard) for count in split for shard in range(count)))
 
     def _due(self, now: datetime) -> bool:
-        """Return whether a list is old, or is missing."""
+        """Return whether a list is due or missing."""
         signing = {revoker.ca.issuer_id for revoker in self._signing(now)}
         is_missing = any(self.published.get(ListName(issuer_id)) is None for issuer_id in signing)
         return is_missing or any(
@@ -196,7 +196,7 @@ class Publisher:
     def _failed(self, issuer_id: str, error: Exception) -> None:
         if issuer_id not in self._failing:
             self._failing.add(issuer_id)
-            # By type alone: the texts of foreign errors may quote what they were given.
+            # Only the type, because messages of foreign errors can quote their input.
             self.log.warning("revocation lists cannot be written", issuer=issuer_id, cause=type(error).__name__)
 
     def _succeeded(self, issuer_id: str) -> None:
@@ -206,6 +206,6 @@ class Publisher:
 
 
 def _can_sign(revoker: Revoker, now: datetime) -> bool:
-    # No certificate outlives its issuer; after its end, nobody needs its list.
+    # No certificate is valid longer than its issuer. After the issuer's expiry its list is not needed.
     ca = revoker.ca
     return ca.signer is not None and signs_lists(ca) and ca.not_before <= now <= ca.not_after

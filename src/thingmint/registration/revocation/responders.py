@@ -1,4 +1,4 @@
-"""Owns the keys that sign status responses: one for each CA on each node, certified for two days at a time."""
+"""Owns the keys that sign status responses: one for each CA on each node, with certificates valid for two days."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -21,24 +21,24 @@ _SERVICE = "thingmint"
 
 @dataclass(slots=True)
 class Responders:
-    """The responders of this node, made when they are first needed; their keys are in no file."""
+    """The responders of this node. They are created when first needed, and their keys are only in memory."""
 
     authority: RegistrationAuthority
     scope: Scope
-    """In whose audit trail the certificates are recorded."""
+    """The account and region whose audit trail records the certificates."""
     _responders: dict[str, OCSPResponder] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def present(self, ca: IssuingCA, now: datetime) -> OCSPResponder | None:
-        """Return the CA's responder if it has one that is not about to end."""
+        """Return the CA's responder if it has one that does not expire soon."""
         responder = self._responders.get(ca.issuer_id)
         return responder if responder is not None and responder.is_fresh(now) else None
 
     async def of(self, ca: IssuingCA, now: datetime) -> OCSPResponder:
-        """Return the CA's responder, with a new certificate if half of the time of the last one has passed.
+        """Return the CA's responder, with a new certificate if half of the last one's validity has passed.
 
-        Raises IssuerUnfit if the CA cannot certify one, ServiceUnavailable if its key or the database cannot be used
-        now, or this node's clock cannot be trusted.
+        Raises IssuerUnfit if the CA cannot certify one, ServiceUnavailable if its key or the database fails or this
+        node's clock cannot be trusted.
         """
         async with self._lock:
             present = self.present(ca, now)
@@ -47,7 +47,7 @@ class Responders:
             self.authority.require_right_clock()
             private_key = ec.generate_private_key(ec.SECP256R1())
             serial_number = self.authority.serial_numbers()
-            # Before the signature: of a number that was signed with, there is always a record.
+            # Before the signature, so that every signed serial number has a record.
             await self._record(ca, serial_number, now)
             certificate = await issue_responder_certificate(ca, private_key.public_key(), serial_number, now)
             made = self._responders[ca.issuer_id] = OCSPResponder(certificate, private_key)

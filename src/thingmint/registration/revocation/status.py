@@ -1,4 +1,4 @@
-"""Owns what OCSP requests are answered: from the registry, or from a cache of answers that were signed before."""
+"""Owns the answers to OCSP requests, from the registry or from a cache of signed answers."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.responders import Responders
 from thingmint.registration.revocation.terms import RevocationObserver, RevocationTerms, Revoker, Revokers
 
-# An answer and its request are about 1.5 KB.
+# An answer and its request have about 1.5 KB.
 MAX_CACHED = 16_384
 _LONGEST_CACHED = 512
 _REQUESTS_OF_A_CERTIFICATE = 16
@@ -34,7 +34,7 @@ _REQUESTS_OF_A_CERTIFICATE = 16
 
 @dataclass(frozen=True, slots=True)
 class StatusAnswer:
-    """A response. Its dates are those of what it says; one without dates says only why there is no answer."""
+    """A response. Its dates are those of the statuses in it. A response without dates has only an error."""
 
     der: bytes = field(repr=False)
     status: str
@@ -65,7 +65,7 @@ class StatusService:
     _changes: int = 0
 
     def forget(self, issuer_id: str | None, serial_number: SerialNumber | None) -> None:
-        """Forget answers about a certificate, or all of them: what they say may have changed."""
+        """Remove the answers about a certificate, or all answers, from the cache, because they may have changed."""
         self._changes += 1
         if issuer_id is None or serial_number is None:
             self._cached.clear()
@@ -75,7 +75,7 @@ class StatusService:
             self._cached.pop(request, None)
 
     def cached(self, request: bytes) -> StatusAnswer | None:
-        """Return the answer to exactly this request if one was signed that is still right."""
+        """Return the cached answer to exactly this request if it is still valid."""
         found = self._cached.get(request)
         if found is None or not found.since <= self.authority.clock.now() < found.until:
             return None
@@ -102,7 +102,7 @@ class StatusService:
         asked = read_request(request)
         revoker = self._revoker_of(asked.names)
         if revoker is None:
-            # RFC 5019, 2.2.3: nothing that this service signs would be believed.
+            # RFC 5019, 2.2.3: clients would not accept a response that this service signs.
             return _refused(OCSPResponseStatus.UNAUTHORIZED, "unauthorized")
         changes, now = self._changes, self.authority.clock.now()
         responder = self.responders.present(revoker.ca, now) or await self.responders.of(revoker.ca, now)
@@ -111,17 +111,17 @@ class StatusService:
         next_update = min(this_update + self.terms.response_valid_for, responder.not_after)
         der = responder.respond(standings, ResponseTerms(this_update, next_update, asked.nonce))
         answer = StatusAnswer(der, _word(standings), this_update, next_update)
-        # A number that was never issued may be tomorrow, and nothing would tell.
+        # A number that was never issued can be issued later, and no change would remove the cached answer.
         is_kept = asked.nonce is None and len(standings) == 1 and standings[0].is_issued
         if is_kept and changes == self._changes and len(request) <= _LONGEST_CACHED:
             self._keep(request, (revoker.ca.issuer_id, asked.names[0].serial_number), answer, now)
         return answer
 
     def _revoker_of(self, names: Sequence[CertificateName]) -> Revoker | None:
-        """Return the CA of all these certificates; None if one is of another CA, or of none that is known."""
+        """Return the CA of all these certificates; None if they have different or unknown CAs."""
         revokers = {revoker.ca.issuer_id: revoker for revoker in self.revokers()}
         if names[0].issuer not in self._by_name:
-            # An issuer may be new. Digests are kept because many requests need them.
+            # An issuer may be new. The digests are cached because many requests need them.
             self._by_name = {name: each.ca.issuer_id for each in revokers.values() for name in issuer_names(each.ca)}
         issuer_ids = {self._by_name.get(name.issuer) for name in names}
         return revokers.get(issuer_ids.pop() or "") if len(issuer_ids) == 1 else None
@@ -155,7 +155,7 @@ class StatusService:
         if request not in requests:
             requests.append(request)
         if len(requests) > _REQUESTS_OF_A_CERTIFICATE:
-            # Clients differ in little; only those that try to fill the cache ask in more ways.
+            # Usual clients send few different requests. Only an attack on the cache sends more.
             self._cached.pop(requests.pop(0))
         assert answer.next_update is not None
         self._cached[request] = _Cached(answer, now, now + (answer.next_update - now) / 2, name)

@@ -1,4 +1,4 @@
-"""Owns what an operator decides about revocation lists and status responses, and where they are; does nothing."""
+"""Owns an operator's settings of revocation lists and status responses, and the ports of this package."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ MOST_SHARDS = 128
 class RevocationTerms:
     """How long lists and responses are valid, whether they show holds, and from how many entries lists are split.
 
-    ``list_address`` returns where a list is to be found; without it no certificate names one, and no list is split.
+    ``list_address`` returns the URL of a list. Without it no certificate names a list, and no list is split.
     """
 
     list_valid_for: timedelta = timedelta(days=1)
@@ -26,7 +26,7 @@ class RevocationTerms:
     list_address: Callable[[ListName], str] | None = None
 
     def shards_for(self, entries: int) -> int:
-        """Return into how many lists an issuer's entries are split: a power of two."""
+        """Return the number of lists for this number of entries: a power of two."""
         if self.list_address is None:
             return 1
         shards = 1
@@ -39,7 +39,7 @@ class RevocationTerms:
 class Revoker:
     """A CA that signs lists and delegates responses.
 
-    Certificates that it signed and that are not in the registry, such as those of other CAs, are ``known``.
+    ``known`` are certificates that it signed and that are not in the registry, such as those of other CAs.
     """
 
     ca: IssuingCA
@@ -51,14 +51,14 @@ Revokers = Callable[[], Iterable[Revoker]]
 
 
 class RevocationObserver(Protocol):
-    """Counts; must neither fail nor wait."""
+    """Counts events. Its methods must not fail or wait."""
 
     def list_written(self, seconds: float) -> None:
-        """Record that this node has written a list, and how long that took."""
+        """Record that this node has written a list, and the duration."""
         ...
 
     def list_given_out(self, state: ListState, octets: int) -> None:
-        """Record that a list is given out from now on, whichever node wrote it."""
+        """Record that a list of any node is published from now on."""
         ...
 
     def list_failed(self, issuer_id: str) -> None:
@@ -66,17 +66,17 @@ class RevocationObserver(Protocol):
         ...
 
     def status_answered(self, status: str, *, is_cached: bool) -> None:
-        """Count a response; ``status`` is good, revoked, unknown, several, or why there is none."""
+        """Count a response. ``status`` is good, revoked, unknown, several, or the reason of an error."""
         ...
 
 
 class RevocationLog(Protocol):
-    """Where failures and their ends are told."""
+    """The log for failures and their ends."""
 
     def warning(self, event: str, **facts: object) -> object:
-        """Write a line about a failure."""
+        """Log a failure."""
         ...
 
     def info(self, event: str, **facts: object) -> object:
-        """Write a line about its end."""
+        """Log the end of a failure."""
         ...

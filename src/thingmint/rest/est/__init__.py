@@ -1,1 +1,1 @@
-"""Enrollment over Secure Transport (RFC 7030, RFC 8951): paths, payloads and callers; registration does the work."""
+"""Owns Enrollment over Secure Transport (RFC 7030, RFC 8951): paths, payloads and callers; `registration` issues."""

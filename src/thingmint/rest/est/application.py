@@ -1,6 +1,6 @@
-"""Owns the order in which a request of EST is served: path, body, author, permission, quota, work, answer.
+"""Owns the order of the steps of an EST request: path, body, author, permission, quota, work, answer.
 
-Refuses to know TLS, policies and how certificates are issued.
+Independent of TLS, of policies and of the issuance of certificates.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ from thingmint.rest.est.payloads import (
     key_and_certificate_answer,
 )
 
-# A request with an RSA key of 4096 bits and the longest subject that is accepted has less.
+# A request with an RSA key of 4096 bits and the longest accepted subject is shorter.
 MOST_BODY_BYTES: Final = 32 * 1024
 _CREATE_FROM_CSR: Final = "CreateCertificateFromCsr"
 _PERMISSIONS: Final = {
@@ -76,9 +76,9 @@ class EstApplication:
         answering: Answering,
         ca_certificates: Callable[[], Sequence[x509.Certificate]],
     ) -> None:
-        """Take an answering whose error form is `refusals.est_error`.
+        """Take an `Answering` whose error form is `refusals.est_error`.
 
-        ``ca_certificates`` returns what verifies certificates of devices and of this server.
+        ``ca_certificates`` returns the CA certificates that verify certificates of devices and of this server.
         """
         self._authority = authority
         self._callers = callers
@@ -132,7 +132,7 @@ class EstApplication:
         return key_and_certificate_answer(as_pkcs8(key_pair), issued, f"=_{record.request_id}")
 
     async def _renewed(self, asked: _Asked, record: Record) -> Answer:
-        """Return the certificate that renews the connection's; a label names nothing, because all of it is kept."""
+        """Return a certificate that renews the connection's; ignore a label, because thing and policies are kept."""
         device = await self._callers.device(asked.credentials)
         caller, certificate_id = device.enrollee.caller, device.enrollee.certificate_id
         record.principal = caller.principal.arn
@@ -150,7 +150,7 @@ class EstApplication:
         return certificates_answer((x509.load_der_x509_certificate(certificate.der),))
 
     async def _enrollee(self, asked: _Asked, record: Record) -> Enrollee:
-        """Return who asks, and may; raise AuthenticationFailure or AccessDenied."""
+        """Return the author of the request if it has the permission; raise AuthenticationFailure or AccessDenied."""
         author = await self._callers.author(asked.credentials)
         operation, template = asked.path.operation, asked.path.template
         if not isinstance(author, Caller):
@@ -168,7 +168,7 @@ class EstApplication:
         return Enrollee(author)
 
     def _admit(self, caller: Caller, path: EstPath) -> None:
-        """Count the quotas of the operations that this is; raise Throttled."""
+        """Charge the quotas of the operations to which this request corresponds; raise Throttled."""
         self._calls.throttle.admit(caller.account, _PERMISSIONS[path.operation])
         if path.template is not None:
             self._calls.throttle.admit(caller.account, "RegisterThing")

@@ -1,7 +1,7 @@
-"""Owns who asks for a certificate by EST: a device by the certificate of its connection, or an access key.
+"""Owns the authentication of EST requests: a device by its connection's certificate, or a caller by an access key.
 
-RFC 7030, 3.3.2 and 3.2.3. An Authorization header is decided by itself: a client that sends one means it, also
-if its maker has given it a certificate.
+RFC 7030, 3.3.2 and 3.2.3. If a request has an Authorization header, this header alone decides, even if the client has
+also shown a certificate, for example one from its maker.
 """
 
 import base64
@@ -20,41 +20,41 @@ _BASIC: Final = b"basic"
 
 
 class IdentifiedDevice(Protocol):
-    """A device whose certificate is registered, ACTIVE and not expired, or a claim."""
+    """A device whose certificate is registered, ACTIVE and not expired, or a provisioning claim."""
 
     @property
     def enrollee(self) -> Enrollee:
-        """Who it is as an author of requests."""
+        """The device as an author of certificate requests."""
         ...
 
     async def may_publish(self, topic: str) -> bool:
-        """Return whether its policies allow iot:Publish on the topic; raise AccessDenied if they cannot be asked."""
+        """Return whether its policies allow iot:Publish on the topic; raise AccessDenied if they cannot be read."""
         ...
 
     async def require_publish(self, topics: Iterable[str]) -> None:
-        """Return if its policies allow iot:Publish on the topics; raise AccessDenied."""
+        """Raise AccessDenied unless its policies allow iot:Publish on all the topics."""
         ...
 
 
 class KnownDevices(Protocol):
-    """Knows devices by their certificates, as the MQTT port does."""
+    """Identifies devices by their certificates, like the MQTT port."""
 
     async def identify(self, peer: Peer, source_address: str) -> IdentifiedDevice:
-        """Return the device; raise CredentialsUnknown if its certificate is not known, AccessDenied if it may not."""
+        """Return the device; raise CredentialsUnknown if its certificate is unknown, AccessDenied if not admitted."""
         ...
 
 
 class AccessKeys(Protocol):
-    """Knows callers by their access keys."""
+    """Authenticates callers by their access keys."""
 
     async def authenticate(self, presented: PresentedSecret, request_id: str, source_address: str) -> Caller:
-        """Return the caller; raise an AuthenticationFailure."""
+        """Return the caller; raise AuthenticationFailure."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ShownCredentials:
-    """What a request came with."""
+    """The credentials of a request: Authorization header and client certificate."""
 
     peer: Peer | None
     authorization: bytes | None
@@ -69,27 +69,27 @@ class ShownCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Finds out who asks."""
+    """Authenticates EST requests."""
 
     devices: KnownDevices
     access_keys: AccessKeys
 
     async def author(self, credentials: ShownCredentials) -> IdentifiedDevice | Caller:
-        """Return who asks; raise a kind of AuthenticationFailure, or AccessDenied."""
+        """Return the author of a request; raise AuthenticationFailure or AccessDenied."""
         if credentials.authorization is not None:
             presented = _presented(credentials.authorization)
             return await self.access_keys.authenticate(presented, credentials.request_id, credentials.source_address)
         return await self.device(credentials)
 
     async def device(self, credentials: ShownCredentials) -> IdentifiedDevice:
-        """Return the device of the connection; raise what `author` raises."""
+        """Return the device of the connection; raises the same errors as `author`."""
         if credentials.peer is None or not credentials.shows_certificate:
             raise AuthenticationMissing("Show a client certificate, or, to enroll, an access key by HTTP Basic")
         return await self.devices.identify(credentials.peer, credentials.source_address)
 
 
 def _presented(authorization: bytes) -> PresentedSecret:
-    """Return user and password of a header of RFC 7617; raise CredentialsUnknown if it is none."""
+    """Return user and password of a Basic header (RFC 7617); raise CredentialsUnknown for any other header."""
     scheme, _, credentials = authorization.partition(b" ")
     try:
         text = base64.b64decode(credentials.strip(), validate=True).decode() if scheme.lower() == _BASIC else ""

@@ -1,4 +1,4 @@
-"""Owns the paths of EST and what is asked with each; serves none.
+"""Owns the paths of EST and the operation of each. Serves no requests.
 
 RFC 7030, 3.2.2: the operations are below ``/.well-known/est``, and below a label there.
 """
@@ -12,7 +12,7 @@ from thingmint.core.identifiers import TemplateName, parse_template_name
 
 
 class EstOperation(Enum):
-    """What a client asks for; the value is the last segment of the path, and its name in metrics and logs."""
+    """An operation of EST; the value is the last segment of its path, and its name in metrics and logs."""
 
     CA_CERTIFICATES = ("cacerts", "EstCACertificates")
     CSR_ATTRIBUTES = ("csrattrs", "EstCSRAttributes")
@@ -22,17 +22,17 @@ class EstOperation(Enum):
 
     @property
     def segment(self) -> str:
-        """The last segment of its path."""
+        """The last segment of the operation's path."""
         return self.value[0]
 
     @property
     def shown_as(self) -> str:
-        """Its name in metrics and logs."""
+        """The operation's name in metrics and logs."""
         return self.value[1]
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that it is asked with."""
+        """The HTTP methods of the operation."""
         is_read = self in (EstOperation.CA_CERTIFICATES, EstOperation.CSR_ATTRIBUTES)
         return ("GET", "HEAD") if is_read else ("POST",)
 
@@ -50,7 +50,7 @@ _PATH = re.compile(r"/\.well-known/est(?:/([^/]+))?/([a-z]+)")
 
 
 def parse_est_path(path: bytes) -> EstPath | None:
-    """Return what the path names; None if it is none of EST's."""
+    """Return the operation and label of the path; None if it is not a path of EST."""
     found = _PATH.fullmatch(path.decode("latin-1"))
     operation = None if found is None else _BY_SEGMENT.get(found[2])
     if found is None or operation is None:

@@ -1,8 +1,8 @@
-"""Owns how EST's payloads look: base64 around DER, PKCS#7, and two parts; knows neither callers nor the registry.
+"""Owns the form of EST's payloads: DER in base64, PKCS#7, and multipart. Independent of callers and the registry.
 
 RFC 8951, 3: bodies are base64 (RFC 4648, 4), with or without line breaks, for any Content-Transfer-Encoding.
-Answers are broken into lines of 64 characters, which end as `base64 -d` and `openssl base64 -d` both take them, and
-have that header, because clients of RFC 7030 look for it.
+Answers have lines of 64 characters, with line ends that `base64 -d` and `openssl base64 -d` both accept. They have the
+header Content-Transfer-Encoding, because clients of RFC 7030 expect it.
 """
 
 import base64
@@ -23,8 +23,8 @@ _CSR_ATTRIBUTES = b"application/csrattrs"
 _BASE64 = ((b"content-transfer-encoding", b"base64"),)
 _LINE = 64
 _WHITESPACE = b" \t\r\n"
-# RFC 7030, 4.5.2: what the service would like best. An ECDSA key on P-256 (RFC 5480, 2.1.1), and the request signed
-# with SHA-256 (RFC 5758, 3.2). Other keys that the certificate profile accepts are as good.
+# RFC 7030, 4.5.2: the preferred attributes of a request, an ECDSA key on P-256 (RFC 5480, 2.1.1) and a signature with
+# SHA-256 (RFC 5758, 3.2). Other keys that the certificate profile accepts are accepted, too.
 _WANTED = bytes.fromhex(
     "3021"
     "301506072a8648ce3d0201310a06082a8648ce3d030107"
@@ -33,7 +33,7 @@ _WANTED = bytes.fromhex(
 
 
 def decoded(body: bytes) -> bytes:
-    """Return the DER of a request's body; raise InvalidRequest if it is not base64."""
+    """Return the DER in a request's body; raise InvalidRequest if the body is not base64."""
     try:
         found = base64.b64decode(body.translate(None, _WHITESPACE), validate=True)
     except binascii.Error as error:
@@ -55,14 +55,14 @@ def certificates_answer(certificates: Sequence[x509.Certificate]) -> Answer:
 
 
 def csr_attributes_answer() -> Answer:
-    """Return what the service would like to find in requests (RFC 7030, 4.5.2)."""
+    """Return the attributes that the service prefers in requests (RFC 7030, 4.5.2)."""
     return Answer(200, encoded(_WANTED), _CSR_ATTRIBUTES, _BASE64)
 
 
 def key_and_certificate_answer(pkcs8: bytes, certificate: x509.Certificate, boundary: str) -> Answer:
     """Return a private key, in PKCS#8, and its certificate as two parts (RFC 7030, 4.4.2).
 
-    The boundary must not be in base64.
+    The boundary must contain a character that base64 does not use.
     """
     parts = ((_PKCS8, pkcs8), (_PKCS7, _certs_only((certificate,))))
     delimiter = b"--" + boundary.encode("ascii")

@@ -7,7 +7,7 @@ from thingmint.rest.answers import Answer
 
 _TEXT: Final = b"text/plain; charset=utf-8"
 _CHALLENGE: Final = (b"www-authenticate", b'Basic realm="Thingmint EST", charset="UTF-8"')
-# What the name of the error means to a client of HTTP, where AWS's status says something else.
+# HTTP statuses for AWS's error names, if AWS's own status would have another meaning for an EST client.
 _STATUSES: Final = {
     "MissingAuthenticationTokenException": 401,
     "UnrecognizedClientException": 401,
@@ -19,19 +19,19 @@ _STATUSES: Final = {
     "CertificateStateException": 403,
     "LimitExceededException": 403,
 }
-# RFC 9110, 15.6.4: a request that was not carried out because the database, the issuer's key or a key pair was missing.
+# RFC 9110, 15.6.4: for a request that failed because the database, the issuer's key or a key pair was not available.
 _RETRY_SECONDS: Final = 5
 _AS_THEY_ARE: Final = frozenset({400, 404, 408, 409, 413})
 
 
 def est_error(error: ErrorAnswer, request_id: str) -> Answer:
-    """Return the answer as text; what has no status of its own is 400."""
+    """Return the answer as text; a client error whose AWS status is not in use by EST gets status 400."""
     del request_id
     return error_in_text(error)
 
 
 def error_in_text(error: ErrorAnswer) -> Answer:
-    """Return the same without a request's id, which is in the header alone."""
+    """Return the answer without the request's id in its text; the id is in the header only."""
     status = _STATUSES.get(error.name, error.status)
     if status < 500 and status not in _STATUSES.values() and status not in _AS_THEY_ARE:
         status = 400

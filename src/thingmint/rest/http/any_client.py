@@ -1,7 +1,7 @@
-"""Owns TLS for HTTP clients that may show a certificate of any issuer; judges none, and knows no sockets.
+"""Owns TLS for HTTP clients that may show a certificate of any issuer. Does not verify issuers; opens no sockets.
 
-The event loop's own TLS does all the reading, writing and closing; it asks a context of `ssl` for an object that turns
-records into bytes and back. Here that object is pyOpenSSL's, because `ssl` admits no certificates of unknown issuers.
+The event loop's TLS implementation reads, writes and closes. It asks a context of `ssl` for an object that encrypts and
+decrypts records. Here this object is pyOpenSSL's, because `ssl` does not admit certificates of unknown issuers.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ _OUTGOING_OCTETS = 64 * 1024
 
 
 class AnyClientContext(ssl.SSLContext):
-    """A context of the server's side for the event loop; connections are pyOpenSSL's, by the context it was given."""
+    """A server-side context for the event loop, which makes its connections from a context of pyOpenSSL."""
 
     _context: SSL.Context
 
     def __new__(cls, context: SSL.Context) -> Self:
-        """Return a context whose connections are made by another one."""
+        """Return a context that makes its connections from the given context of pyOpenSSL."""
         made = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
         made._context = context
         return made
@@ -39,14 +39,14 @@ class AnyClientContext(ssl.SSLContext):
         server_hostname: str | None = None,
         session: object = None,
     ) -> "AnyClientConnection":
-        """Return a connection on these buffers of records."""
+        """Return a connection that reads and writes records in these buffers."""
         del server_hostname, session
         assert server_side, "clients have other contexts"
         return AnyClientConnection(self, SSL.Connection(self._context, None), incoming, outgoing)
 
 
 class AnyClientConnection:
-    """Does what the loop asks of an `ssl.SSLObject`; raises `ssl.SSLError` and its kinds as that does."""
+    """Implements the methods of `ssl.SSLObject` that the loop calls, and raises the same errors."""
 
     def __init__(
         self, context: AnyClientContext, connection: SSL.Connection, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
@@ -60,11 +60,11 @@ class AnyClientConnection:
 
     @property
     def peer(self) -> Peer:
-        """What the handshake proved and told."""
+        """The peer's certificates and the server name, after the handshake."""
         return peer_of(self._connection)
 
     def do_handshake(self) -> None:
-        """Go on with the handshake; raise ssl.SSLWantReadError until it is done."""
+        """Continue the handshake; raise ssl.SSLWantReadError until it is done."""
         self._exchange(self._connection.do_handshake)
 
     def read(self, octets: int = _READ_OCTETS, buffer: Any = None) -> bytes | int:
@@ -74,11 +74,11 @@ class AnyClientConnection:
         return self._exchange(lambda: self._connection.recv_into(buffer, octets))
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Write, and return how many bytes were taken."""
+        """Write, and return how many bytes were accepted."""
         return self._exchange(lambda: self._connection.send(bytes(data[:_READ_OCTETS])))
 
     def unwrap(self) -> None:
-        """Close the connection's TLS; raise ssl.SSLWantReadError until the peer has closed its own, too."""
+        """Send close_notify; raise ssl.SSLWantReadError until the peer has sent its own."""
 
         def close() -> None:
             if not self._connection.shutdown() and not self._has_closed:
@@ -88,10 +88,10 @@ class AnyClientConnection:
         self._exchange(close)
 
     def pending(self) -> int:
-        """Return how many bytes `read` returns at least before it raises ssl.SSLWantReadError.
+        """Return a lower bound of the bytes that `read` can return before it raises ssl.SSLWantReadError.
 
-        uvloop stops reading at zero. Records that have arrived count, too, and so do an end or a fault of the
-        connection, of which `read` tells.
+        uvloop stops reading at zero. Records that have arrived count, too. The end or a fault of the connection also
+        counts, because `read` must report it.
         """
         try:
             self._connection.recv(1, socket.MSG_PEEK)
@@ -102,7 +102,7 @@ class AnyClientConnection:
         return self._connection.pending()
 
     def getpeercert(self, binary_form: bool = False) -> None:
-        """Return nothing: `peer` tells it."""
+        """Return None; the certificate is in `peer`."""
         del binary_form
 
     def cipher(self) -> tuple[str, str, int] | None:
@@ -112,10 +112,10 @@ class AnyClientConnection:
         return None if name is None or version is None or bits is None else (name, version, bits)
 
     def compression(self) -> None:
-        """Return None: there is none."""
+        """Return None, because compression is not used."""
 
     def _exchange(self, step: Callable[[], T]) -> T:
-        """Give what has arrived to OpenSSL, take the step, and give what is to be sent to the loop in any case."""
+        """Pass received records to OpenSSL, run ``step``, and pass outgoing records to the loop, even if it fails."""
         try:
             if self._incoming.pending:
                 self._connection.bio_write(self._incoming.read())

@@ -1,6 +1,6 @@
-"""Owns which connection of the API gives way where there is no room; closes nothing.
+"""Owns the choice of the connection of the API to close when there is no room for a new one. Closes no connections.
 
-Those that have come furthest keep their place: a handshake that goes on, a client whose bytes still arrive.
+Connections that make progress are kept: those whose handshake continues, or whose clients still send.
 """
 
 import socket
@@ -16,31 +16,31 @@ FIRST_BYTES_SECONDS = 1.0
 
 
 class Place(Protocol):
-    """What is asked of a connection that may have to give way."""
+    """The facts of a connection that decide whether it is closed in favour of another."""
 
     @property
     def network(self) -> str:
-        """Whose it is."""
+        """The client's network."""
         ...
 
     @property
     def is_established(self) -> bool:
-        """Whether its handshake is done."""
+        """Whether the handshake is done."""
         ...
 
     @property
     def idle_since(self) -> float | None:
-        """Since when nothing has come of it; None while the service works on its request."""
+        """Since when it has made no progress; None while the service works on its request."""
         ...
 
     @property
     def accepted_at(self) -> float:
-        """When the service accepted it."""
+        """When the service accepted the connection."""
         ...
 
     @property
     def has_spoken(self) -> bool:
-        """Whether its client has sent anything."""
+        """Whether the client has sent anything."""
         ...
 
 
@@ -49,12 +49,16 @@ T = TypeVar("T")
 
 
 def gives_way(places: Iterable[P], network: str, now: float) -> P | None:
-    """Return which connection gives way to one of the network; None if all have a better claim.
+    """Return the connection to close in favour of a new one from the network; None if all others take precedence.
 
-    In this order: the oldest that has sent nothing in the time for its first bytes; of the network that has most
-    connections without a handshake, if it has two more than the network that asks, the oldest that has sent nothing;
-    the established one that has been idle or stalled longest; the newest handshake of that network; the oldest of the
-    asking network that has sent nothing yet.
+    The first of these that exists. "Largest" is the network with most unfinished handshakes, if it has at least two
+    more than the new connection's network.
+
+    1. The oldest connection whose client has sent nothing within `FIRST_BYTES_SECONDS`.
+    2. The oldest connection of the largest network whose client has sent nothing.
+    3. The established connection that has been idle or stalled longest.
+    4. The newest handshake of the largest network.
+    5. The oldest connection of the new connection's network whose client has sent nothing.
     """
     unfinished: list[P] = []
     idle: list[tuple[float, P]] = []
@@ -79,7 +83,7 @@ def gives_way(places: Iterable[P], network: str, now: float) -> P | None:
 
 
 def _of_network_with_most(unfinished: Sequence[P], network: str) -> Sequence[P]:
-    """Return the connections of the network that has most of them; none unless it has two more than the other."""
+    """Return the connections of the network that has most; none unless it has at least two more than ``network``."""
     counts = Counter(each.network for each in unfinished)
     largest, count = counts.most_common(1)[0] if counts else ("", 0)
     return [each for each in unfinished if each.network == largest] if count >= counts[network] + 2 else []
@@ -88,7 +92,7 @@ def _of_network_with_most(unfinished: Sequence[P], network: str) -> Sequence[P]:
 def longest_stalled(
     waiting: Sequence[T], network_of: Callable[[T], str], stalled_since: Callable[[T], float]
 ) -> T | None:
-    """Return, of the network that has most of them, the one that has waited longest for its client; None of none."""
+    """Return the longest stalled item of the network that has most items; None if there are no items."""
     if not waiting:
         return None
     largest = Counter(map(network_of, waiting)).most_common(1)[0][0]
@@ -96,10 +100,10 @@ def longest_stalled(
 
 
 def has_received(connection: socket.socket) -> bool:
-    """Return whether anything has arrived on a TCP connection, also if nobody has read it yet."""
+    """Return whether any bytes have arrived on a TCP connection, also if they have not been read yet."""
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
     except OSError:
         return False
-    # A kernel that does not tell is one on which every client may have spoken.
+    # If the kernel does not report the count, assume that the client has sent something.
     return len(info) < _TCP_INFO_BYTES or any(info[_RECEIVED_AT])

@@ -1,11 +1,11 @@
-"""Owns the limits of clients of the API, as numbers; does not enforce them."""
+"""Owns the numbers of the API's limits for clients. Does not enforce them."""
 
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much the server lets clients do; raises ValueError unless every limit is positive."""
+    """The server's limits for its clients; raises ValueError unless every limit is positive."""
 
     max_connections: int = 1024
     max_requests: int = 512

@@ -1,4 +1,4 @@
-"""Owns the answer to plain HTTP on a port that speaks TLS; knows neither routes nor the server."""
+"""Owns the answer to plain HTTP on a TLS port. Independent of routes and of the server."""
 
 import asyncio
 import re
@@ -11,16 +11,16 @@ from thingmint.rest.http.protocol.request_id import new_request_id
 _SPEAKS_TLS: Final = Refusal(
     400, "This port speaks HTTPS, and the request came as plain HTTP. Use a URL that starts with https://"
 )
-# The longest method that clients use, and the space behind it.
+# The length of the longest method in use, and the space after it.
 _LOOK_AT_BYTES: Final = 8
 _REQUEST: Final = re.compile(rb"[A-Z]{3,7} |[A-Z]{8}")
-# No client that was refused has more to say than this.
+# A client that was refused sends no more than this.
 _READ_BYTES: Final = 16 * 1024
 _READS: Final = 16
 
 
 async def first_bytes(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> bytes:
-    """Return what a client says first, which stays to be read; nothing if it only closes. Raises OSError."""
+    """Return a client's first bytes without removing them from the socket; empty if it closes. Raises OSError."""
     readable: asyncio.Future[None] = loop.create_future()
 
     def now_readable() -> None:
@@ -44,7 +44,7 @@ async def refuse_plain_http(loop: asyncio.AbstractEventLoop, connection: socket.
     """Answer in plain HTTP that the port speaks HTTPS, and let the client read it; raise OSError."""
     await loop.sock_sendall(connection, refusal_bytes(_SPEAKS_TLS, new_request_id(), standing_fields))
     connection.shutdown(socket.SHUT_WR)
-    # To close with unread bytes would reset the connection under the answer.
+    # Closing the socket with unread bytes would reset the connection before the client reads the answer.
     for _ in range(_READS):
         if not await loop.sock_recv(connection, _READ_BYTES):
             return

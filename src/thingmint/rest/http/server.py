@@ -1,4 +1,4 @@
-"""Owns every accepted connection of the API and its end; knows neither routes nor certificates."""
+"""Owns every accepted connection of the API until it is closed. Independent of routes and certificates."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ _SWEEPS_PER_LIMIT = 4
 _LONGEST_SWEEP_SECONDS = 1.0
 _FLUSH_SECONDS = 1.0
 _SETTLE_SECONDS = 0.01
-# asyncio refuses a time limit of zero.
+# asyncio does not accept a time limit of zero.
 _SHORTEST_TIMER = 0.001
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class _Accepted:
 
 
 class Server:
-    """Serves an ASGI application over HTTP/1.1, with TLS or without, within limits."""
+    """Serves an ASGI application over HTTP/1.1, with or without TLS, within limits."""
 
     def __init__(
         self,
@@ -74,13 +74,13 @@ class Server:
         shares_port: bool = False,
         proxies: TrustedProxies | None = None,
     ) -> None:
-        """Serve the paths that are ``spared`` however many requests are in flight, and do not count them."""
+        """Configure a server; requests to the ``spared`` paths are always served, and not counted as in flight."""
         self._spared = spared
         self._application = application
         self._ssl_context = ssl_context
         self._limits = limits or Limits()
         self._observe_connections = observe_connections or (lambda count: None)
-        # In the order of their arrival.
+        # In order of arrival.
         self._connections: dict[_Accepted, None] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._acceptor = Acceptor(
@@ -105,7 +105,7 @@ class Server:
 
     @property
     def open_connections(self) -> int:
-        """How many sockets are open, those in their handshake included."""
+        """How many sockets are open, including those in their handshake."""
         return len(self._connections)
 
     def protocols(self) -> tuple[HTTPConnection, ...]:
@@ -114,7 +114,7 @@ class Server:
         return tuple(each for each in protocols if each is not None and each.is_established)
 
     def use_tls_context(self, context: ssl.SSLContext) -> None:
-        """Use another certificate for the connections to come; those that are open keep theirs."""
+        """Use another certificate for new connections; open connections keep theirs."""
         self._ssl_context = context
 
     async def start(self) -> None:
@@ -125,7 +125,7 @@ class Server:
         self._sweep()
 
     async def stop(self, grace: float) -> None:
-        """Accept nothing more, finish the requests in flight within ``grace`` seconds, and close everything."""
+        """Stop accepting, finish the requests in flight within ``grace`` seconds, and close all connections."""
         self._acceptor.stop()
         for connection in tuple(self._connections):
             if connection.protocol is None or not connection.is_established:
@@ -151,10 +151,10 @@ class Server:
         if tasks:
             log.warning("%d requests were abandoned at the end of the grace period", len(tasks))
             await asyncio.wait(tasks, timeout=_FLUSH_SECONDS)
-        # Aborted transports close their sockets in the loop's next turn.
+        # Aborted transports close their sockets in the event loop's next turn.
         await asyncio.sleep(0)
 
-    # What the acceptor asks
+    # Called by the acceptor
 
     @property
     def has_no_room(self) -> bool:
@@ -163,24 +163,24 @@ class Server:
 
     @property
     def leaves_next_in_kernel(self) -> bool:
-        """Return False: a client for which nobody makes way is better told at once, and tries again."""
+        """Return False: a client for which no connection is closed is refused at once, so that it can try again."""
         return False
 
     def make_way(self, network: str) -> bool:
-        """Close a connection in favour of one of the network; return whether there was one to close."""
+        """Close a connection in favour of a new one from the network; return whether one was closed."""
         connection = gives_way(self._connections, network, time.monotonic())
         if connection is not None:
             self._drop(connection)
         return connection is not None
 
     def take(self, accepted: socket.socket, address: str, network: str, carried: CarriedAddresses | None) -> None:
-        """Begin the handshake, or the first request."""
+        """Begin the handshake, or without TLS the first request."""
         del address
         connection = _Accepted(accepted, time.monotonic(), network, carried)
         self._connections[connection] = None
         self._observe_connections(len(self._connections))
         connection.task = self._loop.create_task(self._establish(connection))
-        # Not a ``finally`` in the task: one that is cancelled before its first step would never reach it.
+        # Not a ``finally`` in the task: if the task is cancelled before its first step, ``finally`` does not run.
         connection.task.add_done_callback(lambda _: self._close_unless_established(connection))
 
     async def _establish(self, connection: _Accepted) -> None:
@@ -189,7 +189,7 @@ class Server:
             return connection.protocol
 
         context = self._ssl_context
-        # The first byte is a part of the handshake.
+        # The handshake's time limit includes the first byte.
         deadline = self._loop.time() + self._limits.handshake_seconds
         try:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -206,7 +206,10 @@ class Server:
             log.debug("a connection was not established: %s", in_words(error))
 
     async def _refuses_plain_http(self, accepted: socket.socket, deadline: float) -> bool:
-        """Return False if the client begins a TLS handshake; raise OSError, also if it says nothing in time."""
+        """Refuse a client that speaks plain HTTP and return True; return False if it begins a TLS handshake.
+
+        Raises OSError if the connection fails, or if the client sends nothing before the deadline.
+        """
         async with asyncio.timeout_at(deadline):
             beginning = await first_bytes(self._loop, accepted)
         if not is_plain_http(beginning):
@@ -222,13 +225,14 @@ class Server:
             self._forget(connection)
 
     def _has_room(self) -> bool:
-        """Return whether one more request can be worked on, in place of another one if necessary."""
+        """Return whether one more request can be served; end another one for it if necessary."""
         return len(self._state.tasks) < self._limits.max_requests or self._make_room()
 
     def _make_room(self) -> bool:
-        """End the request whose client has let it wait longest; return whether there was one.
+        """End the request that has waited longest for its client; return whether there was one.
 
-        A client that sends half a body, or reads no answer, has shown no key: it must not keep those out that have one.
+        A client that sends half a body, or does not read its answer, may be unauthenticated. It must not keep other
+        clients from being served.
         """
         protocols = [
             (each.network, each.protocol)

@@ -1,6 +1,6 @@
-"""Owns AWS Signature Version 4's canonical form of a request, shared by those who verify and those who sign.
+"""Owns AWS Signature Version 4's canonical form of a request, for verification and for signing.
 
-Pure: bytes in, bytes out. Follows the rules of all services but S3: dot segments go, the path is encoded once more.
+Does no I/O. Follows the rules of all services except S3: dot segments are removed, and the path is encoded once more.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _UNRESERVED = "-_.~"
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request as it stands on the wire; header names are lower case, path and query are not decoded."""
+    """A request as it was sent; header names are lower case, path and query are not decoded."""
 
     method: str
     raw_path: bytes
@@ -32,7 +32,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class CredentialScope:
-    """What a signing key is good for: one day, one region, one service."""
+    """The scope of a signing key: one day, one region and one service."""
 
     date: str
     region: str
@@ -92,13 +92,13 @@ def canonical_path(raw_path: bytes) -> bytes:
             del segments[-1:]
         elif segment not in (b"", b"."):
             segments.append(segment)
-    # RFC 3986, 5.2.4 would keep the slash before a last "." or ".."; AWS's clients drop it.
+    # RFC 3986, 5.2.4 would keep the slash before a last "." or ".."; AWS's clients remove it.
     path = b"/" + b"/".join(segments) + (b"/" if segments and raw_path.endswith(b"/") else b"")
     return quote_from_bytes(path, safe="/~").encode()
 
 
 def canonical_query(raw_query: bytes) -> bytes:
-    """Return the parameters sorted, each strictly encoded as of RFC 3986; one without a value gets an empty one."""
+    """Return the sorted parameters, strictly encoded by RFC 3986; a parameter without a value gets an empty one."""
     if not raw_query or _PLAIN_PARAMETER.fullmatch(raw_query):
         return raw_query
     pairs = sorted((_encoded(key), _encoded(value)) for key, value in query_pairs(raw_query))
@@ -106,7 +106,7 @@ def canonical_query(raw_query: bytes) -> bytes:
 
 
 def query_pairs(raw_query: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the decoded parameters in the order of the text; a plus sign is a plus sign, as the operations read it."""
+    """Return the decoded parameters in their order; a plus sign is not decoded to a space, as in the operations."""
     pairs = []
     for parameter in raw_query.split(b"&"):
         if parameter:
@@ -116,7 +116,7 @@ def query_pairs(raw_query: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def header_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
-    """Return the values of each header, in their order."""
+    """Return the values of each header, in order."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         values.setdefault(name, []).append(value)
@@ -124,7 +124,7 @@ def header_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[by
 
 
 def _header_value(values: Sequence[bytes]) -> bytes:
-    # Trimmed, with runs of white space as one space; a repeated header is one, its values separated by commas.
+    # Values are trimmed, runs of white space become one space, and values of a repeated header are joined by commas.
     return b",".join(b" ".join(value.split()) for value in values)
 
 

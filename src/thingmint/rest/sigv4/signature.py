@@ -1,8 +1,8 @@
-"""Owns the verification of AWS Signature Version 4, and its making for the project's own client. Pure: no I/O.
+"""Owns the verification of AWS Signature Version 4, and signing for the project's own client. Does no I/O.
 
-Two phases, because the secret is known only after the access key id is: `read_signature` takes a request apart, then
-`require_current`, `require_scope` and `require_signature` hold it against time, service and key, in AWS's order.
-Raises only AuthenticationFailure and its subclasses, for any content of a request.
+Two phases, because the secret can be looked up only when the access key id is known. `read_signature` parses a request;
+then `require_current`, `require_scope` and `require_signature` check time, service and key, in AWS's order. For any
+content of a request, only AuthenticationFailure and its subclasses are raised.
 """
 
 import hmac
@@ -42,9 +42,9 @@ MAX_SKEW = timedelta(minutes=5)
 _HOST = b"host"
 _BODY_HASH = b"x-amz-content-sha256"
 _AMAZON_PREFIXES = (b"x-amz-", b"x-amzn-")
-# Added on the way by load balancers, after the client has signed.
+# Load balancers add this header after the client has signed.
 _ADDED_BY_PROXIES = b"x-amzn-trace-id"
-# What the network may change, or what is not yet known when signing; AWS's clients leave these out, too.
+# Proxies may change these headers, or they are not known yet when signing; AWS's clients do not sign them either.
 _NEVER_SIGNED = frozenset(
     {b"authorization", b"connection", b"expect", b"transfer-encoding", b"user-agent", _ADDED_BY_PROXIES}
 )
@@ -56,7 +56,7 @@ _MISMATCH = (
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An access key as its owner holds it."""
+    """An access key with its secret."""
 
     access_key_id: str
     secret: str = field(repr=False)
@@ -65,7 +65,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request and what its signature claims; only the hash of the body is verified yet."""
+    """A request and the claims of its signature; only the hash of the body has been verified."""
 
     request: HttpRequest = field(repr=False)
     headers: Headers = field(repr=False)
@@ -74,23 +74,24 @@ class SignedRequest:
 
 
 def read_signature(request: HttpRequest) -> SignedRequest:
-    """Return the request with what its signature claims.
+    """Return the request with the claims of its signature.
 
-    Raises AuthenticationMissing if there is no signature, SignatureIncomplete if a part of it lacks or cannot be read,
-    SignatureRefused if it leaves out a header that must be signed, or if the body is not the one whose hash was sent.
+    Raises AuthenticationMissing if there is no signature, SignatureIncomplete if a part of it is missing or cannot be
+    parsed, SignatureRefused if a header that must be signed is not, or if the body does not have the hash that was
+    sent.
     """
     headers = header_values(request.headers)
     claim = read_claim(request.raw_query, headers)
     _require_signed_headers(headers, claim.signed_headers)
     payload_hash = body_hash(request.body)
-    # S3 alone takes UNSIGNED-PAYLOAD and STREAMING-…: here they would leave the body without protection.
+    # Only S3 accepts UNSIGNED-PAYLOAD and STREAMING-…; here they would leave the body unprotected.
     if headers.get(_BODY_HASH, [payload_hash.encode()]) != [payload_hash.encode()]:
         raise SignatureRefused("The provided 'x-amz-content-sha256' header does not match what was computed.")
     return SignedRequest(request, headers, claim, payload_hash)
 
 
 def require_current(signed: SignedRequest, now: datetime) -> None:
-    """Raise SignatureRefused if the signature is from another time: five minutes, or a presigned URL's own bound."""
+    """Raise SignatureRefused if the time differs by more than five minutes, or a presigned URL has expired."""
     claim = signed.claim
     allowed = MAX_SKEW if claim.valid_for is None else claim.valid_for
     if claim.signed_at < now - allowed:
@@ -111,7 +112,8 @@ def require_scope(
 ) -> None:
     """Raise SignatureRefused if the signature was made for another day, region, service or protocol.
 
-    A signature for a service that is ``absent`` passes: its author is told that there is no such service.
+    A signature for a service in ``absent`` passes here, so that the caller gets the error that the service does not
+    exist.
     """
     scope, day = signed.claim.scope, signed.claim.timestamp[:8]
     if scope.date != day:
@@ -144,7 +146,7 @@ def require_signature(signed: SignedRequest, key: bytes) -> None:
 def sign(
     request: HttpRequest, credentials: Credentials, region: str, now: datetime, *, service: str = "iot"
 ) -> list[tuple[bytes, bytes]]:
-    """Return the headers that sign the request, to be sent besides its own, which must include the host."""
+    """Return the headers to add to the request's own, which must include the host."""
     timestamp = _timestamp(now)
     payload_hash = body_hash(request.body)
     added = [(b"x-amz-date", timestamp.encode()), (_BODY_HASH, payload_hash.encode())]

@@ -1,6 +1,6 @@
-"""Owns the taking apart of a signature: from the Authorization header, or from the query of a presigned URL.
+"""Owns the parsing of a signature, from the Authorization header or from the query of a presigned URL.
 
-Pure. Raises only AuthenticationMissing and SignatureIncomplete, for any content of a request.
+Does no I/O. For any content of a request, only AuthenticationMissing and SignatureIncomplete are raised.
 """
 
 import base64
@@ -25,22 +25,22 @@ _REQUIRED_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", 
 _ALLOWED_IN_QUERY = frozenset({*_REQUIRED_IN_QUERY, "X-Amz-Expires", "X-Amz-Security-Token"})
 _SIGNATURE_IN_QUERY = re.compile(rb"(?:^|&)X-Amz-Signature=[^&]*")
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
-# RFC 9110, 5.6.7 says GMT; botocore writes RFC 5322's -0000, which means the same.
+# RFC 9110, 5.6.7 requires GMT; botocore writes RFC 5322's -0000, which means the same.
 _HTTP_DATE = re.compile(r"([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}) (?:GMT|-0000)")
 _HTTP_DATE_FORMAT = "%a, %d %b %Y %H:%M:%S"
 _HEADER_NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+(?:;[a-z0-9!#$%&'*+.^_`|~-]+)*")
 _CREDENTIAL_PARTS = 5
 _MAX_ACCESS_KEY_ID = 128
 _EXPIRES = re.compile(r"[0-9]{1,6}")
-# A client sends the same credential all day, and names the same headers always.
+# A client sends the same credential all day, and always names the same headers, so parsed values are cached.
 _REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureClaim:
-    """What a signature claims, wherever it stood; nothing of it is verified yet.
+    """The claims of a signature in the header or the query; nothing has been verified.
 
-    ``valid_for`` is the bound of a presigned URL, None without one; ``raw_query`` is the query without the signature.
+    ``valid_for`` is the validity of a presigned URL, None for others; ``raw_query`` is the query without the signature.
     """
 
     access_key_id: str
@@ -55,10 +55,10 @@ class SignatureClaim:
 
 
 def read_claim(raw_query: bytes, headers: Headers) -> SignatureClaim:
-    """Return what the signature claims.
+    """Return the claims of the signature.
 
-    Raises AuthenticationMissing if there is none, SignatureIncomplete if there are two, or if a part of it lacks or
-    cannot be read.
+    Raises AuthenticationMissing if there is no signature, SignatureIncomplete if there are two, or if a part is missing
+    or cannot be parsed.
     """
     in_query = _query_parameters(raw_query)
     in_header = headers.get(_AUTHORIZATION, ())
@@ -129,7 +129,7 @@ def _claim(
 def _authorization_parameters(authorization: bytes) -> dict[str, str]:
     algorithm, _, rest = _ascii(authorization, "Authorization").strip().partition(" ")
     parameters: dict[str, str] = {}
-    # Of another scheme nothing is taken: its parameters are missing, which is what AWS says then.
+    # Parameters of another scheme are ignored, so that the error is about missing parameters, as at AWS.
     for parameter in rest.split(",") if algorithm == ALGORITHM else ():
         name, equals, value = parameter.strip().partition("=")
         if not equals:
@@ -193,7 +193,7 @@ def _header_timestamp(headers: Headers) -> str | None:
 
 
 def _read_timestamp(text: str) -> datetime:
-    # The expression comes first: fromisoformat reads more ways of writing a time than signatures may use.
+    # The expression is checked first, because fromisoformat accepts more forms of a time than signatures may have.
     written = text if _TIMESTAMP.fullmatch(text) else ""
     try:
         return datetime.fromisoformat(written)
@@ -222,6 +222,6 @@ def _ascii(text: bytes, name: str) -> str:
 
 
 def _hashed(authorization: bytes) -> str:
-    # As AWS does: the header may hold another scheme's password, and errors are logged.
+    # A hash as at AWS, because the header may contain another scheme's password, and errors are logged.
     digest = base64.b64encode(hashlib.sha256(authorization).digest()).decode()
     return f"(Hashed with SHA-256 and encoded with Base64) Authorization={digest}"

@@ -1,8 +1,8 @@
-"""Owns the file of a backup as a row of members with names, byte by byte; knows nothing of what is in them.
+"""Owns the file format of a backup: a sequence of named members. Does not interpret their contents.
 
 The file is a tar archive in the POSIX ustar format (POSIX.1-2017, pax, "ustar Interchange Format"), so that any tar can
-show and unpack it. It is written in one form only: mode 0600, no owner, no time, no padding but zeros, two blocks of
-zeros at the end. A reader that accepts only this form leaves no byte outside of what it has checked.
+show and unpack it. There is one valid encoding: mode 0600, no owner, no time, padding with zeros, two blocks of zeros
+at the end. The reader accepts only this encoding, so every byte of the file is checked.
 """
 
 import tarfile
@@ -15,7 +15,7 @@ _ZEROS = bytes(BLOCK)
 
 
 class BackupDamaged(Exception):
-    """The file is not a whole and unchanged backup; the message says where and why."""
+    """The file is incomplete, altered, or no backup; the message says where and why."""
 
 
 class Member(NamedTuple):
@@ -26,7 +26,7 @@ class Member(NamedTuple):
 
 
 def write_member(file: BinaryIO, member: Member) -> None:
-    """Append a member; raise OSError if the disk refuses."""
+    """Append a member; raise OSError if it cannot be written."""
     if len(member.content) > MAX_MEMBER_BYTES:
         raise ValueError(f"{member.name} has more than {MAX_MEMBER_BYTES} bytes")
     file.write(_head(member.name, len(member.content)))
@@ -35,12 +35,12 @@ def write_member(file: BinaryIO, member: Member) -> None:
 
 
 def write_end(file: BinaryIO) -> None:
-    """Write what stands behind the last member."""
+    """Write the two blocks of zeros that end the file."""
     file.write(_ZEROS * 2)
 
 
 def members(file: BinaryIO) -> Iterator[Member]:
-    """Yield the members from the file's present place on; raise BackupDamaged where it is not what was written."""
+    """Yield the members from the current position of the file on; raise BackupDamaged if the format is violated."""
     last = "its begin"
     while (block := file.read(BLOCK)) != _ZEROS:
         name, size = _read_head(block, last)
@@ -57,7 +57,7 @@ def members(file: BinaryIO) -> Iterator[Member]:
 
 
 def _read_head(block: bytes, last: str) -> tuple[str, int]:
-    """Return name and size of the member that begins with this block."""
+    """Return the name and size in a member's header block."""
     if len(block) < BLOCK:
         raise BackupDamaged(f"the file ends behind {last}: it was cut off, or is not a backup")
     try:

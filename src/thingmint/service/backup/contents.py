@@ -1,11 +1,11 @@
-"""Owns what a backup's members are and hold: its head, files, rows of tables, and the manifest; opens no file.
+"""Owns the contents of a backup's members: its head, files, rows of tables, and the manifest. Opens no file.
 
-1. `backup.json`: what it is a backup of, and the signed checkpoint of the log.
+1. `backup.json`: the head, which identifies the service and has the signed checkpoint of its log.
 2. The files of the data directory, such as `keys/root-ca.key`; `credentials` is sealed by `keys/sealing.key`.
 3. `tables/NAME/NUMBER.jsonl.gz`: the rows of a table, a JSON array on each line. Bytes are Base64.
 4. `manifest.json`: the SHA-256 of every member before it, and how many rows each table has.
-5. `manifest.sealed`: the SHA-256 of the manifest, sealed by `keys/sealing.key`. Only who has this key can make it.
-6. `manifest.sha256`: the SHA-256 of 4 and 5, for those who do not have the key.
+5. `manifest.sealed`: the SHA-256 of the manifest, sealed by `keys/sealing.key`. It can be made only with this key.
+6. `manifest.sha256`: the SHA-256 of 4 and 5, with which a backup can be checked without the key.
 """
 
 import base64
@@ -29,12 +29,12 @@ TABLES = "tables/"
 FORMAT, FORMAT_VERSION = "thingmint-backup", 1
 MANIFEST_SEALED_AS = "the manifest of a backup"
 PART_BYTES = 1 << 20
-"""A part of a table ends with the row with which it has so many bytes, before it is compressed."""
+"""A part of a table ends with the row that makes it this large, in bytes before compression."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class BackupHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file is a backup of. ``began_at`` is a time before the moment that the backup shows, in UTC."""
+    """Identifies the service and its log. ``began_at`` (UTC) is before the moment of the snapshot."""
 
     format: str
     format_version: int
@@ -50,14 +50,14 @@ class BackupHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def key(self) -> LogKey:
-        """The key of the log; raises BackupDamaged if it is none."""
+        """The public key of the log; raises BackupDamaged if it is not valid."""
         try:
             return key_of_text(self.log_key)
         except CheckpointInvalid as error:
             raise BackupDamaged(f"{HEAD}: {in_words(error)}") from error
 
     def signed_checkpoint(self) -> SignedCheckpoint:
-        """Return the checkpoint, whose signature is right; raise BackupDamaged otherwise."""
+        """Return the checkpoint after its signature was verified; raise BackupDamaged if it is invalid."""
         try:
             return Evidence(b"", is_signed).checkpoint(self.checkpoint, self.key)
         except CheckpointInvalid as error:
@@ -65,7 +65,7 @@ class BackupHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TableDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the manifest says of a table: its rows, and the SHA-256 of the contents of all its parts together."""
+    """The manifest's entry for a table: the number of its rows, and one SHA-256 of the contents of all its parts."""
 
     name: str
     rows: int
@@ -75,24 +75,24 @@ class TableDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BackupManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is in a backup; ``files`` has the SHA-256 of the head and of each file by its name."""
+    """The manifest; ``files`` maps the names of the head and of each file to their SHA-256."""
 
     files: dict[str, str]
     tables: list[TableDigest]
 
     @property
     def rows(self) -> int:
-        """How many rows all tables have."""
+        """The number of rows of all tables."""
         return sum(table.rows for table in self.tables)
 
 
 def encoded(value: msgspec.Struct) -> bytes:
-    """Return the struct as a member holds it."""
+    """Return the struct as the JSON of a member."""
     return msgspec.json.format(msgspec.json.encode(value)) + b"\n"
 
 
 def read_head(member: Member) -> BackupHead:
-    """Return the head; raise BackupDamaged if it is none that this version understands."""
+    """Return the head; raise BackupDamaged if this version cannot read it."""
     if member.name != HEAD:
         raise BackupDamaged(f"the file does not begin with {HEAD}: it is not a backup")
     try:

@@ -1,7 +1,7 @@
-"""Owns what is known of changes after a backup: checkpoints, revocation lists and a log's tail, and what is missing.
+"""Owns the replay of changes after a backup, from checkpoints, revocation lists and the tail of the log.
 
-The log goes on under its name if the newest checkpoint that was given is that of the restored tree: nothing is missing
-then. Otherwise leaves may have been published that were lost, and the log goes on under another name and key.
+If the newest given checkpoint is that of the restored tree, no leaf is missing and the log keeps its name. Otherwise
+published leaves may be lost, and the log continues under another name and key.
 """
 
 import os
@@ -42,25 +42,25 @@ _MOST_LOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """What an operator gives beside a backup."""
+    """The files that an operator gives in addition to a backup."""
 
     checkpoints: tuple[str, ...] = ()
-    """Signed notes; the newest one that anybody holds should be among them."""
+    """Signed notes. They should include the newest one that any auditor or client has."""
     lists: tuple[tuple[Path, bytes], ...] = field(default=(), repr=False)
     tail: Path | None = None
 
 
 @dataclass(slots=True)
 class LaterFound:
-    """What was made again, and what is missing. ``size`` is that of the restored tree."""
+    """The changes that were replayed, and those that are missing. ``size`` is that of the restored tree."""
 
     size: int
     log_name: str
     is_same_log: bool = False
     newest: int | None = None
-    """The size of the newest checkpoint that was given; None if none was."""
+    """The size of the newest given checkpoint; None if there is none."""
     tail_end: int | None = None
-    """The index behind the last leaf of the tail; None if none was given."""
+    """The index of the tail's last leaf plus one; None if no tail was given."""
     covered: int = 0
     """Leaves before this index are covered by a signed checkpoint."""
     replayed: Counter[Replayed] = field(default_factory=Counter)
@@ -72,7 +72,7 @@ class LaterFound:
 
     @property
     def missing(self) -> int:
-        """How many leaves the newest checkpoint has that neither the backup nor the tail has."""
+        """The number of leaves of the newest checkpoint that are neither in the backup nor in the tail."""
         return max(0, (self.newest or 0) - max(self.size, self.tail_end or 0))
 
 
@@ -85,10 +85,10 @@ async def replay_later(
     caller: Caller,
     now: datetime,
 ) -> LaterFound:
-    """Make later changes again, and give the log another name and key unless nothing is missing.
+    """Replay later changes, and give the log another name and key unless nothing is missing.
 
-    Raises CheckpointInvalid, ListUnusable or TailUnusable if something that was given is not of this service's log and
-    issuers, or does not go on from the backup.
+    Raises CheckpointInvalid, ListUnusable or TailUnusable if a given file belongs to another log or issuer, or does not
+    continue from the backup.
     """
     backed_up = await store.read(present_state)
     found = LaterFound(backed_up.size, log.key.origin)
@@ -98,7 +98,7 @@ async def replay_later(
     found.covered = await _covered(store, backed_up, heads)
     if later.tail is not None:
         await _follow_tail(store, backed_up, heads, later.tail, found)
-    # Entries that had no leaf yet when the backup was made.
+    # The backup may hold audit entries that had no leaf yet.
     await sequence_all(store, log)
     state = await store.read(present_state)
     found.size = state.size
@@ -121,7 +121,7 @@ def _read_list(path: Path, content: bytes, issuers: Sequence[IssuingCA]) -> Revo
 
 
 def _heads(log: LogIdentity, later: Later) -> list[TreeHead]:
-    """Return the trees of which there are signed checkpoints, the smallest first."""
+    """Return the tree heads of the signed checkpoints, the smallest tree first."""
     evidence = Evidence(log.salt_secret, is_signed)
     notes = list(later.checkpoints)
     beside = None if later.tail is None else later.tail / _TAIL_CHECKPOINT
@@ -131,9 +131,9 @@ def _heads(log: LogIdentity, later: Later) -> list[TreeHead]:
 
 
 async def _covered(store: Store, state: LogState, heads: Sequence[TreeHead]) -> int:
-    """Return the size of the largest of these trees that the restored one begins with.
+    """Return the size of the largest of these trees that is a prefix of the restored tree.
 
-    Raises CheckpointInvalid if it does not begin with one that it should.
+    Raises CheckpointInvalid if a tree that is not larger than the restored one is not its prefix.
     """
     covered = 0
     for head in heads:
@@ -148,7 +148,7 @@ async def _covered(store: Store, state: LogState, heads: Sequence[TreeHead]) -> 
 
 
 async def _follow_tail(store: Store, state: LogState, heads: Sequence[TreeHead], tail: Path, found: LaterFound) -> None:
-    """Find where the tail ends, and up to which leaf a checkpoint covers it."""
+    """Record in ``found`` where the tail ends, and up to which leaf a checkpoint covers it."""
     tree = await store.read(lambda: _end_of_tree(state.size))
     for head in [each for each in heads if each.size > state.size]:
         hashes = [leaf_hash(leaf) for _, leaf in _until(leaves_from(tail, tree.size), head.size)]

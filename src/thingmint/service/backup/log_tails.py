@@ -1,4 +1,4 @@
-"""Owns how leaves behind the end of a backup are read: from pages of the log, an export, or archived entries."""
+"""Owns the reading of leaves after the end of a backup: from pages of the log, an export, or archived entries."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -12,11 +12,11 @@ _WITHOUT_LEAF = '{"index":null,'
 
 
 class TailUnusable(Exception):
-    """The leaves cannot be read, or do not go on from the backup; the message says why."""
+    """The leaves cannot be read, or do not continue from the backup; the message says why."""
 
 
 def leaves_from(place: Path, first: int) -> Iterator[tuple[int, bytes]]:
-    """Yield index and content of the leaves from this one on; raise TailUnusable, OSError.
+    """Yield index and content of the leaves from index ``first`` on; raise TailUnusable, OSError.
 
     ``place`` is a folder with the pages of the log (``tile/entries/…``), an export, or a file of exported entries.
     """
@@ -54,7 +54,7 @@ def _leaves_of_pages(place: Path, first: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _widest(place: Path, number: int) -> Path | None:
-    """Return the file with most entries of this page, None if there is none."""
+    """Return the file that holds most entries of this page, None if there is none."""
     for width in range(TILE_WIDTH, 0, -1):
         path = place / Tile(0, number, width, is_entries=True).path
         if path.is_file():

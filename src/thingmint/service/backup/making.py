@@ -1,4 +1,4 @@
-"""Owns how a backup is made while the service runs: one snapshot of the database, and the files of the directory."""
+"""Owns the making of a backup while the service runs: one snapshot of the database, and the files of the directory."""
 
 import contextlib
 import hashlib
@@ -43,12 +43,12 @@ from thingmint.storage.copying import CopySource, open_snapshot
 _UNFINISHED = ".backup-unfinished"
 
 Progress = Callable[[str, int], None]
-"""Is told the name of a table, and how many of its rows are in the backup."""
+"""Receives the name of a table, and how many of its rows were written."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupMade:
-    """A backup that is durable under its name."""
+    """A finished backup, durable under its file name."""
 
     head: BackupHead
     manifest: BackupManifest
@@ -57,22 +57,22 @@ class BackupMade:
 
 @dataclass(frozen=True, slots=True)
 class KeySealing:
-    """What seals the keys in a backup: a passphrase of its own, else that of the directory; or nothing, if allowed."""
+    """What seals the keys in a backup: a separate passphrase, else that of the directory; or nothing, if allowed."""
 
     passphrase: bytes | None = field(default=None, repr=False)
     may_be_clear: bool = False
 
 
 def leftovers(file: Path) -> list[Path]:
-    """Return what backups that were cut off have left in the file's directory, those that are running included."""
+    """Return the temporary files of interrupted and running backups in the file's directory."""
     return sorted(file.absolute().parent.glob(f".*{_UNFINISHED}"))
 
 
 async def make_backup(config: Config, file: Path, sealing: KeySealing, progress: Progress) -> BackupMade:
-    """Write a backup of the service and return when it is durable; a failure leaves an earlier file as it was.
+    """Write a backup of the service and return when it is durable; a failure does not change an earlier file.
 
-    What was acknowledged before this was called is in the backup. Raises StartRefused if the directory or the
-    database cannot be used or keys would lie in the clear, DirectoryInUse, AuthorityUnusable, ServiceUnavailable,
+    Every change that was acknowledged before the call is in the backup. Raises StartRefused if the directory or the
+    database cannot be used or keys would not be encrypted, DirectoryInUse, AuthorityUnusable, ServiceUnavailable,
     OSError.
     """
     present = read_passphrase(config.ca_passphrase_file, os.environ)
@@ -162,9 +162,9 @@ async def _write_table(file: BinaryIO, source: CopySource, table: CopiedTable, p
 
 @contextlib.contextmanager
 def _replaced(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes this name, durable and with mode 0600, when the context is left without an exception.
+    """Yield a file that replaces the path, durable and with mode 0600, when the context ends without an exception.
 
-    Raises StartRefused if another process writes it at this time.
+    Raises StartRefused if another process is writing it.
     """
     temporary = path.absolute().with_name(f".{path.name}{_UNFINISHED}")
     with os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "wb") as file:

@@ -1,4 +1,4 @@
-"""Owns the reading of a backup: every byte of the file is checked against the manifest; restores nothing."""
+"""Owns the reading of a backup: checks every byte of the file against the manifest. Restores nothing."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ MAX_FILE_BYTES = 1 << 20
 
 
 class BackupReader:
-    """Reads an open file from its begin. ``manifest`` and ``files`` are there when `contents` has ended."""
+    """Reads an open file from its beginning. ``manifest`` and ``files`` can be read after `contents` has ended."""
 
     def __init__(self, file: BinaryIO) -> None:
         """Read the head; raise BackupDamaged if there is none."""
@@ -64,7 +64,7 @@ class BackupReader:
         raise BackupDamaged(f"{MANIFEST} is missing: the backup is not whole")
 
     def sealer(self, passphrase: bytes | None) -> Sealer:
-        """Return what seals and unseals with the backup's own key.
+        """Return the sealer that uses the sealing key in the backup.
 
         Raises AuthorityUnusable, which names the key, if the passphrase is wrong or missing.
         """
@@ -79,7 +79,7 @@ class BackupReader:
                 _opened(name, content, passphrase)
 
     def require_sealed_by(self, sealer: SecretSealer) -> None:
-        """Return if who made the backup had the service's sealing key; raise BackupDamaged, ServiceUnavailable."""
+        """Return if the backup was made with the service's sealing key; raise BackupDamaged, ServiceUnavailable."""
         if sealer.unseal(self._sealed, MANIFEST_SEALED_AS) != self.manifest_digest.encode():
             raise BackupDamaged(f"{SEALED} is of another backup of the same service")
 
@@ -117,7 +117,7 @@ def _opened(name: str, content: bytes, passphrase: bytes | None) -> PrivateKey:
 
 @dataclass(slots=True)
 class _Running:
-    """The parts of a table that were read so far."""
+    """The sum of a table's parts that were read so far."""
 
     parts: int = 0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
@@ -131,9 +131,9 @@ class _Running:
 
 
 def check_backup(path: Path, progress: Callable[[int], None]) -> BackupReader:
-    """Read all of a file and return what it is, its manifest included; raise BackupDamaged, or OSError.
+    """Read a whole file and return its reader, which has the manifest; raise BackupDamaged, or OSError.
 
-    ``progress`` is told how many bytes were read.
+    ``progress`` receives the number of bytes read.
     """
     with path.open("rb") as file:
         reader = BackupReader(file)
@@ -144,7 +144,7 @@ def check_backup(path: Path, progress: Callable[[int], None]) -> BackupReader:
 
 
 def checkpoint_of_backup(path: Path) -> str | None:
-    """Return the checkpoint that a backup begins with, None if the file is not a backup; raise BackupDamaged."""
+    """Return the checkpoint in a backup's head, None if the file is not a backup; raise BackupDamaged."""
     with path.open("rb") as file:
         if file.read(len(HEAD)) != HEAD.encode():
             return None

@@ -1,12 +1,12 @@
-"""Owns how a backup becomes a service again: into an empty directory and an empty database, verified before it is used.
+"""Owns the restore of a backup into an empty directory and an empty database, and its verification before use.
 
-1. The file is checked, and the directory marked: nothing starts on it until the mark is removed.
+1. The file is checked, and the directory marked. No service starts on the directory until the mark is removed.
 2. Files are written, then all tables, in one transaction, which stays open.
-3. In this transaction, keys, signatures and the log are verified, and later changes made again.
-4. The transaction is committed. On SQLite, the database takes its name. The mark is removed.
+3. In this transaction, keys, signatures and the log are verified, and later changes are replayed.
+4. The transaction is committed. On SQLite, the database file gets its final name. The mark is removed.
 
-What is cut off before step 4 leaves no database, and the same command begins anew. If only the mark was left, it is
-removed.
+A restore that is interrupted before step 4 leaves no database, and the same command starts over. If only the mark is
+left, the command removes it.
 """
 
 import os
@@ -65,18 +65,18 @@ RESTORING = f"{SQLITE_FILE_NAME}.restoring"
 _SQLITE_FILES = tuple(f"{name}{suffix}" for name in (SQLITE_FILE_NAME, RESTORING) for suffix in ("", "-wal", "-shm"))
 
 Shown = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows the progress of a step with this name and so many parts."""
+"""Shows the progress of a step; receives its name and the number of its parts."""
 
 
 class RestoreRefused(Exception):
-    """What the backup holds does not agree with itself; each finding is a line of the message."""
+    """The contents of the backup contradict each other; each line of the message is a finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore has done. ``later`` is None if an earlier run had done all of it but for removing the mark.
+    """The result of a restore. ``later`` is None if an earlier run had done everything except removing the mark.
 
-    ``findings`` are what does not agree, and was accepted.
+    ``findings`` are the contradictions that the operator accepted.
     """
 
     head: BackupHead
@@ -90,17 +90,17 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class RestoreInput:
-    """What an operator gives beside the backup: what is known of later changes, and archives of pruned entries."""
+    """The operator's further input: files about later changes, and archives of pruned entries."""
 
     later: Later = field(default_factory=Later)
     archive: Archive = lambda: iter(())
     accepts_findings: bool = False
-    """Whether rows that do not agree with their signatures or the log are restored as they are."""
+    """Whether rows that contradict their signatures or the log are restored unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What the keys of the backup open."""
+    """What was opened with the keys of the backup."""
 
     sealer: Sealer
     sources: IssuerSources
@@ -165,7 +165,7 @@ async def _restore(
 
 
 def _write_and_open(config: Config, checked: BackupReader, passphrase: bytes | None, tokens: Tokens) -> _Opened:
-    """Write the files, and open every key, each of which must be that of its certificate."""
+    """Write the files and open every key; each key must match its certificate."""
     for name, content in checked.files.items():
         write_file_of_backup(config.data_dir, name, content)
     opened = _open_keys(config, passphrase, tokens)
@@ -291,7 +291,7 @@ def _operator(config: Config) -> Caller:
 
 
 async def _has_ended(config: Config, mark: RestoreMark) -> bool:
-    """Return whether this restore has been committed already, and only its mark was left."""
+    """Return whether an earlier run has committed this restore, so that only its mark is left."""
     async with open_snapshot(database_place(config)) as source:
         if source.schema_version != newest_version():
             return False
@@ -312,7 +312,7 @@ def _require_fit(config: Config, head: BackupHead) -> None:
 
 
 def _marked(data_dir: Path, manifest_digest: str) -> RestoreMark:
-    """Return the mark of the directory, which is emptied if an earlier restore has left something in it."""
+    """Mark the directory and return the mark; first delete what an interrupted restore has left in it."""
     before = read_mark(data_dir)
     present = present_files(data_dir, *_SQLITE_FILES)
     if before is None and present:

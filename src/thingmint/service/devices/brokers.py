@@ -1,4 +1,4 @@
-"""Owns how the settings of brokers become what the relay works with, and what is said of them to operators."""
+"""Owns the conversion of broker settings into what the relay needs, and the findings about brokers for operators."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,7 +68,7 @@ def _usable(brokers: Brokers) -> Brokers:
 
 
 def exposed(brokers: Brokers) -> Iterator[str]:
-    """Yield a sentence for each broker whose traffic others can read."""
+    """Yield a sentence for each broker connection that is not encrypted."""
     for scope in brokers.named:
         spec = brokers.of(scope)
         if spec is not None and any(each.is_exposed for each in spec.addresses):
@@ -79,7 +79,7 @@ def exposed(brokers: Brokers) -> Iterator[str]:
 
 
 async def findings_of_brokers(config: Config, own: Scope) -> list[Finding]:
-    """Ask each broker what it can do, as the service, and return what was found."""
+    """Connect to each broker as the service, test its capabilities, and return the findings."""
     brokers = brokers_of(config, own)
     if brokers is None:
         return []

@@ -1,4 +1,4 @@
-"""Owns what the settings and this machine allow devices, operators and the broker to occupy; enforces none of it."""
+"""Owns the computation of connection limits from settings and file descriptors. Does not enforce them."""
 
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -12,19 +12,19 @@ from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.settings.config import Config
 
-# Requests of devices for a key that are carried out at once: more would keep those of other claims waiting longer.
+# The smallest limit of concurrent device requests for keys. A large limit would delay devices with other claims.
 _FEWEST_KEYS_AT_ONCE = 4
-# Clients of the public address, and of EST, ask once and go.
+# Clients of the public address and of EST close the connection after a request.
 _MOST_PUBLIC_CONNECTIONS = 1024
 _MOST_EST_CONNECTIONS = 1024
-# A setting is named after the limit that it sets, behind one of these.
+# The name of a setting is one of these prefixes and the name of the limit.
 _DEVICE_PORT, _OTHER_BROKER = "mqtt_", "mqtt_broker_"
 
 _log = structlog.get_logger("thingmint")
 
 
 class Shares(NamedTuple):
-    """Connections that the API may have, what devices may take, and connections of the public address and of EST."""
+    """The connections of the API, the shares of devices, and the connections of the public address and of EST."""
 
     api: int
     devices: GatewayLimits
@@ -33,11 +33,11 @@ class Shares(NamedTuple):
 
 
 def shares_of(config: Config) -> Shares:
-    """Return what each listener may occupy.
+    """Return the share of each listener.
 
-    All of them share the descriptors that the process may have.
+    All listeners share the file descriptors of the process.
     """
-    # Behind the relay, each device has a connection to the broker.
+    # With the relay, each device needs a second descriptor: for its connection to the broker.
     descriptors = 1 if config.mqtt_data_plane == "local" else 2
     alone = GatewayLimits()
     wanted = [Demand(config.max_connections), Demand(config.max_device_connections, descriptors)]
@@ -46,7 +46,7 @@ def shares_of(config: Config) -> Shares:
     operators, devices, public, est = granted = shares(wanted)
     if list(granted) != [each.connections for each in wanted]:
         _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
-    # However many devices ask for keys at once, operators find a place in the line.
+    # Devices may fill at most three quarters of the queue for keys; the rest is for operators.
     provisioning = min(alone.max_provisioning, max(1, config.max_waiting_for_keys * 3 // 4))
     limits = GatewayLimits(
         max_connections=devices,
@@ -71,6 +71,6 @@ def relay_limits(config: Config) -> RelayLimits:
 
 
 def _named(config: Config, prefix: str, limits: type[Any]) -> dict[str, Any]:
-    """Return the limits for which there is a setting of the same name behind the prefix."""
+    """Return the values of all settings whose names are the prefix and the name of a limit."""
     names = [each.name for each in fields(limits) if hasattr(config, prefix + each.name)]
     return {name: getattr(config, prefix + name) for name in names}

@@ -1,7 +1,7 @@
-"""Owns what changes in the registry mean for open connections of devices.
+"""Owns the effect of changes in the registry on open connections of devices.
 
-A status that is not ACTIVE any more, a policy or an attachment that changed, reaches open connections at once where the
-change was made, and on every other node as soon as the database tells it, within a second at the latest.
+A status other than ACTIVE, a changed policy or a changed attachment applies to open connections immediately on the node
+that made the change. Other nodes apply it when the database notifies them, and at the latest after a second.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class DeviceChanges:
         gateway: Callable[[], Gateway],
         each_second: Callable[[], None],
     ) -> None:
-        """``known`` are the certificates that are watched; those whose connections have ended are removed from it."""
+        """``known`` are the watched certificates. Those whose connections have ended are removed from the set."""
         self._authority = authority
         self._watch = watch
         self._known = known
@@ -51,30 +51,29 @@ class DeviceChanges:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start to follow the changes."""
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._sweep())]
 
     async def stop(self) -> None:
-        """Follow nothing any more."""
+        """Stop to follow the changes."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def nudge(self) -> None:
-        """Look now instead of within a second: another node has changed something."""
+        """Check for changes now, because another node has committed one."""
         self._nudged.set()
 
     def begin_anew(self) -> None:
-        """Look at every device: changes may have been missed."""
+        """Check every device, because changes may have been missed."""
         self._watch.begin_anew()
         self._nudged.set()
 
     def recorded(self, entry: AuditEntry) -> None:
-        """Look at what changed now instead of within a second: it was committed here.
+        """Check for changes now, because this node has committed one.
 
-        The entry itself is not used: what changed is read from the feed of changes, as it is for changes of other
-        nodes. So there is one way from a change to a connection, it knows what depends on what, and it tells of each
-        change once, in the order of the commits.
+        The entry itself is not used. The feed of changes reports the changes of this and of other nodes: each one once,
+        in the order of the commits, and with all certificates that it affects.
         """
         del entry
         self._nudged.set()
@@ -89,17 +88,17 @@ class DeviceChanges:
                 self._each_second()
                 await self._look_at_all()
             except ServiceUnavailable:
-                # Until the store answers again, devices keep what was decided for them.
+                # Until the store answers again, earlier decisions stay in force.
                 continue
             except Exception:
-                # After any failure, revocations to come must still reach devices.
+                # After any failure, later revocations must still reach devices.
                 log.exception("changes of the registry could not be followed")
 
     async def _look_at_all(self) -> None:
-        """Look at what has changed, and at what could not be looked at before: the watch tells of it once.
+        """Check changed certificates, and those whose earlier check failed, because the watch reports each change once.
 
-        Other work goes on in between. What changes meanwhile comes first: it may be a revocation, and a change of a
-        policy may concern the whole fleet.
+        The event loop runs other tasks in between. Newer changes are checked first: one may be a revocation, while a
+        change of a policy can affect the whole fleet.
         """
         await self._notice()
         pace = Pace()
@@ -116,7 +115,7 @@ class DeviceChanges:
         self._unseen = {**dict.fromkeys(await self._watch.changed_keys()), **self._unseen}
 
     async def _look_at(self, targets: Sequence[CertificateTarget]) -> None:
-        """Ask for all statuses at once; end connections first, and bind those that stay to their policies then."""
+        """Read all statuses at once; first end connections, then load the policies of those that stay."""
         found = await self._authority.store.read(lambda: statuses(targets))
         staying = list[CertificateTarget]()
         for target in targets:
@@ -132,7 +131,7 @@ class DeviceChanges:
         return claim is not None and claim.scope == target.scope
 
     async def _sweep(self) -> None:
-        """Forget devices that are gone; a device has its connection long before it is looked at twice."""
+        """Stop watching devices that two successive sweeps have found without a connection."""
         gone: frozenset[CertificateTarget] = frozenset()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)

@@ -1,4 +1,4 @@
-"""Owns the device edge as a whole: the gateway on the registry, who hears of it, and its start and stop."""
+"""Owns the device edge as a whole: the gateway, its connection to the registry, its listeners, its start and stop."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -37,10 +37,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DeviceAddress:
-    """Where the gateway listens, and whether another port will do if this one is taken.
+    """Where the gateway listens, and whether it may choose another port if this one is taken.
 
-    ``alpn`` is a second host and port, for SDKs that say MQTT by ALPN; one gateway listens on both. Ports may be shared
-    with other workers.
+    ``alpn`` is a second host and port, for SDKs that select MQTT by ALPN; one gateway listens on both. Other workers
+    may listen on the same ports.
     """
 
     host: str
@@ -87,7 +87,7 @@ class DeviceEdge:
         self._news = DeviceNews(authority, self._tell, observe_refusal, observe_unserved, refusals)
         self._devices = RegisteredDevices(authority, scope, watch, self._news)
         self._changes = DeviceChanges(authority, watch, self._devices.known, lambda: self._gateway, self._each_second)
-        # Another gateway follows if the port is taken: it is asked for each time.
+        # Read it from here each time: if the port is taken, another gateway replaces this one.
         self._gateway = self._new_gateway(address.port)
         self._membership = membership
         self._nodes = None if membership is None else self._new_nodes(membership)
@@ -107,32 +107,32 @@ class DeviceEdge:
 
     @property
     def is_listening(self) -> bool:
-        """Whether devices can connect; those that are connected do not need it."""
+        """Whether devices can connect. Open connections do not depend on it."""
         return self._gateway.is_listening
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway itself."""
+        """The gateway in use."""
         return self._gateway
 
     @property
     def devices(self) -> RegisteredDevices:
-        """Who devices are by the registry, for every port on which they show certificates."""
+        """The lookup of devices in the registry, for every port on which they authenticate with certificates."""
         return self._devices
 
     @property
     def for_operators(self) -> OperatorEdges:
-        """What the API does with messages and connections, for the devices of each account."""
+        """The API's access to messages and connections, for the devices of each account."""
         return self._for_operators
 
     @property
     def live(self) -> ConnectedDevices:
-        """What operators see of the connections to this node."""
+        """The operators' view of the connections to this node."""
         return self._live
 
     @property
     def nodes_alive(self) -> int:
-        """How many nodes serve the database, this one included."""
+        """The number of nodes that serve the database, this one included."""
         return 1 if self._membership is None else 1 + len(self._membership.others)
 
     @property
@@ -147,7 +147,7 @@ class DeviceEdge:
 
     @property
     def wakers(self) -> Mapping[str, Callable[[], None]]:
-        """What to call when the database tells something, by its channel."""
+        """The function to call at a notification of the database, by the notification's channel."""
         if self._nodes is None:
             return {}
         return {
@@ -157,7 +157,7 @@ class DeviceEdge:
         }
 
     async def start(self) -> None:
-        """Listen and serve; raise OSError if the address cannot be had, unless it is the default one."""
+        """Listen and serve; raise OSError if the address is taken, unless it is the default one."""
         if self._nodes is None:
             await self._listen()
         else:
@@ -175,13 +175,13 @@ class DeviceEdge:
         except OSError:
             if not self._address.is_default:
                 raise
-            # A second service on one machine is a developer's; its devices find the port in endpoints.json.
+            # A developer may run two services on one machine. Devices find the port in endpoints.json.
             log.warning("port %d is taken: devices connect to another one", self._address.port)
             self._gateway = self._new_gateway(0)
             await self._gateway.start()
 
     async def stop(self, grace: float) -> None:
-        """Say goodbye to devices and stop."""
+        """Disconnect all devices, for which they get ``grace`` seconds, and stop."""
         await self._changes.stop()
         await self._gateway.stop(grace)
         if self._nodes is not None:
@@ -189,15 +189,15 @@ class DeviceEdge:
         self._news.close()
 
     def recorded(self, entry: AuditEntry) -> None:
-        """Look at what changed now instead of within a second: it was committed here."""
+        """Check for changes now, because this node has committed one."""
         self._changes.recorded(entry)
 
     def happened(self, event: RegistryEvent) -> None:
-        """Publish an event of a registry, which its account wants to be told of."""
+        """Publish a registry event for which the account has events enabled."""
         self._news.happened(event)
 
     def use_tls_context(self, context: SSL.Context) -> None:
-        """Use another server certificate for the connections to come."""
+        """Use another server certificate for new connections."""
         self._tls_context = context
         self._gateway.use_tls_context(context)
 

@@ -1,4 +1,4 @@
-"""Owns whom the service tells what happens at its device edge: the log, counters, and the devices that listen."""
+"""Owns the distribution of the device edge's events: to the log, to counters, and to subscribed devices."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -24,19 +24,19 @@ from thingmint.registration.provisioning.just_in_time import provision_at_first_
 
 
 class OtherListeners(Protocol):
-    """Hears what is told here, for the devices of other nodes."""
+    """Receives the events of this node, for the devices of other nodes."""
 
     def heard(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
-        """Take what happened to a connection here, and the topic and payload of its event if it has one."""
+        """Receive an event of a connection to this node, and the topic and payload if it is published."""
         ...
 
     def told(self, scope: Scope, topic: str, payload: bytes) -> None:
-        """Take an event of an account that was told to the devices of this node."""
+        """Receive an event of an account that was published to the devices of this node."""
         ...
 
 
 class NobodyElse:
-    """Hears nothing: there are no other nodes."""
+    """Ignores events, because there are no other nodes."""
 
     def heard(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
         """Do nothing."""
@@ -46,7 +46,7 @@ class NobodyElse:
 
 
 class DeviceNews:
-    """Hears of connections, of a registry and of first connections; ``tell`` publishes to an account's devices."""
+    """Receives events of connections, registry and first connections; ``tell`` publishes to an account's devices."""
 
     def __init__(
         self,
@@ -64,12 +64,12 @@ class DeviceNews:
         self.elsewhere: OtherListeners = NobodyElse()
 
     def happened(self, event: RegistryEvent) -> None:
-        """Publish an event of a registry, which its account wants to be told of."""
+        """Publish a registry event for which the account has events enabled."""
         event_id, now = self._authority.new_generation_id(), self._authority.clock.now()
         self._tell(event.scope, *registry_event(event, event_id, now))
 
     def heard(self, event: GatewayEvent) -> None:
-        """Log what was refused or dropped; publish other events to the devices of the account."""
+        """Log refusals and drops; publish other events to the devices of the account."""
         match event:
             case ConnectRefused():
                 self._connect_refused(event)
@@ -85,7 +85,7 @@ class DeviceNews:
                 self.elsewhere.heard(event, published)
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
-        """Tell of a certificate that waits for its activation, and provision its device if its CA says how."""
+        """Publish that a certificate is pending activation, and provision its device if its CA has a template."""
         certificate, config = registration.certificate, registration.ca_certificate.registration_config
         registered = _registered_event(registration)
         self._tell(certificate.scope, *registered)
@@ -108,7 +108,7 @@ class DeviceNews:
         self._unserved.advance()
 
     def close(self) -> None:
-        """Write what is counted and was not logged yet."""
+        """Log the counts that were not logged yet."""
         self._refusals.close()
         self._unserved.close()
 
@@ -116,7 +116,7 @@ class DeviceNews:
 def _not_provisioned(
     registration: AutoRegistration, source_address: str, error: ThingmintError, at: datetime
 ) -> ConnectRefused:
-    """Return that the template of a device's CA could not be carried out at its first connection."""
+    """Return the event of a first connection for which the template of the device's CA failed."""
     certificate, ca_certificate = registration.certificate, registration.ca_certificate
     config = ca_certificate.registration_config
     template = config.template_name if config is not None else None
@@ -133,7 +133,7 @@ def _not_provisioned(
 
 
 def _registered_event(registration: AutoRegistration) -> tuple[str, bytes]:
-    """Return the event that AWS IoT publishes for a certificate that waits for its activation."""
+    """Return topic and payload of AWS IoT's event for a certificate that is pending activation."""
     certificate, ca_id = registration.certificate, registration.ca_certificate.certificate_id
     at = int(certificate.created_at.timestamp() * 1000)
     payload = {

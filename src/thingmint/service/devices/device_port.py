@@ -1,4 +1,4 @@
-"""Owns how the device edge of a node is made: where it listens, what carries its messages, and what it reports."""
+"""Owns the construction of a node's device edge: its addresses, its data plane, and its metrics."""
 
 import socket
 import time
@@ -25,7 +25,7 @@ from thingmint.service.nodes.alike import settings_told
 from thingmint.service.nodes.membership import Introduction, Membership
 from thingmint.settings.config import Config
 
-# Other nodes tell within milliseconds that they have a client now, and within a second where NOTIFY does not work.
+# Other nodes announce a client's new connection within milliseconds, or within a second where NOTIFY does not work.
 _EXPLAIN_SECONDS = 1.5
 
 _log = structlog.get_logger("thingmint")
@@ -53,7 +53,7 @@ def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
 
 
 def _membership(node: OpenNode) -> Membership | None:
-    """Return the node's part among the nodes of a PostgreSQL database; None where it is alone."""
+    """Return the node's membership among the nodes of a PostgreSQL database; None on SQLite."""
     config = node.config
     node.metrics.nodes(1)
     if config.database_url is None:
@@ -71,7 +71,7 @@ def _membership(node: OpenNode) -> Membership | None:
 def _address(config: Config, *, is_shared: bool) -> DeviceAddress:
     alpn = None if config.mqtt_alpn is None else (config.mqtt_alpn.host, config.mqtt_alpn.port)
     if is_shared:
-        # The process that has started the workers has reserved the ports.
+        # The parent process of the workers has reserved the ports.
         return DeviceAddress(config.mqtt.host, config.mqtt.port, is_default=False, alpn=alpn, is_shared=True)
     return DeviceAddress(config.mqtt.host, config.mqtt_port, not config.is_given("mqtt"), alpn)
 

@@ -1,1 +1,1 @@
-"""Owns the issuers of a running node: how they come into the database, whether they fit, and what signs for them."""
+"""Owns the issuers of a running node: their adoption into the database, their checks, and their signers."""

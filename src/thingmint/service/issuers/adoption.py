@@ -1,4 +1,4 @@
-"""Owns how the issuers that lie in a data directory come into the database, and whether that database is their own."""
+"""Owns the adoption of a data directory's issuers into the database, and the check that both belong together."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,10 +24,10 @@ async def records_in_force(
     *,
     may_write: bool,
 ) -> Sequence[IssuerRecord]:
-    """Return the issuers of the database, after those of the data directory were stored that it does not have yet.
+    """Store issuers of the data directory that the database does not have yet; return all issuers of the database.
 
-    Only the process that holds the directory may write; others get what they would find. Raises StartRefused if the
-    database is another service's.
+    Only the process that holds the directory may write; others get the result without storing it. Raises StartRefused
+    if the database belongs to another service.
     """
     records = await list_issuers(store)
     await _require_own(store, sealer, records, in_files, data_dir)
@@ -40,7 +40,7 @@ async def records_in_force(
     else:
         await _add_later(store, caller, at, records, in_files)
     records = await list_issuers(store)
-    # Of two first starts on one empty database, one has come too late.
+    # Two services may start for the first time on one empty database: the second one is refused.
     await _require_own(store, sealer, records, in_files, data_dir)
     return records
 
@@ -48,13 +48,13 @@ async def records_in_force(
 async def _add_later(
     store: Store, caller: Caller, at: datetime, records: Sequence[IssuerRecord], in_files: Sequence[IssuerRecord]
 ) -> None:
-    """Store what was put into the directory after the database had issuers."""
+    """Store the issuers that were put into the directory after the database had its first ones."""
     known = _ids(records)
     first = in_files[0]
     before = next((each for each in records if each.status is IssuerStatus.ACTIVE), None)
     is_replaced = before is not None and before.issuer_id in _ids(in_files[1:])
     if first.status is IssuerStatus.ACTIVE and first.issuer_id not in known and before is not None and is_replaced:
-        # An operator has put the active issuer's files among the retired ones, and the start has made another.
+        # An operator moved the active issuer's files to the retired ones, and this start made another issuer.
         await add_active(store, caller, at, first, before)
     later = [replace(each, status=IssuerStatus.RETIRED, retired_at=at) for each in in_files]
     await add(store, caller, at, _ACTION, [each for each in later if each.issuer_id not in known])

@@ -1,4 +1,4 @@
-"""Owns whether a start is refused because the active issuer cannot issue certificates of its profile."""
+"""Owns the check at a start that the active issuer can issue certificates of its profile."""
 
 from datetime import datetime, timedelta
 
@@ -12,14 +12,15 @@ _log = structlog.get_logger("thingmint")
 
 
 def require_validity(issuer: Issuer, now: datetime) -> None:
-    """Return if certificates of the profile can be issued; raise StartRefused if that needs another profile.
+    """Return if certificates of the profile can be issued; raise StartRefused if the profile must be changed.
 
-    If the profile did fit when the issuer began, the node starts: it serves its devices, and refuses to issue.
+    If the issuer's validity did fit the profile at first and is now too short, the node starts: it serves devices, but
+    does not issue.
     """
     try:
         issuer.validity_at(now)
     except IssuerNotValid:
-        # The clock may become right while the service runs; until then it issues nothing.
+        # The clock may be corrected while the service runs; until then the service does not issue.
         return
     except ProfileExhausted as error:
         if _did_fit(issuer):
@@ -33,7 +34,7 @@ def require_validity(issuer: Issuer, now: datetime) -> None:
 
 
 def _did_fit(issuer: Issuer) -> bool:
-    # A day later: the beginning of an issuer is backdated by one.
+    # A day after its notBefore, because that is backdated by a day.
     try:
         issuer.validity_at(issuer.ca.not_before + timedelta(days=1))
     except ProfileExhausted:

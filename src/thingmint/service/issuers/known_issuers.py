@@ -1,7 +1,7 @@
-"""Owns the issuers of a node: what the database says of each, its certificates, and what signs for it here.
+"""Owns the issuers of a node: the record of each in the database, its certificates, and its signer on this node.
 
-The database decides which issuers there are and which is active. What lies in the data directory is adopted into it at
-a start: the issuer that the first start made, and certificates of retired ones that an operator put there.
+The database decides which issuers exist and which one is active. A start adopts issuers of the data directory into it:
+the issuer that the first start made, and certificates of retired issuers that an operator put there.
 """
 
 import json
@@ -32,7 +32,7 @@ _RETIRED = (IssuerStatus.READY, IssuerStatus.RETIRED)
 
 @dataclass(frozen=True, slots=True)
 class KnownIssuer:
-    """An issuer that has a certificate. ``chain`` holds it first, then those above it but for the service's root."""
+    """An issuer that has a certificate. ``chain`` has its certificate first, then those above it, without the root."""
 
     record: IssuerRecord
     chain: tuple[x509.Certificate, ...]
@@ -41,27 +41,27 @@ class KnownIssuer:
 
 @dataclass(frozen=True, slots=True)
 class KnownIssuers:
-    """The issuers as they were read at one time."""
+    """All issuers, read in one transaction."""
 
     active: KnownIssuer
     others: tuple[KnownIssuer, ...]
     """Ready and retired ones, the oldest first."""
 
     def __iter__(self) -> Iterator[KnownIssuer]:
-        """Yield each, the active one first."""
+        """Yield all issuers, the active one first."""
         yield self.active
         yield from self.others
 
     @property
     def retired(self) -> tuple[IssuingCA, ...]:
-        """Those that have issued."""
+        """The issuers that were active earlier."""
         return tuple([each.ca for each in self.others if each.record.status is IssuerStatus.RETIRED])
 
     def device_authorities(self, root: x509.Certificate, at: datetime) -> tuple[x509.Certificate, ...]:
         """Return what verifies every device certificate that may be valid at this time: issuers, then roots.
 
-        No certificate outlives its issuer. A clock outside of the active issuer's validity is wrong, and leaves out
-        nothing.
+        No certificate ends later than its issuer. If the clock is outside of the active issuer's validity, the clock is
+        wrong, and no authority is left out.
         """
         active = self.active.ca
         is_right = active.not_before <= at <= active.not_after
@@ -71,7 +71,7 @@ class KnownIssuers:
 
 @dataclass(frozen=True, slots=True)
 class IssuerSources:
-    """What is needed to make issuers of records: keys in files, what unseals those in the database, and tokens."""
+    """Makes issuers from records: has the keys in files, the sealer of keys in the database, and the tokens."""
 
     authorities: Authorities
     sealer: SecretSealer
@@ -92,7 +92,7 @@ class IssuerSources:
         return certificate_profile(ProfileConfig.from_table(table))
 
     def signer_of(self, record: IssuerRecord, public_key: PublicKey) -> Signer | None:
-        """Return what signs with the key of an issuer; None if that key is not at hand here.
+        """Return the signer of an issuer; None if this node does not have the key.
 
         Raises ServiceUnavailable if a key in the database cannot be unsealed.
         """
@@ -122,12 +122,12 @@ class IssuerSources:
 
 
 def chain_of(record: IssuerRecord) -> tuple[x509.Certificate, ...]:
-    """Return the certificates of an issuer that has one: its own, then those above it."""
+    """Return the certificate of an issuer, then those above it."""
     return tuple(x509.load_pem_x509_certificates(record.chain_pem.encode()))
 
 
 def records_of_files(authorities: Authorities, at: datetime) -> tuple[IssuerRecord, ...]:
-    """Return what the data directory holds as records; the issuer of the first start comes first, and is active."""
+    """Return records of the data directory's issuers: first the active issuer of the first start, then the others."""
     own = authorities.own_issuer
     chains = [each.chain for each in authorities.retired]
     if own is None:
@@ -139,7 +139,7 @@ def records_of_files(authorities: Authorities, at: datetime) -> tuple[IssuerReco
 def _record_of_file(chain: tuple[x509.Certificate, ...], at: datetime, status: IssuerStatus) -> IssuerRecord:
     issuer_id = issuer_id_of(chain[0])
     return IssuerRecord(
-        # The same on every node that has the file.
+        # Every node that has the file gets the same reference.
         reference=issuer_id[:32],
         issuer_id=issuer_id,
         status=status,
@@ -157,7 +157,7 @@ def _record_of_file(chain: tuple[x509.Certificate, ...], at: datetime, status: I
 
 
 def key_type_of(certificate: x509.Certificate) -> str:
-    """Return the kind of the certificate's key by the names of the setting `ca_key_type`."""
+    """Return the type of the certificate's key as a value of the setting `ca_key_type`."""
     public_key = certificate.public_key()
     if isinstance(public_key, rsa.RSAPublicKey):
         return f"rsa-{public_key.key_size}"
@@ -176,7 +176,7 @@ def unsealed_key(sealer: SecretSealer, reference: str, sealed: bytes) -> Private
 
 
 def follow_on_disk(data_dir: Path, authorities: Authorities, known: KnownIssuers, at: datetime) -> None:
-    """Write device-ca.pem, and delete the keys of this directory that were destroyed; raise OSError."""
+    """Write device-ca.pem, and delete this directory's copies of destroyed keys; raise OSError."""
     own = None if authorities.own_issuer is None else authorities.own_issuer.certificate
     trusted = pem_of(*known.device_authorities(authorities.root, at))
     write_where_different(data_dir / DEVICE_AUTHORITIES, trusted)

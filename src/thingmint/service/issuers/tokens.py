@@ -1,4 +1,4 @@
-"""Owns the tokens (HSMs) that hold keys of issuers: one for each URI, opened when it is first needed."""
+"""Owns the tokens (HSMs) that hold keys of issuers: one for each URI, opened at its first use."""
 
 from cryptography.hazmat.primitives import hashes
 
@@ -18,7 +18,7 @@ class Tokens:
         self._tokens: dict[tuple[tuple[str, str], ...], Token] = {}
 
     def token(self, uri: TokenURI) -> Token:
-        """Return the token of a URI; raise StartRefused if the settings do not say how to use it."""
+        """Return the token of a URI; raise StartRefused if its module or PIN is not set."""
         if self._module is None or self._pin_file is None:
             raise StartRefused("a key is in a token: give pkcs11_module and pkcs11_pin_file")
         if uri.token not in self._tokens:
@@ -26,7 +26,7 @@ class Tokens:
         return self._tokens[uri.token]
 
     def signer(self, text: str, public_key: PublicKey) -> Signer:
-        """Return what signs with a key in a token; one that cannot be used raises ServiceUnavailable when it signs."""
+        """Return the signer for a key in a token. If the token cannot be used, `sign` raises ServiceUnavailable."""
         try:
             uri = parse_token_uri(text)
             return TokenSigner(self.token(uri), uri.key_id or b"", public_key)
@@ -34,7 +34,7 @@ class Tokens:
             return AbsentToken(public_key)
 
     async def close(self) -> None:
-        """End what was opened."""
+        """Close all tokens."""
         for token in self._tokens.values():
             await token.close()
 

@@ -1,1 +1,1 @@
-"""What makes several processes on one PostgreSQL database one service to devices and operators."""
+"""Owns how several processes on one PostgreSQL database act as one service for devices and operators."""

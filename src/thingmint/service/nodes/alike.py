@@ -1,4 +1,4 @@
-"""Owns which settings must be the same on all nodes of a database, and how they are compared; opens nothing."""
+"""Owns the comparison of settings that must be the same on all nodes of a database. Does no I/O."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ _DIGEST_CHARACTERS = 16
 
 
 def settings_told(config: Config) -> str:
-    """Return as JSON what other nodes compare with their own; tables, which may hold secrets, as digests."""
+    """Return the settings as JSON for comparison by other nodes; tables, which may hold secrets, are digests."""
     told = {
         "account": config.account,
         "region": config.region,
@@ -26,7 +26,7 @@ def settings_told(config: Config) -> str:
 
 
 def differences(own: str, other: NodeRow) -> Sequence[str]:
-    """Return the names of the settings that another node has differently."""
+    """Return the names of the settings that differ on another node."""
     ours, theirs = json.loads(own), json.loads(other.settings)
     return [name for name in sorted(ours) if name in theirs and ours[name] != theirs[name]]
 

@@ -1,7 +1,7 @@
-"""Owns what is to be written of this node's connections: collected, and written in one transaction at a time.
+"""Owns the writing of this node's connections to the database: collects changes and writes them in batches.
 
-A device waits for none of it. While one batch is being written the next one collects, so that a thousand connections
-cost a few transactions. Where the database is away, what is to be written waits.
+Devices do not wait for it. While one batch is written, the next one collects, so a thousand connections need a few
+transactions. While the database is away, changes wait.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ EVENT: Final = "event"
 
 @dataclass(slots=True)
 class ConnectionBook:
-    """The connections that begin and end, and the events of them for other nodes; ``lost`` ends a connection here."""
+    """New and ended connections, and their events for other nodes; ``lost`` ends a connection on this node."""
 
     store: Store
     node_id: Callable[[], str]
@@ -47,21 +47,21 @@ class ConnectionBook:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything is written."""
+        """Whether nothing waits to be written."""
         return not (self._opened or self._ended or self._events)
 
     def opened(self, row: ConnectionRow) -> None:
-        """Enter a connection."""
+        """Add a new connection to the next batch."""
         self._opened[row.session_id] = row
         self._changed.set()
 
     def ended(self, row: EndingRow) -> None:
-        """Remove a connection, and remember how it ended."""
+        """Remove a connection, and store how it ended, in the next batch."""
         self._ended[row.session_id] = row
         self._changed.set()
 
     def told(self, kind: str, scope: Scope, body: bytes) -> None:
-        """Tell the other nodes of an event; the oldest are given up if the database is away for too long."""
+        """Send an event to the other nodes; if too many wait, the oldest are dropped."""
         if len(self._events) >= MOST_EVENTS:
             self._events.popleft()
             self.counters.lost(Loss.EVENT_UNSENT)
@@ -69,17 +69,17 @@ class ConnectionBook:
         self._changed.set()
 
     def enter_again(self, rows: Iterable[ConnectionRow]) -> None:
-        """Enter connections that the database has lost."""
+        """Write connections again that the database has lost."""
         for row in rows:
             self._opened.setdefault(row.session_id, row)
         self._changed.set()
 
     def clear(self) -> None:
-        """Forget everything: other nodes have declared this one lost, and told what was to be told."""
+        """Drop everything: other nodes have declared this one lost, and have published its events."""
         self._opened, self._ended, self._events = {}, {}, deque()
 
     async def run(self) -> None:
-        """Write what there is, again and again, until cancelled."""
+        """Write batches until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -90,20 +90,20 @@ class ConnectionBook:
                     await asyncio.sleep(_RETRY_SECONDS)
 
     async def write(self) -> None:
-        """Write one batch; raise ServiceUnavailable or Throttled, and keep it then."""
+        """Write one batch; raise ServiceUnavailable or Throttled, and keep the batch in that case."""
         async with self._writing:
             opened = list(self._opened.values())[:MOST_AT_ONCE]
-            # A connection may end before it was entered; it took the client's earlier one over all the same.
+            # A connection may end before it was written. It did replace the client's earlier connection.
             unentered = self._opened.keys() - {each.session_id for each in opened}
             ended = [each for each in list(self._ended.values())[:MOST_AT_ONCE] if each.session_id not in unentered]
             events = [self._events[place] for place in range(min(len(self._events), MOST_AT_ONCE))]
             node_id = self.node_id()
             entered = await self.store.write(lambda: _batch(node_id, opened, ended, events))
             if entered is None:
-                # Others have told that the connections of this node ended: it gives them up at its next beat.
+                # Other nodes have published the ends of this node's connections; the next beat closes them.
                 raise ServiceUnavailable("This node is not among the nodes any more")
             if node_id != self.node_id():
-                # Everything was given up meanwhile.
+                # `clear` was called meanwhile.
                 return
             self._written(opened, ended, events, entered)
 
@@ -119,12 +119,12 @@ class ConnectionBook:
             if row.session_id in entered or row.session_id in done:
                 self._opened.pop(row.session_id, None)
             if entered.get(row.session_id) is False and row.session_id not in done:
-                # Its client has connected to another node since.
+                # The client has connected to another node since then.
                 self.lost(row.scope, row.client_id, row.session_id)
         for each in ended:
             self._ended.pop(each.session_id, None)
         for event in events:
-            # Some may have been given up meanwhile.
+            # Some events may have been dropped meanwhile.
             if self._events and self._events[0] is event:
                 self._events.popleft()
 
@@ -132,7 +132,7 @@ class ConnectionBook:
 def _batch(
     node_id: str, opened: Sequence[ConnectionRow], ended: Sequence[EndingRow], events: Sequence[NewMessage]
 ) -> Steps[dict[str, bool] | None]:
-    """Write a batch and return which connections are entered, and whether as current; None for a node that is gone."""
+    """Write a batch; return whether each connection is the client's current one, or None if this node was removed."""
     if not (yield from node_table.is_kept(node_id)):
         return None
     messages, entered = list(events), dict[str, bool]()

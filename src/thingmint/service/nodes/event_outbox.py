@@ -1,4 +1,4 @@
-"""Owns how events of a registry are kept with the change that makes them, for all nodes to tell."""
+"""Owns the writing of registry events in the transaction of their change, for all nodes to publish."""
 
 import uuid
 from collections.abc import Callable, Sequence

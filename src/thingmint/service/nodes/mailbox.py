@@ -1,4 +1,4 @@
-"""Owns how this node hears what other nodes have written for it: in one order, each message once."""
+"""Owns the reading of other nodes' messages for this node: in one order, each message once."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from thingmint.service.nodes.membership import OUTAGES
 
 POLL_SECONDS: Final = 1.0
 _AT_ONCE: Final = 200
-# A batch whose COMMIT was not answered is written again: the second copy is recognised.
+# The ids of the last messages. If a COMMIT is not answered, its batch is written again; the second copy is dropped.
 _REMEMBERED: Final = 50_000
 
 Reader: TypeAlias = Callable[[NodeMessage], Awaitable[None]]
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Mailbox:
-    """Reads messages and gives each to the reader of its kind."""
+    """Reads messages and passes each one to the reader of its kind."""
 
     store: Store
     node_id: Callable[[], str]
@@ -36,11 +36,11 @@ class Mailbox:
     _known: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
     def nudge(self) -> None:
-        """Look now instead of within a second."""
+        """Read now instead of within a second."""
         self._nudged.set()
 
     async def begin(self) -> None:
-        """Read from now on; raise ServiceUnavailable or Throttled."""
+        """Start at the newest message; raise ServiceUnavailable or Throttled."""
         self.position = (await self._found(None)).following
 
     async def run(self) -> None:
@@ -54,12 +54,12 @@ class Mailbox:
                 await self.read()
 
     async def read(self) -> None:
-        """Give the messages that there are to their readers; raise ServiceUnavailable or Throttled."""
+        """Pass all new messages to their readers; raise ServiceUnavailable or Throttled."""
         while True:
             began, found = self.position, await self._found(self.position)
             for message in found.messages:
                 if self.position != began:
-                    # This node begins anew.
+                    # This node has joined again.
                     return
                 await self._give(message)
             if self.position == began:
@@ -84,10 +84,10 @@ class Mailbox:
             self._known.popitem(last=False)
         reader = self.readers.get(message.kind)
         if reader is None:
-            # A later version of the service may send what this one does not know.
+            # A later version of the service may send kinds that this version does not have.
             return
         try:
             await reader(message)
         except Exception:
-            # The messages behind it must be read all the same.
+            # The messages after it must still be read.
             log.exception("a message of another node could not be read")

@@ -1,7 +1,7 @@
-"""Owns which nodes are alive: a node says each second that it is, and declares another lost that stops saying so.
+"""Owns which nodes are alive: each node writes a beat every second, and declares nodes without beats lost.
 
-A node judges only by what it has seen itself without a pause, by a clock that nobody can set: so a database that was
-away, or a node that was frozen, makes nobody declare the others lost.
+A node relies only on its uninterrupted observation, measured by a monotonic clock. So it does not declare others lost
+after the database was away or the node itself was frozen.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from thingmint.service.nodes.alike import differences
 
 BEAT_SECONDS: Final = 1.0
 LOST_AFTER_SECONDS: Final = 6.0
-# A longer pause between two beats makes what was seen before worthless.
+# After a longer pause between two beats, earlier observations are discarded.
 _LONGEST_PAUSE_SECONDS: Final = 3.0
 _JOIN_SECONDS: Final = 2.0
 
 
 class Log(Protocol):
-    """Where changes among the nodes are told."""
+    """Receives the log lines about nodes."""
 
     def warning(self, event: str, **facts: object) -> object:
-        """Write a line about what somebody should look at."""
+        """Log an event that an operator should check."""
         ...
 
     def info(self, event: str, **facts: object) -> object:
-        """Write a line."""
+        """Log an event."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """What a node says of itself."""
+    """The facts that a node publishes about itself."""
 
     name: str
     version: str
@@ -50,13 +50,13 @@ class Introduction:
 
     @property
     def has_own_broker(self) -> bool:
-        """Whether messages of its devices stay in its process."""
+        """Whether it uses the built-in broker, so that messages of its devices stay in its process."""
         return self.data_plane == "local"
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What came of a beat: whether this node is entered, whether its connections are, and all nodes."""
+    """The result of a beat: whether the node's row exists, whether its connections' rows exist, and all nodes."""
 
     is_member: bool
     is_marked: bool
@@ -65,7 +65,7 @@ class Beat:
 
 @dataclass(slots=True)
 class Membership:
-    """The nodes as this one sees them; ``others`` are those that are not declared lost."""
+    """The nodes that this one has observed; ``others`` are those that are not declared lost."""
 
     store: Store
     introduction: Introduction
@@ -80,7 +80,7 @@ class Membership:
     _told: dict[str, Sequence[str]] = field(default_factory=dict)
 
     async def join(self) -> None:
-        """Enter this node under a new id and return when the others know it; raise ServiceUnavailable or Throttled."""
+        """Add this node with a new id; return when the others have seen it. Raise ServiceUnavailable or Throttled."""
         self.node_id = node_id = self.new_id()
         told = self.introduction
 
@@ -95,7 +95,7 @@ class Membership:
         await self._known_to_others(joined_at)
 
     async def beat(self, read_to: int) -> Beat:
-        """Say that this node is alive, and look at the others; raise ServiceUnavailable or Throttled."""
+        """Write that this node is alive, and read the others; raise ServiceUnavailable or Throttled."""
         node_id = self.node_id
 
         def program() -> Steps[Beat]:
@@ -110,7 +110,7 @@ class Membership:
         return found
 
     async def remove_lost(self) -> bool:
-        """Remove the nodes that have been silent for too long; return whether this node removed one."""
+        """Remove the nodes without beats for too long; return whether this node removed one."""
         now, removed = self.monotonic(), False
         for node in self.others:
             seen_at, since = self._seen[node.node_id]
@@ -122,7 +122,7 @@ class Membership:
         return removed
 
     async def leave(self) -> None:
-        """Remove this node, whose connections have ended; what the database does not take is removed by others."""
+        """Remove this node, whose connections have ended. If the database is away, other nodes remove it later."""
         node_id = self.node_id
 
         def program() -> Steps[None]:
@@ -132,7 +132,7 @@ class Membership:
         await self.store.write(program)
 
     async def _known_to_others(self, joined_at: datetime) -> None:
-        """Wait until the others have looked at the nodes since, but not for those that are probably gone."""
+        """Wait until the others have read the nodes after this time; do not wait for those that are probably lost."""
         deadline = self.monotonic() + _JOIN_SECONDS
         while self.monotonic() < deadline and any(each.seen_at <= joined_at for each in self.others):
             await asyncio.sleep(0.05)
@@ -175,4 +175,4 @@ CROSSES_NOT: Final = (
 )
 
 OUTAGES: Final = (ServiceUnavailable, Throttled)
-"""What every question to the database may end in, and is asked again after."""
+"""The errors of any database call after which the call is repeated."""

@@ -1,4 +1,4 @@
-"""Owns this node's part among the nodes of its database: it joins, keeps its connections entered, listens, leaves."""
+"""Owns the life of this node among the nodes of its database: joins, writes connections, reads messages, leaves."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class Nodes:
         counters: Counters,
         begin_anew: Callable[[], None],
     ) -> None:
-        """``begin_anew`` is called when what was decided for devices may be out of date."""
+        """``begin_anew`` is called when decisions about devices may be out of date."""
         store = authority.store
         self._store = store
         self._membership = membership
@@ -80,45 +80,45 @@ class Nodes:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Join the nodes and begin to work; raise ServiceUnavailable or Throttled."""
+        """Join the nodes and start the tasks; raise ServiceUnavailable or Throttled."""
         await self._membership.join()
         await self.mailbox.begin()
         works: tuple[Callable[[], Awaitable[None]], ...] = (self._book.run, self.mailbox.run, self._beat_on)
         self._tasks = [asyncio.create_task(_kept_up(work)) for work in works]
 
     async def stop(self) -> None:
-        """Write what is left and leave; the connections of devices have ended."""
+        """Write the last batch and leave, after all connections of devices have ended."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.reach.stop()
-        # What cannot be written now, other nodes find out.
+        # If this cannot be written, other nodes detect the loss of this one.
         with contextlib.suppress(*OUTAGES):
             while not self._book.is_empty:
                 await self._book.write()
             await self._membership.leave()
 
     def nodes_changed(self) -> None:
-        """Look at the nodes now instead of within a second."""
+        """Read the nodes now instead of within a second."""
         self._beat_at_once.set()
 
-    # What happens here
+    # Events of this node
 
     def heard(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
-        """Take what happened to a connection here, and the topic and payload of its event if it has one."""
+        """Receive an event of a connection to this node, and the topic and payload if it is published."""
         if isinstance(event, ClientConnected):
             self._opened(event)
         if isinstance(event, ClientDisconnected):
             row = self._rows.pop(event.link.session_id, None)
             if row is None:
-                # Other nodes have given it up, and told its end.
+                # Other nodes have removed the connection and published its end.
                 return
             self._book.ended(ending_row(row, event.at, event.reason))
         if published is not None:
             self.told(event.link.scope, *published)
 
     def told(self, scope: Scope, topic: str, payload: bytes) -> None:
-        """Take an event of an account that was told to the devices of this node."""
+        """Receive an event of an account that was published to the devices of this node."""
         self._book.told(EVENT, scope, msgspec.json.encode(ToldEvent(topic, payload)))
 
     def _opened(self, event: ClientConnected) -> None:
@@ -126,14 +126,14 @@ class Nodes:
         connection = self._gateway().connection_of(link.scope, link.client_id)
         if connection is not None and connection.device.session_id == link.session_id:
             row = self._row(connection)
-            # The will is kept once, by the data plane.
+            # Only the data plane keeps the will.
             self._rows[link.session_id] = replace(row, will=None)
             self._book.opened(row)
 
     def _row(self, connection: GatewayConnection) -> ConnectionRow:
         return row_of_connection(self._membership.node_id, connection, self._data_plane.will_of(connection.device))
 
-    # What other nodes tell
+    # Messages of other nodes
 
     async def _taken_over(self, message: NodeMessage) -> None:
         self._gateway().taken_over(message.scope, message.body.decode(), message.subject)
@@ -153,7 +153,7 @@ class Nodes:
         if code.is_failure:
             _log.warning("a message of another node was refused here", reason=code.name)
 
-    # Being a node
+    # Membership
 
     async def _beat_on(self) -> None:
         while True:
@@ -178,7 +178,7 @@ class Nodes:
             await self._store.write(lambda: connection_table.prune_endings(MOST_ENDINGS))
 
     async def _join_again(self) -> None:
-        """Begin anew: other nodes have declared this one lost, and told that its connections ended."""
+        """Close all connections and join again: other nodes have declared this one lost and published the ends."""
         _log.error("this node was cut off from the database for too long: its connections are ended")
         self._gateway().disown_all()
         self._rows = {}
@@ -188,7 +188,7 @@ class Nodes:
         self._begin_anew()
 
     async def _enter_again(self) -> None:
-        """Enter the connections again: the database has crashed, or another one has taken its place."""
+        """Write all connections again: the database has crashed or was replaced, and its unlogged tables are empty."""
         node_id = self._membership.node_id
         await self._store.write(lambda: connection_table.mark_node(node_id))
         present = [each for each in self._gateway().accepted_connections if each.device.session_id in self._rows]
@@ -196,11 +196,11 @@ class Nodes:
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
-    """Do a work until cancelled, and begin again after a failure that nobody foresaw."""
+    """Call the function until cancelled; after an unexpected failure, log it and call it again."""
     while True:
         try:
             await work()
         except Exception as error:  # noqa: BLE001  the node goes on after any error
-            # By type alone: the texts of foreign errors may quote what they were given.
+            # Only the type: the messages of other libraries' errors may quote their arguments, such as secrets.
             _log.error("the work of a node among others failed", cause=type(error).__name__)
         await asyncio.sleep(BEAT_SECONDS)

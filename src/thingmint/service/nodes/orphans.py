@@ -1,7 +1,7 @@
-"""Owns connections whose node is gone: announces their ends and publishes their wills, each once.
+"""Owns the connections of lost nodes: publishes their disconnect events and their wills, each once.
 
-Every node may do it. Whichever removes a connection from the database tells of its end and publishes its will in the
-same transaction, as messages to all nodes.
+Any node may do it. The node that removes a connection from the database writes its end and its will in the same
+transaction, as messages to all nodes.
 """
 
 import logging
@@ -28,9 +28,9 @@ from thingmint.registration.kernel.ports import Store
 from thingmint.service.nodes.wire import ToldEvent, due_column, ending_row, facts_of, publish_of_bytes
 
 FROM_REGISTRY: Final = "shared_event"
-"""An event that no node has told yet: each tells its devices."""
+"""The kind of an event that no node has published yet: each node publishes it to its devices."""
 FROM_NOBODY: Final = "shared_message"
-"""A message that no node has passed on yet."""
+"""The kind of an MQTT message that no node has delivered yet."""
 _AT_ONCE: Final = 200
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Orphans:
-    """Gives up the connections of nodes that are gone."""
+    """Ends the connections of lost nodes."""
 
     store: Store
     clock: Clock
@@ -47,7 +47,7 @@ class Orphans:
     node_id: Callable[[], str]
 
     async def give_up(self) -> None:
-        """Give up those that are due; raise ServiceUnavailable or Throttled, and go on at the next call."""
+        """End the connections that are due; after ServiceUnavailable or Throttled, the next call continues."""
         while True:
             rows = await self.store.read(lambda: connection_table.orphans(_AT_ONCE))
             for row in rows:
@@ -57,7 +57,7 @@ class Orphans:
 
     async def _give_up(self, row: ConnectionRow) -> None:
         if not row.client_id:
-            # The row by which a node knows that its connections are entered.
+            # This row shows a node that its connections are in the database.
             await self.store.write(lambda: connection_table.take_orphan(row.session_id))
         elif row.will is not None and row.will_delay and row.will_due_at is None:
             due_at = due_column(self.clock.now(), row.will_delay)

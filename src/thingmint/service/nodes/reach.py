@@ -1,4 +1,4 @@
-"""Owns how operators' requests reach clients of other nodes: through messages in the database, with answers."""
+"""Owns operators' requests to clients of other nodes: sends them as messages in the database, and awaits answers."""
 
 import asyncio
 import time
@@ -39,17 +39,17 @@ ASK_SEND: Final = "ask_send"
 ANSWER: Final = "answer"
 PUBLISHED: Final = "published"
 
-# The other node looks each second at the latest; a request should not wait for one that is being declared lost.
+# The other node reads at least once a second. A request should not wait for a node that is being declared lost.
 _ANSWER_SECONDS: Final = 4.0
 _MOST_ASKED: Final = 256
-# What operators publish is kept in the database until every node has read it, which takes seconds at the longest.
+# Messages that operators publish stay in the database until every node has read them, for some seconds at most.
 _BYTES_A_SECOND: Final = 8 * 1024 * 1024
 _MOST_BYTES: Final = 4 * _BYTES_A_SECOND
 
 
 @dataclass(slots=True)
 class _Budget:
-    """How many bytes may be written now."""
+    """A token bucket of the bytes that may be written."""
 
     left: float = float(_MOST_BYTES)
     at: float = field(default_factory=time.monotonic)
@@ -65,7 +65,7 @@ class _Budget:
 
 @dataclass(slots=True)
 class Reach:
-    """Asks other nodes, and carries out what they ask of this one."""
+    """Sends requests to other nodes, and carries out their requests."""
 
     store: Store
     membership: Membership
@@ -115,7 +115,7 @@ class Reach:
         self._budget.take(len(body))
         await self._write(NewMessage(None, self.membership.node_id, PUBLISHED, scope, str(uuid.uuid4()), body))
 
-    # What other nodes ask
+    # Requests of other nodes
 
     async def asked_to_disconnect(self, message: NodeMessage) -> None:
         """End a client's connection, and answer."""
@@ -129,19 +129,19 @@ class Reach:
         await self._answer(message, None if was_connected else ResourceNotFound(NOT_CONNECTED))
 
     async def asked_to_send(self, message: NodeMessage) -> None:
-        """Write a message to a client, and answer when that is done; others do not wait for it."""
+        """Write a message to a client, and answer when that is done. Later requests do not wait for it."""
         task = asyncio.create_task(self._send(message))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 
     async def answered(self, message: NodeMessage) -> None:
-        """Take the answer to a question, if it is waited for still."""
+        """Pass an answer to the request that waits for it; ignore it if none waits any more."""
         waiting = self._answers.get(message.subject)
         if waiting is not None and not waiting.done():
             waiting.set_result(message.body)
 
     async def stop(self) -> None:
-        """Carry out nothing any more."""
+        """Cancel the requests in progress."""
         work = tuple(self._work)
         for task in work:
             task.cancel()
@@ -171,7 +171,7 @@ class Reach:
     async def _ask(
         self, node_id: str, kind: str, scope: Scope, body: bytes, seconds: float, keeps_back: str | None = None
     ) -> None:
-        """Ask a node and return when it has done what it was asked; raise what it answers, or ServiceUnavailable."""
+        """Send a request to a node and return when it is done; raise the error in the answer, or ServiceUnavailable."""
         if len(self._answers) >= _MOST_ASKED:
             raise Throttled("Too many answers of other nodes are waited for")
         request_id = str(uuid.uuid4())
@@ -190,7 +190,7 @@ class Reach:
     async def _write(self, message: NewMessage, keeps_back: str | None = None) -> None:
         def program() -> Steps[None]:
             if keeps_back is not None:
-                # Should the node be lost before it reads the message, nobody publishes the will.
+                # If the node is lost before it reads the message, the will must not be published either.
                 yield from connection_table.keep_back_will(keeps_back)
             yield from message_table.add_messages([message])
 

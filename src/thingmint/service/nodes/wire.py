@@ -1,4 +1,4 @@
-"""Owns the bytes in which nodes keep connections and messages in the database; knows no table."""
+"""Owns the encoding of connections and messages between nodes. Does not read or write tables."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,7 +43,7 @@ _ERRORS: Final[dict[str, Callable[[str], ThingmintError]]] = {
 
 
 class KeptFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a connection: what the API shows, and what policies may ask about."""
+    """The stored facts of a connection: those that the API shows, and those that policies use."""
 
     connected_at: datetime
     keep_alive: int
@@ -58,7 +58,7 @@ class KeptFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptEnding(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a connection that has ended."""
+    """The stored facts of an ended connection."""
 
     ended_at: datetime
     reason: str
@@ -68,14 +68,14 @@ class KeptEnding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToldEvent(msgspec.Struct, frozen=True):
-    """An event of an account, as its listeners get it."""
+    """An event of an account with its topic and payload."""
 
     topic: str
     payload: bytes
 
 
 class Disconnection(msgspec.Struct, frozen=True):
-    """An operator's wish to end a client's connection."""
+    """An operator's request to end a client's connection."""
 
     client_id: str
     clean_session: bool
@@ -91,7 +91,7 @@ class DirectMessage(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a wish: the name and message of an error, or neither."""
+    """The result of a request: the name and message of an error, or neither."""
 
     error: str = ""
     message: str = ""
@@ -126,7 +126,7 @@ def row_of_connection(node_id: str, connection: GatewayConnection, will: KeptWil
 
 
 def shown_connection(row: ConnectionRow) -> OpenConnection:
-    """Return a connection as the API shows it."""
+    """Return a connection in the form of the API."""
     facts = msgspec.json.decode(row.facts, type=KeptFacts)
     return OpenConnection(
         row.client_id,
@@ -140,14 +140,14 @@ def shown_connection(row: ConnectionRow) -> OpenConnection:
 
 
 def facts_of(row: ConnectionRow) -> ConnectionFacts:
-    """Return what policies may ask about a connection."""
+    """Return the facts of a connection that policies use."""
     facts = msgspec.json.decode(row.facts, type=KeptFacts)
     attributes = frozenset(ConnectAttribute(each) for each in facts.attributes)
     return ConnectionFacts(row.client_id, facts.source_address, facts.server_name, attributes, facts.will_topic)
 
 
 def ending_row(row: ConnectionRow, at: datetime, reason: DisconnectReason) -> EndingRow:
-    """Return the ending of a connection, to be remembered."""
+    """Return the row of a connection's end."""
     facts = msgspec.json.decode(row.facts, type=KeptFacts)
     ending = KeptEnding(
         ended_at=at,
@@ -160,7 +160,7 @@ def ending_row(row: ConnectionRow, at: datetime, reason: DisconnectReason) -> En
 
 
 def shown_ending(client_id: str, kept: bytes) -> EndedConnection:
-    """Return an ending as the API shows it."""
+    """Return the end of a connection in the form of the API."""
     ending = msgspec.json.decode(kept, type=KeptEnding)
     return EndedConnection(
         client_id, ending.ended_at, ending.reason, ending.keep_alive, ending.is_clean, ending.session_expiry
@@ -168,13 +168,13 @@ def shown_ending(client_id: str, kept: bytes) -> EndedConnection:
 
 
 def bytes_of_publish(message: Publish) -> bytes:
-    """Return a message as MQTT 5 has it."""
-    # A packet identifier takes its place; the sender gives it another.
+    """Return a message as an MQTT 5 PUBLISH packet."""
+    # A placeholder: the sender sets the real packet identifier.
     return encode(replace(message, packet_id=1 if message.qos else 0), ProtocolVersion.MQTT_5)
 
 
 def publish_of_bytes(kept: bytes) -> Publish:
-    """Return the message again, without a packet identifier."""
+    """Return the message of a packet, without a packet identifier."""
     reader = FrameReader(MAX_REMAINING_LENGTH)
     reader.feed(kept)
     frame = reader.next_frame()
@@ -185,18 +185,18 @@ def publish_of_bytes(kept: bytes) -> Publish:
 
 
 def outcome_of(error: ThingmintError | None) -> bytes:
-    """Return what became of a wish."""
+    """Return the encoded result of a request."""
     outcome = Outcome() if error is None else Outcome(type(error).__name__, error.message)
     return msgspec.json.encode(outcome)
 
 
 def raise_outcome(kept: bytes) -> None:
-    """Return if the wish was carried out; raise its error otherwise."""
+    """Return if the request was carried out; raise its error otherwise."""
     outcome = msgspec.json.decode(kept, type=Outcome)
     if outcome.error:
         raise _ERRORS.get(outcome.error, ServiceUnavailable)(outcome.message)
 
 
 def due_column(now: datetime, delay: int) -> int:
-    """Return when a will is due, as a column holds it."""
+    """Return the time at which a will is due, as the value of a column."""
     return column_of_time(now.astimezone(UTC) + timedelta(seconds=delay))

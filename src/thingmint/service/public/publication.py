@@ -1,4 +1,4 @@
-"""Owns what a node publishes: who writes revocation lists and answers OCSP, and the servers on which anyone asks."""
+"""Owns the publication of revocations: the writer of revocation lists, the OCSP responder, and their servers."""
 
 import uuid
 from collections.abc import Sequence
@@ -44,20 +44,20 @@ _log = structlog.get_logger("thingmint")
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What keeps revocation lists up to date, and the application that gives them out."""
+    """The tasks that keep revocation lists up to date, and the application that serves them."""
 
     publisher: Publisher
     application: PublicApplication
 
     def mounted(self, prefixes: tuple[bytes, ...] = ()) -> Mounted:
-        """Return the application behind these prefixes, within its limits."""
+        """Return the application mounted at these prefixes, with its limits."""
         return Mounted(self.application, _in_words, prefixes, _LIMITS)
 
 
 def publication_of(
     registry: Registry, authority: RegistrationAuthority, lists: PublishedLists, observer: RevocationObserver
 ) -> Publication:
-    """Return what publishes the revocations of this registry, idle."""
+    """Return the publication of this registry's revocations, which is not started yet."""
     terms = _terms(registry.config)
     root = _Root(registry)
 
@@ -80,7 +80,7 @@ def public_server(
     *,
     shares_port: bool,
 ) -> Server:
-    """Return a server of plain HTTP on an address of its own, which does not listen yet."""
+    """Return a plain HTTP server for its separate address; it does not listen yet."""
     return Server(
         Front((publication.mounted(),), new_request_id),
         host=address.host,
@@ -109,9 +109,9 @@ def _terms(config: Config) -> RevocationTerms:
 
 
 class _Root:
-    """The root as one that revokes: those who verify a whole chain ask for its list, too.
+    """The root as an issuer of revocation lists: clients that verify a whole chain also need its list.
 
-    It signed the certificates of the issuers, which change while the service runs, and that of the service.
+    It signed the certificates of the issuers, which change while the service runs, and of the service.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -121,7 +121,7 @@ class _Root:
         self._revokers: dict[tuple[str, ...], Revoker] = {}
 
     def revoker(self, issuers: Issuers) -> Revoker:
-        """Return it as it is beside these issuers."""
+        """Return the root's revoker for these issuers."""
         ids = tuple([each.issuer_id for each in issuers])
         found = self._revokers.get(ids)
         if found is None:
@@ -133,7 +133,7 @@ class _Root:
 
 
 def _in_words(error: Exception) -> Answer:
-    """Return the answer to what the application could not answer itself."""
+    """Return the answer for an error that the application did not handle."""
     if isinstance(error, RequestTooLarge):
         return Answer(413, b"The request is too large\n", _TEXT)
     if isinstance(error, ServiceUnavailable):

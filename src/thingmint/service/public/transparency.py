@@ -1,4 +1,4 @@
-"""Owns the log of an open registry: whose it is, the work that continues it, and the pages that show it."""
+"""Owns the verifiable log of an open registry: its identity, the task that appends leaves, and its pages."""
 
 import os
 from functools import partial
@@ -24,13 +24,13 @@ _PATH = "/log"
 
 
 async def open_log_of(registry: Registry) -> LogIdentity:
-    """Return the identity of the registry's log, which is begun if there is none; raise ServiceUnavailable."""
+    """Return the identity of the registry's log, and create the log if there is none; raise ServiceUnavailable."""
     origin = registry.config.log_origin or f"{registry.config.server_names[0]}{_PATH}"
     return await open_log(registry.store, registry.sealer, LogKeySigner, origin, os.urandom)
 
 
 class LogApplication:
-    """The ASGI application of the log's pages, for everybody or for callers that may read the log."""
+    """The ASGI application of the log's pages, public or only for callers that may read the log."""
 
     prefixes = (_PATH.encode(),)
 
@@ -52,7 +52,7 @@ class LogApplication:
         self._tags_of = tags_of
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """Answer one request; its body is not looked at."""
+        """Answer one request; ignore its body."""
         await self._answering.answer(scope, send, partial(self._serve, scope))
 
     async def _serve(self, scope: HTTPScope, record: Record) -> Answer:
@@ -75,7 +75,7 @@ class LogApplication:
         )
         record.principal = caller.principal.arn
         if caller.account != self._scope.account:
-            # The log is of all accounts: an administrator of one is not one of the service.
+            # The log has entries of all accounts; an administrator of one account must not read it.
             raise AccessDenied(f"{caller.principal.arn} is not of the service's own account")
         conditions = request_conditions(scope["scheme"], headers, self._clock.now())
         wanted = Permission(READ_LOG, iot_arn(self._scope, "log"))

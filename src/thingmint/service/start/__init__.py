@@ -1,1 +1,1 @@
-"""Owns what a start needs before the registry opens: credentials, passphrases, roles, the choice of storage."""
+"""Owns the steps of a start: credentials, passphrases, roles, the choice of storage."""

@@ -1,4 +1,4 @@
-"""Owns how a start comes by its first access key, and whether a database belongs to the keys of a data directory."""
+"""Owns the creation of the first access key, and the check that a database belongs to a data directory's keys."""
 
 import getpass
 import os
@@ -23,20 +23,20 @@ from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import SQLITE_FILE_NAME
 
 CREDENTIALS_WANTED = "credentials.wanted"
-"""A file in the data directory of a node that has joined and does not have the administrator's key yet."""
+"""A file that marks the data directory of a joined node without the administrator's key."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 def operator(scope: Scope) -> Caller:
-    """Return the caller of commands on the data directory: no policy binds it; its address is the machine's user."""
+    """Return the caller of commands on the data directory. No policy restricts it; its address is the system's user."""
     principal = Principal(user_arn(scope, "operator"), ())
     return Caller(scope.account, scope.region, principal, str(uuid.uuid4()), f"local user {_own_user()}")
 
 
 def _own_user() -> str:
-    """Return the name of the user whose process this is, or its number if the system knows no name.
+    """Return the name of the user who runs this process, or the user id if the system has no name.
 
-    Not what a variable of the environment says, which the user could set.
+    Environment variables are not used, because the user could set them.
     """
     if pwd is None:
         return getpass.getuser()
@@ -50,14 +50,14 @@ def _own_user() -> str:
 async def ensure_credentials(
     store: Store, sealer: SecretSealer, issuer_ids: Collection[str], clock: Clock, scope: Scope, config: Config
 ) -> None:
-    """Make sure that an administrator can call, and that the credentials file holds that key.
+    """Make sure that an administrator's access key exists, and that the credentials file holds it.
 
-    A node that has joined gets the key that another one has stored. An operator may delete the file afterwards.
-    Raises StartRefused if the database turns out to be another service's.
+    A node that has joined gets the key that another node has stored. An operator may delete the file afterwards. Raises
+    StartRefused if the database belongs to another service.
     """
     stored = await _stored_credentials(store, sealer, clock, scope, config)
     try:
-        # Two first starts on one empty database do not see each other until one of them has stored its key.
+        # Two first starts on one empty database detect each other only after one of them has stored its key.
         await require_own_database(store, sealer, issuer_ids, config.data_dir)
     except StartRefused:
         if stored is not None:
@@ -73,9 +73,9 @@ async def ensure_credentials(
 async def _stored_credentials(
     store: Store, sealer: SecretSealer, clock: Clock, scope: Scope, config: Config
 ) -> OperatorCredentials | None:
-    """Write and store the administrator's key where it is missing, and return it if it was stored.
+    """Write the administrator's key to the file and the database where it is missing; return it if it was stored.
 
-    The file is written first: a first start that is cut off after it finds the key there and stores it.
+    The file is written first. If the start is interrupted after that, the next start stores the key of the file.
     """
     if config.root_access_key_id is not None and config.root_secret_access_key is not None:
         origin = AccessKeyOrigin.PRESET
@@ -114,7 +114,7 @@ async def require_own_database(store: Store, sealer: SecretSealer, issuer_ids: C
 
 
 def foreign_database(data_dir: Path, shown_by: str) -> StartRefused:
-    """Return the refusal of a database that was filled with other keys, and what shows it."""
+    """Return the refusal of a database that belongs to other keys; ``shown_by`` is the evidence."""
     return StartRefused(
         f"the database does not belong to the keys in {data_dir}: {shown_by}. Nodes that share a database share the "
         "keys: give a new directory and the passphrase of the node that filled it, or copy keys/, certificates/ and "
@@ -123,9 +123,9 @@ def foreign_database(data_dir: Path, shown_by: str) -> StartRefused:
 
 
 def require_database(config: Config) -> None:
-    """Return unless there was a database here, and is none; raise StartRefused then, saying what to do.
+    """Raise StartRefused, saying what to do, if the database of this directory has disappeared.
 
-    An empty one in its place would know no certificate and no access key, and nobody would be told that all are lost.
+    A new empty database would hide from operators that all certificates and access keys are lost.
     """
     database, credentials = config.data_dir / SQLITE_FILE_NAME, config.data_dir / CREDENTIALS
     if config.database_url is None and credentials.exists() and not database.exists():
@@ -151,7 +151,7 @@ def _secret(path: Path | None) -> bytes | None:
 
 
 def new_credentials() -> OperatorCredentials:
-    """Return a new access key in the form of AWS's: twenty characters, and forty of base 64."""
+    """Return a new access key in AWS's form: an id of twenty characters, and a secret of forty in Base64."""
     access_key_id = "AKIA" + "".join(secrets.choice(_LETTERS) for _ in range(16))
     return OperatorCredentials(access_key_id, secrets.token_urlsafe(30).replace("-", "+").replace("_", "/"))
 

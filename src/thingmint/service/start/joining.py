@@ -1,9 +1,10 @@
-"""Owns how the keys of a service reach a node that joins: sealed, through the database, without files that are copied.
+"""Owns the transfer of a service's keys to a node that joins: sealed, through the database.
 
-The sealing key is in the database under the passphrase of the keys; the other files are sealed by the sealing key. A
-node that has a directory of its own keeps it, and adds to the database what it does not have yet. A directory without
-a root is filled from the database. If both are empty, a new service is made in a folder beside, and offered to the
-database: of several nodes that do this at once, one is taken, and all of them get its files.
+The database holds the sealing key, encrypted with the passphrase of the keys, and the other files, sealed by the
+sealing key. There are three cases. A node whose directory has a root keeps its files and adds to the database those
+that it lacks. A directory without a root is filled from the database. If both are empty, a new service is made in a
+temporary folder and offered to the database. If several nodes offer one at once, the database takes one of them, and
+all nodes get its files.
 """
 
 import os
@@ -39,10 +40,10 @@ _log = structlog.get_logger("thingmint")
 
 
 async def join(store: Store, data_dir: Path, passphrase: bytes | None, make: Callable[[Path], object]) -> None:
-    """Give a directory without a root the files of the database's service, or of a new one, which ``make`` makes.
+    """Fill a directory without a root with the files of the database's service, or of a new one, made by ``make``.
 
-    Without a passphrase nothing is shared: the caller then makes a service in the directory itself. Raises StartRefused
-    if the database has a service whose files cannot be had, ServiceUnavailable, AuthorityUnusable or OSError.
+    Without a passphrase nothing is shared, and the caller makes a service in the directory. Raises StartRefused if the
+    files of the database's service cannot be read, ServiceUnavailable, AuthorityUnusable or OSError.
     """
     folder = data_dir / _NEW_SERVICE
     if certificate_path(data_dir, ROOT).exists():
@@ -72,9 +73,10 @@ async def join(store: Store, data_dir: Path, passphrase: bytes | None, make: Cal
 
 
 async def share(store: Store, sealer: SecretSealer, data_dir: Path, passphrase: bytes | None) -> None:
-    """Add to the database what its nodes need and it does not have; nothing without a passphrase.
+    """Add to the database the files that it lacks and its nodes need; without a passphrase, do nothing.
 
-    The directory's keys are those of the database. Raises ServiceUnavailable, AuthorityUnusable or OSError.
+    The caller has checked that the database belongs to the directory's keys. Raises ServiceUnavailable,
+    AuthorityUnusable or OSError.
     """
     if passphrase is None:
         return
@@ -93,9 +95,9 @@ async def share(store: Store, sealer: SecretSealer, data_dir: Path, passphrase: 
 
 
 async def reseal_copy(store: Store, present: bytes | None, wanted: bytes | None) -> str:
-    """Seal the database's copy of the sealing key by another passphrase; without one, delete all copies.
+    """Encrypt the database's copy of the sealing key with another passphrase; without one, delete all copies.
 
-    Returns what became of it, in words. Raises ServiceUnavailable.
+    Returns a sentence about the result. Raises ServiceUnavailable.
     """
     stored = (await store.read(copy_table.copies)).get(SEALING_KEY)
     if stored is None:
@@ -126,7 +128,7 @@ async def _require_empty(store: Store, data_dir: Path) -> None:
 
 
 async def _offer(store: Store, folder: Path, passphrase: bytes) -> Mapping[str, bytes]:
-    """Offer a new service to the database, and return the copies that it has now: these, or those of another node."""
+    """Offer a new service to the database; return the copies that it now has: these, or those of another node."""
     sealing_key = _sealing_copy(folder, passphrase)
     sealer = _sealer(load_private_key(sealing_key.content, passphrase))
     others = [_copy(sealer, folder, name, passphrase) for name in shared_names(folder) if name != SEALING_KEY]
@@ -178,6 +180,6 @@ def _bound_to(name: str) -> str:
 
 
 def _remove(folder: Path) -> None:
-    """Remove what a first start has made that another one, or a crash, has overtaken."""
+    """Remove the temporary folder of a first start, if it exists."""
     if folder.exists():
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Owns where a passphrase comes from: a file, an inherited descriptor, or systemd's credentials."""
+"""Owns the reading of passphrases: from a file, an inherited descriptor, or systemd's credentials."""
 
 import os
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from thingmint.settings.config import StartRefused
 
 CREDENTIAL = "thingmint-ca-passphrase"
 DESCRIPTOR = "fd:"
-"""Begins the name of a descriptor from which a passphrase can be read once."""
+"""The prefix of a descriptor's name; a passphrase can be read from it once."""
 _MOST_BYTES = 65_536
 
 
 def read_passphrase(path: Path | None, environment: Mapping[str, str]) -> bytes | None:
-    """Return the passphrase of the setting ca_passphrase_file; None where none is given.
+    """Return the passphrase of the setting ca_passphrase_file; None if there is none.
 
     Without the setting, it is the credential `thingmint-ca-passphrase` if systemd has passed one
     (systemd.exec(5), LoadCredential=). Raises StartRefused if it cannot be read or is empty.
@@ -26,9 +26,9 @@ def read_passphrase(path: Path | None, environment: Mapping[str, str]) -> bytes 
 
 
 def read_passphrase_source(path: Path | None, named_by: str) -> bytes | None:
-    """Return the passphrase in a file, or behind a descriptor that is written like ``fd:3``; None without a path.
+    """Return the passphrase from a file, or from a descriptor such as ``fd:3``; None without a path.
 
-    Line ends at its end do not count. Raises StartRefused, which says what named it.
+    Line ends at its end are removed. Raises StartRefused, whose message quotes ``named_by``.
     """
     if path is None:
         return None
@@ -44,6 +44,6 @@ def read_passphrase_source(path: Path | None, named_by: str) -> bytes | None:
 def _read(path: str) -> bytes:
     if not path.startswith(DESCRIPTOR):
         return Path(path).read_bytes()
-    # Closed afterwards: nothing that the service starts is to inherit it.
+    # Closed afterwards, so that child processes do not inherit it.
     with os.fdopen(int(path.removeprefix(DESCRIPTOR)), "rb") as opened:
         return opened.read(_MOST_BYTES)

@@ -14,8 +14,8 @@ from thingmint.settings.config import StartRefused
 def read_role_policies(roles: Mapping[str, str], data_dir: Path) -> RolePolicies:
     """Return the policies of the table; raise StartRefused naming the first role whose policy cannot be used.
 
-    A value is a policy if it begins with a brace, and otherwise the path of a file with one, seen from the data
-    directory.
+    A value that begins with a brace is a policy. Any other value is the path of a file with a policy, relative to the
+    data directory.
     """
     return RolePolicies({arn: _policy(arn, value, data_dir) for arn, value in roles.items()})
 

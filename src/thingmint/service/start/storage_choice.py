@@ -1,4 +1,4 @@
-"""Owns whether the settings name the storage that the service on a data directory uses; opens none."""
+"""Owns the check that the settings name the storage of the service on a data directory. Opens no database."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from thingmint.storage import (
 
 
 def remember_storage(config: Config) -> None:
-    """Leave in the data directory which storage the service uses, without any secret."""
+    """Write to the data directory which storage the service uses, without any secret."""
     if config.database_url is None:
         write_storage(config.data_dir, UsedStorage(SQLITE))
     else:
@@ -31,9 +31,10 @@ def remember_storage(config: Config) -> None:
 
 
 def require_named_storage(config: Config) -> None:
-    """Return unless the registry is known to be in PostgreSQL and no URL is given; raise StartRefused then.
+    """Raise StartRefused if the registry is known to be in PostgreSQL and no URL is set.
 
-    An empty SQLite database in its place, or that of before a move, would know no certificate that was revoked.
+    Without this check, the service would start on an empty SQLite database, or on the one from before a move, without
+    the revocations since then.
     """
     if config.database_url is None:
         try:
@@ -50,7 +51,7 @@ def require_named_storage(config: Config) -> None:
 
 
 def require_same_storage(config: Config) -> None:
-    """Return if the settings name the engine that the service uses, as far as that is known; raise StartRefused."""
+    """Raise StartRefused if the settings name another database engine than the one that the service is known to use."""
     require_named_storage(config)
     used = read_storage(config.data_dir)
     if config.database_url is not None and used is not None and used.engine == SQLITE:
@@ -61,7 +62,7 @@ def require_same_storage(config: Config) -> None:
 
 
 def database_options(config: Config) -> DatabaseOptions:
-    """Return how PostgreSQL is used by these settings; raise StartRefused if the password cannot be read."""
+    """Return the options for PostgreSQL; raise StartRefused if the password cannot be read."""
     return DatabaseOptions(read_database_password(config), config.database_pool, config.database_statement_cache)
 
 
@@ -76,7 +77,7 @@ def database_place(config: Config) -> DatabaseURL | Path:
 
 
 def read_database_password(config: Config) -> str | None:
-    """Return the password of database_password_file, None where none is given; raise StartRefused if it is unusable."""
+    """Return the password of database_password_file, None if it is not set; raise StartRefused if it is unusable."""
     path = config.database_password_file
     if path is None:
         return None

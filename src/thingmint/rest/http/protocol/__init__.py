@@ -1,1 +1,1 @@
-"""Owns one HTTP/1.1 connection: bytes become requests of an ASGI application, its messages become bytes."""
+"""Owns one HTTP/1.1 connection: bytes become requests to an ASGI application, and its messages become bytes."""

@@ -1,7 +1,7 @@
 """Owns one HTTP/1.1 connection: the order of its requests and responses, its phases, and its refusals.
 
-Knows neither routes nor listeners. One sweep of the server calls `enforce` on every connection; a timer for each phase
-of each request would cost more.
+Independent of routes and listeners. The server periodically calls `enforce` on every connection, because a timer for
+each phase of each request would cost more.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from thingmint.rest.http.protocol.request_parser import NothingMore, RequestHead
 from thingmint.rest.http.protocol.scope import Ends
 from thingmint.rest.http.protocol.server_state import ServerState
 
-# The parser cannot be paused, so it is fed in small pieces: a piece holds at most 39 requests of the shortest form.
+# The parser cannot be paused, so it is fed in small pieces. A piece contains at most 39 requests of the shortest form.
 _PIECE: Final = 1024
 _WRITE_BUFFER: Final = 64 * 1024
-# What is kept of a body for an application that does not receive it yet; what follows stays in the kernel.
+# How many bytes of a body are kept for an application that does not receive yet; the rest stays in the kernel.
 _BODY_BUFFER: Final = 64 * 1024
 
 
 class HTTPConnection(asyncio.Protocol):
-    """An HTTP/1.1 connection on which no client can hold or grow anything for long.
+    """An HTTP/1.1 connection with limits on the time and the memory that a client can use.
 
-    Requests of a pipeline are answered one after the other. The phase says what the connection waits for.
+    Pipelined requests are answered one after the other. The phase is what the connection waits for.
     """
 
     transport: asyncio.Transport
@@ -41,7 +41,7 @@ class HTTPConnection(asyncio.Protocol):
     def __init__(
         self, state: ServerState, on_lost: Callable[[], None], carried: CarriedAddresses | None = None
     ) -> None:
-        """Serve a connection; a balancer may have carried the addresses of its ends."""
+        """Serve a connection; ``carried`` has the addresses of its ends if a balancer has sent them."""
         self._carried = carried
         self._state = state
         self._loop = state.loop
@@ -56,7 +56,7 @@ class HTTPConnection(asyncio.Protocol):
         self._last_useful_at = self._last_heard_at = time.monotonic()
         self.is_established = False
 
-    # What the server asks
+    # Called by the server
 
     @property
     def phase(self) -> Phase:
@@ -65,25 +65,25 @@ class HTTPConnection(asyncio.Protocol):
 
     @property
     def idle_since(self) -> float | None:
-        """When the connection last did something useful; None while the service works on a whole request."""
+        """When the connection last made progress; None while the service works on a complete request."""
         is_at_work = self._pipeline.is_answering and not self.waits_for_client
         return None if is_at_work else max(self._last_useful_at, self._last_heard_at)
 
     @property
     def stalled_since(self) -> float:
-        """Since when the request that runs has got nothing from its client."""
+        """Since when the running request has received nothing from its client."""
         return max(self._pipeline.running_since, self._last_heard_at)
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether a request runs that goes on when its client has sent its body, or has read what was answered."""
+        """Whether the running request waits for its client to send the body or to read the response."""
         running = self._pipeline.running
         if running is None or running.is_complete or self.transport.is_closing():
             return False
         return running.more_body or self._flow.writing_is_paused
 
     def give_way(self) -> None:
-        """End the request that waits for its client: another one can be served meanwhile."""
+        """End the request that waits for its client, so that another one can be served."""
         running = self._pipeline.running
         if running is not None and running.more_body and not running.has_begun_to_answer:
             self._refuse(http_head.OVERLOADED)
@@ -91,10 +91,10 @@ class HTTPConnection(asyncio.Protocol):
             self.transport.abort()
 
     def enforce(self, now: float) -> None:
-        """End the connection, or answer 408, if a deadline has passed; ``now`` is a time of the loop."""
+        """End the connection, or answer 408, if a deadline has passed; ``now`` is the event loop's time."""
         clock = self._clock
         if self.transport.is_closing():
-            # A transport that closes waits for its buffer to drain, for ever if nobody reads.
+            # A closing transport waits until its buffer is empty, without a limit if the client does not read.
             if clock.phase is not Phase.CLOSING:
                 clock.enter(Phase.CLOSING, now)
             elif now > clock.deadline:
@@ -113,7 +113,7 @@ class HTTPConnection(asyncio.Protocol):
             self.transport.close()
 
     def shutdown(self) -> None:
-        """Take no request any more, answer those that have begun, and close."""
+        """Accept no further requests, answer those that have begun, and close."""
         newest = self._pipeline.newest
         if newest is None or not self._pipeline.is_answering:
             self.transport.close()
@@ -123,11 +123,11 @@ class HTTPConnection(asyncio.Protocol):
         if not newest.more_body:
             self._discard_from_now_on()
 
-    # What the transport reports
+    # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock of a connection that may never say anything."""
-        # uvloop's transports are none of asyncio's class.
+        """Start the time limit for the first byte."""
+        # uvloop's transports are not subclasses of asyncio's.
         self.transport = transport  # type: ignore[assignment]  # see above
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self._flow = Flow(self.transport, self._loop, self._state.limits.write_stall_seconds)
@@ -136,32 +136,33 @@ class HTTPConnection(asyncio.Protocol):
         self._enter(Phase.ACCEPTED)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application, and the server."""
+        """Notify the application and the server."""
         self._pipeline.disconnect()
         self._unparsed = b""
         self._flow.resume_writing()
         self._on_lost()
 
     def eof_received(self) -> bool:
-        """Answer what is unfinished; return whether a response is still to be written."""
+        """Answer an unfinished request; return whether a response is still to be written."""
         self._client_is_done = True
         if self._clock.phase in (Phase.HEAD, Phase.BODY) and not self._unparsed:
             self._refuse(http_head.TRUNCATED)
             return False
         running = self._pipeline.running
-        # TLS connections cannot be half open under asyncio. A stream has no end that its client could wait for.
+        # TLS connections cannot be half open under asyncio. A streamed response has no end for which a client could
+        # wait.
         return self._ends.scheme == "http" and running is not None and not running.is_complete and not running.streams
 
     def pause_writing(self) -> None:
-        """Give a client that does not read its responses a deadline."""
+        """Set a deadline for a client that does not read its responses."""
         self._flow.pause_writing()
 
     def resume_writing(self) -> None:
-        """Forget the deadline."""
+        """Remove the deadline."""
         self._flow.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived, or keep it while earlier requests of a pipeline wait."""
+        """Parse the bytes, or keep them while earlier pipelined requests wait."""
         if self.transport.is_closing():
             return
         self._last_heard_at = time.monotonic()
@@ -202,7 +203,7 @@ class HTTPConnection(asyncio.Protocol):
             self._refuse(http_head.TRUNCATED)
 
     def _regulate(self) -> None:
-        """Read unless enough is waiting."""
+        """Read unless enough requests or bytes are waiting."""
         is_full = self._clock.phase < Phase.DISCARDING and bool(
             self._unparsed or self._pipeline.holds_enough(_BODY_BUFFER)
         )
@@ -211,14 +212,14 @@ class HTTPConnection(asyncio.Protocol):
     def _enter(self, phase: Phase) -> None:
         self._clock.enter(phase, self._loop.time())
 
-    # What the parser reports
+    # Called by the parser
 
     def request_begins(self) -> None:
-        """Start the clock of a request's head."""
+        """Start the time limit of a request's head."""
         self._enter(Phase.HEAD)
 
     def head_ends(self, head: RequestHead) -> None:
-        """Start the application, or queue the request behind the one that runs."""
+        """Start the application, or queue the request behind the running one."""
         scope = self._ends.scope_of(head)
         exchange = Exchange(scope, self, keep_alive=head.keep_alive, expects_continue=head.expects_continue)
         self._enter(Phase.BODY)
@@ -226,21 +227,21 @@ class HTTPConnection(asyncio.Protocol):
             self._run(exchange)
 
     def body_part(self, part: bytes) -> None:
-        """Hand the application a part of the body."""
+        """Pass a part of the body to the application."""
         if self._pipeline.newest is not None:
             self._pipeline.newest.body_part(part)
 
     def request_ends(self) -> None:
-        """Stop the clock of the request's body."""
+        """Stop the time limit of the request's body."""
         self._enter(Phase.ANSWERING)
         if self._pipeline.newest is not None:
             self._pipeline.newest.body_ends()
 
-    # What the exchange asks
+    # Called by the exchange
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing can be written any more."""
+        """Whether nothing more can be written."""
         return self.transport.is_closing()
 
     @property
@@ -262,12 +263,12 @@ class HTTPConnection(asyncio.Protocol):
         await self._flow.until_writable()
 
     def body_is_taken(self) -> None:
-        """Read on if the body was what waited."""
+        """Continue reading if it was paused because of the body."""
         if self._flow.reading_is_paused:
             self._regulate()
 
     def break_off(self) -> None:
-        """Close after what is written."""
+        """Close when everything is written."""
         self.transport.close()
 
     # How requests begin and end
@@ -278,14 +279,14 @@ class HTTPConnection(asyncio.Protocol):
         application = state.application if is_spared or state.has_room() else refuse_overload
         self._pipeline.run(exchange)
         task = self._loop.create_task(exchange.run(application))
-        # The loop itself holds tasks weakly.
+        # The event loop holds only weak references to tasks.
         tasks = state.spared_tasks if is_spared else state.tasks
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     def is_answered(self, exchange: Exchange) -> None:
-        """Go on with the pipeline, say what was held back, or wait for the next request."""
-        # uvloop's clock has milliseconds, too coarse to tell which of two connections was idle first.
+        """Run the next pipelined request, send a refusal that was held back, or wait for the next request."""
+        # The clock of uvloop has a resolution of milliseconds, too coarse to order the idle times of two connections.
         self._last_useful_at = time.monotonic()
         if self.transport.is_closing():
             return
@@ -313,7 +314,7 @@ class HTTPConnection(asyncio.Protocol):
             self.transport.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer what cannot be served, after the responses that come before it, and read no further request."""
+        """Send a refusal after the responses to earlier requests, and read no further requests."""
         self._discard_from_now_on()
         unfinished, running = self._pipeline.unfinished, self._pipeline.running
         if unfinished is not None and unfinished is not running:
@@ -343,7 +344,7 @@ class HTTPConnection(asyncio.Protocol):
         self._regulate()
 
     def _drain(self) -> None:
-        """Read and drop what the client still sends: to close at once would reset the connection under the answer."""
+        """Read and drop what the client still sends, so that a reset does not overtake the last answer."""
         self._unparsed = b""
         self._enter(Phase.DRAINING)
         if self.transport.can_write_eof():

@@ -1,4 +1,4 @@
-"""Owns one request and its response: what the application receives and sends; parses nothing, and sets no deadline."""
+"""Owns one request and its response: the messages that the application receives and sends. Sets no deadlines."""
 
 import asyncio
 import logging
@@ -20,14 +20,14 @@ from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.protocol.response_head import Framing, ResponseHead
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-# A larger body is not copied behind its head.
+# A larger body is written separately, so that it is not copied to follow its head.
 _COPIED_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
 
 
 async def refuse_overload(scope: HTTPScope, receive: Receive, send: Send) -> None:
-    """Be the application for a request that the service has no room for."""
+    """Answer a request for which the service has no room; an ASGI application."""
     await _send_refusal(send, http_head.OVERLOADED)
 
 
@@ -39,11 +39,11 @@ async def _send_refusal(send: Send, refusal: Refusal) -> None:
 
 
 class Line(Protocol):
-    """The connection, as the exchange sees it."""
+    """The connection's interface for the exchange."""
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing can be written any more."""
+        """Whether nothing more can be written."""
         ...
 
     @property
@@ -52,7 +52,7 @@ class Line(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """Write."""
+        """Write a part of a response."""
         ...
 
     @property
@@ -65,11 +65,11 @@ class Line(Protocol):
         ...
 
     def body_is_taken(self) -> None:
-        """Hear that the application has taken what had arrived of the body."""
+        """Continue reading: the application has received all that had arrived of the body."""
         ...
 
     def is_answered(self, exchange: "Exchange") -> None:
-        """Hear that the response is written as a whole."""
+        """Go on to the next request: the response is completely written."""
         ...
 
     def break_off(self) -> None:
@@ -112,7 +112,7 @@ class Exchange:
         self._end_is_told = False
         self._changed: asyncio.Event | None = None
         self._response: ResponseHead | None = None
-        # The head of a response whose length is known is written together with the first part of its body.
+        # If the length of a response is known, its head is written together with the first part of its body.
         self._head = b""
         self._owed = 0
 
@@ -123,11 +123,11 @@ class Exchange:
 
     @property
     def streams(self) -> bool:
-        """Whether the response has begun and has no end that is known."""
+        """Whether the response has begun and its length is not known."""
         response = self._response
         return response is not None and response.framing in (Framing.CHUNKED, Framing.UNTIL_CLOSE)
 
-    # What the connection tells
+    # Called by the connection
 
     def body_part(self, part: bytes) -> None:
         """Keep a part of the body for the application."""
@@ -136,12 +136,12 @@ class Exchange:
         self._tell()
 
     def body_ends(self) -> None:
-        """Note that the request is here as a whole."""
+        """Record that the request is complete."""
         self.more_body = False
         self._tell()
 
     def disconnect(self) -> None:
-        """Tell the application that nobody hears its response."""
+        """Notify the application that the client has gone."""
         self.is_disconnected = True
         self._tell()
 
@@ -149,10 +149,10 @@ class Exchange:
         if self._changed is not None:
             self._changed.set()
 
-    # What the application does
+    # Called for and by the application
 
     async def run(self, application: ASGIApplication) -> None:
-        """Let the application answer; answer for one that fails, in AWS's form and without the error's text."""
+        """Run the application; if it fails, answer in AWS's form without the error's text."""
         try:
             await application(self.scope, self.receive, self.send)
         except Exception as error:  # noqa: BLE001 - the last resort: any error is a 500 in AWS's form
@@ -170,7 +170,7 @@ class Exchange:
             self._line.break_off()
 
     async def receive(self) -> ReceivedMessage:
-        """Return the next part of the body; when there is none, wait until the client or the response is gone."""
+        """Return the next part of the body; after the last one, wait for the end of the response or the connection."""
         if self._expects_continue:
             self._ask_for_body()
         while True:
@@ -202,8 +202,8 @@ class Exchange:
     async def send(self, message: SentMessage) -> None:
         """Send a part of the response, or nothing once the client has gone.
 
-        Waits while the client leaves too much unread. Raises RuntimeError for messages in another order than ASGI's,
-        and for a body of another length than its head says.
+        Waits while the client has too much unread. Raises RuntimeError if the messages are not in ASGI's order, or if
+        the body has another length than its head says.
         """
         if not self._line.is_writable:
             await self._line.until_writable()
@@ -223,14 +223,14 @@ class Exchange:
             self._continue(message, self._response)
 
     def _start(self, response: ResponseHead) -> None:
-        # What is left of the body would be read as the next request: say "close", and linger before it.
+        # The unread rest of the body would be parsed as the next request: send "close", and drain before closing.
         self.leaves_body_unread = self.more_body
         self.keep_alive = self.keep_alive and not response.closes and not self.more_body
         self._head = response.written(self._line.standing_fields, keep_alive=self.keep_alive)
         self._response = response
         self._owed = response.length or 0
         if response.framing in (Framing.CHUNKED, Framing.UNTIL_CLOSE):
-            # The first part may come much later.
+            # The first part may follow much later, so the head is written alone.
             self._write(b"")
 
     def _continue(self, message: ResponseBody, response: ResponseHead) -> None:

@@ -1,4 +1,4 @@
-"""Owns the back-pressure of one connection in both directions; knows no requests."""
+"""Owns the back-pressure of one connection in both directions. Independent of requests."""
 
 import asyncio
 import math
@@ -7,12 +7,12 @@ _NEVER = math.inf
 
 
 class Flow:
-    """Whether the connection reads, and whether its client does."""
+    """Whether the connection reads, and whether its client reads."""
 
     __slots__ = ("_loop", "_reading_is_paused", "_stall_seconds", "_transport", "_writable", "_write_deadline")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, stall_seconds: float) -> None:
-        """Take how long a client may leave unread what waits for it."""
+        """Take for how many seconds a client may leave data unread."""
         self._transport = transport
         self._loop = loop
         self._stall_seconds = stall_seconds
@@ -22,11 +22,11 @@ class Flow:
 
     @property
     def reading_is_paused(self) -> bool:
-        """Whether the connection leaves in the kernel what the client sends."""
+        """Whether the connection leaves the client's data in the kernel."""
         return self._reading_is_paused
 
     def read(self, *, on: bool) -> None:
-        """Read, or stop reading."""
+        """Resume or pause reading."""
         if on is not self._reading_is_paused:
             return
         self._reading_is_paused = not on
@@ -43,22 +43,22 @@ class Flow:
         return self._writable is not None
 
     def pause_writing(self) -> None:
-        """Give the client, which does not read, its time."""
+        """Start the time limit of the client, which does not read."""
         self._writable = asyncio.Event()
         self._write_deadline = self._loop.time() + self._stall_seconds
 
     def resume_writing(self) -> None:
-        """Let those go on that wait until they can write."""
+        """Wake the tasks that wait in `until_writable`."""
         if self._writable is not None:
             self._writable.set()
             self._writable = None
         self._write_deadline = _NEVER
 
     async def until_writable(self) -> None:
-        """Return when the client has read, or when the connection is lost."""
+        """Return when the client has read enough, or when the connection is lost."""
         if self._writable is not None:
             await self._writable.wait()
 
     def is_unread_too_long(self, now: float) -> bool:
-        """Return whether the client has not read in time."""
+        """Return whether the client's time limit has passed."""
         return now > self._write_deadline

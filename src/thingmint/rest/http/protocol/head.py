@@ -1,4 +1,4 @@
-"""Owns which HTTP/1.1 request heads are served and how a refusal is worded; knows bytes, neither sockets nor time."""
+"""Owns the validation of HTTP/1.1 request heads and the form of refusals. Does no I/O and reads no clock."""
 
 import http
 import json
@@ -10,14 +10,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 # RFC 9112, 3.2.1 and RFC 3986, 3.3: printable ASCII; a fragment is never sent (RFC 9110, 7.1).
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
-# RFC 9112, 3.2: a Host that is not a name, an IPv4 address or a bracketed IPv6 address, with a port or without, is 400.
+# RFC 9112, 3.2: answer 400 unless Host is a name, an IPv4 address or a bracketed IPv6 address, with or without a port.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer given by the protocol itself: the caller's mistake, named, in AWS's form."""
+    """An answer of the protocol itself, which names the client's mistake in AWS's form."""
 
     status: int
     message: str
@@ -25,7 +25,7 @@ class Refusal:
 
 
 class RequestRefused(Exception):
-    """Leaves a parser callback; carries what to answer."""
+    """Raised in a parser callback; holds the answer."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -52,15 +52,16 @@ def check_head(method: str, version: str, target: bytes, headers: Headers, *, up
     """Return if the head is one that may be served; raise RequestRefused otherwise."""
     if version not in _VERSIONS:
         raise RequestRefused(BAD_VERSION)
-    # RFC 9110, 9.3.6: CONNECT asks for a tunnel, and its target is no path.
+    # RFC 9110, 9.3.6: CONNECT asks for a tunnel, and its target is not a path.
     if method == "CONNECT" or not _TARGET.fullmatch(target):
         raise RequestRefused(BAD_TARGET)
     _check_host(version, headers)
     codings = [value for name, value in headers if name == b"transfer-encoding"]
-    # RFC 9112, 6.1: another coding cannot be undone here, and an HTTP/1.0 message with one has a faulty framing.
+    # RFC 9112, 6.1: other codings cannot be decoded here, and the framing of an HTTP/1.0 message with one is faulty.
     if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
         raise RequestRefused(BAD_TRANSFER_CODING)
-    # RFC 9110, 7.8 lets a server ignore Upgrade; the parser cannot tell such a request's body from the new protocol.
+    # RFC 9110, 7.8: a server may ignore Upgrade. The parser cannot distinguish such a request's body from the new
+    # protocol.
     if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in headers):
         raise RequestRefused(BAD_UPGRADE)
 
@@ -93,7 +94,7 @@ def refusal_body(refusal: Refusal) -> bytes:
 
 
 def refusal_bytes(refusal: Refusal, request_id: str, standing_fields: bytes) -> bytes:
-    """Return a whole HTTP/1.1 response; the standing fields are those of every response, each with its line end."""
+    """Return a complete HTTP/1.1 response; ``standing_fields`` are in every response, each with its line end."""
     body = refusal_body(refusal)
     lines = [b"HTTP/1.1 %d %s\r\n" % (refusal.status, http.HTTPStatus(refusal.status).phrase.encode("ascii"))]
     lines.append(standing_fields)

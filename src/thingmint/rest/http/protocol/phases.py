@@ -1,4 +1,4 @@
-"""Owns the phases of one HTTP connection and the deadline of each; closes nothing."""
+"""Owns the phases of one HTTP connection and the deadline of each. Closes no connections."""
 
 import math
 from enum import IntEnum
@@ -9,9 +9,9 @@ _NEVER = math.inf
 
 
 class Phase(IntEnum):
-    """What the connection waits for, in the order of a connection's life.
+    """What the connection waits for, in the order in which the phases follow.
 
-    From DISCARDING on, what arrives is not parsed any more.
+    From DISCARDING on, received bytes are not parsed.
     """
 
     ACCEPTED = 0
@@ -21,19 +21,19 @@ class Phase(IntEnum):
     BODY = 2
     """The rest of a request's body."""
     ANSWERING = 3
-    """The application: every request that has begun is here as a whole."""
+    """The application's response; every request that has begun is complete."""
     IDLE = 4
     """The first byte of the next request."""
     DISCARDING = 5
-    """The application, for the last answers; what the client sends meanwhile is dropped."""
+    """The application's last responses; bytes from the client are dropped."""
     DRAINING = 6
-    """The client, which is to read the last answer and to close; what it sends is dropped."""
+    """The client, which has to read the last response and close; bytes from it are dropped."""
     CLOSING = 7
-    """The client, which is to read what is left in the buffers of a transport that closes."""
+    """The client, which has to read the rest of the closing transport's buffer."""
 
 
 def phase_seconds(limits: Limits) -> tuple[float, ...]:
-    """Return how long each phase may last, at the index that is its value; infinity where the service is at work."""
+    """Return the longest duration of each phase in seconds, indexed by its value; infinity while the service works."""
     seconds = {
         Phase.ACCEPTED: limits.header_seconds,
         Phase.HEAD: limits.header_seconds,
@@ -48,9 +48,9 @@ def phase_seconds(limits: Limits) -> tuple[float, ...]:
 
 
 class PhaseClock:
-    """The phase of a connection and the moment at which it is over.
+    """The phase of a connection and its deadline.
 
-    A body has two limits, one for the whole and one for the time between its parts; the deadline is the nearer one.
+    A body has two limits: one for the whole, and one for the time between two parts. The deadline is the earlier one.
     """
 
     __slots__ = ("_end", "_seconds", "_stall_seconds", "deadline", "phase")
@@ -63,18 +63,18 @@ class PhaseClock:
         self.deadline = self._end = _NEVER
 
     def enter(self, phase: Phase, now: float) -> None:
-        """Begin a phase; ``now`` is a time of the loop, in seconds."""
+        """Begin a phase; ``now`` is the event loop's time in seconds."""
         self.phase = phase
         self.deadline = self._end = now + self._seconds[phase]
         if phase is Phase.BODY:
             self.bytes_arrive(now)
 
     def bytes_arrive(self, now: float) -> None:
-        """Give the next part of a body its time."""
+        """Restart the time limit for the next part of a body."""
         if self.phase is Phase.BODY:
             self.deadline = min(self._end, now + self._stall_seconds)
 
     def restart(self, now: float) -> None:
-        """Give the client its whole time again, because the service did not read."""
+        """Restart the phase's whole time limit, because the service did not read."""
         if self.phase in (Phase.HEAD, Phase.BODY):
             self.enter(self.phase, now)

@@ -1,6 +1,6 @@
-"""Owns the way from bytes to the parts of requests, within limits of size; knows neither time nor the application.
+"""Owns the parsing of bytes into the parts of requests, within limits of size. Reads no clock; calls no application.
 
-httptools parses; what it leaves open is closed here: heads, trailers and framing without end.
+httptools parses. It does not limit the size of heads, trailers and chunk framing, so this module does.
 """
 
 import logging
@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 
 class NothingMore(Exception):
-    """What follows belongs to no request: the last one is complete, or the client now speaks another protocol."""
+    """The remaining bytes belong to no request: the last one is complete, or the client has changed the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """A head that may be served; the names of its header fields are in lower case."""
+    """A valid head; the names of its header fields are in lower case."""
 
     method: str
     version: str
@@ -34,22 +34,22 @@ class RequestHead:
 
 
 class RequestSink(Protocol):
-    """Who hears of requests; may raise `RequestRefused` and `NothingMore`."""
+    """Receives the parts of requests. The methods may raise `RequestRefused` and `NothingMore`."""
 
     def request_begins(self) -> None:
-        """Hear the first byte of a head."""
+        """Called at the first byte of a head."""
         ...
 
     def head_ends(self, head: RequestHead) -> None:
-        """Take a whole head."""
+        """Called with a complete head."""
         ...
 
     def body_part(self, part: bytes) -> None:
-        """Take a part of the body."""
+        """Called with a part of the body."""
         ...
 
     def request_ends(self) -> None:
-        """Hear that nothing more belongs to the request."""
+        """Called when the request is complete."""
         ...
 
 
@@ -70,23 +70,23 @@ class RequestParser:
         self._framing_bytes = 0
 
     def feed(self, piece: bytes) -> None:
-        """Parse a piece; raise RequestRefused for what cannot be served, NothingMore for what need not be read."""
+        """Parse a piece; raise RequestRefused for an invalid request, NothingMore if no further request follows."""
         self._framing_bytes += len(piece)
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # The request is served as if it had not asked; what follows is another protocol.
+            # The request is served without the upgrade; the bytes after it are in another protocol.
             raise NothingMore from upgrade
         except httptools.HttpParserError as error:
             raise self._meaning(error) from error
         if self._in_head:
-            # httptools gathers a header until it is whole, so bytes are counted as they come.
+            # httptools collects a header field until it is complete, so bytes are counted as they arrive.
             self._head_bytes += len(piece)
         if max(self._head_bytes, self._framing_bytes) > self._limits.header_bytes:
             raise RequestRefused(http_head.HEADERS_TOO_LARGE)
 
     def end_after_this(self) -> None:
-        """Take no request after the one that has begun."""
+        """Accept no request after the one that has begun."""
         self._is_last = True
 
     def _meaning(self, error: httptools.HttpParserError) -> Exception:
@@ -94,12 +94,12 @@ class RequestParser:
         if isinstance(cause, RequestRefused | NothingMore):
             return cause
         if self._is_last and not self._in_head and not self._in_body:
-            return NothingMore()  # RFC 9112, 9.6: what follows a request with "Connection: close" is not looked at
+            return NothingMore()  # RFC 9112, 9.6: bytes after a request with "Connection: close" are ignored
         if cause is not None:
             log.error("a callback of the HTTP parser failed", exc_info=cause)
         return RequestRefused(http_head.MALFORMED)
 
-    # What httptools reports
+    # Called by httptools
 
     def on_message_begin(self) -> None:
         """Begin a head; raise NothingMore after the last request."""
@@ -112,26 +112,26 @@ class RequestParser:
         self._sink.request_begins()
 
     def on_url(self, part: bytes) -> None:
-        """Gather the target; raise RequestRefused if it grows too long."""
+        """Collect the target; raise RequestRefused if it is too long."""
         self._target += part
         if len(self._target) > self._limits.target_bytes:
             raise RequestRefused(http_head.TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Gather a header, or drop a trailer; raise RequestRefused if there are too many."""
+        """Collect a header field, or drop a trailer field; raise RequestRefused if there are too many."""
         if self._in_head:
             name = name.lower()
-            # RFC 9112, 5.1: spaces around a value are no part of it, and httptools leaves those behind it. A coding is
-            # checked as httptools sees it.
+            # RFC 9112, 5.1: white space around a value is not part of it; httptools does not remove it after the value.
+            # A transfer coding is checked in the form that httptools has.
             self._headers.append((name, value if name == b"transfer-encoding" else value.rstrip(b" \t")))
         else:
-            # RFC 9110, 6.5.1: trailers are not merged into headers; a proxy before the service saw only those.
+            # RFC 9110, 6.5.1: trailers are not merged into headers, because a proxy has checked only the headers.
             self._trailers += 1
         if max(len(self._headers), self._trailers) > self._limits.header_count:
             raise RequestRefused(http_head.HEADERS_TOO_MANY)
 
     def on_headers_complete(self) -> None:
-        """Check the head and hand it on; raise RequestRefused if it cannot be served."""
+        """Check the head and pass it on; raise RequestRefused if it cannot be served."""
         parser = self._parser
         method, version = parser.get_method().decode("ascii"), parser.get_http_version()
         upgrades = parser.should_upgrade()
@@ -146,7 +146,7 @@ class RequestParser:
         self._sink.head_ends(RequestHead(method, version, self._target, self._headers, keep_alive, expects))
 
     def on_body(self, part: bytes) -> None:
-        """Hand on a part of the body; what is between parts is bounded, and so are trailers."""
+        """Pass on a part of the body; the bytes between parts and the trailers are limited."""
         self._framing_bytes = 0
         self._sink.body_part(part)
 

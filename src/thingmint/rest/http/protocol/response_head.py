@@ -1,4 +1,4 @@
-"""Owns how the head of a response is written, and how the end of its body is told; knows no connection."""
+"""Owns the encoding of a response's head, and the framing of its body. Independent of connections."""
 
 import http
 from enum import Enum, auto
@@ -6,12 +6,12 @@ from functools import lru_cache
 
 from thingmint.rest.asgi_messages import ResponseStart
 
-# RFC 9110, 6.4.1: responses without content, for any header fields.
+# RFC 9110, 6.4.1: responses with these statuses have no content, even if header fields say otherwise.
 _WITHOUT_CONTENT = frozenset({204, 304})
 
 
 class Framing(Enum):
-    """How a client knows where the body ends (RFC 9112, 6.3)."""
+    """How the end of the body is marked (RFC 9112, 6.3)."""
 
     NO_BODY = auto()
     LENGTH = auto()
@@ -29,7 +29,7 @@ def _status_line(status: int) -> bytes:
 
 
 class ResponseHead:
-    """What the application says in its first message; raises ValueError for a field that would end the head."""
+    """The application's first message; raises ValueError for a header field that would end the head."""
 
     __slots__ = ("_fields", "_status", "closes", "framing", "length")
 
@@ -56,7 +56,7 @@ class ResponseHead:
             return Framing.NO_BODY
         if self.length is not None:
             return Framing.LENGTH
-        # RFC 9112, 6.1: no transfer coding in a response to HTTP/1.0.
+        # RFC 9112, 6.1: a response to HTTP/1.0 has no transfer coding.
         return Framing.CHUNKED if version == "1.1" else Framing.UNTIL_CLOSE
 
     def written(self, standing_fields: bytes, *, keep_alive: bool) -> bytes:
@@ -67,7 +67,7 @@ class ResponseHead:
             parts.append(b"connection: close\r\n")
         parts.append(b"\r\n")
         head = b"".join(parts)
-        # Each part that was written here has one line end; another one would come from a value.
+        # Each part that was written here has one line end; any further line end comes from a value.
         if head.count(b"\n") != len(parts) or head.count(b"\r") != len(parts) or b"\0" in head:
             raise ValueError("a header field of the response holds a control character")
         return head

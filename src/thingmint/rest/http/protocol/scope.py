@@ -1,4 +1,4 @@
-"""Owns ASGI's scope: what an application learns of a request before its body."""
+"""Owns the ASGI scope: the facts of a request that an application gets before its body."""
 
 import asyncio
 import urllib.parse
@@ -11,13 +11,14 @@ from thingmint.rest.asgi_messages import HTTPScope, Version
 from thingmint.rest.http.any_client import AnyClientConnection
 from thingmint.rest.http.protocol.request_parser import RequestHead
 
-# An application that does not hear of a disconnect through an error of ``send`` (2.4) waits for ``http.disconnect``.
+# From version 2.4 on ``send`` raises an error after a disconnect. With 2.3 an application waits for
+# ``http.disconnect``.
 _ASGI: Final[Version] = {"version": "3.0", "spec_version": "2.3"}
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The two ends of a connection; header fields about forwarding are never trusted in their place."""
+    """The two ends of a connection; header fields about forwarding are never used instead."""
 
     scheme: str
     client: tuple[str, int] | None
@@ -26,7 +27,7 @@ class Ends:
 
     @classmethod
     def of(cls, transport: asyncio.BaseTransport, carried: CarriedAddresses | None = None) -> "Ends":
-        """Return the ends of a transport, or those that a trusted balancer carried."""
+        """Return the ends of a transport, or those in a trusted balancer's header."""
         scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         tls = transport.get_extra_info("ssl_object")
         peer = tls.peer if isinstance(tls, AnyClientConnection) else None
@@ -35,7 +36,7 @@ class Ends:
         return cls(scheme, _address(transport, "peername"), _address(transport, "sockname"), peer)
 
     def scope_of(self, head: RequestHead) -> HTTPScope:
-        """Return the scope of a request; its path is decoded, its raw path and its query are as they were sent."""
+        """Return the scope of a request; the path is decoded, the raw path and the query are as sent."""
         path, _, query = head.target.partition(b"?")
         scope: HTTPScope = {
             "type": "http",

@@ -1,4 +1,4 @@
-"""Owns what all connections of one server share; does nothing."""
+"""Owns the state that all connections of one server share. Does no I/O."""
 
 import asyncio
 import email.utils
@@ -20,7 +20,7 @@ class ServerState:
     has_room: Callable[[], bool]
     """Whether one more request can be worked on."""
     spared: Collection[bytes] = ()
-    """Paths whose requests take no place of others: each connection has one at most, and they cost next to nothing."""
+    """Paths whose requests are not counted as in flight: each connection has at most one, and they cost little."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     spared_tasks: set[asyncio.Task[None]] = field(default_factory=set)
     standing_fields: bytes = b""
@@ -31,5 +31,5 @@ class ServerState:
         self.tell_date()
 
     def tell_date(self) -> None:
-        """Write the present time into the header fields of the responses to come (RFC 9110, 6.6.1)."""
+        """Write the current time into the header fields of subsequent responses (RFC 9110, 6.6.1)."""
         self.standing_fields = b"date: %b\r\n" % email.utils.formatdate(usegmt=True).encode("ascii")
