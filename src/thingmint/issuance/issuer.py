@@ -27,7 +27,11 @@ class ValidityExhausted(ThingmintError):
 
 
 class IssuerNotValid(ValidityExhausted, ServiceUnavailable):
-    """The time is outside of the issuer's validity: the clock is wrong, or the issuer has expired."""
+    """The clock is before the issuer's beginning: it is wrong, and may become right by itself."""
+
+
+class IssuerEnded(ValidityExhausted, IssuanceImpossible):
+    """The clock is past the issuer's end: an operator must rotate the issuer, or set the clock."""
 
 
 class ProfileExhausted(ValidityExhausted, IssuanceImpossible):
@@ -114,8 +118,8 @@ class Issuer:
         """Return a certificate that was linted with a constant instead of the signature. It can be issued once.
 
         Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
-        IssuerNotValid if the issuer is not valid at this time, ProfileExhausted if the profile's end has passed or is
-        after the issuer's, LintFailed if a rule is broken.
+        IssuerNotValid or IssuerEnded if the issuer is not valid at this time, ProfileExhausted if the profile has ended
+        or goes past the issuer's, LintFailed if a rule is broken.
         """
         _check_usages_fit(self.profile.key_usage, public_key)
         not_before, not_after = self.validity_at(at)
@@ -175,25 +179,29 @@ class Issuer:
         return der
 
     def validity_at(self, at: datetime) -> tuple[datetime, datetime]:
-        """Return beginning and end of a certificate issued at this time; raise IssuerNotValid, ProfileExhausted."""
+        """Return beginning and end of a certificate issued at this time.
+
+        Raises IssuerNotValid, IssuerEnded, ProfileExhausted.
+        """
         if at < self.ca.not_before:
             # The clock is wrong, so the dates would be wrong, too: devices with a right clock would not accept the
             # certificate yet.
             raise IssuerNotValid(
                 f"The service's clock is before {_second(self.ca.not_before)}, where its authority begins"
             )
+        if at > self.ca.not_after:
+            raise IssuerEnded(
+                f"The issuer ended at {_second(self.ca.not_after)}: rotate it, or set the service's clock"
+            )
         not_before, not_after = self.profile.validity_at(at)
         if not_after <= at:
-            refusal = IssuerNotValid if at > self.ca.not_after else ProfileExhausted
-            raise refusal(f"The certificate profile ended at {_second(not_after)}")
-        # The profile's backdating can put the beginning before the issuer's: RFC 5280, 6.1.3 checks each certificate's
-        # own period. A later end than the issuer's would be useless, because the certificate could not be verified
-        # then.
+            raise ProfileExhausted(f"The certificate profile ended at {_second(not_after)}")
+        # The beginning may be before the issuer's, by the backdating of the profile: RFC 5280, 6.1.3 looks at each
+        # certificate's own period. A longer end would outlive every way to verify the certificate.
         if not_after > self.ca.not_after:
             if self._shortens and at < self.ca.not_after:
                 return not_before, self.ca.not_after
-            refusal = IssuerNotValid if at > self.ca.not_after else ProfileExhausted
-            raise refusal(f"The certificate would outlive its issuer's end {_second(self.ca.not_after)}")
+            raise ProfileExhausted(f"The certificate would outlive its issuer's end {_second(self.ca.not_after)}")
         return not_before, not_after
 
 

@@ -18,6 +18,7 @@ from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.private_keys import PrivateKeyError
 from thingmint.issuance.keys.throwaway_keys import IssuerKey
 from thingmint.issuance.profiles.profile import END_OF_UTC_TIME
+from thingmint.issuance.profiles.public_addresses import PublicAddresses
 
 _AUTHORITY_LIFETIME = timedelta(days=20 * 365)
 # The clock of a first start may be ahead of the right time. The authorities must be valid after its correction.
@@ -90,12 +91,13 @@ def create_issuing_ca(
     *,
     subject: x509.Name | None = None,
     end: datetime | None = None,
+    addresses: PublicAddresses | None = None,
 ) -> x509.Certificate:
     """Return the certificate of an authority for devices. It expires with the root, or at ``end`` if that is earlier.
 
-    Without ``subject`` its subject is that of `issuing_ca_name`.
+    Without a subject it has that of `issuing_ca_name`. ``addresses`` are where others find out about it.
     """
-    return _subordinate(_ISSUING, root, public_key, serial_number, at, subject, end)
+    return _subordinate(_ISSUING, root, public_key, serial_number, at, subject, end, addresses)
 
 
 def issuing_ca_name(public_key: PublicKey) -> x509.Name:
@@ -193,16 +195,17 @@ def _subordinate(
     at: datetime,
     subject: x509.Name | None = None,
     end: datetime | None = None,
+    addresses: PublicAddresses | None = None,
 ) -> x509.Certificate:
     name = subject or _authority_name(kind, public_key)
     last = root.certificate.not_valid_after_utc
     not_after = last if end is None else min(last, _whole_seconds(end))
     builder = _authority_builder(kind, name, public_key, serial_number, not_after, at)
-    return (
-        builder.issuer_name(root.certificate.subject)
-        .add_extension(_authority_key_identifier(root.certificate), critical=False)
-        .sign(root.private_key, _HASH)
-    )
+    builder = builder.issuer_name(root.certificate.subject)
+    builder = builder.add_extension(_authority_key_identifier(root.certificate), critical=False)
+    for extension, is_critical in () if addresses is None else addresses.extensions():
+        builder = builder.add_extension(extension, is_critical)
+    return builder.sign(root.private_key, _HASH)
 
 
 def _authority_builder(

@@ -9,10 +9,9 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from thingmint.issuance.encoding.der import children, encode, only_element
+from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element
+from thingmint.issuance.encoding.values import integer, time
 
-_SEQUENCE, _INTEGER, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0x02, 0x17, 0x18
-_LAST_YEAR_OF_UTC_TIME = 2049
 _SUBJECT_KEY_IDENTIFIER = 1
 _IDENTIFIER_BYTES = 20
 
@@ -50,9 +49,9 @@ class CertificateForm:
         tbs = b"".join(
             (
                 self._version,
-                encode(_INTEGER, serial_number.to_bytes(serial_number.bit_length() // 8 + 1, "big")),
+                integer(serial_number),
                 self._algorithm_and_issuer,
-                encode(_SEQUENCE, _time(not_before) + _time(not_after)),
+                encode(SEQUENCE, time(not_before) + time(not_after)),
                 subject_der,
                 public_key_der,
                 self._before_identifier,
@@ -60,11 +59,4 @@ class CertificateForm:
                 self._after_identifier,
             )
         )
-        return encode(_SEQUENCE, encode(_SEQUENCE, tbs) + self._unsigned)
-
-
-def _time(moment: datetime) -> bytes:
-    # RFC 5280, 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050 on.
-    if moment.year <= _LAST_YEAR_OF_UTC_TIME:
-        return encode(_UTC_TIME, f"{moment:%y%m%d%H%M%SZ}".encode())
-    return encode(_GENERALIZED_TIME, f"{moment:%Y%m%d%H%M%SZ}".encode())
+        return encode(SEQUENCE, encode(SEQUENCE, tbs) + self._unsigned)

@@ -1,12 +1,13 @@
 """Owns the encoding and signing of certificate revocation lists (RFC 5280, 5). Does no I/O.
 
-`cryptography` encodes entries, a few at a time, and the list around them. A list of many entries is assembled from
-encoded entries, so that one more entry does not need an encoding of all others.
+`cryptography` encodes the list around the entries, and what entries of one reason have in common. A list of many
+entries is put together from encoded ones, so that one more entry costs no encoding of all others.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -17,13 +18,12 @@ from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element, signed_structure
+from thingmint.issuance.encoding.values import integer, time
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.throwaway_keys import throwaway_key, throwaway_key_like
 
 _HASH = hashes.SHA256()
-_BATCH = 128
-_REASONS = {reason: x509.CRLReason(x509.ReasonFlags(reason.word)) for reason in RevocationReason}
-# TBSCertList (RFC 5280, 5.1): version, signature, issuer, thisUpdate and nextUpdate come before the entries.
+# TBSCertList (RFC 5280, 5.1): version, signature, issuer, thisUpdate and nextUpdate stand before the entries.
 _FIELDS_BEFORE_ENTRIES = 5
 # `cryptography` needs a name and dates to write a list. These are of a list that is never published.
 _NOBODY = x509.Name([])
@@ -48,7 +48,7 @@ def encode_entries(revocations: Sequence[Revocation]) -> bytes:
 
     An unspecified reason is left out (RFC 5280, 5.3.1).
     """
-    return b"".join(_encode_batch(revocations[start : start + _BATCH]) for start in range(0, len(revocations), _BATCH))
+    return b"".join([_entry(each) for each in revocations])
 
 
 async def sign_list(ca: IssuingCA, terms: ListTerms, entries: Iterable[bytes]) -> bytes:
@@ -73,25 +73,29 @@ def signs_lists(ca: IssuingCA) -> bool:
     return ca.certificate.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
 
 
-def _encode_batch(revocations: Sequence[Revocation]) -> bytes:
-    builder = x509.CertificateRevocationListBuilder(issuer_name=_NOBODY, last_update=_ANY_TIME, next_update=_ANY_TIME)
-    for revocation in revocations:
-        builder = builder.add_revoked_certificate(_entry(revocation))
-    der = builder.sign(throwaway_key(), _HASH).public_bytes(serialization.Encoding.DER)
-    tbs = children(der, only_element(der))[0]
-    entries = children(der, tbs)[_FIELDS_BEFORE_ENTRIES]
-    return der[entries.content : entries.end]
+def _entry(revocation: Revocation) -> bytes:
+    """Return one of the revokedCertificates (RFC 5280, 5.1)."""
+    named = b"" if revocation.reason is RevocationReason.UNSPECIFIED else _reason_extensions(revocation.reason)
+    return encode(SEQUENCE, integer(revocation.serial_number) + time(revocation.revoked_at) + named)
 
 
-def _entry(revocation: Revocation) -> x509.RevokedCertificate:
-    builder = (
+@cache
+def _reason_extensions(reason: RevocationReason) -> bytes:
+    """Return the extensions of an entry with this reason, as the library encodes them."""
+    entry = (
         x509.RevokedCertificateBuilder()
-        .serial_number(revocation.serial_number)
-        .revocation_date(revocation.revoked_at.astimezone(UTC).replace(microsecond=0))
+        .serial_number(1)
+        .revocation_date(_ANY_TIME)
+        .add_extension(x509.CRLReason(x509.ReasonFlags(reason.word)), critical=False)
+        .build()
     )
-    if revocation.reason is not RevocationReason.UNSPECIFIED:
-        builder = builder.add_extension(_REASONS[revocation.reason], critical=False)
-    return builder.build()
+    builder = x509.CertificateRevocationListBuilder(issuer_name=_NOBODY, last_update=_ANY_TIME, next_update=_ANY_TIME)
+    sample = builder.add_revoked_certificate(entry).sign(throwaway_key(), _HASH)
+    der = sample.public_bytes(serialization.Encoding.DER)
+    listed = children(der, children(der, only_element(der))[0])[_FIELDS_BEFORE_ENTRIES]
+    [only] = children(der, listed)
+    *_, extensions = children(der, only)
+    return der[extensions.start : extensions.end]
 
 
 def _to_be_signed(ca: IssuingCA, terms: ListTerms, entries: bytes) -> tuple[bytes, bytes]:
