@@ -44,13 +44,15 @@ BY_ISSUER = f"{_SELECT} AND issuer_id = $3 AND {_BEFORE}"
 BY_CA_CERTIFICATE = f"{_SELECT} AND ca_certificate_id = $3 AND {_BEFORE}"
 
 # A page starts after a row: first rows with the same text, then rows with later texts. Each is one range of the index.
-REST_OF_COMMON_NAME = f"{_SELECT} AND common_name = $3 AND position > $4 ORDER BY position LIMIT $5"
+_AFTER = "position + 0 > $4 ORDER BY position + 0 LIMIT $5"
 
-BY_COMMON_NAME = f"{_SELECT} AND common_name > $3 AND common_name < $4 ORDER BY common_name, position LIMIT $5"
+REST_OF_COMMON_NAME = f"{_SELECT} AND common_name = $3 AND {_AFTER}"
 
-REST_OF_END = f"{_SELECT} AND not_after = $3 AND position > $4 ORDER BY position LIMIT $5"
+BY_COMMON_NAME = f"{_SELECT} AND common_name > $3 AND common_name < $4 ORDER BY common_name, position + 0 LIMIT $5"
 
-BY_END = f"{_SELECT} AND not_after > $3 AND not_after < $4 ORDER BY not_after, position LIMIT $5"
+REST_OF_END = f"{_SELECT} AND not_after = $3 AND {_AFTER}"
+
+BY_END = f"{_SELECT} AND not_after > $3 AND not_after < $4 ORDER BY not_after, position + 0 LIMIT $5"
 
 # The expressions keep the planner from any index by account and region: see `certificates`.
 BY_ID = (
