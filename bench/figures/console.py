@@ -56,13 +56,15 @@ def measure(run: Run) -> list[Measurement | Skipped]:
 def _paths(ids: Sequence[str]) -> Sequence[str]:
     searches = [
         "",
-        "?by=status&text=ACTIVE",
-        "?by=status&text=REVOKED",
-        "?by=end&text=2049-12-31",
-        "?by=common-name&text=AWS",
-        "?by=common-name&text=nothing",
-        "?by=serial-number&text=4d",
-        f"?by=id&text={ids[0][:8]}",
+        "?status=ACTIVE",
+        "?status=REVOKED",
+        "?end=2049-12-31",
+        "?status=ACTIVE&common-name=AWS",
+        "?status=REVOKED&end-since=2049-01-01&end=2049-12-31",
+        "?common-name=AWS",
+        "?common-name=nothing",
+        "?serial-number=4d",
+        f"?id={ids[0][:8]}",
         f"?after={len(ids)}",
     ]
     pages = [

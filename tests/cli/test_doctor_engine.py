@@ -1,9 +1,10 @@
-"""What `doctor` says of the engine behind the database's URL."""
+"""What `doctor` says of the engine behind the database's URL, and how its findings fit a terminal."""
 
 import pytest
 
-from thingmint.cli.doctor import engine_finding
-from thingmint.service.findings import Verdict
+from thingmint.cli.doctor import lines_of_findings
+from thingmint.service.findings import Finding, Verdict
+from thingmint.service.nodes.findings import engine_finding
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,18 @@ def test_engine_is_named_and_others_than_postgresql_are_warned_of(version: str, 
     finding = engine_finding(version)
     assert name in finding.text
     assert finding.verdict is verdict
+
+
+def test_findings_fit_a_terminal_and_have_one_line_each_in_a_pipe() -> None:
+    path = f"/var/lib/thingmint/keys/{'0123456789abcdef' * 4}.key"
+    findings = [
+        Finding(Verdict.WARNING, f"{path} is not sealed: `thingmint seal` seals it by a passphrase"),
+        Finding(Verdict.OK, "1024 MiB are free"),
+    ]
+    assert list(lines_of_findings(findings, None)) == [f"warning  {findings[0].text}", "ok       1024 MiB are free"]
+    *wrapped, last = lines_of_findings(findings, 80)
+    assert max(map(len, wrapped)) <= 80
+    assert wrapped[0].startswith("warning  /var")
+    assert all(line.startswith(" " * 9) for line in wrapped[1:])
+    assert "".join(line[9:].replace(" ", "") for line in wrapped) == findings[0].text.replace(" ", "")
+    assert last == "ok       1024 MiB are free"

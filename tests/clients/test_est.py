@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.clients.test_bad_requests import WRITTEN_BY_ITSELF
 from tests.support.aws import AccessKey, IoT, Live
+from tests.support.console_pages import Pages
 from tests.support.database import tables_of
 from tests.support.est import EstAnswer, EstClient, certificates_of, run
 from tests.support.soak import examples
@@ -184,6 +185,11 @@ def test_a_device_renews_and_keeps_what_it_is(client: EstClient, iot: IoT, live:
     target = iot.describe_certificate(certificateId=certificate_id(new))["certificateDescription"]["certificateArn"]
     assert iot.list_attached_policies(target=target)["policies"] == policies != []
     assert set(iot.list_thing_principals(thingName=name)["principals"]) == {arn, target}
+    pages = Pages(live).sign_in(live.administrator)
+    shown = pages.get(f"/certificates/{certificate_id(old)}").text
+    assert f'It was renewed as <a class="code" href="/console/certificates/{certificate_id(new)}">' in shown
+    shown = pages.get(f"/certificates/{certificate_id(new)}").text
+    assert f'It replaces <a class="code" href="/console/certificates/{certificate_id(old)}">' in shown
     # The new certificate is as good as the old one was: it renews itself.
     assert client.ask("simplereenroll", client.request("third", subject), identity="new").status == 200
     entries = [

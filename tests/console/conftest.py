@@ -49,11 +49,13 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(states: dict[str, StorageState], other_account: str) -> Iterator[Browser]:
     """The module's browser, in which each test has a profile of its own.
 
-    Playwright keeps an event loop in this thread: a module that asks for a browser cannot have asynchronous tests.
+    Playwright keeps an event loop in this thread: a module that asks for a browser cannot have asynchronous tests, and
+    access keys, whose command runs a loop in this thread, are created before it.
     """
+    del states, other_account
     with chromium() as opened:
         yield opened
 

@@ -4,6 +4,7 @@ import datetime as dt
 import io
 import json
 import re
+import urllib.parse
 import zipfile
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from playwright.sync_api import Browser, StorageState
 from tests.console.conftest import HOSTILE, Filled
 from tests.support.aws import IoT, Live
 from tests.support.browser import Tab, tab_of, violations
-from tests.support.live_devices import device, new_credentials, unique
+from tests.support.live_devices import ROLE, device, new_credentials, unique
+from tests.support.user_ca import new_ca
 
 
 def signing_request(name: str) -> str:
@@ -77,7 +79,7 @@ def test_a_request_is_decoded_before_it_is_signed(administrator: Tab, iot: IoT, 
     administrator.press("Issue the certificate, active")
     certificate_id = administrator.page.locator("main a.code").inner_text()
     assert status_of(iot, certificate_id) == "ACTIVE"
-    administrator.open(f"/certificates?by=common-name&text={name}")
+    administrator.open(f"/certificates?common-name={name}")
     assert certificate_id[:12] in administrator.text
 
 
@@ -123,13 +125,12 @@ def test_many_certificates_are_changed_with_their_progress(administrator: Tab, i
         for name in names
     ]
     iot.update_certificate(certificateId=ids[0], newStatus="REVOKED")
-    administrator.open(f"/certificates?by=common-name&text={prefix}")
-    for box in administrator.page.get_by_role("checkbox").all():
-        box.check()
+    administrator.open(f"/certificates?common-name={prefix}")
+    administrator.page.get_by_label("Select all certificates of this page").check()
     administrator.press("Deactivate…")
     assert "end within a second" in administrator.text
     administrator.page.get_by_role("button", name="Deactivate", exact=True).click()
-    administrator.page.get_by_text("All of them were asked for.").wait_for()
+    administrator.page.get_by_text("All certificates of the selection were tried.").wait_for()
     assert "23 of 23: 22 done, 1 refused" in administrator.text
     assert violations(administrator.page, axe) == []
     assert [status_of(iot, each) for each in ids] == ["REVOKED", *["INACTIVE"] * 22]
@@ -217,14 +218,14 @@ def test_the_simulator_shows_the_statement_that_decides(administrator: Tab, fill
     administrator.open("/simulator")
     administrator.page.get_by_label("ARN of a certificate").fill(filled.credentials.arn)
     administrator.page.get_by_label("Client id").fill(filled.thing)
-    administrator.page.get_by_role("button", name="Ask").click()
+    administrator.page.get_by_role("button", name="Simulate").click()
     administrator.page.get_by_text("statement 1 of the policy").wait_for()
     assert "ALLOWED" in administrator.text
     assert "at line 1, column" in administrator.text
     assert violations(administrator.page, axe) == []
     administrator.page.get_by_label("Policies to leave out").fill(filled.policy)
-    administrator.page.get_by_role("button", name="Ask").click()
-    administrator.page.get_by_text("no statement: what is not allowed is denied").wait_for()
+    administrator.page.get_by_role("button", name="Simulate").click()
+    administrator.page.get_by_text("no statement allows it, so it is denied").wait_for()
 
 
 def test_a_template_is_created_previewed_and_claimed(administrator: Tab, iot: IoT, axe: str) -> None:
@@ -235,9 +236,20 @@ def test_a_template_is_created_previewed_and_claimed(administrator: Tab, iot: Io
     administrator.press("Create the template")
     administrator.page.get_by_label("SerialNumber").fill("press-4")
     administrator.page.get_by_role("button", name="Show the plan").click()
-    administrator.page.get_by_text("What there shall be").wait_for()
+    administrator.page.get_by_text("What the template registers", exact=True).wait_for()
     assert "press-4" in administrator.page.locator("#preview").inner_text()
     assert violations(administrator.page, axe) == []
+    body = administrator.page.get_by_label("Body of the version in force")
+    body.fill("no template")
+    administrator.press("Store as a new version")
+    assert "The request was refused" in administrator.text
+    administrator.open(f"/fleets/{name}")
+    body.fill(body.input_value().replace("SerialNumber", "Batch"))
+    administrator.press("Store as a new version")
+    assert administrator.page.get_by_label("Batch").count() == 1
+    assert violations(administrator.page, axe) == []
+    administrator.press("Put in force: version 1")
+    assert iot.describe_provisioning_template(templateName=name)["defaultVersionId"] == 1
     administrator.press("Make a claim, valid for five minutes")
     assert "PRIVATE KEY" in administrator.text
     assert violations(administrator.page, axe) == []
@@ -248,13 +260,44 @@ def test_a_template_is_created_previewed_and_claimed(administrator: Tab, iot: Io
     assert administrator.open(f"/fleets/{name}") == 404
 
 
+def test_an_own_ca_is_changed_and_its_devices_are_registered_by_a_template(
+    administrator: Tab, iot: IoT, filled: Filled, axe: str
+) -> None:
+    template = unique("jitp")
+    body = iot.describe_provisioning_template(templateName=filled.template)["templateBody"]
+    body = body.replace("Serial", "AWS::IoT::Certificate::CommonName")
+    iot.create_provisioning_template(
+        templateName=template, templateBody=body, provisioningRoleArn=ROLE, enabled=True, type="JITP"
+    )
+    ca = iot.register_ca_certificate(
+        caCertificate=new_ca(unique("ca"), at=dt.datetime.now(dt.UTC)).pem, certificateMode="SNI_ONLY"
+    )
+    administrator.open("/fleets")
+    administrator.page.get_by_role("link", name=ca["certificateId"]).click()
+    assert "Devices are not registered when they connect." in administrator.text
+    administrator.page.get_by_label("Template of the type JITP").fill(template)
+    administrator.press("Register devices")
+    administrator.press("Activate")
+    described = iot.describe_ca_certificate(certificateId=ca["certificateId"])
+    assert described["registrationConfig"]["templateName"] == template
+    assert described["certificateDescription"]["autoRegistrationStatus"] == "ENABLE"
+    assert described["certificateDescription"]["status"] == "ACTIVE"
+    assert administrator.page.get_by_role("link", name=template).count() == 1
+    assert violations(administrator.page, axe) == []
+    administrator.press("Do not register devices")
+    administrator.press("Deactivate")
+    administrator.press("Delete the CA certificate")
+    assert administrator.open(f"/authorities/{ca['certificateId']}") == 404
+
+
 def test_a_device_is_seen_sent_a_message_and_disconnected(
     administrator: Tab, live: Live, iot: IoT, filled: Filled, tmp_path: Path
 ) -> None:
     credentials = new_credentials(iot)
     client_id = unique(HOSTILE)
+    administrator.open(f"/devices?follow=on&client={urllib.parse.quote(client_id)}")
+    assert "No device is connected." in administrator.text
     with device(live, credentials, tmp_path, client_id) as connected:
-        administrator.open("/devices")
         administrator.page.get_by_role("link", name=client_id[:40]).first.click()
         assert "connectedSince" in administrator.text
         administrator.page.get_by_label("Topic", exact=True).fill("down")
@@ -339,9 +382,9 @@ def test_what_others_choose_runs_in_no_page(
     with tab_of(browser, live, storage_state=states["administrator"]) as tab:
         for path in (
             "/certificates",
-            "/certificates?by=serial-number&text=4d",
-            f"/certificates?by=common-name&text={HOSTILE}",
-            f"/certificates?by={HOSTILE}&text={HOSTILE}&after={HOSTILE}",
+            "/certificates?serial-number=4d",
+            f"/certificates?common-name={HOSTILE}",
+            f"/certificates?id={HOSTILE}&thing={HOSTILE}&status={HOSTILE}&led-by={HOSTILE}&after={HOSTILE}",
             f"/certificates/{registered}",
             f"/certificates/{sent}",
             f"/certificates/{HOSTILE.replace('/', '')}",

@@ -5,6 +5,7 @@ import html
 import json
 import re
 import ssl
+import urllib.parse
 import urllib.request
 
 from cryptography import x509
@@ -113,3 +114,29 @@ def test_a_certificate_is_revoked_with_a_reason(live: Live, iot: IoT, reader: Ac
     assert iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]["status"] == "REVOKED"
     entry = json.loads(live.thingmint("audit", "--resource", certificate_id, "--limit", "1", "--json"))
     assert (entry["action"], entry["detail"]["reason"]) == ("UpdateCertificate", "keyCompromise")
+
+
+def test_a_selection_is_revoked_with_a_reason_that_every_step_keeps(live: Live, iot: IoT) -> None:
+    ids = [iot.create_keys_and_certificate(setAsActive=True)["certificateId"] for _ in range(2)]
+    absent = [f"{number:064x}" for number in range(10)]
+    pages = Pages(live).sign_in(live.administrator)
+
+    def sent(step: str, selected: list[str], **fields: str) -> tuple[int, str]:
+        form = [("form_token", pages.form_token), ("action", "revoke"), *fields.items()]
+        body = urllib.parse.urlencode([*form, *(("selected", each) for each in selected)]).encode()
+        kind = {"content-type": "application/x-www-form-urlencoded"}
+        answer = pages.ask("POST", f"/certificates/bulk{step}", body, kind)
+        return answer.status, answer.text
+
+    assert "<option>superseded</option>" in sent("", ids)[1]
+    assert sent("/step", ids, reason="certificateHold")[0] == 400
+    status, page = sent("/step", [*absent, *ids], reason="superseded")
+    assert (status, page.count("does not exist")) == (200, 2 * len(absent))
+    left = re.findall(r'name="selected" value="([0-9a-f]{64})"', page)
+    kept = dict(re.findall(r'name="(reason|failed|succeeded)" value="(\w+)"', page))
+    assert (left, kept) == (ids, {"reason": "superseded", "failed": "10", "succeeded": "0"})
+    assert "12 of 12: 2 done, 10 refused" in sent("/step", left, **kept)[1]
+    for certificate_id in ids:
+        assert iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]["status"] == "REVOKED"
+        entry = json.loads(live.thingmint("audit", "--resource", certificate_id, "--limit", "1", "--json"))
+        assert (entry["action"], entry["detail"]["reason"]) == ("UpdateCertificate", "superseded")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.test_nodes import is_connected
+from tests.support.console_pages import Pages
 from tests.support.live_devices import device, is_admitted, new_credentials
 from tests.support.nodes import another_node, client_of, eventually, nodes
 from tests.support.pgbouncer import pgbouncer
@@ -88,6 +89,10 @@ def test_nodes_with_other_settings_are_listed_and_reported(
             assert [each["name"].rpartition("/")[2] for each in listed] == ["node-0", "other"]
             shown = one.thingmint("node", "list")
             assert "registration_dir" in shown
+            page = Pages(one).sign_in(one.administrator).get("/nodes").text
+            assert "<strong>registration_dir</strong>" in page
+            assert "Devices are served by the built-in broker." in page
+            assert "has other settings: registration_dir" in Pages(one).sign_in(one.administrator).get("").text
             said = one.thingmint("doctor")
             assert "the database is PostgreSQL 1" in said
             assert "nodes that serve the database: 2" in said

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.faults.test_nodes import is_connected
+from tests.support.console_pages import Pages
 from tests.support.live_devices import device, new_credentials
 from tests.support.mosquitto import mosquitto
 from tests.support.nodes import client_of, eventually, nodes
@@ -41,3 +42,7 @@ def test_device_taken_over_on_another_node_is_told_so_though_the_broker_merely_c
         said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
         assert "of account 000000000000 speaks MQTT 5" in said
         assert "wrong    the broker at unix:/nonexistent/node does not answer" in said
+        shown = Pages(one).sign_in(one.administrator).get("/nodes").text
+        assert shown.count("<strong>(this node)</strong>") == 1
+        assert all(str(each.service.data_dir) in shown for each in (one, two))
+        assert f'<td class="code">{broker.address}</td><td>MQTT 5</td><td>nothing</td>' in shown

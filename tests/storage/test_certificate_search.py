@@ -12,10 +12,12 @@ from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId, SerialNumber
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.paging import PageKey, PageRequest
+from thingmint.registration.certificates import certificate_search
 from thingmint.registration.certificates.certificate_counts import HOURS, MONTHS, count_certificates
+from thingmint.registration.certificates.certificate_criteria import SearchBy
 from thingmint.registration.certificates.certificate_search import (
     Search,
-    SearchBy,
+    fulfilling,
     named_certificates,
     search_certificates,
 )
@@ -56,14 +58,20 @@ async def authority(store: Store) -> RegistrationAuthority:
 
 
 async def ids(authority: RegistrationAuthority, by: SearchBy, text: str = "", size: int = 3) -> list[str]:
+    """Return what a search by one criterion finds, read page by page."""
+    return await found_by(authority, {by: text}, size)
+
+
+async def found_by(authority: RegistrationAuthority, criteria: dict[SearchBy, str], size: int = 3) -> list[str]:
     """Return what a search finds, read page by page."""
     found: list[str] = []
     after: PageKey | None = None
+    search = Search(criteria)
     while True:
-        page = await search_certificates(authority, SCOPE, Search(by, text), PageRequest(size, after, ascending=False))
+        page = await search_certificates(authority, SCOPE, search, PageRequest(size, after, ascending=False))
         assert len(page.items) <= size
         found += [each.certificate_id for each in page.items]
-        after = page.next
+        after, search = page.next, Search(criteria, page.led_by or "")
         if after is None:
             return found
 
@@ -73,7 +81,7 @@ def of(*certificates: Certificate) -> list[str]:
 
 
 async def test_everything_is_newest_first(authority: RegistrationAuthority) -> None:
-    assert await ids(authority, SearchBy.NOTHING) == of(NAMELESS, FOREIGN, *reversed(ALL))
+    assert await found_by(authority, {}) == of(NAMELESS, FOREIGN, *reversed(ALL))
 
 
 async def test_by_common_name(authority: RegistrationAuthority) -> None:
@@ -143,6 +151,7 @@ async def test_certificates_that_end_together_are_listed_once(store: Store) -> N
         (SearchBy.STATUS, "GONE"),
         (SearchBy.END, "soon"),
         (SearchBy.END, "9999-12-31"),
+        (SearchBy.END_SINCE, "yesterday"),
     ],
 )
 async def test_what_cannot_be_looked_for_is_refused(by: SearchBy, text: str) -> None:
@@ -150,10 +159,71 @@ async def test_what_cannot_be_looked_for_is_refused(by: SearchBy, text: str) -> 
         await ids(new_authority(), by, text)
 
 
-async def test_a_page_that_does_not_exist_is_refused() -> None:
-    page = PageRequest(3, PageKey(1, "soon"), ascending=False)
-    with pytest.raises(InvalidRequest):
-        await search_certificates(new_authority(), SCOPE, Search(SearchBy.END, "2027-01-01"), page)
+@pytest.mark.parametrize(
+    ("search", "key"),
+    [
+        (Search({SearchBy.END: "2027-01-01"}), PageKey(1, "soon")),
+        (Search({SearchBy.END: "2027-01-01", SearchBy.STATUS: "ACTIVE"}, "end"), PageKey(1, "soon")),
+        (Search({SearchBy.END: "2027-01-01", SearchBy.STATUS: "ACTIVE"}, "issuer"), PageKey(1)),
+        (Search({SearchBy.END: "2027-01-01", SearchBy.STATUS: "ACTIVE"}), PageKey(1)),
+    ],
+)
+async def test_a_page_that_does_not_exist_is_refused(search: Search, key: PageKey) -> None:
+    with pytest.raises(InvalidRequest, match="page does not exist"):
+        await search_certificates(new_authority(), SCOPE, search, PageRequest(3, key, ascending=False))
+
+
+async def test_days_that_exclude_each_other_are_refused(authority: RegistrationAuthority) -> None:
+    with pytest.raises(InvalidRequest, match="after the last one"):
+        await found_by(authority, {SearchBy.END_SINCE: "2027-01-02", SearchBy.END: "2027-01-01"})
+
+
+async def test_by_the_days_between_which_certificates_end(authority: RegistrationAuthority) -> None:
+    days = [f"{NOW + timedelta(days=number):%Y-%m-%d}" for number in (2, 4, 8)]
+    assert await found_by(authority, {SearchBy.END_SINCE: days[0], SearchBy.END: days[1]}) == of(*ALL[1:4])
+    assert await found_by(authority, {SearchBy.END_SINCE: days[2]}) == of(FOREIGN, NAMELESS)
+    assert await found_by(authority, {SearchBy.END_SINCE: "2001-01-01", SearchBy.END: "2001-01-01"}) == []
+
+
+@pytest.mark.parametrize("probed", [2, 200])
+async def test_criteria_are_combined_whichever_leads(
+    authority: RegistrationAuthority, monkeypatch: pytest.MonkeyPatch, probed: int
+) -> None:
+    monkeypatch.setattr(certificate_search, "_PROBED", probed)
+    monkeypatch.setattr(certificate_search, "_AT_ONCE", 2)
+    issuer, day = {SearchBy.ISSUER: "ab" * 32}, f"{NOW + timedelta(days=4):%Y-%m-%d}"
+    inactive, name = {SearchBy.STATUS: "INACTIVE"}, {SearchBy.COMMON_NAME: "sensor-0"}
+    assert set(await found_by(authority, {**issuer, **inactive})) == set(of(NAMELESS, *ALL))
+    assert set(await found_by(authority, {**inactive, **name}, 2)) == set(of(*ALL))
+    assert set(await found_by(authority, {**name, SearchBy.ISSUER: CA})) == {FOREIGN.certificate_id}
+    assert set(await found_by(authority, {**name, SearchBy.END: day, **inactive}, 1)) == set(of(*ALL[:4]))
+    assert await found_by(authority, {SearchBy.ID: ALL[2].certificate_id, SearchBy.SERIAL_NUMBER: "abc2"}) == of(ALL[2])
+    assert await found_by(authority, {SearchBy.ID: ALL[2].certificate_id, SearchBy.SERIAL_NUMBER: "abc3"}) == []
+    assert await found_by(authority, {**issuer, SearchBy.STATUS: "active"}) == []
+
+
+async def test_a_page_looks_at_a_bounded_number_of_certificates_and_goes_on(
+    authority: RegistrationAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, number in (("_PROBED", 1), ("_AT_ONCE", 2), ("MOST_EXAMINED", 2)):
+        monkeypatch.setattr(certificate_search, name, number)
+    search = Search({SearchBy.COMMON_NAME: "sensor-", SearchBy.END_SINCE: "2018-11-08"})
+    first = await search_certificates(authority, SCOPE, search, PageRequest(3, None, ascending=False))
+    assert first.led_by is SearchBy.END
+    assert [each.certificate_id for each in first.items] == of(FOREIGN)
+    assert first.is_cut
+    rest = await search_certificates(
+        authority, SCOPE, replace(search, led_by="end"), PageRequest(3, first.next, ascending=False)
+    )
+    assert (rest.items, rest.next, rest.is_cut) == ((), None, False)
+
+
+async def test_certificates_of_a_thing_are_filtered_by_the_other_criteria(authority: RegistrationAuthority) -> None:
+    wanted = [each.certificate_id for each in (ALL[1], FOREIGN)]
+    named = await named_certificates(authority, SCOPE, wanted)
+    active = fulfilling(authority, SCOPE, Search({SearchBy.STATUS: "ACTIVE"}), named)
+    assert [each.certificate_id for each in active] == [FOREIGN.certificate_id]
+    assert fulfilling(authority, SCOPE, Search({}), named) == named
 
 
 async def test_serial_number_zero_is_looked_for(authority: RegistrationAuthority) -> None:

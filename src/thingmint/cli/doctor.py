@@ -1,14 +1,14 @@
 """`thingmint doctor`: checks a data directory and its machine, and prints the findings."""
 
 import asyncio
-import re
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import click
 
+from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope
@@ -24,8 +24,7 @@ from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.records.clock import postgresql_engine
-from thingmint.records.nodes.nodes import NodeRow, nodes
-from thingmint.service.clocks import MOST_SKEW
+from thingmint.records.nodes.nodes import nodes
 from thingmint.service.devices.brokers import findings_of_brokers
 from thingmint.service.findings import (
     Finding,
@@ -35,24 +34,25 @@ from thingmint.service.findings import (
     space_left,
 )
 from thingmint.service.issuers.known_issuers import KnownIssuer, KnownIssuers
-from thingmint.service.nodes.alike import differences, settings_told
-from thingmint.service.nodes.membership import CROSSES_NOT
+from thingmint.service.nodes.findings import clock_finding, engine_finding, findings_of_nodes
 from thingmint.service.opening import registry_beside_service
 from thingmint.service.start.first_credentials import require_own_database
 from thingmint.settings.config import Config, StartRefused
-
-# Compatible engines have another name, or append to the version: PostgreSQL 15.2-YB-2.21.0.0-b0.
-_POSTGRESQL = re.compile(r"PostgreSQL [0-9]+(\.[0-9]+)*( \([^)]*\))?")
-_SILENT_FOR = timedelta(seconds=10)
 
 
 def examine(config: Config) -> None:
     """Print the findings; end with exit code 1 if one of them is an error."""
     findings = list(findings_of(config))
-    for finding in findings:
-        click.echo(f"{finding.verdict:<8} {finding.text}")
+    for line in lines_of_findings(findings, terminal_width()):
+        click.echo(line)
     if any(finding.verdict is Verdict.WRONG for finding in findings):
         sys.exit(1)
+
+
+def lines_of_findings(findings: Sequence[Finding], width: int | None) -> Iterator[str]:
+    """Yield the lines that show the findings; None as the width means that no line is wrapped."""
+    verdict_width = max(map(len, Verdict))
+    return table([(each.verdict.ljust(verdict_width), each.text) for each in findings], width, whole=1)
 
 
 def findings_of(config: Config) -> Iterator[Finding]:
@@ -107,23 +107,16 @@ async def _registry(config: Config) -> list[Finding]:
     keyless = [_keyless(config.data_dir, each) for each in registry.issuers.keyless(now)]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
     lost = [_lost_issuer(config.data_dir, issuer) for issuer in issuers if issuer not in registry.issuer_ids]
-    clocks = [] if engine is None else [engine_finding(engine), _clock(skew)]
-    return [sound, *clocks, *lives, *keyless, *_nodes(config, alive, now), *lost, *map(_registered_twice, twice)]
-
-
-def _nodes(config: Config, alive: Sequence[NodeRow], now: datetime) -> Iterator[Finding]:
-    if not alive:
-        return
-    yield Finding(Verdict.OK, f"nodes that serve the database: {len(alive)}")
-    own = settings_told(config)
-    for node in alive:
-        if now - node.seen_at > _SILENT_FOR:
-            seconds = (now - node.seen_at).total_seconds()
-            yield Finding(Verdict.WARNING, f"the node {node.name} was seen last {seconds:.0f} seconds ago")
-        if different := differences(own, node):
-            yield Finding(Verdict.WARNING, f"the node {node.name} has other settings: {', '.join(different)}")
-    if len(alive) > 1 and any(node.data_plane == "local" for node in alive):
-        yield Finding(Verdict.WARNING, CROSSES_NOT)
+    clocks = [] if engine is None else [engine_finding(engine), clock_finding(skew)]
+    return [
+        sound,
+        *clocks,
+        *lives,
+        *keyless,
+        *findings_of_nodes(config, alive, now),
+        *lost,
+        *map(_registered_twice, twice),
+    ]
 
 
 def _lives(issuers: KnownIssuers, now: datetime) -> list[Finding]:
@@ -157,21 +150,6 @@ def _lost_issuer(data_dir: Path, issuer_id: str) -> Finding:
         f"what verifies devices by device-ca.pem refuses them. Put its certificate at "
         f"{certificate_path(data_dir, name_of(issuer_id))}",
     )
-
-
-def engine_finding(version: str) -> Finding:
-    """Return the finding on a database engine by its version(): only PostgreSQL itself is tested."""
-    name, _, _ = version.partition(" on ")
-    if _POSTGRESQL.fullmatch(name):
-        return Finding(Verdict.OK, f"the database is {name}")
-    return Finding(Verdict.WARNING, f"the database is {name}: Thingmint is tested with PostgreSQL alone")
-
-
-def _clock(skew: timedelta) -> Finding:
-    verdict = Verdict.WRONG if abs(skew) > MOST_SKEW else Verdict.OK
-    direction = "ahead of" if skew >= timedelta() else "behind"
-    seconds = abs(skew).total_seconds()
-    return Finding(verdict, f"the clock of this machine is {seconds:.1f} seconds {direction} the database's")
 
 
 def _registered_twice(certificate: Certificate) -> Finding:

@@ -1,1 +1,1 @@
-"""The web console: pages for operators, which act through the API's operations alone."""
+"""The web console: pages on which operators see and change the registry by the API's operations."""

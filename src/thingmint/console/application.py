@@ -1,4 +1,4 @@
-"""Owns the console as an ASGI application: its paths, who sees a page, what a form must prove, how errors look."""
+"""Owns the console as an ASGI application: paths, sessions and form tokens that pages require, and error pages."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from thingmint.registration.access.console_sessions import SignedIn
 PREFIX: Final = b"/console"
 _MOST_AT_ONCE: Final = 64
 _TYPES: Final = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
-# Static files change with the version only, which is in no address: a browser asks again after an hour.
+# Static files change with the version only, and their addresses do not name it: browsers fetch them again each hour.
 _STATIC_CACHE: Final = "public, max-age=3600"
 
 Page: TypeAlias = Callable[[Visit], Awaitable[Response]]
@@ -33,7 +33,7 @@ ASGI: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Console:
-    """The console. ``stop`` ends what would otherwise last as long as a browser looks."""
+    """The console. ``stop`` ends its streams, which otherwise last as long as the page is open."""
 
     def __init__(self, services: ConsoleServices, errors: ErrorMap) -> None:
         self._services = services
@@ -57,12 +57,12 @@ class Console:
             self._serving.discard(task)
 
     def stop(self) -> None:
-        """End what is being served."""
+        """Cancel the requests that are being served."""
         for task in tuple(self._serving):
             task.cancel()
 
     def error_page(self, error: Exception) -> tuple[int, bytes]:
-        """Return the status and the page for an error that no page has caught."""
+        """Return the HTTP status and the page for an error that a page has raised and not handled."""
         answer = self._errors.answer(error)
         return answer.status, self._pages.render("error_alone.html", {"message": answer.message}).encode()
 
@@ -125,13 +125,13 @@ class Console:
         return Visit(self._services, self._pages, request, signed_in, caller, form, selected)
 
     async def _observed(self, request: Request, serve: Callable[[], Awaitable[Response]]) -> Response:
-        """Serve, count and log; neither the address's parameters nor a form is logged."""
+        """Serve, count and log a request. The log gets neither the parameters of the address nor the form."""
         started, request.state.error, request.state.user = time.perf_counter(), "", None
         try:
             response = await self._admitted(serve)
         except ClientDisconnect:
             raise
-        except Exception as error:  # noqa: BLE001 - the last resort: the browser gets a page that says nothing about it
+        except Exception as error:  # noqa: BLE001 - the last resort: the browser gets a page without details
             response = self._alone(request, error)
         seconds = time.perf_counter() - started
         self._services.observe(request.state.error, seconds)
@@ -164,14 +164,14 @@ class Console:
 
 
 def _page_of(request: Request) -> str:
-    # The pattern, not the path: what a browser asks for may be anything.
+    # The pattern of the route, not the path: a path may hold any text, a secret too.
     route = request.scope.get("route")
     return f"{request.method} {route.path if isinstance(route, Route) else 'unknown'}"
 
 
 def _to_sign_in(request: Request) -> Response:
     if request.headers.get("hx-request") == "true" or "text/event-stream" in request.headers.get("accept", ""):
-        # A script cannot show the form: it loads the whole page anew.
+        # htmx and event streams cannot show the sign-in form: the header field makes them load the whole page.
         return Response(status_code=401, headers={"hx-redirect": "/console/login"})
     response = RedirectResponse("/console/login", 303)
     if session_token(request) is not None:

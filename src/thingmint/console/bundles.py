@@ -1,4 +1,4 @@
-"""Owns the files in which a new device identity is downloaded: PEM, PKCS#12 and zip; keeps none of them."""
+"""Owns the files in which a new device identity is downloaded: PEM, PKCS#12 and zip. Stores none of them."""
 
 import contextlib
 import io
@@ -37,7 +37,7 @@ class Download:
 
 
 def issuer_above(certificate_pem: str, authorities: Iterable[str]) -> str:
-    """Return the one of the authorities, all in PEM, that signed the certificate; nothing if none of them did."""
+    """Return the authority that signed the certificate, in PEM; an empty text if none of the authorities did."""
     try:
         certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
     except ValueError:

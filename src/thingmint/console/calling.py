@@ -1,6 +1,6 @@
-"""Owns how a page calls an operation: as HTTP would, with the same routes, permissions, quotas and checks.
+"""Owns the calls of operations by pages, with the routes, permissions, quotas and checks of calls by HTTP.
 
-A page names members of the operation's request; where each travels is written in the request's class.
+A page names members of the operation's request. The request's class says which part of an HTTP request has each.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from thingmint.core.caller import Caller
 
 
 class OperationAnswer(dict[str, Any]):
-    """An object of an answer; a member that did not travel is None."""
+    """An object of an answer. A member that the answer lacks is None."""
 
     def __missing__(self, name: str) -> None:
         return None
@@ -56,7 +56,7 @@ class Operations:
     async def call(self, name: str, **members: object) -> OperationAnswer:
         """Return the answer of the operation; raise what it raises, AccessDenied among it.
 
-        Members have the names of AWS's model; those that are None do not travel.
+        Members have the names of AWS's model. Those that are None are left out.
         """
         match, raw = self._request(name, members)
         answer = _answer_of(_DECODE(await self.calls.perform(match, self.caller, raw, self.sent)))

@@ -1,4 +1,4 @@
-"""Owns what can be done with a certificate: the operation, when it fits, and what happens to connected devices."""
+"""Owns the table of actions on certificates: operation, fitting statuses, and what happens to connected devices."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _ENDS: Final = "Connections of devices that show this certificate end within a s
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One action. ``consequence`` is what the confirmation says; ``field`` is a further field of its form."""
+    """One action. ``consequence`` is the text of the confirmation, ``field`` one more field of its form."""
 
     name: str
     label: str
@@ -27,7 +27,7 @@ class Action:
     field: tuple[str, str] | None = None
 
     def fits(self, status: str, is_own: bool) -> bool:
-        """Return whether a certificate of the status, own or of another account, can be asked for this."""
+        """Return whether the action fits a certificate of this status, of this account or of another one."""
         return status in self.from_statuses and is_own is not self.of_others
 
     def members(self, certificate_id: str, form: Form) -> Members:
@@ -94,8 +94,8 @@ _ALL = (
         "delete",
         "Delete",
         "DeleteCertificate",
-        "The registry forgets the certificate. No device is connected with it, because it is not active. Its serial "
-        "number is not given to another one. Things and policies must be detached before.",
+        "The certificate is deleted from the registry. No device is connected with it, because it is not active. Its "
+        "serial number is not used again. Detach its things and policies first.",
         "deleted",
         frozenset({"INACTIVE", "REVOKED", "PENDING_ACTIVATION", "REGISTER_INACTIVE"}),
         _nothing,
@@ -107,7 +107,7 @@ _ALL = (
         "Transfer",
         "TransferCertificate",
         "The certificate waits until the other account accepts it. No device is connected with it, because it is not "
-        "active. Things and policies must be detached before.",
+        "active. Detach its things and policies first.",
         "transferred",
         frozenset({"INACTIVE"}),
         _transfer,

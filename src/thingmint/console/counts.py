@@ -1,6 +1,6 @@
-"""Owns the counts of each account's certificates between requests: counting a large registry takes longer than a page.
+"""Owns the counts of each account's certificates between requests. Counting a large registry takes longer than a page.
 
-A page shows the last counts, or that counting has begun. One account is counted at a time, and rests afterwards.
+A page shows the last counts, or says that counting has begun. One account is counted at a time, with a pause after it.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from thingmint.registration.certificates.certificate_counts import CertificateCo
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
 _MOST_ACCOUNTS: Final = 100
-# Counting rests so many times as long as it took, so that it takes a small part of the database's time.
+# The pause is this many times as long as counting took, so that counting uses a small part of the database's time.
 _RESTS: Final = 20
 _REST_SECONDS: Final = 2.0
 
@@ -35,7 +35,7 @@ class CountsOfAccounts:
         self._turn = asyncio.Lock()
 
     def latest(self, authority: RegistrationAuthority, scope: Scope) -> CertificateCounts | None:
-        """Return the last counts of an account, and count anew unless they are young; None while there are none."""
+        """Return the last counts of an account, None before the first. Count again if the pause is over."""
         known = self._known.setdefault(scope, _KnownCounts())
         self._known.move_to_end(scope)
         if len(self._known) > _MOST_ACCOUNTS:
@@ -51,7 +51,7 @@ class CountsOfAccounts:
                 began = time.monotonic()
                 known.counts = await count_certificates(authority, scope)
         except ThingmintError:
-            # The database does not answer: the old counts say when they were made.
+            # The database does not answer. The old counts stay, and the page shows their time.
             return
         finally:
             took = time.monotonic() - began

@@ -1,6 +1,6 @@
-"""Owns what is shown of a certificate or a signing request: each part decoded, with what it means beside it.
+"""Owns the explanation of a certificate or a signing request: each part decoded, and its meaning.
 
-Everything in it was chosen by somebody else: what cannot be read is shown as such, and nothing is trusted.
+A device or a caller chose the content, so nothing in it is trusted. A part that cannot be decoded says so.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ _PURPOSES = {
 
 @dataclass(frozen=True, slots=True)
 class ExplainedPart:
-    """One row: what it is, what it says, what that means."""
+    """One row: the name of a part, its value, and the meaning of the part."""
 
     name: str
     value: str
@@ -45,13 +45,13 @@ class ExplainedPart:
 
 
 def explain_certificate(pem: str) -> tuple[ExplainedPart, ...]:
-    """Return the parts of a certificate in PEM; one row says so if it cannot be read."""
+    """Return the parts of a certificate in PEM, or one row that says that it cannot be read."""
     try:
         with odd_names_allowed():
             certificate = x509.load_pem_x509_certificate(pem.encode())
             return tuple(_certificate_parts(certificate))
     except ValueError:
-        return (ExplainedPart("Certificate", _UNREADABLE, "The registry holds it as it was sent."),)
+        return (ExplainedPart("Certificate", _UNREADABLE, "The registry has the certificate as it was sent."),)
 
 
 def explain_request(pem: str) -> tuple[ExplainedPart, ...]:
@@ -66,15 +66,19 @@ def explain_request(pem: str) -> tuple[ExplainedPart, ...]:
 
 def _certificate_parts(certificate: x509.Certificate) -> Iterator[ExplainedPart]:
     yield ExplainedPart(
-        "Subject", _name(lambda: certificate.subject), "Whom the certificate names. Devices are known by its id."
+        "Subject",
+        _name(lambda: certificate.subject),
+        "The name in the certificate. Devices are identified by the certificate's id.",
     )
     yield ExplainedPart("Issuer", _name(lambda: certificate.issuer), "The authority that signed it.")
     serial = certificate.serial_number
     yield ExplainedPart("Serial number", f"{serial:x}", "Unique among the certificates of its issuer.")
     yield ExplainedPart(
-        "Not before", f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC", "It is refused earlier."
+        "Not before", f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC", "Before this time it is refused."
     )
-    yield ExplainedPart("Not after", f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC", "It is refused later.")
+    yield ExplainedPart(
+        "Not after", f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC", "After this time it is refused."
+    )
     yield ExplainedPart(
         "Public key", _read(lambda: _key(certificate.public_key())), "The device proves that it has the private key."
     )
@@ -85,14 +89,16 @@ def _certificate_parts(certificate: x509.Certificate) -> Iterator[ExplainedPart]
 
 
 def _request_parts(request: x509.CertificateSigningRequest) -> Iterator[ExplainedPart]:
-    yield ExplainedPart("Subject", _name(lambda: request.subject), "It goes into the certificate as it is.")
+    yield ExplainedPart("Subject", _name(lambda: request.subject), "The certificate gets this subject.")
     yield ExplainedPart(
         "Public key", _read(lambda: _key(request.public_key())), "The certificate will be for this key."
     )
     is_valid = _read(lambda: "valid" if request.is_signature_valid else "not valid")
     yield ExplainedPart("Own signature", is_valid, "It proves that the sender has the private key.")
     for part in _extension_parts(lambda: request.extensions):
-        yield ExplainedPart(part.name, part.value, "Asked for, and not copied: the certificate profile decides.")
+        yield ExplainedPart(
+            part.name, part.value, "Requested. The certificate profile decides what the certificate gets."
+        )
 
 
 def _extension_parts(extensions: Callable[[], x509.Extensions]) -> Iterator[ExplainedPart]:
@@ -103,7 +109,9 @@ def _extension_parts(extensions: Callable[[], x509.Extensions]) -> Iterator[Expl
         return
     for extension in found[:_MOST_EXTENSIONS]:
         name, meaning = _EXTENSIONS.get(type(extension.value), (extension.oid.dotted_string, "Not explained here."))
-        critical = " Critical: who does not understand it must refuse the certificate." if extension.critical else ""
+        critical = (
+            " Critical: software that does not support it must refuse the certificate." if extension.critical else ""
+        )
         yield ExplainedPart(name, _read(lambda extension=extension: _value(extension.value)), meaning + critical)  # type: ignore[misc] # mypy infers no such lambda
 
 
@@ -130,14 +138,14 @@ def _value(value: x509.ExtensionType) -> str:
 _EXTENSIONS: dict[type, tuple[str, str]] = {
     x509.BasicConstraints: ("Basic constraints", "Whether it may sign other certificates."),
     x509.KeyUsage: ("Key usage", "What the key may be used for."),
-    x509.ExtendedKeyUsage: ("Extended key usage", "For which protocols it is."),
+    x509.ExtendedKeyUsage: ("Extended key usage", "The purposes that the key may be used for."),
     x509.SubjectKeyIdentifier: ("Subject key identifier", "A digest of its own key."),
     x509.AuthorityKeyIdentifier: ("Authority key identifier", "The digest of the issuer's key."),
-    x509.SubjectAlternativeName: ("Subject alternative name", "Other names that it is for."),
+    x509.SubjectAlternativeName: ("Subject alternative name", "Other names of the certificate's owner."),
     x509.CRLDistributionPoints: ("CRL distribution points", "Where revoked certificates are listed."),
     x509.AuthorityInformationAccess: (
         "Authority information access",
-        "Where the issuer is found, and who tells its status.",
+        "Where the issuer's certificate and the OCSP responder are.",
     ),
     x509.CertificatePolicies: ("Certificate policies", "Under which rules it was issued."),
 }
@@ -165,8 +173,8 @@ def _algorithm(certificate: x509.Certificate) -> str:
 
 
 def _read(value: Callable[[], str]) -> str:
-    """Return a value, or that it cannot be read: a foreign certificate may hold anything."""
+    """Return a value, or a text that says that it cannot be read: a foreign certificate may hold anything."""
     try:
         return value()
-    except Exception:  # noqa: BLE001 - if the library cannot read it, the other rows are shown
+    except Exception:  # noqa: BLE001 - if the library cannot read this part, the others are shown
         return _UNREADABLE

@@ -1,6 +1,6 @@
-"""Owns what protects the console in a browser: header fields, the session's cookie, and where a form came from.
+"""Owns the protection of the console in a browser: header fields, the session's cookie, and the origin of forms.
 
-A form is served if the browser says that a page of this very origin has sent it, and if it has the session's token.
+A form is accepted if a page of this origin has sent it, as the browser says, and if it has the token of the session.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _HEADERS: Final = (
     (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    # Without any referrer, browsers do not tell the origin of a form either.
+    # With no-referrer, browsers would send the origin of a form as null.
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -32,7 +32,7 @@ _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 def protected(application: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
-    """Return the ASGI application with the header fields that every answer of the console has."""
+    """Return the ASGI application, with the header fields of the console added to each answer."""
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         async def send_protected(message: Any) -> None:
@@ -49,40 +49,40 @@ def protected(application: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any
 
 
 def session_token(request: Request) -> str | None:
-    """Return the token that the browser shows, or None."""
+    """Return the token of the cookie, None without a cookie."""
     token = request.cookies.get(COOKIE)
     return token if token and len(token) <= _LONGEST_TOKEN else None
 
 
 def set_session(response: Response, token: str) -> None:
-    """Let the browser show the token to this origin only, never to a script, and forget it when it is closed."""
+    """Set the cookie, which browsers send to this origin only, hide from scripts, and delete when they are closed."""
     response.set_cookie(COOKIE, token, path="/", secure=True, httponly=True, samesite="strict")
 
 
 def end_session(response: Response) -> None:
-    """Let the browser forget the token, and what it has kept of pages."""
+    """Delete the cookie, and what the browser has cached of pages."""
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     response.headers["clear-site-data"] = '"cache"'
 
 
 def form_token(token: str) -> str:
-    """Return what forms of a session carry: it proves the session, and the session cannot be made from it."""
+    """Return the token of a session's forms. The token of the session cannot be computed from it."""
     return hashlib.sha256(b"thingmint console form\0" + token.encode()).hexdigest()
 
 
 def is_form_of(token: str, given: str) -> bool:
-    """Return whether a form was made for the session of the token."""
+    """Return whether the form token belongs to the session of this token."""
     return hmac.compare_digest(form_token(token).encode(), given.encode("utf-8", "replace"))
 
 
 def is_same_origin(request: Request) -> bool:
-    """Return whether nothing says that a page of another origin has sent the request.
+    """Return whether no header field says that a page of another origin has sent the request.
 
-    Browsers send both fields with a form (Fetch, "Origin header"; Fetch Metadata). A program sends neither, and no
-    page of another origin can keep a browser from sending them.
+    Browsers send both fields with a form (Fetch, "Origin header"; Fetch Metadata), and no page of another origin can
+    prevent that. Programs send neither.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site not in ("same-origin", "none"):
         return False
-    # Behind a proxy that ends TLS, the scheme that arrives here is not the browser's.
+    # Behind a proxy that ends TLS, the scheme of the request is not that of the browser.
     return origin is None or origin.partition("://")[2] == request.headers.get("host", "")

@@ -1,4 +1,4 @@
-"""Owns what lasts between requests of one process: the counts of accounts, and how many streams are open."""
+"""Owns the state between requests of one process: counts of certificates, and the number of open streams."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,25 +10,25 @@ MOST_STREAMS: Final = 64
 
 
 class Streams:
-    """Counts the streams of a process."""
+    """The number of open streams of a process, which is limited."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def take(self) -> None:
-        """Take a place; raise Throttled if there is none."""
+        """Count one stream more; raise Throttled if `MOST_STREAMS` are open."""
         if self.count >= MOST_STREAMS:
             raise Throttled("Too many pages are followed live. Close one and try again.")
         self.count += 1
 
     def give_back(self) -> None:
-        """Give a place back."""
+        """Count one stream less."""
         self.count -= 1
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What lasts."""
+    """The state between requests."""
 
     streams: Streams = field(default_factory=Streams)
     counts: CountsOfAccounts = field(default_factory=CountsOfAccounts)

@@ -1,4 +1,4 @@
-"""Owns how a page of a list is named in an address; what comes back from a browser may be anything."""
+"""Owns the text that names a page of a list in an address. Checks it, because a browser may send anything."""
 
 import re
 
@@ -9,7 +9,7 @@ _KEY = re.compile(r"([0-9]{1,19})(?::(.{0,300}))?", re.DOTALL)
 
 
 def key_of(text: str) -> PageKey | None:
-    """Return where a page starts, None for the first; raise InvalidRequest for what names no page."""
+    """Return where a page starts, None for the first page; raise InvalidRequest for a text that names no page."""
     if not text:
         return None
     match = _KEY.fullmatch(text)

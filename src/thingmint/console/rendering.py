@@ -1,4 +1,4 @@
-"""Owns how templates become pages: everything that is not a template is escaped, and what is missing is an error."""
+"""Owns the rendering of templates: every value is escaped, and a missing value is an error."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ class Templates:
             loader=jinja2.PackageLoader("thingmint.console"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
-            # A member of an answer that did not travel.
+            # A member that an answer lacks is None.
             finalize=lambda value: "" if value is None else value,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -32,7 +32,7 @@ class Templates:
 
 
 def shown_time(value: datetime | float | None) -> Markup:
-    """Return a time, aware or in seconds since 1970, as readers and machines read it; a dash for none."""
+    """Return the ``time`` element of a datetime or of seconds since 1970; a dash for None."""
     if value is None:
         return Markup("–")
     at = value if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)
@@ -40,7 +40,7 @@ def shown_time(value: datetime | float | None) -> Markup:
 
 
 def shown_id(value: str | None) -> Markup:
-    """Return the beginning of a long id; all of it is there for those who point at it."""
+    """Return the beginning of a long id; the title of the element has all of it."""
     text = value or "–"
     if len(text) <= _SHOWN_DIGITS:
         return escape(text)
@@ -48,11 +48,11 @@ def shown_id(value: str | None) -> Markup:
 
 
 def cut(value: object) -> str:
-    """Return a text whose length a device or a caller chose, cut."""
+    """Return at most `_SHOWN_CHARACTERS` of a text whose length a device or a caller chose."""
     text = str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
 
 
 def shown_number(value: int) -> str:
-    """Return a number with its thousands apart."""
+    """Return a number with a narrow space between thousands."""
     return f"{value:,}".replace(",", "\u202f")

@@ -1,4 +1,4 @@
-"""Owns what the console is given: operations, sessions, devices and what the node tells about itself."""
+"""Owns the services that pages use: operations, sessions, connected devices, and facts about the node."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from thingmint.core.identifiers import AccountId
 from thingmint.registration.access.console_sessions import ConsoleSessions
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
-# The actions that policies name for what AWS IoT has no operation for. The resource is always ``*``.
+# Actions in policies for pages without an operation of AWS IoT. The resource is always ``*``.
 READ_STATUS: Final = "thingmint:ReadStatus"
 READ_AUDIT: Final = "thingmint:ReadAudit"
 READ_SETTINGS: Final = "thingmint:ReadSettings"
@@ -30,7 +30,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class NodeNumbers:
-    """What a node counts since its start. Times are seconds; the mean wait is None before anybody waited."""
+    """Counters of a node since its start. Times are seconds; the mean wait is None before a caller has waited."""
 
     api_connections: int
     device_connections: int
@@ -43,7 +43,7 @@ class NodeNumbers:
 
 @dataclass(frozen=True, slots=True)
 class AuthorityShown:
-    """A certificate of the service's own."""
+    """A certificate of the service: a root, an issuer, or one of the server."""
 
     name: str
     subject: str
@@ -55,7 +55,7 @@ class AuthorityShown:
 
 @dataclass(frozen=True, slots=True)
 class RevocationListShown:
-    """The newest revocation list of an issuer, and the path below which anyone fetches it (DER)."""
+    """The newest revocation list of an issuer, and the public path of its DER encoding."""
 
     issuer_id: str
     part: str
@@ -68,7 +68,7 @@ class RevocationListShown:
 
 @dataclass(frozen=True, slots=True)
 class LogShown:
-    """The verifiable log: its signed checkpoint, the leaves that this counts, and the key that verifies it."""
+    """The verifiable log: its signed checkpoint, the number of its leaves, and the key that verifies it."""
 
     checkpoint: str
     size: int
@@ -76,8 +76,35 @@ class LogShown:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeShown:
+    """A process that serves the database; ``different`` names the settings that this node has otherwise."""
+
+    name: str
+    version: str
+    data_plane: str
+    started_at: datetime
+    seen_at: datetime
+    different: Sequence[str]
+    is_this: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerShown:
+    """A broker behind the relay: its addresses, those that do not answer, and what it lacks of AWS IoT's features.
+
+    ``version`` is the version of MQTT, None until the broker has answered.
+    """
+
+    account: AccountId
+    addresses: str
+    version: str | None
+    missing: Sequence[str]
+    away: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFinding:
-    """One finding about the data directory and its machine: ``ok``, ``warning`` or ``wrong``."""
+    """One finding about the node; the verdict is ``ok``, ``warning`` or ``wrong``."""
 
     verdict: str
     text: str
@@ -95,14 +122,14 @@ class SettingShown:
 
 
 class NodeFacts(Protocol):
-    """What this node tells about itself."""
+    """Facts about this node."""
 
     def numbers(self) -> NodeNumbers:
-        """Return what the node counts."""
+        """Return the counters of the node."""
         ...
 
     def authorities(self) -> Sequence[AuthorityShown]:
-        """Return the service's own certificates: roots, issuers, the server's."""
+        """Return the certificates of the service: roots, issuers, the server's."""
         ...
 
     async def revocation_lists(self) -> Sequence[RevocationListShown]:
@@ -110,15 +137,23 @@ class NodeFacts(Protocol):
         ...
 
     async def log(self) -> LogShown:
-        """Return the state of the verifiable log; raise ResourceNotFound if it was not begun."""
+        """Return the state of the verifiable log; raise ResourceNotFound if there is none yet."""
         ...
 
     async def proofs(self, arn: str) -> str:
         """Return a proof for each leaf of a resource, as text; raise ResourceNotFound if the log has none."""
         ...
 
+    async def nodes(self) -> Sequence[NodeShown]:
+        """Return the nodes of the database, the oldest first; none if the registry serves one node only."""
+        ...
+
+    def brokers(self) -> Sequence[BrokerShown]:
+        """Return the brokers behind the relay that this node has used; none with the built-in broker."""
+        ...
+
     async def findings(self) -> Sequence[NodeFinding]:
-        """Return the findings about the data directory; they may be a minute old."""
+        """Return the findings about the node; they may be a minute old."""
         ...
 
     def settings(self) -> Sequence[SettingShown]:
@@ -127,10 +162,10 @@ class NodeFacts(Protocol):
 
 
 class Log(Protocol):
-    """Where lines are written."""
+    """The service's log."""
 
     def info(self, event: str, **fields: object) -> object:
-        """Write a line about what went as it should."""
+        """Write a line about an event without a fault."""
         ...
 
     def error(self, event: str, **fields: object) -> object:
@@ -140,11 +175,11 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConsoleServices:
-    """What the pages work with.
+    """The services that pages use.
 
-    ``own_account`` is the service's: its callers see what concerns all accounts. ``sign_in_limits`` are asked with an
-    address, or an access key id, in place of an account. ``observe`` counts a request by its error, which is empty for
-    success, and the seconds that it took.
+    ``own_account`` is the account of the service: its callers see what concerns all accounts. ``sign_in_limits`` take
+    an address or an access key id in place of an account. ``observe`` counts a request by its error (empty for
+    success) and its duration in seconds.
     """
 
     calls: Calls

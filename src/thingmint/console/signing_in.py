@@ -1,4 +1,4 @@
-"""Owns the sign-in and sign-out of the console: the form, its limits, and the session that comes of it."""
+"""Owns sign-in and sign-out: the form, its rate limits, and the session that it starts."""
 
 from typing import Final
 

@@ -1,6 +1,6 @@
-"""Owns server-sent events: how an event is written, how many streams there are, and what ends one.
+"""Owns server-sent events: the text of an event, the number of streams, and the end of a stream.
 
-A stream ends with its session, after a while by itself (the browser opens another), or when the browser leaves.
+A stream ends with its session, after `LASTS_SECONDS` (the browser opens another), or when the browser disconnects.
 WHATWG HTML, "Server-sent events".
 """
 
@@ -33,7 +33,7 @@ async def _bounded(
     try:
         async with contextlib.aclosing(events()) as made:
             async for event in made:
-                # The session may have ended while there was nothing to send.
+                # The session may have ended since the last event.
                 if await visit.services.sessions.find(visit.signed_in.token, is_use=False) is None:
                     yield written("ended", "")
                     return
@@ -51,11 +51,11 @@ def written(kind: str, text: str) -> bytes:
 
 
 STILL_HERE: Final = b": still here\n\n"
-"""A comment: it keeps what is between the browser and the node from ending a connection on which nothing happens."""
+"""A comment, so that proxies between the browser and the node do not end an idle connection."""
 
 
 async def ticks(seconds: float, make: Callable[[], Awaitable[bytes]]) -> AsyncGenerator[bytes, None]:
-    """Yield what is made, at once and every so many seconds."""
+    """Yield an event now and then one every ``seconds``."""
     while True:
         yield await make()
         await asyncio.sleep(seconds)

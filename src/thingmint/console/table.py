@@ -1,4 +1,4 @@
-"""Owns the table of pages: method, path and what makes it. Each page asks for a session and for permissions."""
+"""Owns the table of pages: method, path and function. Every page requires a session and permissions."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from thingmint.console.pages import (
     devices,
     fleets,
     groups,
+    nodes,
     overview,
     policies,
     settings,
@@ -77,6 +78,9 @@ PAGES: tuple[PageOf, ...] = (
     PageOf("GET", "/console/devices/watch", devices.watch),
     PageOf("GET", "/console/devices/watch/events", devices.watched),
     PageOf("GET", "/console/authorities", authorities.show),
+    PageOf("GET", "/console/authorities/{ca}", authorities.show_own),
+    PageOf("POST", "/console/authorities/{ca}", authorities.change_own),
+    PageOf("GET", "/console/nodes", nodes.show),
     PageOf("GET", "/console/audit", audit.show),
     PageOf("GET", "/console/audit/export", audit.export),
     PageOf("GET", "/console/settings", settings.show),

@@ -1,4 +1,4 @@
-"""Owns one request to a page: who is signed in, what the form holds, what the caller may do, and the answer."""
+"""Owns one request to a page: its session and caller, the form, checks of permissions, and the answer."""
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ PAGE_SIZE: Final = 50
 _MOST_FIELDS: Final = 1000
 _FORM: Final = "application/x-www-form-urlencoded"
 
-# What a page says after something was done: a link carries the name of a sentence, never a text.
+# The sentence of a page after an action. The address has the name of the sentence, never a text.
 DONE: Final[Mapping[str, str]] = {
     "activated": "The certificate is active.",
     "deactivated": "The certificate is inactive.",
@@ -47,7 +47,7 @@ DONE: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class PartOfPage:
-    """What a part of a page shows: an answer, or why there is none."""
+    """A part of a page: the answer of an operation, or the reason of its refusal."""
 
     answer: OperationAnswer = field(default_factory=OperationAnswer)
     refusal: str | None = None
@@ -55,7 +55,7 @@ class PartOfPage:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request of somebody who is signed in."""
+    """A request with a session."""
 
     services: ConsoleServices
     pages: Templates
@@ -68,7 +68,7 @@ class Visit:
 
     @property
     def authority(self) -> RegistrationAuthority:
-        """The registration authority, for what has no operation."""
+        """The registration authority, for pages that no operation serves."""
         return self.services.authority
 
     @property
@@ -92,7 +92,7 @@ class Visit:
 
     @property
     def is_partial(self) -> bool:
-        """Whether a part of a page is asked for, which a script puts into the page that is there."""
+        """Whether htmx asks for a part of a page, to put it into the present page."""
         return self.request.headers.get("hx-request") == "true"
 
     def query(self, name: str) -> str:
@@ -100,36 +100,36 @@ class Visit:
         return self.request.query_params.get(name, "").strip()
 
     def named(self, name: str) -> str:
-        """Return a part of the path; raise ResourceNotFound for one that nothing can be called."""
+        """Return a part of the path; raise ResourceNotFound if it cannot be a name."""
         value = str(self.request.path_params[name])
         if value in (".", "..") or "/" in value:
             raise ResourceNotFound("Nothing has this name")
         return value
 
     async def call(self, name: str, **members: object) -> OperationAnswer:
-        """Call an operation; raise what it raises."""
+        """Call an operation; raise its errors."""
         return await self.operations.call(name, **members)
 
     async def attempt(self, name: str, **members: object) -> PartOfPage:
-        """Call an operation for a part of a page; a refusal is shown there."""
+        """Call an operation for a part of a page, which shows a refusal if there is one."""
         try:
             return PartOfPage(await self.call(name, **members))
         except ThingmintError as error:
             return PartOfPage(refusal=error.message)
 
     async def why_not(self, name: str, **members: object) -> str | None:
-        """Return why the caller may not call an operation so, or None."""
+        """Return why the caller may not call an operation with these members, None if it is allowed."""
         return await _refusal(self.operations.require(name, **members))
 
     async def require(self, action: str, resource: str = "*") -> None:
-        """Return if the caller's policies allow an action that is no operation; raise AccessDenied otherwise."""
+        """Raise AccessDenied unless the caller's policies allow an action that is not an operation."""
         await self.services.calls.require(self.caller, [Permission(action, resource)], self._sent)
 
     async def require_of_service(self, action: str) -> None:
-        """Return if the caller may see what concerns all accounts; raise AccessDenied otherwise.
+        """Raise AccessDenied unless the caller may see what concerns all accounts.
 
-        Beside the permission this takes an access key of the service's own account: an administrator of another one
-        is not one of the service.
+        Besides the permission, this requires an access key of the service's own account: the administrator of another
+        account does not administrate the service.
         """
         await self.require(action)
         self._require_own_account()
@@ -139,24 +139,24 @@ class Visit:
             raise AccessDenied(f"{self.caller.principal.arn} is not of the service's own account")
 
     async def require_log(self) -> None:
-        """Return if the caller may read the verifiable log, which is of all accounts; raise AccessDenied otherwise."""
+        """Raise AccessDenied unless the caller may read the verifiable log, which has entries of all accounts."""
         await self.require(READ_LOG, iot_arn(self.scope, "log"))
         self._require_own_account()
 
     async def refusal_of_log(self) -> str | None:
-        """Return why the caller may not read the verifiable log, or None."""
+        """Return why the caller may not read the verifiable log, None if it may."""
         return await _refusal(self.require_log())
 
     async def refusal_of(self, action: str) -> str | None:
-        """Return why the caller may not do this, or None."""
+        """Return why the caller's policies do not allow the action, None if they do."""
         return await _refusal(self.require(action))
 
     async def refusal_of_service(self, action: str) -> str | None:
-        """Return why the caller may not see what concerns all accounts, or None."""
+        """Return why the caller may not see what concerns all accounts, None if it may."""
         return await _refusal(self.require_of_service(action))
 
     def page(self, template: str, status: int = 200, /, **values: object) -> HTMLResponse:
-        """Return the page that the template makes of the values."""
+        """Return the rendered page."""
         shown = {
             "visit": self,
             "path": self.request.url.path,
@@ -171,7 +171,7 @@ class Visit:
         return HTMLResponse(self.pages.render(template, shown), status)
 
     def to(self, path: str, done: str = "") -> Response:
-        """Send the browser to another page of the console, which says what was done."""
+        """Redirect the browser to a page of the console, which shows the sentence ``done`` of `DONE`."""
         return RedirectResponse(f"/console{path}{f'?done={done}' if done else ''}", 303)
 
 
@@ -189,7 +189,7 @@ async def _refusal(required: Awaitable[None]) -> str | None:
 
 
 async def read_form(request: Request) -> list[tuple[str, str]]:
-    """Return the fields of a form; raise InvalidRequest for a body that is none."""
+    """Return the fields of a form; raise InvalidRequest for another body."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise InvalidRequest("A form is sent as application/x-www-form-urlencoded")
@@ -201,5 +201,5 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
 
 def as_fields(pairs: list[tuple[str, str]]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the fields of a form by name, the last of each name, and all that are selected."""
+    """Return the fields of a form by name (the last of each name), and all values named ``selected``."""
     return dict(pairs), tuple(value for name, value in pairs if name == "selected")

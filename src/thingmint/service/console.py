@@ -49,7 +49,7 @@ def console_of(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap)
         authority=node.authority,
         sessions=sessions,
         devices=edge.live,
-        node=NodeReport(node),
+        node=NodeReport(node, edge),
         own_account=registry.scope.account,
         sign_in_limits=Throttle({EVERY_OTHER_OPERATION: _SIGN_IN_RATE}, time.monotonic, burst=_SIGN_IN_BURST),
         log=_log.bind(),

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cryptography import x509
@@ -11,10 +11,12 @@ from cryptography.hazmat.primitives import hashes
 
 from thingmint.console.services import (
     AuthorityShown,
+    BrokerShown,
     Labelled,
     LogShown,
     NodeFinding,
     NodeNumbers,
+    NodeShown,
     RevocationListShown,
     SettingShown,
 )
@@ -23,9 +25,14 @@ from thingmint.data_directory.certificate_files import pem_of
 from thingmint.host.telemetry import Metrics
 from thingmint.public.addresses import list_path
 from thingmint.records.certificates.revocation_lists import list_states
+from thingmint.records.clock import postgresql_engine
+from thingmint.records.nodes.nodes import nodes
 from thingmint.registration.log.reading import present_state, proven_resource
-from thingmint.service.findings import findings_of_directory
+from thingmint.service.devices.device_edge import DeviceEdge
+from thingmint.service.findings import Finding, Verdict, findings_of_directory
 from thingmint.service.node import OpenNode
+from thingmint.service.nodes.alike import differences, settings_told
+from thingmint.service.nodes.findings import clock_finding, engine_finding, findings_of_nodes
 from thingmint.settings.config import Source
 from thingmint.settings.table import SETTINGS
 
@@ -36,8 +43,9 @@ _MOST_SHOWN: Final = 20
 class NodeReport:
     """Implements `console.services.NodeFacts`."""
 
-    def __init__(self, node: OpenNode) -> None:
+    def __init__(self, node: OpenNode, edge: DeviceEdge) -> None:
         self._node = node
+        self._edge = edge
         self._findings: Sequence[NodeFinding] = ()
         self._found_until = 0.0
 
@@ -90,11 +98,43 @@ class NodeReport:
         state, proofs = await self._node.registry.store.read(lambda: proven_resource(arn, secret))
         return "\n".join(proof_text(each.leaf, each.index, each.hashes, state.checkpoint) for each in proofs)
 
+    async def nodes(self) -> Sequence[NodeShown]:
+        """Return the nodes of the database, the oldest first; none if the registry serves one node only."""
+        if self._node.config.database_url is None:
+            return ()
+        own = settings_told(self._node.config)
+        return [
+            NodeShown(
+                name=each.name,
+                version=each.version,
+                data_plane=each.data_plane,
+                started_at=each.started_at,
+                seen_at=each.seen_at,
+                different=differences(own, each),
+                is_this=each.node_id == self._edge.node_id,
+            )
+            for each in await self._node.registry.store.read(nodes)
+        ]
+
+    def brokers(self) -> Sequence[BrokerShown]:
+        """Return the brokers behind the relay that this node has used; none with the built-in broker."""
+        return [
+            BrokerShown(
+                account=each.scope.account,
+                addresses=str(each),
+                version=None if each.abilities is None else each.abilities.version_in_words,
+                missing=() if each.abilities is None else each.abilities.missing,
+                away=[str(address) for address in each.failed],
+            )
+            for each in self._edge.brokers
+        ]
+
     async def findings(self) -> Sequence[NodeFinding]:
-        """Return the findings on the data directory, examined in a thread and at most once a minute."""
+        """Return the findings about the data directory, the database and the brokers, which are made once a minute."""
         if time.monotonic() >= self._found_until:
             self._found_until = time.monotonic() + _FINDINGS_LAST
-            self._findings = await asyncio.to_thread(self._look)
+            found = [*await asyncio.to_thread(self._look), *await self._of_database(), *self._of_brokers()]
+            self._findings = [NodeFinding(str(each.verdict), each.text) for each in found]
         return self._findings
 
     def settings(self) -> Sequence[SettingShown]:
@@ -111,9 +151,29 @@ class NodeReport:
             for each in SETTINGS
         ]
 
-    def _look(self) -> Sequence[NodeFinding]:
-        found = findings_of_directory(self._node.config.data_dir)
-        return tuple(NodeFinding(str(each.verdict), each.text) for each in found)
+    def _look(self) -> Sequence[Finding]:
+        return tuple(findings_of_directory(self._node.config.data_dir))
+
+    async def _of_database(self) -> Sequence[Finding]:
+        registry = self._node.registry
+        if registry.config.database_url is None:
+            return ()
+        engine = await registry.store.read(postgresql_engine)
+        alive = await registry.store.read(nodes)
+        return [
+            engine_finding(engine),
+            clock_finding(registry.clock.skew),
+            *findings_of_nodes(registry.config, alive, registry.clock.now()),
+        ]
+
+    def _of_brokers(self) -> Iterator[Finding]:
+        for each in self._edge.brokers:
+            named = f"the broker {each} of account {each.scope.account}"
+            if each.abilities is None:
+                yield Finding(Verdict.WRONG, f"{named} has not answered")
+                continue
+            yield Finding(Verdict.WARNING if each.abilities.missing else Verdict.OK, f"{named} speaks {each.abilities}")
+            yield from (Finding(Verdict.WRONG, f"the broker at {address} does not answer") for address in each.failed)
 
 
 def _value(metrics: Metrics, name: str) -> float:

@@ -36,7 +36,7 @@ from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies import policy_attachments
 from thingmint.registration.provisioning.enrollment import Enrollee, enroll
-from thingmint.registration.provisioning.renewals import MOST_THINGS, end_overlaps, renew
+from thingmint.registration.provisioning.renewals import MOST_THINGS, end_overlaps, renew, running_renewals
 from thingmint.registration.registry import thing_principals, things
 
 T = TypeVar("T")
@@ -123,6 +123,8 @@ async def test_the_old_certificate_ends_after_the_overlap_once(renewing: Renewin
     later = await renew(renewing.authority, OPERATOR, old.certificate_id, new_request(), may_provision=False)
     assert await end_overlaps(renewing.authority, 10) == 0
     assert isinstance(renewing.authority.events, Listener)
+    running = await running_renewals(renewing.authority, old.scope, old.certificate_id)
+    assert [each.renewed_as for each in running] == [new.certificate_id, later.certificate_id]
 
     # The second renewal has not made the overlap longer.
     renewing.clock.at = NOW + OVERLAP

@@ -1,1 +1,1 @@
-"""One module for each part of the console."""
+"""The pages of the console, one module for each entry of its navigation."""

@@ -21,7 +21,7 @@ MOST_EXPORTED: Final = 100_000
 
 
 async def show(visit: Visit) -> Response:
-    """Return a page of the trail; a part of it for a page that follows it."""
+    """Return a page of the trail, or its table only for a page that follows the trail."""
     await visit.require(READ_AUDIT)
     page = await wanted_entries(
         visit.authority.store, visit.scope, _filter(visit), PAGE_SIZE, key_of(visit.query("after"))
@@ -36,7 +36,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def export(visit: Visit) -> Response:
-    """Send the entries that are wanted as JSON lines, newest first, in pages of bounded work."""
+    """Stream the matching entries as JSON lines, newest first; each read of the database is bounded."""
     await visit.require(READ_AUDIT)
     wanted = _filter(visit)
 
@@ -84,5 +84,5 @@ def _line(entry: AuditEntry) -> bytes:
         "request_id": entry.request_id,
         "detail": entry.detail,
     }
-    # Escaped to ASCII: a detail may hold what no text can.
+    # Escaped to ASCII: a detail may hold code points that UTF-8 cannot encode.
     return json.dumps(members).encode("ascii") + b"\n"

@@ -1,7 +1,7 @@
-"""Changes of certificates: owns the confirmation, the change itself, and changes of many with their progress.
+"""Changes of certificates: owns confirmations, single changes, and changes of a selection with their progress.
 
-A change of many is carried out a few at a time. Each answer holds what is left, and the browser asks for the next: no
-node has to remember it, and it stops where the page is closed.
+A selection is changed ten certificates at a time. Each answer lists the certificates that are left, and the browser
+sends them with the next request: no node stores them, and the work stops if the page is closed.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from thingmint.core.identifiers import parse_certificate_id
 from thingmint.registration.certificates.certificates import revoke
 
 _REVOKE: Final = "revoke"
+_REASONS: Final = tuple(reason.word for reason in GIVEN_BY_OPERATOR)
 _STEP: Final = 10
 _MOST: Final = 500
 _SHOWN_REFUSALS: Final = 20
@@ -24,9 +25,10 @@ _SHOWN_REFUSALS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class BulkProgress:
-    """How far a change of many has come."""
+    """The progress of a selection's change; ``reason`` is that of a revocation, empty for other actions."""
 
     action: Action
+    reason: str
     total: int
     succeeded: int
     failed: int
@@ -35,30 +37,35 @@ class BulkProgress:
 
 
 async def confirm(visit: Visit) -> Response:
-    """Ask before a change, and say what it does to connected devices."""
+    """Return the confirmation of a change, which says what happens to connected devices."""
     action, certificate_id = _action(visit.named("action")), visit.named("certificate").lower()
     described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
     refusal = await visit.why_not(action.operation, **action.members(certificate_id, {}))
-    # Others see the reasons of certificates that the service has issued, and of no others.
+    # Revocation lists and OCSP cover only certificates that the service has issued.
     has_reasons = action.name == _REVOKE and not described.get("caCertificateId")
-    reasons = [reason.word for reason in GIVEN_BY_OPERATOR] if has_reasons else []
+    reasons = _REASONS if has_reasons else ()
     return visit.page("confirm.html", action=action, certificate=described, refusal=refusal, reasons=reasons)
 
 
 async def act(visit: Visit) -> Response:
     """Make the change that was confirmed."""
     action, certificate_id = _action(visit.named("action")), visit.named("certificate").lower()
-    reason = visit.form.get("reason", "")
-    if action.name == _REVOKE and reason:
-        # The operation has no reason: its permission and quota decide, and the change is the same one with a reason.
-        await visit.operations.require(action.operation, **action.members(certificate_id, visit.form))
-        visit.services.calls.throttle.admit(visit.caller.account, action.operation)
-        await revoke(visit.authority, visit.caller, parse_certificate_id(certificate_id), revocation_reason(reason))
-    else:
-        await visit.call(action.operation, **action.members(certificate_id, visit.form))
+    await _change(visit, action, certificate_id)
     if action.name in ("delete", "reject"):
         return visit.to("/certificates", action.done)
     return visit.to(f"/certificates/{certificate_id}", action.done)
+
+
+async def _change(visit: Visit, action: Action, certificate_id: str) -> None:
+    """Make one change, with the reason of the form if it is a revocation; raise what its operation raises."""
+    reason = visit.form.get("reason", "")
+    if action.name != _REVOKE or not reason:
+        await visit.call(action.operation, **action.members(certificate_id, visit.form))
+        return
+    # UpdateCertificate has no reason. Its permission and its quota apply; the change is made below the operation.
+    await visit.operations.require(action.operation, **action.members(certificate_id, visit.form))
+    visit.services.calls.throttle.admit(visit.caller.account, action.operation)
+    await revoke(visit.authority, visit.caller, parse_certificate_id(certificate_id), revocation_reason(reason))
 
 
 async def attach(visit: Visit) -> Response:
@@ -85,22 +92,26 @@ async def _attachment(visit: Visit, of_policy: str, of_thing: str, done: str) ->
 
 
 async def confirm_selection(visit: Visit) -> Response:
-    """Ask before a change of many certificates."""
+    """Return the confirmation of a selection's change."""
     action, chosen = _action_in_bulk(visit), tuple(dict.fromkeys(visit.selected))
     if not chosen:
         raise InvalidRequest("No certificate is selected")
     if len(chosen) > _MOST:
         raise InvalidRequest(f"At most {_MOST} certificates are changed together")
-    return visit.page("bulk.html", progress=BulkProgress(action, len(chosen), 0, 0, chosen, ()), has_begun=False)
+    progress = BulkProgress(action, "", len(chosen), 0, 0, chosen, ())
+    reasons = _REASONS if action.name == _REVOKE else ()
+    return visit.page("bulk.html", progress=progress, has_begun=False, reasons=reasons)
 
 
 async def bulk_step(visit: Visit) -> Response:
-    """Change a few of the certificates that are left."""
-    action, chosen = _action_in_bulk(visit), visit.selected[:_MOST]
+    """Change the next ten certificates of the selection."""
+    action, chosen, reason = _action_in_bulk(visit), visit.selected[:_MOST], visit.form.get("reason", "")
+    if reason:
+        revocation_reason(reason)
     succeeded, failed, refusals = _number(visit, "succeeded"), _number(visit, "failed"), []
     for certificate_id in chosen[:_STEP]:
         try:
-            await visit.call(action.operation, **action.members(certificate_id, {}))
+            await _change(visit, action, certificate_id)
         except ThingmintError as error:
             failed += 1
             refusals.append(f"{certificate_id}: {error.message}")
@@ -108,9 +119,9 @@ async def bulk_step(visit: Visit) -> Response:
             succeeded += 1
     left = chosen[_STEP:]
     shown = (*visit.form.get("refusals", "").splitlines(), *refusals)[:_SHOWN_REFUSALS]
-    progress = BulkProgress(action, succeeded + failed + len(left), succeeded, failed, left, tuple(shown))
+    progress = BulkProgress(action, reason, succeeded + failed + len(left), succeeded, failed, left, tuple(shown))
     template = "bulk_part.html" if visit.is_partial else "bulk.html"
-    return visit.page(template, progress=progress, has_begun=True)
+    return visit.page(template, progress=progress, has_begun=True, reasons=())
 
 
 def _action(name: str) -> Action:

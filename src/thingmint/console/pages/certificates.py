@@ -1,6 +1,6 @@
-"""Certificates: owns the search and the page of one certificate; changes nothing."""
+"""Certificates: owns the search and the page of one certificate. Changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,80 +15,101 @@ from thingmint.console.services import LIST_CONNECTIONS, READ_AUDIT
 from thingmint.console.visit import PAGE_SIZE, PartOfPage, Visit
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import CertificateStatus
+from thingmint.core.certificates.renewal import Renewal
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId
-from thingmint.records.certificates.certificate_search import FoundCertificate
 from thingmint.records.paging import PageRequest
+from thingmint.registration.certificates.certificate_criteria import SearchBy
 from thingmint.registration.certificates.certificate_search import (
+    MOST_EXAMINED,
+    FoundPage,
     Search,
-    SearchBy,
+    fulfilling,
     named_certificates,
     search_certificates,
 )
 from thingmint.registration.kernel.audit_trail import entries_of_resource
+from thingmint.registration.provisioning.renewals import running_renewals
 
 _THING: Final = "thing"
-_BY: Final = (
-    ("", "Everything, newest first"),
-    ("id", "Certificate id, or how it starts"),
-    ("common-name", "Common name, or how it starts"),
-    (_THING, "Thing"),
-    ("serial-number", "Serial number"),
-    ("issuer", "Id of the issuer"),
-    ("status", "Status"),
-    ("end", "Ends until (YYYY-MM-DD)"),
-)
+_FIELDS: Final = {
+    SearchBy.ID: "Id starts with",
+    SearchBy.COMMON_NAME: "Common name starts with",
+    _THING: "Thing",
+    SearchBy.SERIAL_NUMBER: "Serial number",
+    SearchBy.ISSUER: "Id of the issuer",
+    SearchBy.STATUS: "Status",
+    SearchBy.END_SINCE: "Ends from the day",
+    SearchBy.END: "Ends to the day",
+}
+_IN_ORDER: Final[Mapping[str, str]] = {
+    SearchBy.ID: "in the order of their ids",
+    SearchBy.COMMON_NAME: "in the order of their common names",
+    SearchBy.END: "the next to end first",
+}
 _SHOWN_ENTRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What is known of the devices that show a certificate."""
+    """Connections and refusals of devices that use a certificate, or why the caller may not see them."""
 
     open: Sequence[LiveConnection] = ()
     refusals: Sequence[RecentRefusal] = ()
     refusal: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RenewalsShown:
+    """Which certificate this one replaces, and those that replace it; a certificate may be deleted meanwhile.
+
+    ``running`` are renewals after which this certificate is ACTIVE beside the new one until their overlap ends.
+    """
+
+    replaces: str | None
+    replaced_by: Sequence[str]
+    running: Sequence[Renewal]
+
+
 async def search(visit: Visit) -> Response:
-    """Return the certificates that are looked for."""
+    """Return the certificates that fulfil all criteria of the form."""
     await visit.require("iot:ListCertificates")
-    by, text, message = visit.query("by"), visit.query("text"), None
-    found: Sequence[FoundCertificate] = ()
-    following = ""
+    given = {name: text for name in _FIELDS if (text := visit.query(name))}
+    wanted = Search({by: given[by] for by in SearchBy if by in given}, visit.query("led-by"))
+    page, following, message = FoundPage((), None, None), "", None
     try:
-        found, following = await (_of_thing(visit, text) if by == _THING else _found(visit, by, text))
+        if _THING in given:
+            page, following = await _of_thing(visit, given[_THING], wanted)
+        else:
+            request = PageRequest(PAGE_SIZE, key_of(visit.query("after")), ascending=False)
+            page = await search_certificates(visit.authority, visit.scope, wanted, request)
+            following = text_of(page.next)
     except InvalidRequest as error:
         message = error.message
     return visit.page(
         "certificates.html",
         400 if message else 200,
-        found=found,
+        found=page.items,
         following=following,
-        by=by,
-        text=text,
+        order=_IN_ORDER.get(page.led_by or "", "newest first") if _THING not in given else "",
+        examined=MOST_EXAMINED if page.is_cut else 0,
+        given=given,
+        next_fields={**given, "led-by": page.led_by or ""},
         message=message,
-        choices=_BY,
+        fields=_FIELDS,
         statuses=[str(status) for status in CertificateStatus],
         actions=[action for action in ACTIONS.values() if action.in_bulk],
     )
 
 
-async def _found(visit: Visit, by: str, text: str) -> tuple[Sequence[FoundCertificate], str]:
-    if by not in tuple(SearchBy):
-        raise InvalidRequest("Certificates cannot be looked for by this")
-    request = PageRequest(PAGE_SIZE, key_of(visit.query("after")), ascending=False)
-    page = await search_certificates(visit.authority, visit.scope, Search(SearchBy(by), text), request)
-    return page.items, text_of(page.next)
-
-
-async def _of_thing(visit: Visit, name: str) -> tuple[Sequence[FoundCertificate], str]:
-    if not name:
-        raise InvalidRequest("Give the name of the thing")
+async def _of_thing(visit: Visit, name: str, wanted: Search) -> tuple[FoundPage, str]:
+    """Return a page of the certificates that are attached to a thing, and how the next page is named."""
     token = visit.query("after") or None
     answer = await visit.call("ListThingPrincipals", thingName=name, maxResults=PAGE_SIZE, nextToken=token)
     ids = [CertificateId(arn.rpartition("/")[2]) for arn in answer["principals"] if ":cert/" in arn]
-    return await named_certificates(visit.authority, visit.scope, ids), answer.get("nextToken", "")
+    found = await named_certificates(visit.authority, visit.scope, ids)
+    kept = fulfilling(visit.authority, visit.scope, wanted, found)
+    return FoundPage(tuple(kept), None, None), answer.get("nextToken", "")
 
 
 async def show(visit: Visit) -> Response:
@@ -96,6 +117,7 @@ async def show(visit: Visit) -> Response:
     certificate_id = visit.named("certificate").lower()
     described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
     arn, is_own = described["certificateArn"], described["ownedBy"] == visit.caller.account
+    history = await _history(visit, arn)
     return visit.page(
         "certificate.html",
         certificate=described,
@@ -106,14 +128,15 @@ async def show(visit: Visit) -> Response:
         in_force=await visit.attempt("GetEffectivePolicies", principal=arn),
         things=await visit.attempt("ListPrincipalThings", **{"x-amzn-principal": arn}, maxResults=250),
         connections=await _connections(visit, certificate_id),
-        history=await _history(visit, arn),
+        history=history,
+        renewals=await _renewals(visit, certificate_id, history[0]),
         proof_refusal=await visit.refusal_of_log(),
         actions=await _possible(visit, described, is_own=is_own),
     )
 
 
 async def proofs(visit: Visit) -> Response:
-    """Return the proofs that what happened to the certificate is in the verifiable log, as a file."""
+    """Return a file with the proofs that the certificate's history is in the verifiable log."""
     await visit.require_log()
     certificate_id = visit.named("certificate").lower()
     described = (await visit.call("DescribeCertificate", certificateId=certificate_id))["certificateDescription"]
@@ -146,8 +169,16 @@ async def _history(visit: Visit, arn: str) -> tuple[Sequence[AuditEntry], str | 
     return page.items, None
 
 
+async def _renewals(visit: Visit, certificate_id: str, history: Sequence[AuditEntry]) -> RenewalsShown:
+    """Return the renewals that run, and what the audit trail tells of those that have ended."""
+    running = await running_renewals(visit.authority, visit.scope, CertificateId(certificate_id))
+    replaces = [str(each.detail["renewed"]) for each in history if each.action == "RenewCertificate"]
+    ended = [str(each.detail["renewed_as"]) for each in history if "renewed_as" in each.detail]
+    return RenewalsShown(replaces[0] if replaces else None, ended, running)
+
+
 async def _possible(visit: Visit, described: dict[str, object], *, is_own: bool) -> Sequence[tuple[Action, str | None]]:
-    """Return the actions that the certificate's status allows, each with why the caller may not, or None."""
+    """Return the actions that fit the certificate's status, each with the reason of a refusal or None."""
     possible = [each for each in ACTIONS.values() if each.fits(str(described["status"]), is_own)]
     found = []
     for action in possible:

@@ -1,6 +1,6 @@
-"""New certificates: owns the forms, what is shown this one time, and downloads; a private key is kept nowhere.
+"""New certificates: owns the forms, the page that shows a new private key once, and downloads. Stores no private key.
 
-The page that shows a private key is its only copy. A download sends it back from that page, and is made of it.
+The page that shows a private key is its only copy. To download a file, the browser sends the key back to the service.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Devices: owns what is shown of connections to this node, and what operators do with a client or a topic."""
+"""Devices: owns the pages of connections to this node, of one client, and of a topic that an operator watches."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -16,7 +16,7 @@ from thingmint.registration.policies.authorization import authorize
 
 _SHOWN_REFUSALS: Final = 50
 _SHOWN_BYTES: Final = 4096
-# A watch of the console sees so many messages, then it ends.
+# A watch ends after this many messages.
 _MOST_MESSAGES: Final = 1000
 _QUIET_SECONDS: Final = 10.0
 
@@ -28,7 +28,8 @@ async def browse(visit: Visit) -> Response:
     found = visit.services.devices.connections(visit.scope, wanted, visit.query("after"), PAGE_SIZE + 1)
     shown = found[:PAGE_SIZE]
     return visit.page(
-        "devices.html",
+        "devices_part.html" if visit.is_partial else "devices.html",
+        follows=bool(visit.query("follow")),
         connections=shown,
         following=shown[-1].client_id if len(found) > PAGE_SIZE else "",
         refusals=visit.services.devices.refusals(visit.scope, wanted, _SHOWN_REFUSALS),
@@ -38,7 +39,7 @@ async def browse(visit: Visit) -> Response:
 
 
 async def show(visit: Visit) -> Response:
-    """Return what is known of one client."""
+    """Return the page of one client."""
     client_id = _client(visit.query("id"))
     wanted = ConnectionFilter(client_id)
     refusal = await visit.refusal_of(LIST_CONNECTIONS)
@@ -84,7 +85,7 @@ async def watch(visit: Visit) -> Response:
 
 
 async def watched(visit: Visit) -> Response:
-    """Send the messages of a topic filter as they come; each of them once its topic is allowed."""
+    """Stream the messages of a topic filter; the caller's policies are asked about the topic of each message."""
     topic_filter = visit.query("filter")
     await _require_watch(visit, topic_filter)
 

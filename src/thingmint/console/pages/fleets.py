@@ -1,7 +1,8 @@
-"""Fleets: owns templates with a preview of their plans, claims, own CAs, bulk tasks, and why devices failed."""
+"""Fleets: owns the pages of templates with previews, claims, bulk tasks, and refusals of devices that register."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from starlette.responses import Response
@@ -28,10 +29,19 @@ _KINDS: Final = {
     "FLEET_PROVISIONING": TemplateKind.FLEET_PROVISIONING,
     "JITP": TemplateKind.JITP,
 }
-# A preview is of no certificate that exists.
+# The certificate of a preview does not exist.
 _ANY_CERTIFICATE: Final = CertificateFacts(CertificateId("0" * 64))
 _PROVISIONING: Final = frozenset({"RegisterThing", "CreateKeysAndCertificate", "CreateCertificateFromCsr"})
 _SHOWN_REFUSALS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRefusals:
+    """The last refusals of devices that register, and how many of those that are kept have each action and reason."""
+
+    newest: Sequence[RecentRefusal]
+    by_reason: Sequence[tuple[tuple[str, str], int]]
+    refusal: str | None
 
 
 async def browse(visit: Visit) -> Response:
@@ -76,16 +86,26 @@ async def show(visit: Visit) -> Response:
         versions=await visit.attempt("ListProvisioningTemplateVersions", templateName=name, maxResults=250),
         claim=None,
         refusal=await visit.why_not("UpdateProvisioningTemplate", templateName=name),
+        version_refusal=await visit.why_not("CreateProvisioningTemplateVersion", templateName=name),
         claim_refusal=await visit.why_not("CreateProvisioningClaim", templateName=name),
         deletion_refusal=await visit.why_not("DeleteProvisioningTemplate", templateName=name),
     )
 
 
 async def change(visit: Visit) -> Response:
-    """Enable or disable the template, make a claim for it, or delete it."""
+    """Store another version or choose one, enable or disable the template, make a claim for it, or delete it."""
     name, wanted = visit.named("template"), visit.form.get("do", "")
     if wanted in ("enable", "disable"):
         await visit.call("UpdateProvisioningTemplate", templateName=name, enabled=wanted == "enable")
+        return visit.to(f"/fleets/{in_path(name)}", "updated")
+    if wanted == "save":
+        body = visit.form.get("body", "").replace("\r\n", "\n")
+        await visit.call("CreateProvisioningTemplateVersion", templateName=name, templateBody=body, setAsDefault=True)
+        return visit.to(f"/fleets/{in_path(name)}", "updated")
+    if wanted == "choose":
+        version = visit.form.get("version", "")
+        number = int(version) if version.isascii() and version.isdecimal() and len(version) < 6 else 0
+        await visit.call("UpdateProvisioningTemplate", templateName=name, defaultVersionId=number)
         return visit.to(f"/fleets/{in_path(name)}", "updated")
     if wanted == "claim":
         claim = await visit.call("CreateProvisioningClaim", templateName=name)
@@ -126,7 +146,7 @@ async def start_task(visit: Visit) -> Response:
 
 
 async def show_task(visit: Visit) -> Response:
-    """Return how far a bulk registration has come, and its reports."""
+    """Return the progress of a bulk registration, and its reports."""
     task_id = visit.named("task")
     task = await visit.call("DescribeThingRegistrationTask", taskId=task_id)
     reports = {
@@ -137,18 +157,20 @@ async def show_task(visit: Visit) -> Response:
 
 
 async def stop_task(visit: Visit) -> Response:
-    """Let a bulk registration end after the lines that are under way."""
+    """Stop a bulk registration after the lines that it works on now."""
     task_id = visit.named("task")
     await visit.call("StopThingRegistrationTask", taskId=task_id)
     return visit.to(f"/fleets/tasks/{in_path(task_id)}", "stopped")
 
 
-async def _refusals(visit: Visit) -> tuple[Sequence[RecentRefusal], str | None]:
+async def _refusals(visit: Visit) -> FleetRefusals:
     refusal = await visit.refusal_of(LIST_CONNECTIONS)
     if refusal is not None:
-        return [], refusal
+        return FleetRefusals((), (), refusal)
     found = visit.services.devices.refusals(visit.scope, ConnectionFilter(), 1000)
-    return [each for each in found if each.action in _PROVISIONING][:_SHOWN_REFUSALS], None
+    ours = [each for each in found if each.action in _PROVISIONING]
+    by_reason = Counter((each.action, str(each.reason)) for each in ours).most_common()
+    return FleetRefusals(ours[:_SHOWN_REFUSALS], by_reason, None)
 
 
 def _parameters(template: Mapping[str, str]) -> Mapping[str, str | None]:

@@ -1,4 +1,4 @@
-"""Thing groups: owns how they are browsed and changed."""
+"""Thing groups: owns the list, the page of one group, and its changes."""
 
 from starlette.responses import Response
 
@@ -40,7 +40,7 @@ async def create(visit: Visit) -> Response:
 
 
 async def show(visit: Visit) -> Response:
-    """Return everything about one thing group: what it holds, and which policies reach its devices."""
+    """Return the page of one thing group: the groups and things in it, and the policies of their devices."""
     name = visit.named("group")
     group = await visit.call("DescribeThingGroup", thingGroupName=name)
     return visit.page(

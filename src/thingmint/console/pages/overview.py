@@ -1,4 +1,4 @@
-"""The first page: owns what it shows of certificates, devices and the node, and how it stays up to date."""
+"""The overview: owns its view of certificates, devices and the node, and the stream that updates it."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _LIST_CERTIFICATES: Final = "iot:ListCertificates"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the page shows; what may not be shown is None, and the reason stands beside it."""
+    """The values of the page. A value that the caller may not see is None or empty, and its refusal has the reason."""
 
     counts: CertificateCounts | None
     counts_refusal: str | None
@@ -49,7 +49,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def events(visit: Visit) -> Response:
-    """Send the changing part of the page every few seconds."""
+    """Stream the changing part of the page every `_EVERY_SECONDS`."""
 
     async def part() -> bytes:
         values = {"shown": await _shown(visit), "most_counted": MOST_COUNTED_ENDS}

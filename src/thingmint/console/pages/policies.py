@@ -1,4 +1,4 @@
-"""Policies: owns how they are browsed and edited, whom a change affects, and the simulator."""
+"""Policies: owns the list, the editor, the devices that a change affects, and the simulator."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -39,7 +39,7 @@ async def browse(visit: Visit) -> Response:
 
 
 async def create(visit: Visit) -> Response:
-    """Create a policy; an error of the document is shown beside it."""
+    """Create a policy; show the editor with the error if the document is not a policy."""
     name, document = visit.form.get("name", "").strip(), _document(visit)
     if not name:
         raise InvalidRequest("Give the name of the policy")
@@ -51,7 +51,7 @@ async def create(visit: Visit) -> Response:
 
 
 async def check(visit: Visit) -> Response:
-    """Show that a document is a policy, or the line and column of its error. Nothing is stored."""
+    """Show whether a document is a policy, with line and column of an error. Stores nothing."""
     document = _document(visit)
     try:
         parse_new_iot_policy(document)
@@ -65,7 +65,7 @@ async def check(visit: Visit) -> Response:
 
 
 async def show(visit: Visit) -> Response:
-    """Return a policy, its versions, and whom it reaches."""
+    """Return the page of a policy: its document, its versions, and the devices that it applies to."""
     name = visit.named("policy")
     policy = await visit.call("GetPolicy", policyName=name)
     return visit.page(
@@ -106,7 +106,7 @@ async def simulator(visit: Visit) -> Response:
 
 
 async def simulate(visit: Visit) -> Response:
-    """Show what a device's policies would say, and which statement decides."""
+    """Show whether a device's policies allow an action, and which statement decides."""
     try:
         verdicts = await _verdicts(visit)
     except ThingmintError as error:
@@ -122,7 +122,7 @@ async def _verdicts(visit: Visit) -> Sequence[SimulatedDecision]:
     action, principal = form.get("action", ""), form.get("principal", "").strip()
     client_id, added = form.get("client_id", "").strip() or None, _names(form.get("added", ""))
     skipped = _names(form.get("skipped", ""))
-    # The operation decides whether the caller may ask, and counts towards its quota; the statements are ours to show.
+    # The operation checks permission and quota. Its answer does not name statements: they are found below.
     await visit.call(
         "TestAuthorization",
         principal=principal or None,
@@ -158,7 +158,7 @@ def _names(text: str) -> list[str]:
 
 
 async def _affected(visit: Visit, name: str) -> tuple[Sequence[str], Sequence[str], str | None]:
-    """Return certificates and groups whose devices a change of the policy reaches at once, and why not, if not."""
+    """Return the certificates and groups whose devices a change of the policy affects, and the reason of a refusal."""
     found = await visit.attempt("ListTargetsForPolicy", policyName=name, pageSize=PAGE_SIZE)
     targets = found.answer.get("targets", [])
     certificates = [arn.rpartition("/")[2] for arn in targets if ":cert/" in arn]

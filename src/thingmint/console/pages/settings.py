@@ -1,4 +1,4 @@
-"""Settings: owns how those in force are shown, each with where it comes from."""
+"""Settings: owns the page of the settings in force and their sources."""
 
 from itertools import groupby
 

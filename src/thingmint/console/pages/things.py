@@ -1,4 +1,4 @@
-"""Things: owns how they are browsed and changed."""
+"""Things: owns the list, the page of one thing, and its changes."""
 
 from starlette.responses import Response
 
@@ -39,7 +39,7 @@ async def create(visit: Visit) -> Response:
 
 
 async def show(visit: Visit) -> Response:
-    """Return everything about one thing."""
+    """Return the page of one thing."""
     name = visit.named("thing")
     thing = await visit.call("DescribeThing", thingName=name)
     return visit.page(
@@ -83,7 +83,7 @@ def _properties(visit: Visit) -> dict[str, object]:
 
 
 def _of_lines(text: str) -> dict[str, str]:
-    """Return the attributes of lines such as ``name = value``; raise InvalidRequest naming a line that is none."""
+    """Return the attributes of lines such as ``name = value``; raise InvalidRequest with the number of a wrong line."""
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, sign, value = line.partition("=")

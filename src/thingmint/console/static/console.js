@@ -88,7 +88,17 @@ function readFiles() {
   }
 }
 
+function offerSelections() {
+  for (const all of document.querySelectorAll("[data-selects]")) {
+    all.hidden = false;
+    all.addEventListener("change", () => {
+      for (const each of document.getElementsByName(all.dataset.selects)) each.checked = all.checked;
+    });
+  }
+}
+
 offerThemes();
+offerSelections();
 drawCharts();
 readFiles();
 for (const state of document.querySelectorAll("[data-events]")) follow(state);

@@ -1,6 +1,6 @@
-"""Owns the encoding of what all certificates of an issuer and a profile share; knows no rule and signs nothing.
+"""Owns the encoding of the constant parts of an issuer's certificates with one profile. Does not sign or lint.
 
-`cryptography` encodes one sample. Certificates are assembled from its parts and from what is their own: the serial
+`cryptography` encodes one sample. Certificates are assembled from its parts and their individual parts: the serial
 number, the validity, the subject, the public key and its identifier.
 """
 
@@ -17,7 +17,7 @@ _IDENTIFIER_BYTES = 20
 
 
 class CertificateForm:
-    """The constant parts of an issuer's certificates, and a constant in place of their signature."""
+    """The constant parts of an issuer's certificates, and a constant instead of their signature."""
 
     def __init__(self, sample: x509.Certificate) -> None:
         """Take the parts from a sample whose second extension is the subject key identifier."""
@@ -28,7 +28,7 @@ class CertificateForm:
         identifier = children(der, sequence)[_SUBJECT_KEY_IDENTIFIER]
         self._version = der[version.start : version.end]
         self._algorithm_and_issuer = der[tbs_algorithm.start : issuer.end]
-        # The identifier is the last of its extension, and the same size in all certificates.
+        # The identifier is the last part of its extension and has the same size in all certificates.
         self._before_identifier = der[extensions.start : identifier.end - _IDENTIFIER_BYTES]
         self._after_identifier = der[identifier.end : extensions.end]
         self._unsigned = der[algorithm.start : signature.end]
@@ -44,7 +44,7 @@ class CertificateForm:
     ) -> bytes:
         """Return the DER of a certificate with these parts (RFC 5280, 4.1) and the constant signature.
 
-        The serial number is positive; the key identifier is of 20 bytes.
+        The serial number is positive. The key identifier has 20 bytes.
         """
         tbs = b"".join(
             (

@@ -1,4 +1,4 @@
-"""Owns certificate revocation lists (RFC 5280, 5): how entries and lists are encoded and signed; knows no store.
+"""Owns the encoding and signing of certificate revocation lists (RFC 5280, 5). Does no I/O.
 
 `cryptography` encodes the list around the entries, and what entries of one reason have in common. A list of many
 entries is put together from encoded ones, so that one more entry costs no encoding of all others.
@@ -25,16 +25,16 @@ from thingmint.issuance.keys.throwaway_keys import throwaway_key, throwaway_key_
 _HASH = hashes.SHA256()
 # TBSCertList (RFC 5280, 5.1): version, signature, issuer, thisUpdate and nextUpdate stand before the entries.
 _FIELDS_BEFORE_ENTRIES = 5
-# `cryptography` writes no list without a name and dates; these are of a list that nobody sees.
+# `cryptography` needs a name and dates to write a list. These are of a list that is never published.
 _NOBODY = x509.Name([])
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class ListTerms:
-    """What a list says beside its entries: its number, its dates, and where it is if it has a part of the issuer's.
+    """The fields of a list besides its entries: its number, its dates, and its URL if it has only part of the entries.
 
-    A list with a ``distribution_point`` has only those entries whose certificates name this address.
+    A list with a ``distribution_point`` has only the entries of certificates that name this URL.
     """
 
     number: int
@@ -44,7 +44,7 @@ class ListTerms:
 
 
 def encode_entries(revocations: Sequence[Revocation]) -> bytes:
-    """Return the encoded entries, one behind the other, in the order given.
+    """Return the encoded entries, joined in the given order.
 
     An unspecified reason is left out (RFC 5280, 5.3.1).
     """
@@ -54,8 +54,8 @@ def encode_entries(revocations: Sequence[Revocation]) -> bytes:
 async def sign_list(ca: IssuingCA, terms: ListTerms, entries: Iterable[bytes]) -> bytes:
     """Return the DER of a list of the CA with these encoded entries.
 
-    Raises IssuerUnfit if the CA may sign none or its key is not at hand, ServiceUnavailable if the key cannot be used
-    now or its signature does not verify.
+    Raises IssuerUnfit if the CA may not sign lists or its key is not available, ServiceUnavailable if the key cannot be
+    used now or its signature is wrong.
     """
     if ca.signer is None:
         raise IssuerUnfit("the issuer's private key is missing")
@@ -99,7 +99,7 @@ def _reason_extensions(reason: RevocationReason) -> bytes:
 
 
 def _to_be_signed(ca: IssuingCA, terms: ListTerms, entries: bytes) -> tuple[bytes, bytes]:
-    """Return the TBSCertList with the entries, and the algorithm identifier that stands behind it."""
+    """Return the TBSCertList with the entries, and the algorithm identifier that follows it."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(ca.certificate.subject)
@@ -122,7 +122,7 @@ def _to_be_signed(ca: IssuingCA, terms: ListTerms, entries: bytes) -> tuple[byte
 
 
 def _issuing_distribution_point(address: str) -> x509.IssuingDistributionPoint:
-    # RFC 5280, 5.2.5. A part has certificates of devices only: a CA's certificate names none.
+    # RFC 5280, 5.2.5. Only device certificates are in partial lists, because CA certificates name none.
     return x509.IssuingDistributionPoint(
         full_name=[x509.UniformResourceIdentifier(address)],
         relative_name=None,

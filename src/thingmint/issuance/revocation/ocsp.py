@@ -1,4 +1,4 @@
-"""Owns OCSP without I/O (RFC 6960, 5019, 9654): how requests are read and responses signed; knows no store.
+"""Owns the parsing of OCSP requests and the signing of responses (RFC 6960, 5019, 9654). Does no I/O.
 
 `cryptography` reads requests of one certificate; those of several are taken apart by the outer shape of their DER.
 Responses are assembled, and signed once.
@@ -29,7 +29,7 @@ _SIGNATURE = ec.ECDSA(SIGNATURE_HASH)
 
 
 class MalformedRequest(ValueError):
-    """The bytes are no OCSP request that RFC 6960 and RFC 9654 allow, or ask for too many certificates."""
+    """The bytes are not an OCSP request as in RFC 6960 and RFC 9654, or the request has too many certificates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ class CertificateName:
 
     @property
     def issuer(self) -> tuple[str, bytes, bytes]:
-        """By what the issuer is looked for."""
+        """The digests that identify the issuer."""
         return self.algorithm, self.issuer_name_hash, self.issuer_key_hash
 
 
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
-    """What a client asks: for which certificates, and with which nonce that the response is to repeat."""
+    """A client's request: the certificates, and the nonce that the response must repeat."""
 
     names: tuple[CertificateName, ...]
     nonce: bytes | None
@@ -57,7 +57,7 @@ class StatusRequest:
 
 @dataclass(frozen=True, slots=True)
 class CertificateStanding:
-    """What is answered about a certificate; one that was never issued is unknown, one that is not revoked is good."""
+    """The status of a certificate in a response. A certificate that was never issued is unknown."""
 
     name: CertificateName
     is_issued: bool
@@ -66,7 +66,7 @@ class CertificateStanding:
 
 @dataclass(frozen=True, slots=True)
 class ResponseTerms:
-    """What a response says beside the standings: its dates, and the nonce of the request."""
+    """The fields of a response besides the statuses: its dates, and the nonce of the request."""
 
     this_update: datetime
     next_update: datetime
@@ -74,10 +74,10 @@ class ResponseTerms:
 
 
 def read_request(der: bytes) -> StatusRequest:
-    """Return what the request asks; raise MalformedRequest.
+    """Return the parsed request; raise MalformedRequest.
 
-    A signature is not looked at, and neither are extensions that are not critical. Certificates whose issuer is named
-    by another digest than SHA-1 or SHA-256 are of unknown issuers.
+    Signatures and extensions that are not critical are ignored. If the issuer is not named by SHA-1 or SHA-256 digests,
+    it is unknown.
     """
     try:
         requests = [ocsp.load_der_ocsp_request(single) for single in _single_requests(der)]
@@ -85,13 +85,13 @@ def read_request(der: bytes) -> StatusRequest:
         return StatusRequest(names, _nonce_of(requests[0].extensions))
     except MalformedRequest:
         raise
-    # `cryptography` raises these for what is no request, or has an extension twice.
+    # `cryptography` raises these if the bytes are not a request, or if an extension appears twice.
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise MalformedRequest("the bytes are no OCSP request") from error
 
 
 def issuer_names(ca: IssuingCA) -> tuple[tuple[str, bytes, bytes], ...]:
-    """Return by which digests clients may look for the CA (RFC 6960, 4.1.1)."""
+    """Return the digests with which clients can name the CA (RFC 6960, 4.1.1)."""
     name = ca.certificate.subject.public_bytes()
     spki = ca.certificate.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -103,12 +103,12 @@ def issuer_names(ca: IssuingCA) -> tuple[tuple[str, bytes, bytes], ...]:
 
 @cache
 def refusal(status: ocsp.OCSPResponseStatus) -> bytes:
-    """Return the response that tells only why there is none (RFC 6960, 4.2.1)."""
+    """Return a response with only an error status (RFC 6960, 4.2.1)."""
     return ocsp.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(serialization.Encoding.DER)
 
 
 class OCSPResponder:
-    """Signs responses about the certificates of one CA with a key that the CA has delegated them to."""
+    """Signs responses about the certificates of one CA with a key to which the CA has delegated this."""
 
     __slots__ = ("_form", "_private_key", "certificate", "not_after", "not_before")
 
@@ -120,7 +120,7 @@ class OCSPResponder:
         self._form = ResponseForm(certificate, private_key)
 
     def is_fresh(self, at: datetime) -> bool:
-        """Return whether its certificate is valid and has more than half of its time to go."""
+        """Return whether its certificate is valid and more than half of its validity is left."""
         half = self.not_before + (self.not_after - self.not_before) / 2
         return self.not_before <= at < half
 
@@ -143,14 +143,14 @@ class OCSPResponder:
 
 
 def _single_requests(der: bytes) -> list[bytes]:
-    """Return the request as one for each of its certificates; raise MalformedRequest, MalformedDER."""
+    """Return one request for each certificate of the request; raise MalformedRequest, MalformedDER."""
     outer = only_element(der)
     parts = children(der, outer)
     if not parts:
         raise MalformedRequest("the request is empty")
     tbs = parts[0]
     fields = children(der, tbs)
-    # RFC 6960, 4.1.1: what may stand before and behind the list has tags of its own.
+    # RFC 6960, 4.1.1: optional elements before and after the list have other tags.
     lists = [field for field in fields if field.tag == SEQUENCE]
     if len(lists) != 1:
         raise MalformedRequest("the request has no list of certificates")
@@ -167,7 +167,7 @@ def _single_requests(der: bytes) -> list[bytes]:
 
 
 def _name_of(request: ocsp.OCSPRequest) -> CertificateName:
-    # The digest's own size is not checked: an issuer that is named by something else is not found.
+    # The size of the digest is not checked, because an issuer with a wrong digest is not found.
     try:
         algorithm = request.hash_algorithm.name
     except UnsupportedAlgorithm:

@@ -76,6 +76,11 @@ class RelayDataPlane:
         found = self._services.get(scope)
         return None if found is None else found[0].abilities
 
+    @property
+    def brokers(self) -> Sequence[AccountBroker]:
+        """The brokers that accounts have used; those that the settings name are among them once this has started."""
+        return [broker for broker, _ in self._services.values()]
+
     async def start(self) -> None:
         """Determine the brokers' abilities; retry later for brokers that do not answer."""
         await asyncio.gather(*(self._broker_of(scope).start() for scope in self._brokers.named))

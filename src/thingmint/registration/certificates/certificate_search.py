@@ -1,65 +1,89 @@
-"""Owns the search for certificates by one field, in pages. Does not check permissions.
+"""Owns the search for certificates by several criteria at once, in pages. Does not check permissions.
 
-The input of an operator is parsed leniently: capitals in ids and serial numbers and colons in serial numbers are
-allowed. Other invalid texts raise InvalidRequest.
+One criterion leads: its index gives certificates in its order, and the other criteria filter them. Of several criteria,
+the one leads that few certificates fulfil, or else whose first certificates fulfil the others most often. A page looks
+at a bounded number of certificates: it may show fewer than were asked for, or none, and still have a next page.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.records.certificates import certificate_search as search_table
 from thingmint.records.certificates.certificate_search import FoundCertificate
-from thingmint.records.paging import Listed, Page, PageRequest, read_listed
-from thingmint.records.steps import Steps
+from thingmint.records.paging import PageKey, PageRequest
+from thingmint.registration.certificates.certificate_criteria import Criterion, SearchBy, criteria_of
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
-_Entries: TypeAlias = Callable[[PageRequest], Steps[Sequence[Listed[FoundCertificate]]]]
-
-# A shorter prefix would match thousands of certificates and is probably a mistake.
-_FEWEST_DIGITS = 4
-_ID = re.compile(f"[0-9a-f]{{{_FEWEST_DIGITS},64}}")
-_SERIAL_NUMBER = re.compile("[0-9a-f]{1,64}")
-_LONGEST_NAME = 256
-
-
-class SearchBy(StrEnum):
-    """The field of certificates to search by."""
-
-    NOTHING = ""
-    ID = "id"
-    COMMON_NAME = "common-name"
-    SERIAL_NUMBER = "serial-number"
-    ISSUER = "issuer"
-    STATUS = "status"
-    END = "end"
+MOST_EXAMINED: Final = 2500
+"""A page of several criteria looks at this many certificates."""
+_AT_ONCE: Final = 500
+_PROBED: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search for certificates whose field ``by`` equals or starts with the text, or for an expiry is before it."""
+    """What is looked for: certificates that fulfil every criterion, or all certificates.
 
-    by: SearchBy = SearchBy.NOTHING
-    text: str = ""
+    An id or a common name starts with its text, the end lies between two days (``YYYY-MM-DD``, both included), and
+    everything else equals its text. ``led_by`` is that of the page before, empty for the first page.
+    """
+
+    criteria: Mapping[SearchBy, str] = field(default_factory=dict)
+    led_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """Certificates, where the next page starts if there is one, and the criterion in whose order they are.
+
+    ``is_cut`` tells that the page ended at `MOST_EXAMINED` certificates that were looked at.
+    """
+
+    items: tuple[FoundCertificate, ...]
+    next: PageKey | None
+    led_by: SearchBy | None
+    is_cut: bool = False
 
 
 async def search_certificates(
     authority: RegistrationAuthority, scope: Scope, search: Search, page: PageRequest
-) -> Page[FoundCertificate]:
-    """Return a page of the account's certificates; raise InvalidRequest for an invalid text.
+) -> FoundPage:
+    """Return a page of the account's certificates; raise InvalidRequest for a text that does not fit its criterion.
 
     Searches by name, id and expiry are ordered by that field. Other searches are newest first.
     """
-    if page.after is not None and search.by is SearchBy.END and not re.fullmatch("-?[0-9]{1,18}", page.after.text):
-        raise InvalidRequest("The page does not exist")
-    entries = _READERS[search.by](scope, search.text.strip(), authority.clock.now())
-    return await authority.store.read(lambda: read_listed(page, entries))
+    criteria = criteria_of(scope, search.criteria, authority.clock.now())
+    leading = await _leading(authority, criteria, search.led_by, page)
+    others = [each for each in criteria if each is not leading]
+    at_once = _AT_ONCE if others else page.size + 1
+    found: list[FoundCertificate] = []
+    after, following, examined = page.after, page.after, 0
+    while True:
+        rows = await _rows(authority, leading, PageRequest(at_once, after, page.ascending))
+        for row in rows:
+            if not _fulfils(row.item, others):
+                continue
+            if len(found) == page.size:
+                return FoundPage(tuple(found), following, leading.by)
+            found.append(row.item)
+            following = row.key
+        if len(rows) < at_once:
+            return FoundPage(tuple(found), None, leading.by)
+        after, examined = rows[-1].key, examined + len(rows)
+        if examined >= MOST_EXAMINED:
+            return FoundPage(tuple(found), after, leading.by, is_cut=True)
+
+
+def fulfilling(
+    authority: RegistrationAuthority, scope: Scope, search: Search, found: Sequence[FoundCertificate]
+) -> Sequence[FoundCertificate]:
+    """Return those of the certificates that fulfil every criterion; raise InvalidRequest as the search does."""
+    criteria = criteria_of(scope, search.criteria, authority.clock.now())
+    return [each for each in found if _fulfils(each, criteria)]
 
 
 async def named_certificates(
@@ -69,70 +93,38 @@ async def named_certificates(
     return await authority.store.read(lambda: search_table.named(scope, certificate_ids))
 
 
-def _newest(scope: Scope, text: str, now: datetime) -> _Entries:
-    del text, now
-    return lambda page: search_table.newest(scope, page)
+async def _leading(
+    authority: RegistrationAuthority, criteria: Sequence[Criterion], led_by: str, page: PageRequest
+) -> Criterion:
+    """Return the criterion whose index is read; raise InvalidRequest if the page belongs to another search."""
+    if len(criteria) > 1 and page.after is None:
+        return await _most_telling(authority, criteria)
+    leading = next((each for each in criteria if len(criteria) == 1 or each.by == led_by), None)
+    if leading is None or not _is_of(leading, page.after):
+        raise InvalidRequest("The page does not exist")
+    return leading
 
 
-def _by_id(scope: Scope, text: str, now: datetime) -> _Entries:
-    del now
-    prefix = text.lower().rpartition("/")[2]
-    if not _ID.fullmatch(prefix):
-        raise InvalidRequest(f"A certificate id, or the {_FEWEST_DIGITS} or more digits it starts with, is hexadecimal")
-    return lambda page: search_table.by_id(scope, prefix, page)
+def _is_of(criterion: Criterion, after: PageKey | None) -> bool:
+    """Return whether a page of the criterion can start there: ends are numbers."""
+    return after is None or criterion.by is not SearchBy.END or bool(re.fullmatch("-?[0-9]{1,18}", after.text))
 
 
-def _by_common_name(scope: Scope, text: str, now: datetime) -> _Entries:
-    del now
-    if not 0 < len(text) <= _LONGEST_NAME or "\0" in text or not _is_encodable(text):
-        raise InvalidRequest(f"A common name, or what it starts with, has 1 to {_LONGEST_NAME} characters")
-    return lambda page: search_table.by_common_name(scope, text, page)
+async def _most_telling(authority: RegistrationAuthority, criteria: Sequence[Criterion]) -> Criterion:
+    best, most = criteria[0], -1
+    for each in criteria:
+        rows = await _rows(authority, each, PageRequest(_PROBED, None, ascending=False))
+        if len(rows) < _PROBED:
+            return each
+        count = sum(_fulfils(row.item, criteria) for row in rows)
+        if count > most:
+            best, most = each, count
+    return best
 
 
-def _by_serial_number(scope: Scope, text: str, now: datetime) -> _Entries:
-    del now
-    digits = text.lower().removeprefix("0x").replace(":", "").replace(" ", "")
-    if not _SERIAL_NUMBER.fullmatch(digits):
-        raise InvalidRequest("A serial number is hexadecimal, with or without colons")
-    number = digits.lstrip("0") or "0"
-    return lambda page: search_table.by_serial_number(scope, number, page)
+async def _rows(authority: RegistrationAuthority, criterion: Criterion, page: PageRequest) -> search_table.Found:
+    return await authority.store.read(lambda: criterion.entries(page))
 
 
-def _by_issuer(scope: Scope, text: str, now: datetime) -> _Entries:
-    del now
-    issuer_id = text.lower()
-    if not _ID.fullmatch(issuer_id) or len(issuer_id) != len(CertificateId("0" * 64)):
-        raise InvalidRequest("An issuer is named by the 64 hexadecimal digits of its id")
-    return lambda page: search_table.by_issuer(scope, issuer_id, page)
-
-
-def _by_status(scope: Scope, text: str, now: datetime) -> _Entries:
-    del now
-    statuses = {str(status): status for status in CertificateStatus}
-    if text.upper() not in statuses:
-        raise InvalidRequest(f"A status is one of {', '.join(statuses)}")
-    return lambda page: search_table.by_status(scope, statuses[text.upper()], page)
-
-
-def _by_end(scope: Scope, text: str, now: datetime) -> _Entries:
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-        until = day + timedelta(days=1)
-    except (ValueError, OverflowError):
-        raise InvalidRequest("The day up to which certificates end is written like 2027-01-31") from None
-    return lambda page: search_table.by_end(scope, now, until, page)
-
-
-def _is_encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-_READERS: dict[SearchBy, Callable[[Scope, str, datetime], _Entries]] = {
-    SearchBy.NOTHING: _newest,
-    SearchBy.ID: _by_id,
-    SearchBy.COMMON_NAME: _by_common_name,
-    SearchBy.SERIAL_NUMBER: _by_serial_number,
-    SearchBy.ISSUER: _by_issuer,
-    SearchBy.STATUS: _by_status,
-    SearchBy.END: _by_end,
-}
+def _fulfils(found: FoundCertificate, criteria: Sequence[Criterion]) -> bool:
+    return all(each.matches(found) for each in criteria)

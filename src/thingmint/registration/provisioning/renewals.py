@@ -123,6 +123,13 @@ async def end_overlaps(authority: RegistrationAuthority, limit: int) -> int:
     return await change(authority, program)
 
 
+async def running_renewals(
+    authority: RegistrationAuthority, scope: Scope, certificate_id: CertificateId
+) -> Sequence[Renewal]:
+    """Return the renewals of a certificate whose overlap has not ended, the first one first."""
+    return await authority.store.read(lambda: renewal_table.renewals_of(scope, certificate_id))
+
+
 def _present(scope: Scope, certificate_id: CertificateId, digest: str) -> Steps[_Present]:
     certificate = yield from certificate_table.certificate(scope, certificate_id)
     if certificate is None:

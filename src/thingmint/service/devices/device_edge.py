@@ -1,7 +1,7 @@
 """Owns the device edge as a whole: the gateway, its connection to the registry, its listeners, its start and stop."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -20,6 +20,8 @@ from thingmint.mqtt.edges.operator_edge import OperatorEdges
 from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.relay.account_broker import AccountBroker
+from thingmint.mqtt.relay.relay import RelayDataPlane
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.long_lived import LongLivedObjects
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -132,6 +134,16 @@ class DeviceEdge:
     def nodes_alive(self) -> int:
         """The number of nodes that serve the database, this one included."""
         return 1 if self._membership is None else 1 + len(self._membership.others)
+
+    @property
+    def node_id(self) -> str:
+        """The id of this node among those of the database, empty if it is alone."""
+        return "" if self._membership is None else self._membership.node_id
+
+    @property
+    def brokers(self) -> Sequence[AccountBroker]:
+        """The brokers behind the relay that accounts have used; none with the built-in broker."""
+        return self._data_plane.brokers if isinstance(self._data_plane, RelayDataPlane) else ()
 
     @property
     def wakers(self) -> Mapping[str, Callable[[], None]]:
