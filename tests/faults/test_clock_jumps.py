@@ -172,8 +172,11 @@ class Followed:
 
     def issues_with(self, issuer_id: str) -> bool:
         """Return whether another certificate is of this issuer; one that is issued is in its validity."""
-        issuer = x509.load_pem_x509_certificate(self.turned.page(f"/ca/{issuer_id}.pem").body)
-        certificate = self.issue()
+        page, certificate = self.turned.page(f"/ca/{issuer_id}.pem"), self.issue()
+        if page.status == 404:
+            # The node does not know it yet.
+            return False
+        issuer = x509.load_pem_x509_certificate(page.body)
         return certificate is not None and certificate.issuer == issuer.subject
 
     def has_right_list(self, issuer_id: str) -> bool:
