@@ -35,16 +35,16 @@ _LINK = re.compile(r"(?<!!)\[([^]]*)\]\(([^)\s#]+)((?:#[^)\s]*)?)\)")
 
 def _entry(title: str, path: str) -> str:
     name = (_CONTENTS.parent / path).resolve().relative_to(_ROOT).with_suffix("")
-    return f"{title[:1].upper()}{title[1:]} </{name}>"
+    words = " ".join(title.split())
+    return f"{words[:1].upper()}{words[1:]} </{name}>"
 
 
 def _contents() -> str:
-    """Return the tables of contents, one for each group of docs/README.md."""
+    """Return the tables of contents, one for each section of docs/README.md."""
     parts = []
-    for group in re.split(r"^- ", _CONTENTS.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-        caption, colon, _ = group.partition(":")
-        entries = [_entry(title, path) for title, path in _ENTRY.findall(group) if not path.endswith("README.md")]
-        heading = caption if colon and not caption.startswith("[") else "More"
+    for group in re.split(r"^## ", _CONTENTS.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        heading, _, links = group.partition("\n")
+        entries = [_entry(title, path) for title, path in _ENTRY.findall(links) if not path.endswith("README.md")]
         parts.append(_table(heading, entries))
     parts.append(_table("Project", ["/docs/README", "/CONTRIBUTING", "/CHANGELOG", "/SECURITY"]))
     parts.append(_table("Decisions", ["/docs/decisions/*"], ":glob:"))

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -457,6 +458,32 @@ async def test_refused_request_stops_the_work_and_the_job_can_be_resumed(
         with pytest.raises(ServiceRefused, match="AccessDeniedException: no"):
             await job.run(concurrency=3)
     assert await job.registrar.ids() == []
+    await job.run()
+    await job.assert_exactly()
+
+
+async def test_a_stopped_run_leaves_no_thread_that_writes_to_the_folder(
+    new_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, begun, ended = new_job(), list[int](), list[int]()
+    write_key = Folder.write_key
+
+    def write_slowly(folder: Folder, index: int, content: bytes) -> None:
+        begun.append(index)
+        if index > 1:
+            time.sleep(0.2)
+        write_key(folder, index, content)
+        ended.append(index)
+
+    async def issue(csr_pem: str, *, active: bool) -> Registered:
+        raise ServiceRefused(403, "AccessDeniedException", "no", 0.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "write_key", write_slowly)
+        patch.setattr(job.registrar, "issue", issue)
+        with pytest.raises(ServiceRefused, match="AccessDeniedException: no"):
+            await job.run(concurrency=3)
+        assert sorted(ended) == sorted(begun) == [1, 2, 3]
     await job.run()
     await job.assert_exactly()
 

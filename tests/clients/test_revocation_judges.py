@@ -73,6 +73,12 @@ def test_openssl_finds_the_list_that_a_certificate_names(judged: Judged) -> None
     assert "certificate revoked" in said_by("openssl", *check, judged.revoked.certificate_file, ok=False)
 
 
+def test_openssl_finds_the_list_of_the_root_that_the_issuers_certificate_names(judged: Judged) -> None:
+    check = ("verify", "-x509_strict", "-crl_check", "-crl_download", "-CAfile", judged.folder / "root.pem")
+
+    assert said_by("openssl", *check, judged.folder / "issuer.pem").endswith(": OK")
+
+
 @pytest.mark.parametrize("digest", ["-sha1", "-sha256"])
 @pytest.mark.parametrize("nonce", ["-nonce", "-no_nonce"])
 def test_openssl_is_told_the_status_of_several_certificates_at_once(judged: Judged, digest: str, nonce: str) -> None:

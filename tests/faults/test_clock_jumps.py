@@ -1,8 +1,10 @@
 """The wall clock jumps under a running service: requests are judged by the new time, and nothing runs wild."""
 
+import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import pytest
 from cryptography import x509
 from tests.support.processes import busy_seconds
 from tests.support.required import require
-from tests.support.service import Service, running_service
+from tests.support.service import Service, running_service, thingmint
 from tests.support.wire import WireAnswer, answers, exchange
 
 from thingmint.data_directory.handover import read_credentials
+from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 from thingmint.rest.sigv4.signature import Credentials, HttpRequest, sign
 
 RESERVE = 4
@@ -65,19 +68,28 @@ class TurnedService:
         [answer] = answers(exchange(self.service.endpoints.api_port, b"\r\n".join(lines)))
         return answer
 
+    def rotate(self, *options: str) -> str:
+        """Rotate the issuer by the service's own time, and return the new issuer's id."""
+        command = thingmint("issuer", "rotate", "--data-dir", str(self.service.data_dir), *options)
+        environment = turned_by(self.clock_file) | {"PATH": ""}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return ended.stdout.split()[0]
+
     def create(self) -> WireAnswer:
         """Return the answer to CreateKeysAndCertificate, signed at the service's own time."""
         return self.call("POST", "/keys-and-certificate", self.now)
 
 
 def assert_nothing_is_issued(turned: TurnedService, created: WireAnswer) -> None:
-    """Assert that the service says in every way that its clock is wrong."""
-    assert (created.status, created.headers["x-amzn-errortype"]) == (503, "ServiceUnavailableException")
+    """Assert that the service says in every way that its clock is wrong, or that its issuer has ended."""
+    is_early = turned.ahead < timedelta(0)
+    refused = (503, "ServiceUnavailableException") if is_early else (400, "InvalidRequestException")
+    assert (created.status, created.headers["x-amzn-errortype"]) == refused
     for path in ("/keys-and-certificate", "/provisioning-templates/fleet/provisioning-claim"):
         assert turned.call("POST", path, turned.now).status >= 400
-    assert turned.page("/readyz").status == 503
+    assert turned.page("/readyz").status == (503 if is_early else 200)
     assert turned.page("/readyz/devices").status == 200
-    assert "the clock is wrong" in turned.service.log
+    assert ("the clock is wrong: nothing" if is_early else "the active issuer has ended") in turned.service.log
 
 
 def turned_by(clock_file: Path) -> dict[str, str]:
@@ -138,3 +150,79 @@ def test_clock_may_jump(turned: TurnedService, jump: timedelta) -> None:
     turned.turn(timedelta(0))
     assert turned.create().status == 200
     assert turned.page("/readyz").status == 200
+
+
+@dataclass
+class Followed:
+    """What a client has seen of the service: serial numbers of its certificates, and numbers of its lists."""
+
+    turned: TurnedService
+    serials: list[int] = field(default_factory=list)
+    numbers: dict[str, list[int]] = field(default_factory=dict)
+
+    def issue(self, refused: int = 400) -> x509.Certificate | None:
+        """Return another certificate; None if it is refused with this status."""
+        created = self.turned.create()
+        if created.status == refused:
+            return None
+        assert created.status == 200, created.body
+        certificate = x509.load_pem_x509_certificate(created.json["certificatePem"].encode())
+        self.serials.append(certificate.serial_number)
+        return certificate
+
+    def issues_with(self, issuer_id: str) -> bool:
+        """Return whether another certificate is of this issuer; one that is issued is in its validity."""
+        page, certificate = self.turned.page(f"/ca/{issuer_id}.pem"), self.issue()
+        if page.status == 404:
+            # The node does not know it yet.
+            return False
+        issuer = x509.load_pem_x509_certificate(page.body)
+        return certificate is not None and certificate.issuer == issuer.subject
+
+    def has_right_list(self, issuer_id: str) -> bool:
+        """Return whether the issuer's list is dated by the present and has not ended; its number never falls."""
+        page = self.turned.page(f"/crl/{issuer_id}.crl")
+        if page.status == 404:
+            return False
+        found = x509.load_der_x509_crl(page.body)
+        numbers = self.numbers.setdefault(issuer_id, [])
+        numbers.append(found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number)
+        assert numbers == sorted(numbers)
+        now = self.turned.now
+        assert found.next_update_utc is not None
+        return found.last_update_utc - timedelta(seconds=60) <= now < found.next_update_utc
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until that is so, for longer than a busy machine takes."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_nothing_remains_of_jumps_during_a_rotation(turned: TurnedService, tmp_path: Path) -> None:
+    turned.turn(timedelta(0))
+    seen = Followed(turned)
+    first = issuer_id_of(x509.load_pem_x509_certificate(turned.page("/ca/all.pem").body))
+    (profile := tmp_path / "profile.toml").write_text("validity_days = 7\n")
+    wait_until(lambda: seen.issues_with(first) and seen.has_right_list(first))
+
+    second = turned.rotate("--days", "30", "--profile", str(profile))
+    # Past the end of the new issuer, while the node learns of it: there is no error of the service, only a refusal.
+    turned.turn(timedelta(days=60))
+    wait_until(lambda: seen.issue() is None)
+    assert turned.page("/readyz").status == 200
+    wait_until(lambda: seen.has_right_list(first))
+    turned.turn(timedelta(0))
+    wait_until(lambda: seen.issues_with(second))
+    wait_until(lambda: seen.has_right_list(first) and seen.has_right_list(second))
+
+    turned.turn(timedelta(hours=-1))
+    wait_until(lambda: seen.issues_with(second))
+    wait_until(lambda: seen.has_right_list(first) and seen.has_right_list(second))
+    turned.turn(timedelta(0))
+    wait_until(lambda: seen.issues_with(second) and seen.has_right_list(first) and seen.has_right_list(second))
+    third = turned.rotate()
+    wait_until(lambda: seen.issues_with(third) and seen.has_right_list(third))
+    assert len(set(seen.serials)) == len(seen.serials)

@@ -29,6 +29,7 @@ from thingmint.issuance.csr import load_csr
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.issuer import (
     Issuer,
+    IssuerEnded,
     IssuerNotValid,
     KeyUsageUnfit,
     PreparedCertificateRefused,
@@ -368,10 +369,12 @@ def test_the_throw_away_signature_is_not_in_what_is_issued(
     device.verify_directly_issued_by(authorities.issuing.certificate)
 
 
-def test_a_clock_past_the_end_of_the_profile_stops_issuing(issuer: Issuer, ec_key: ec.EllipticCurvePrivateKey) -> None:
-    with pytest.raises(ValidityExhausted, match="ended at 2049-12-31T23:59:59Z") as refusal:
+def test_a_clock_past_the_end_of_the_issuer_is_no_passing_fault(
+    issuer: Issuer, ec_key: ec.EllipticCurvePrivateKey
+) -> None:
+    with pytest.raises(IssuerEnded, match="ended at 2049-12-31T23:59:59Z") as refusal:
         issuer.prepare(ec_key.public_key(), SERIAL, datetime(2056, 1, 1, tzinfo=UTC))
-    assert isinstance(refusal.value, ServiceUnavailable)
+    assert isinstance(refusal.value, IssuanceImpossible)
 
 
 def test_a_certificate_that_would_outlive_its_issuer_is_not_prepared(
@@ -405,8 +408,6 @@ def test_what_an_operator_must_change_is_not_called_a_passing_fault(
     for issuer, at in ((ended, datetime(2030, 1, 1, tzinfo=UTC)), (long, datetime(2049, 6, 1, tzinfo=UTC))):
         with pytest.raises(IssuanceImpossible):
             issuer.prepare(ec_key.public_key(), SERIAL, at)
-    with pytest.raises(ServiceUnavailable):
-        long.prepare(ec_key.public_key(), SERIAL, datetime(2056, 1, 1, tzinfo=UTC))
 
 
 def test_a_certificate_that_would_outlive_its_issuer_ends_with_it_if_that_is_wanted(
@@ -423,7 +424,7 @@ def test_a_certificate_that_would_outlive_its_issuer_ends_with_it_if_that_is_wan
         with pytest.raises(IssuanceImpossible, match="outlive its issuer"):
             Issuer(ca, certificate_profile(config)).prepare(ec_key.public_key(), SERIAL, at)
         # At its last second and after it, nothing can be issued that would be valid.
-        for late, refusal in ((ca.not_after, IssuanceImpossible), (datetime(2055, 1, 1, tzinfo=UTC), IssuerNotValid)):
+        for late, refusal in ((ca.not_after, IssuanceImpossible), (datetime(2055, 1, 1, tzinfo=UTC), IssuerEnded)):
             with pytest.raises(refusal):
                 issuer.prepare(ec_key.public_key(), SERIAL, late)
     unaffected = Issuer(ca, certificate_profile(ProfileConfig(validity_days=30)), shortens=True)

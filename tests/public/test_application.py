@@ -19,7 +19,7 @@ from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.revocation.ocsp import issuer_names
-from thingmint.public.addresses import addresses_below, certificate_path, list_path
+from thingmint.public.addresses import addresses_below, certificate_path, list_path, root_addresses_below
 from thingmint.public.application import PublicApplication
 from thingmint.public.metrics import RevocationMetrics
 from thingmint.records.certificates.revocation_lists import ListName, ListState
@@ -317,3 +317,15 @@ def test_certificates_name_the_list_of_their_number() -> None:
     assert list_path(ListName(ca.issuer_id, 4, 3)) in split.revocation_list
     assert whole.issuer == f"http://a.example/ca/{ca.issuer_id}.cer"
     assert whole.status == "http://a.example/ocsp"
+
+
+def test_certificates_of_issuers_name_the_list_of_their_root() -> None:
+    root = new_issuing_ca()
+
+    found = root_addresses_below("http://a.example")(root.certificate)
+
+    assert found is not None
+    assert found.revocation_list == f"http://a.example/crl/{root.issuer_id}.crl"
+    assert found.issuer == f"http://a.example/ca/{root.issuer_id}.cer"
+    assert found.status == "http://a.example/ocsp"
+    assert root_addresses_below(None)(root.certificate) is None

@@ -1,5 +1,6 @@
 """A node follows the issuers of the database, keeps what it has where it cannot, and warns before an issuer ends."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ import pytest
 from tests.support.authority import OneKey
 from tests.support.signing import SettableClock
 
+from thingmint.cli.doctor import findings_of
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.issuer import IssuerStatus, KeyPlace
 from thingmint.host.telemetry import Metrics
@@ -159,3 +161,40 @@ async def test_a_destroyed_key_is_deleted_from_the_files_of_the_node(
     async with open_registry(registry.config) as again:
         assert [each.ca.issuer_id for each in again.issuers] == [ca.issuer_id for ca in authority.issuers]
         assert again.authorities.own_issuer is None
+
+
+async def test_an_issuer_that_has_ended_leaves_the_trusted_ones_while_the_service_runs(
+    registry: Registry, authority: RegistrationAuthority
+) -> None:
+    clock, trusted = SettableClock(registry.clock.now()), registry.config.data_dir / "device-ca.pem"
+    # As above.
+    watch = IssuerWatch(replace(registry, clock=clock), authority, Metrics("0"), Lines())  # type: ignore[arg-type]
+    profile: dict[str, object] = {"validity_days": 7}
+    short = WantedIssuer("ecdsa-p256", end=clock.at + timedelta(days=30), profile=profile)
+    await new_issuers.rotate(registry, short)
+    await new_issuers.rotate(registry, WantedIssuer("ecdsa-p256"))
+    for days, count in ((29, 4), (31, 3), (29, 4)):
+        clock.at = registry.clock.now() + timedelta(days=days)
+        await watch.turn()
+        assert trusted.read_text().count("BEGIN CERTIFICATE") == count
+
+
+async def test_a_retired_issuer_whose_key_is_missing_is_told_of_once(tmp_path: Path) -> None:
+    config = load_config({"data_dir": str(tmp_path / "data")}, {})
+    async with open_registry(config) as opened:
+        await new_issuers.rotate(opened, WantedIssuer("ecdsa-p256"))
+        first, second = await list_issuers(opened.store)
+        lost = replace(first, key_place=KeyPlace.DATABASE, sealed_key=None)
+        await opened.store.write(lambda: issuer_table.update_issuer(first, lost))
+        log, metrics = Lines(), Metrics("0")
+        watch = IssuerWatch(opened, registration_authority(opened, OneKey()), metrics, log)
+        for _ in range(2):
+            await watch.turn()
+        told = [line for kind, line in log.lines if kind == "warning" and "is missing" in line]
+        assert len(told) == 1
+        assert str(first.issuer_id) in told[0]
+        assert "thingmint_issuers_without_key 1.0" in metrics.render().decode()
+        assert watch.known.keyless(watch.known.others[0].ca.not_after + timedelta(days=1)) == ()
+        assert second.status is IssuerStatus.ACTIVE
+    findings = await asyncio.to_thread(lambda: [each.text for each in findings_of(config)])
+    assert [each for each in findings if f"the key of the retired issuer {first.issuer_id} is missing" in each]

@@ -123,8 +123,8 @@ async def test_a_wrong_clock_is_told_once_and_makes_the_service_unready_until_it
     watch = ClockWatch(clock.now, lambda: Period(NOW - timedelta(days=1), NOW + timedelta(days=1)), log)
     readiness = Readiness(database.check, watch.check)
     await readiness.check()
-    for wrong in (timedelta(days=-2), timedelta(days=2)):
-        clock.at = NOW + wrong
+    for _ in range(2):
+        clock.at = NOW - timedelta(days=2)
         for _ in range(3):
             with pytest.raises(ServiceUnavailable, match="clock"):
                 await readiness.check()
@@ -134,10 +134,25 @@ async def test_a_wrong_clock_is_told_once_and_makes_the_service_unready_until_it
         log.written
         == [
             ("error", "the clock is wrong: nothing is issued until it is right"),
-            ("info", "the clock is right again: certificates are issued"),
+            ("info", "the active issuer is valid again: certificates are issued"),
         ]
         * 2
     )
+
+
+async def test_the_end_of_the_issuer_is_told_once_and_the_rest_of_the_service_is_ready() -> None:
+    clock, log, database = SettableClock(NOW), Lines(), Database()
+    database.may_answer.set()
+    period = Period(NOW - timedelta(days=1), NOW + timedelta(days=1))
+    readiness = Readiness(database.check, ClockWatch(clock.now, lambda: period, log).check)
+    clock.at = NOW + timedelta(days=2)
+    for _ in range(3):
+        await readiness.check()
+    assert [(kind, "has ended" in line) for kind, line in log.written] == [("error", True)]
+    # Another issuer is active.
+    period = Period(NOW, NOW + timedelta(days=100))
+    await readiness.check()
+    assert log.written[1:] == [("info", "the active issuer is valid again: certificates are issued")]
 
 
 async def test_a_wrong_clock_is_told_although_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:

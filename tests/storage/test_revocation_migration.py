@@ -41,7 +41,7 @@ async def test_what_is_there_is_recorded(store: Store) -> None:
     await store.write(migration_code.fill_revocations)
 
     async def reason(issuer_id: str, number: int) -> RevocationReason | None:
-        found = await store.read(lambda: revocation_table.revocation(issuer_id, SerialNumber(number)))
+        found = (await store.read(lambda: revocation_table.standing(issuer_id, SerialNumber(number))))[1]
         return None if found is None else found.reason
 
     assert {number: await reason(ISSUER, sample.serial_number) for number, sample in samples.items()} == {

@@ -14,7 +14,7 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.core.issuer import IssuerStatus
 from thingmint.data_directory.authorities import ROOT
-from thingmint.data_directory.certificate_files import certificate_path
+from thingmint.data_directory.certificate_files import certificate_path, key_path
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.retired_issuers import name_of
 from thingmint.host.words import in_words
@@ -104,10 +104,19 @@ async def _registry(config: Config) -> list[Finding]:
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
     lives = _lives(registry.issuers, registry.clock.now())
+    keyless = [_keyless(config.data_dir, each) for each in registry.issuers.keyless(now)]
     sound = Finding(Verdict.OK, "keys match their certificates and their database, which can be written to")
     lost = [_lost_issuer(config.data_dir, issuer) for issuer in issuers if issuer not in registry.issuer_ids]
     clocks = [] if engine is None else [engine_finding(engine), clock_finding(skew)]
-    return [sound, *clocks, *lives, *findings_of_nodes(config, alive, now), *lost, *map(_registered_twice, twice)]
+    return [
+        sound,
+        *clocks,
+        *lives,
+        *keyless,
+        *findings_of_nodes(config, alive, now),
+        *lost,
+        *map(_registered_twice, twice),
+    ]
 
 
 def _lives(issuers: KnownIssuers, now: datetime) -> list[Finding]:
@@ -123,6 +132,14 @@ def _life(known: KnownIssuer, now: datetime) -> Finding:
         verdict,
         f"issuer {known.ca.issuer_id} ({known.record.status}) is valid until {known.ca.not_after:%Y-%m-%d}; "
         f"{share:.0%} of its life is left{advice}",
+    )
+
+
+def _keyless(data_dir: Path, issuer_id: str) -> Finding:
+    return Finding(
+        Verdict.WARNING,
+        f"the key of the retired issuer {issuer_id} is missing: its revocation list and OCSP cannot be renewed. "
+        f"Put it at {key_path(data_dir, name_of(issuer_id))} and start the service again",
     )
 
 

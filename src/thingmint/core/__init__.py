@@ -1,1 +1,1 @@
-"""Owns the types and rules of device certificates. Depends on the standard library only."""
+"""Owns the types and rules of device certificates; depends on the standard library only."""

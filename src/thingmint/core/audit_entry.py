@@ -12,7 +12,7 @@ NEVER_PRESENT = "keys_never_present"
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who changed what, when, from where, in which request; ``detail`` is flat and holds nothing secret."""
+    """Who changed what, when, from where, in which request; ``detail`` is flat and has no secrets."""
 
     at: datetime
     scope: Scope

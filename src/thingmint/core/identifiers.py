@@ -207,7 +207,7 @@ def topic_filter_arn(scope: Scope, topic_filter: str) -> str:
 
 
 def user_arn(scope: Scope, user_name: str) -> str:
-    """Return the IAM ARN of the user that an access key belongs to; IAM's ARNs carry no region."""
+    """Return the IAM ARN of the user that an access key belongs to; IAM's ARNs have no region."""
     return f"arn:{partition_of(scope.region)}:iam::{scope.account}:user/{user_name}"
 
 

@@ -44,6 +44,7 @@ from thingmint.issuance.keys.private_keys import (
     generate_private_key,
     load_private_key,
 )
+from thingmint.issuance.profiles.public_addresses import PublicAddresses
 from thingmint.registration.kernel.ports import SerialNumbers
 
 TRUST_ANCHOR = "ca.pem"
@@ -101,6 +102,8 @@ class AuthorityFiles:
     serial_numbers: SerialNumbers
     now: Callable[[], datetime]
     may_create: bool
+    issuer_addresses: Callable[[x509.Certificate], PublicAddresses | None] = lambda root: None
+    """Returns what the certificate of an issuer that this root certifies says of where others find out about it."""
 
     def open(self) -> Authorities:
         """Return the authorities; raise AuthorityUnusable, or OSError from the disk.
@@ -117,7 +120,7 @@ class AuthorityFiles:
                 remove_leftovers(directory)
         root = self._root()
         is_destroyed = destroyed_path(self.data_dir).exists()
-        issuing = None if is_destroyed else self._subordinate(ISSUING, create_issuing_ca, root)
+        issuing = None if is_destroyed else self._subordinate(ISSUING, self._create_issuing_ca(root), root)
         service = self._subordinate(SERVICE, create_service_ca, root)
         present = None if issuing is None else issuing.certificate
         retired = tuple(map(self._retired, retired_issuers(self.data_dir, present)))
@@ -170,6 +173,9 @@ class AuthorityFiles:
             certificate = create_rsa_service_ca(private_key, self.serial_numbers(), self.now())
             write_durably(path, pem_of(certificate), 0o644)
         return self._paired(RSA_SERVICE, certificate, self._existing_key(RSA_SERVICE))
+
+    def _create_issuing_ca(self, root: x509.Certificate) -> Callable[..., x509.Certificate]:
+        return partial(create_issuing_ca, addresses=self.issuer_addresses(root))
 
     def _subordinate(
         self, name: str, create: Callable[..., x509.Certificate], root: x509.Certificate

@@ -22,7 +22,7 @@ Admit: TypeAlias = Callable[[socket.socket, str, CarriedAddresses | None], None]
 
 # A balancer writes the header at once; a lost packet is sent again within three seconds.
 _HEADER_SECONDS: Final = 5.0
-# These connections use reserved descriptors, and are not counted as connections of the edge.
+# Connections that wait for their header use reserved descriptors, and are not counted as connections of the edge.
 _MOST_AWAITED: Final = 128
 _SAY_EVERY_SECONDS: Final = 60.0
 

@@ -105,6 +105,11 @@ class Metrics:
             ("issuer", "status"),
             registry=registry,
         )
+        self._keyless_issuers = Gauge(
+            "thingmint_issuers_without_key",
+            "Retired issuers that have not ended and whose key is missing.",
+            registry=registry,
+        )
         self._clock_skew = Gauge(
             "thingmint_clock_skew_seconds",
             "How far the machine's clock is ahead of the database's.",
@@ -222,6 +227,10 @@ class Metrics:
         self._issuer_life.clear()
         for labels, share in shares.items():
             self._issuer_life.labels(*labels).set(share)
+
+    def keyless_issuers(self, count: int) -> None:
+        """Record how many retired issuers cannot sign what is said about their certificates."""
+        self._keyless_issuers.set(count)
 
     def clock_skew(self, seconds: float) -> None:
         """Record how far the machine's clock is ahead of the database's; negative if it is behind."""

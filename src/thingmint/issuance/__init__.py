@@ -1,1 +1,1 @@
-"""Owns X.509: keys, signing requests, profiles, lints and issuers; `cryptography` only, no I/O, no clock."""
+"""Owns X.509: keys, signing requests, profiles, lints and issuers; uses only `cryptography`, no I/O and no clock."""

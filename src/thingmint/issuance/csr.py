@@ -1,6 +1,6 @@
-"""Owns reading certificate signing requests, the least trusted bytes of the service; knows no policy but acceptance.
+"""Owns the parsing of certificate signing requests, which are untrusted input, and the rules of their acceptance.
 
-Nothing of a request is used but its subject and its key, and both only as they were checked.
+Only the subject and the key of a request are used, and only after checks.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from thingmint.issuance.profiles.subject import SubjectRefused, check_subject
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _EMPTY_NAME = b"\x30\x00"
 _NOT_PKCS10 = "The certificate signing request is not a PKCS#10 request"
-# SHA-1 is what old tools sign requests with. The signature proves that the sender has the key, and nothing else: who
-# asks is known by other means, and nothing else in the request is used but its subject.
+# Old tools sign requests with SHA-1. The signature proves only that the sender has the key. The caller is authenticated
+# in other ways, and only the subject is used besides.
 _SIGNATURE_HASHES = ("sha1", "sha256", "sha384", "sha512")
 # RFC 7030, 4.4.1.1 and 4.4.1.2: DecryptKeyIdentifier and AsymmetricDecryptKeyIdentifier.
 _KEY_ENCRYPTION = frozenset({"1.2.840.113549.1.9.16.2.37", "1.2.840.113549.1.9.16.2.54"})
@@ -34,19 +34,19 @@ class MalformedCSR(InvalidRequest):
 
 
 class CSRSignatureRefused(InvalidRequest):
-    """The request is not signed by its own key, or with a hash function that proves nothing any more."""
+    """The request is not signed by its own key, or with a broken hash function."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningRequest:
-    """A checked key and a checked subject; no subject means that the request leaves it to the certificate profile."""
+    """A checked key and a checked subject. Without a subject the certificate gets that of its profile."""
 
     subject: x509.Name | None
     public_key: PublicKey
 
 
 def load_csr(pem: str) -> SigningRequest:
-    """Return what the request asks for.
+    """Return the key and the subject of the request.
 
     Raises MalformedCSR, SubjectRefused, WeakKey or CSRSignatureRefused, all of them InvalidRequest, for any bytes.
     """
@@ -54,9 +54,9 @@ def load_csr(pem: str) -> SigningRequest:
 
 
 def load_csr_der(der: bytes) -> SigningRequest:
-    """Return what a request in DER asks for; raise what `load_csr` raises."""
+    """Return the key and the subject of a request in DER; raise what `load_csr` raises."""
     subject_der, public_key_der = _parts(der)
-    # Before anything else reads the names: this says what is wrong with them, and where.
+    # Before anything else parses the names, because the errors of this check name the reason and the place.
     check_subject(subject_der)
     csr = _parse(der)
     public_key = _public_key(csr, public_key_der)
@@ -65,10 +65,10 @@ def load_csr_der(der: bytes) -> SigningRequest:
 
 
 def require_no_key_encryption(der: bytes) -> None:
-    """Return unless the request wants the private key that is made for it encrypted beyond TLS.
+    """Raise InvalidRequest if the request wants its new private key encrypted in addition to TLS.
 
-    ``der`` is a request that `load_csr_der` has read. Raises MalformedCSR, and InvalidRequest: a key must not be sent
-    with less protection than was asked for (RFC 7030, 4.4.2).
+    A key must not be sent with less protection than requested (RFC 7030, 4.4.2). ``der`` is a request that
+    `load_csr_der` has parsed. Also raises MalformedCSR.
     """
     try:
         wanted = {attribute.oid.dotted_string for attribute in x509.load_der_x509_csr(der).attributes}
@@ -83,7 +83,7 @@ def require_no_key_encryption(der: bytes) -> None:
 def asks_for_alternative_names(der: bytes) -> bool:
     """Return whether the request has a subjectAltName.
 
-    ``der`` is a request that `load_csr_der` has read. Raises MalformedCSR.
+    ``der`` is a request that `load_csr_der` has parsed. Raises MalformedCSR.
     """
     try:
         with odd_names_allowed():
@@ -123,7 +123,7 @@ def _public_key(csr: x509.CertificateSigningRequest, expected: bytes) -> PublicK
     except (ValueError, UnsupportedAlgorithm) as error:
         raise WeakKey("The public key of the certificate signing request cannot be read or is not supported") from error
     encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    # Else the certificate would name another key than the request: a compressed point, other algorithm parameters.
+    # Otherwise the certificate would have another encoding of the key: a compressed point, other algorithm parameters.
     if encoded != expected:
         raise WeakKey("The public key is not encoded as RFC 3279, 2.3.1 and RFC 5480, 2 with an uncompressed point ask")
     return public_key
@@ -147,7 +147,7 @@ def _verify(csr: x509.CertificateSigningRequest) -> None:
 
 
 def _is_signed_with_sha1(csr: x509.CertificateSigningRequest) -> bool:
-    # The library answers no for any signature.
+    # The library rejects every such signature.
     public_key, signed = csr.public_key(), csr.tbs_certrequest_bytes
     try:
         if csr.signature_algorithm_oid == SignatureAlgorithmOID.RSA_WITH_SHA1 and isinstance(
@@ -167,7 +167,8 @@ def _is_signed_with_sha1(csr: x509.CertificateSigningRequest) -> bool:
 
 def _subject(csr: x509.CertificateSigningRequest, encoded: bytes) -> x509.Name | None:
     if encoded == _EMPTY_NAME:
-        # RFC 5280, 4.1.2.6: a certificate without a subject needs a critical subjectAltName, which devices do not get.
+        # RFC 5280, 4.1.2.6: a certificate without a subject needs a critical subjectAltName, which device certificates
+        # lack.
         return None
     with odd_names_allowed():
         subject = csr.subject

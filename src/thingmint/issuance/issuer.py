@@ -1,4 +1,4 @@
-"""Owns issuing: what is prepared is linted, and only what was linted is signed, once; knows no store and no clock."""
+"""Owns issuance: a certificate is prepared, linted, and then signed once. Independent of storage and clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,27 +23,31 @@ from thingmint.issuance.profiles.public_addresses import PublicAddresses
 
 
 class ValidityExhausted(ThingmintError):
-    """A certificate issued now would not be valid, or would outlive its issuer."""
+    """A certificate issued now would not be valid, or would expire after its issuer."""
 
 
 class IssuerNotValid(ValidityExhausted, ServiceUnavailable):
-    """The clock is outside of the issuer's own validity: it is wrong, or the issuer has ended."""
+    """The clock is before the issuer's beginning: it is wrong, and may become right by itself."""
+
+
+class IssuerEnded(ValidityExhausted, IssuanceImpossible):
+    """The clock is past the issuer's end: an operator must rotate the issuer, or set the clock."""
 
 
 class ProfileExhausted(ValidityExhausted, IssuanceImpossible):
-    """The profile has ended or goes past the issuer's, and will until an operator changes the settings."""
+    """The profile's end has passed or is after the issuer's. An operator must change the settings."""
 
 
 class KeyUsageUnfit(InvalidRequest):
-    """The profile's key usages do not exist for the kind of key that was brought."""
+    """The profile's key usages do not exist for this kind of key."""
 
 
 class PreparedCertificateRefused(Exception):
-    """A prepared certificate is not this issuer's, or was issued before; a mistake of this program."""
+    """A prepared certificate belongs to another issuer or was issued before. This is a bug of the program."""
 
 
 class PreparedCertificate:
-    """A certificate that was linted and may be signed once, by the issuer that prepared it."""
+    """A linted certificate, which the issuer that prepared it can sign once."""
 
     __slots__ = ("_issuer_seal", "_linted", "not_after", "not_before", "serial_number")
 
@@ -55,7 +59,7 @@ class PreparedCertificate:
         self.not_after = linted.not_valid_after_utc
 
     def redeem(self, issuer_seal: object) -> x509.Certificate:
-        """Return what was linted, this one time; raise PreparedCertificateRefused to others, or the second time."""
+        """Return the linted certificate once; raise PreparedCertificateRefused for another issuer or a second call."""
         if issuer_seal is not self._issuer_seal:
             raise PreparedCertificateRefused("the certificate was prepared by another issuer")
         if self._linted is None:
@@ -70,7 +74,7 @@ Extensions: TypeAlias = tuple[tuple[x509.ExtensionType, bool], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What certificates with the same addresses have in common."""
+    """The constant parts of certificates with the same addresses."""
 
     form: CertificateForm
     extension_order: tuple[x509.ObjectIdentifier, ...]
@@ -80,8 +84,8 @@ class _Shape:
 class Issuer:
     """An issuing CA that issues certificates of one profile.
 
-    ``addresses`` returns what a certificate with this serial number says of where others find out about it; without it,
-    certificates say nothing of that, as AWS IoT's. It returns few different ones.
+    ``addresses`` returns the URLs of issuer, revocation list and status for a serial number, with few different
+    results. Without it, certificates have no URLs, as at AWS IoT.
     """
 
     def __init__(
@@ -92,9 +96,9 @@ class Issuer:
         *,
         shortens: bool = False,
     ) -> None:
-        """Raise IssuerUnfit if the CA's key is not at hand.
+        """Raise IssuerUnfit if the CA's key is not available.
 
-        ``shortens``: whether a certificate that would outlive the CA ends with it instead of being refused.
+        With ``shortens``, a certificate that would expire after the CA expires with it. Otherwise it is refused.
         """
         if ca.signer is None:
             raise IssuerUnfit("the issuer's private key is missing")
@@ -111,11 +115,11 @@ class Issuer:
     def prepare(
         self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject: x509.Name | None = None
     ) -> PreparedCertificate:
-        """Return a certificate that was linted with a constant in place of the signature and may be issued once.
+        """Return a certificate that was linted with a constant instead of the signature. It can be issued once.
 
         Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
-        IssuerNotValid if the issuer is not valid at this time, ProfileExhausted if the profile has ended or
-        goes past the issuer's, LintFailed if a rule is broken.
+        IssuerNotValid or IssuerEnded if the issuer is not valid at this time, ProfileExhausted if the profile has ended
+        or goes past the issuer's, LintFailed if a rule is broken.
         """
         _check_usages_fit(self.profile.key_usage, public_key)
         not_before, not_after = self.validity_at(at)
@@ -154,14 +158,14 @@ class Issuer:
 
     @property
     def signs_in_process(self) -> bool:
-        """Whether `issue` needs nothing but this process; if not, the serial number is reserved before."""
+        """Whether `issue` needs only this process. If not, the serial number must be reserved before."""
         return self._signer.is_in_process
 
     async def issue(self, prepared: PreparedCertificate) -> bytes:
-        """Return the DER of the signed certificate, whose signed part is byte for byte what was linted.
+        """Return the DER of the signed certificate. Its signed part equals the linted bytes.
 
         Raises PreparedCertificateRefused if another issuer prepared it, it was issued before, or the bytes differ;
-        ServiceUnavailable if the key cannot be used now, or a signature from outside of the process does not verify.
+        ServiceUnavailable if the key cannot be used now, or a signature from outside of the process is wrong.
         """
         linted = prepared.redeem(self._seal)
         tbs = linted.tbs_certificate_bytes
@@ -175,23 +179,29 @@ class Issuer:
         return der
 
     def validity_at(self, at: datetime) -> tuple[datetime, datetime]:
-        """Return beginning and end of a certificate issued at this time; raise IssuerNotValid, ProfileExhausted."""
+        """Return beginning and end of a certificate issued at this time.
+
+        Raises IssuerNotValid, IssuerEnded, ProfileExhausted.
+        """
         if at < self.ca.not_before:
-            # The clock is wrong, and so would be what it dates: devices whose clock is right would not accept it yet.
+            # The clock is wrong, so the dates would be wrong, too: devices with a right clock would not accept the
+            # certificate yet.
             raise IssuerNotValid(
                 f"The service's clock is before {_second(self.ca.not_before)}, where its authority begins"
             )
+        if at > self.ca.not_after:
+            raise IssuerEnded(
+                f"The issuer ended at {_second(self.ca.not_after)}: rotate it, or set the service's clock"
+            )
         not_before, not_after = self.profile.validity_at(at)
         if not_after <= at:
-            refusal = IssuerNotValid if at > self.ca.not_after else ProfileExhausted
-            raise refusal(f"The certificate profile ended at {_second(not_after)}")
+            raise ProfileExhausted(f"The certificate profile ended at {_second(not_after)}")
         # The beginning may be before the issuer's, by the backdating of the profile: RFC 5280, 6.1.3 looks at each
         # certificate's own period. A longer end would outlive every way to verify the certificate.
         if not_after > self.ca.not_after:
             if self._shortens and at < self.ca.not_after:
                 return not_before, self.ca.not_after
-            refusal = IssuerNotValid if at > self.ca.not_after else ProfileExhausted
-            raise refusal(f"The certificate would outlive its issuer's end {_second(self.ca.not_after)}")
+            raise ProfileExhausted(f"The certificate would outlive its issuer's end {_second(self.ca.not_after)}")
         return not_before, not_after
 
 
@@ -214,7 +224,7 @@ def _shape(ca: IssuingCA, profile: CertificateProfile, addresses: PublicAddresse
 
 
 def _sample(ca: IssuingCA, profile: CertificateProfile, extensions: Extensions) -> x509.Certificate:
-    """Return a certificate for no device, signed by a key that nobody has: its encoding is the others', too."""
+    """Return a sample certificate, signed by a throwaway key. Certificates for devices have the same encoding."""
     key = throwaway_key_like(ca.certificate.public_key())
     builder = (
         x509.CertificateBuilder()
@@ -224,7 +234,7 @@ def _sample(ca: IssuingCA, profile: CertificateProfile, extensions: Extensions) 
         .serial_number(1)
         .not_valid_before(ca.not_before)
         .not_valid_after(ca.not_after)
-        # AWS IoT's order; the subject key identifier comes between this one and the constant ones.
+        # AWS IoT's order. The subject key identifier comes between this one and the constant ones.
         .add_extension(x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

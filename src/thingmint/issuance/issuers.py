@@ -1,4 +1,4 @@
-"""Owns the set of the service's issuers: one that issues, and those that have issued and are still trusted."""
+"""Owns the set of the service's issuers: the one that issues, and earlier ones that are still trusted."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,10 +8,10 @@ from thingmint.issuance.profiles.profile import CertificateProfile
 
 
 class Issuers:
-    """One active issuing CA, which issues, and any number of retired ones, which do not any more.
+    """One active issuing CA, and any number of retired ones, which no longer issue.
 
-    The active CA issues with two profiles: that of devices, and that of claims. `use` replaces the set while requests
-    are served: one that has taken its issuer already finishes with it.
+    The active CA issues with two profiles, one for devices and one for claims. `use` can replace the set while requests
+    are running. A request that has its issuer already finishes with it.
     """
 
     __slots__ = ("_addresses", "_cas", "_claim_profile", "active", "active_for_claims")
@@ -28,8 +28,7 @@ class Issuers:
     ) -> None:
         """Raise IssuerUnfit if the active CA cannot issue, or a CA is in the set twice.
 
-        ``addresses``: what certificates say of where others find out about them, as an `Issuer` takes it.
-        ``shortens``: whether a certificate that would outlive its issuer ends with it; it is not issued otherwise.
+        ``addresses`` and ``shortens`` are those of `Issuer`.
         """
         self._claim_profile, self._addresses = claim_profile, addresses
         self.use(active, retired, profile, shortens=shortens)
@@ -37,7 +36,7 @@ class Issuers:
     def use(
         self, active: IssuingCA, retired: Sequence[IssuingCA], profile: CertificateProfile, *, shortens: bool = False
     ) -> None:
-        """Let these be the issuers from now on; raise IssuerUnfit, and change nothing, if they cannot be."""
+        """Replace the set of issuers; raise IssuerUnfit and change nothing if they cannot be used."""
         cas = {ca.issuer_id: ca for ca in (active, *retired)}
         if len(cas) <= len(retired):
             raise IssuerUnfit("an issuer is in the set twice")

@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cryptography import x509
+
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.authorities.issuing_ca import IssuingCA, issuer_id_of
 from thingmint.issuance.profiles.public_addresses import PublicAddresses
 from thingmint.records.certificates.revocation_lists import ListName
 
@@ -62,6 +64,22 @@ def addresses_below(url: str, shards: Callable[[str], int]) -> Callable[[Issuing
         return PublicAddresses(
             revocation_list=url + list_path(name),
             issuer=url + certificate_path(ca.issuer_id),
+            status=url + OCSP_PATH,
+        )
+
+    return addresses
+
+
+def root_addresses_below(url: str | None) -> Callable[[x509.Certificate], PublicAddresses | None]:
+    """Return what certificates of issuers say of where others find out about them; without a URL, nothing."""
+
+    def addresses(root: x509.Certificate) -> PublicAddresses | None:
+        if url is None:
+            return None
+        root_id = issuer_id_of(root)
+        return PublicAddresses(
+            revocation_list=url + list_path(ListName(root_id)),
+            issuer=url + certificate_path(root_id),
             status=url + OCSP_PATH,
         )
 

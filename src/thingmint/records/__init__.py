@@ -1,4 +1,4 @@
-"""Owns the tables. One module per noun has its SQL statements, its rows and its functions, the same for both engines.
+"""Owns the tables: for each noun one module with its SQL statements, rows and functions, the same for both engines.
 
 A function yields statements and returns values made from the rows. It is a step of a program: it sees the earlier
 writes of its transaction, and the store that runs the program decides when they are durable. Names of functions are

@@ -35,8 +35,12 @@ UPDATE_ISSUER = (
 
 DELETE_ISSUER = "DELETE FROM issuer WHERE reference = $1 AND status = $2 RETURNING position"
 
-# Scans the certificates of the issuer. The command that needs it is rare.
-LAST_END = "SELECT max(not_after) FROM certificate WHERE issuer_id = $1"
+# Scans the certificates of the issuer, and the revocations, which tell the expiry of deleted certificates. The command
+# that needs it is rare.
+LAST_END = (
+    "SELECT max(not_after) FROM (SELECT not_after FROM certificate WHERE issuer_id = $1 "
+    "UNION ALL SELECT not_after FROM revocation WHERE issuer_id = $2) AS issued"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,8 @@ def delete_issuer(record: IssuerRecord) -> Steps[bool]:
 
 
 def last_end(issuer_id: str) -> Steps[datetime | None]:
-    """Return the latest expiry of the issuer's certificates in the registry; None if there are none."""
-    row = yield from row_of(LAST_END, issuer_id)
+    """Return the latest expiry of the issuer's certificates, also of deleted ones; None if there are none."""
+    row = yield from row_of(LAST_END, issuer_id, issuer_id)
     return _optional_time_of_column(None if row is None else row[0])
 
 

@@ -1,1 +1,1 @@
-"""Owns the registration authority, which issues certificates and changes the registry. Every edge calls it."""
+"""Owns the registration authority, which every edge calls to issue certificates and to change the registry."""

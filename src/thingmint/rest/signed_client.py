@@ -83,7 +83,7 @@ class SignedClient:
     """Calls the service over persistent HTTPS connections, one for each calling thread."""
 
     def __init__(self, connection: Connection, service: str = "iot") -> None:
-        """Take the endpoint, and the service name for which calls are signed; raise LookupError if it is not a URL."""
+        """Take the endpoint and the service that calls are signed for; raise LookupError if the endpoint is no URL."""
         parts = urllib.parse.urlsplit(connection.endpoint)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise LookupError(f"the endpoint must be an http or https URL, not {connection.endpoint!r}")

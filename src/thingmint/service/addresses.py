@@ -27,7 +27,7 @@ def device_endpoint(config: Config, port: int, account: AccountId) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports that a node got; None where it does not listen."""
+    """The ports on which a node listens; None for a port that it does not have."""
 
     api: int
     mqtt: int
@@ -37,7 +37,7 @@ class Ports:
 
 
 def endpoints_of(config: Config, ports: Ports) -> Endpoints:
-    """Return where the service can be reached with the ports that it got."""
+    """Return the addresses of the service with the ports on which it listens."""
     api_host = config.api.host if config.insecure_http else _proven(config.api.host, config)
     return Endpoints(
         api=f"{'http' if config.insecure_http else 'https'}://{_authority(api_host, ports.api)}",

@@ -53,7 +53,7 @@ def findings_of_certificates(data_dir: Path) -> list[Finding]:
 
 
 def findings_of_files(data_dir: Path) -> Iterator[Finding]:
-    """Yield the findings on the permissions of files that hold secrets."""
+    """Yield the findings on files that hold secrets."""
     keys = sorted((data_dir / "keys").rglob("*.key"))
     for path in (*keys, data_dir / CREDENTIALS):
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:

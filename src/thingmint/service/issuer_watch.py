@@ -56,6 +56,8 @@ class IssuerWatch:
         self._refused: Sequence[IssuerState] | None = None
         self._is_away = False
         self._warned: tuple[str, float] | None = None
+        self._ended: frozenset[str] = frozenset()
+        self._keyless: tuple[str, ...] = ()
 
     async def run(self) -> None:
         """Call `turn` every second until cancelled."""
@@ -66,11 +68,15 @@ class IssuerWatch:
                 await self.turn()
 
     async def turn(self) -> None:
-        """Apply changes, check the active issuer's key, and update the metrics of the issuers' remaining lifetimes."""
+        """Apply changes, check the issuers' keys, and update the metrics of the issuers' remaining lifetimes.
+
+        An issuer that has ended is a change, too: it is removed from device-ca.pem.
+        """
         states = await self._registry.store.read(lambda: issuer_table.issuer_states())
-        if states != self._states:
+        if states != self._states or self._known.ended(self._registry.clock.now()) != self._ended:
             await self._follow(states)
         await self._check_key()
+        self._show_missing_keys()
         self._show_lives()
 
     @property
@@ -86,9 +92,10 @@ class IssuerWatch:
     async def _follow(self, states: Sequence[IssuerState]) -> None:
         registry = self._registry
         records = await list_issuers(registry.store)
+        now = registry.clock.now()
         try:
             known = registry.sources.known(records)
-            follow_on_disk(registry.config.data_dir, registry.authorities, known, registry.clock.now())
+            follow_on_disk(registry.config.data_dir, registry.authorities, known, now)
             self._use(known)
         except (IssuerUnfit, ProfileError, PrivateKeyError, ServiceUnavailable, OSError) as error:
             if isinstance(error, OSError):
@@ -100,7 +107,7 @@ class IssuerWatch:
                 self._log.error("the issuers of the database cannot be used here", cause=in_words(error))
             self._refused = states
             return
-        self._states, self._refused = states, None
+        self._states, self._refused, self._ended = states, None, known.ended(now)
 
     def _use(self, known: KnownIssuers) -> None:
         before, active = self._known.active.ca.issuer_id, known.active
@@ -126,6 +133,17 @@ class IssuerWatch:
             if self._is_away:
                 self._log.info("the key of the active issuer is there again")
             self._is_away = False
+
+    def _show_missing_keys(self) -> None:
+        keyless = self._known.keyless(self._registry.clock.now())
+        self._metrics.keyless_issuers(len(keyless))
+        for issuer_id in keyless:
+            if issuer_id not in self._keyless:
+                self._log.warning(
+                    "the key of a retired issuer is missing: its revocation list and OCSP cannot be renewed",
+                    issuer_id=issuer_id,
+                )
+        self._keyless = keyless
 
     def _show_lives(self) -> None:
         at = self._registry.clock.now()

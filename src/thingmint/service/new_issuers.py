@@ -26,6 +26,7 @@ from thingmint.issuance.issuer import Issuer, ValidityExhausted
 from thingmint.issuance.keys.key_pairs import PublicKey, load_public_key
 from thingmint.issuance.keys.private_keys import generate_private_key
 from thingmint.issuance.profiles.profile import ProfileConfig, certificate_profile
+from thingmint.public.addresses import root_addresses_below
 from thingmint.registration.issuers import issuers
 from thingmint.service.issuers.known_issuers import follow_on_disk, sealed_key
 from thingmint.service.opening import Registry, serial_numbers
@@ -191,7 +192,10 @@ def _certified(registry: Registry, wanted: WantedIssuer, pending: IssuerRecord) 
         raise IssuerUnfit("the issuer would end before it begins")
     public_key = _public_key(pending)
     subject = issuer_subject(public_key, wanted.subject)
-    certificate = create_issuing_ca(root, public_key, serial_numbers(), at, subject=subject, end=wanted.end)
+    addresses = root_addresses_below(registry.config.public_url)(root.certificate)
+    certificate = create_issuing_ca(
+        root, public_key, serial_numbers(), at, subject=subject, end=wanted.end, addresses=addresses
+    )
     return _ready(pending, (certificate,))
 
 

@@ -36,7 +36,7 @@ from thingmint.keys.engines import EngineUnavailable, choose_engine
 from thingmint.keys.generators import Engine
 from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
-from thingmint.public.addresses import addresses_below
+from thingmint.public.addresses import addresses_below, root_addresses_below
 from thingmint.records.clock import postgresql_time
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import EventOutbox, EventSink, KeySource, NoOutbox, RegistrationFiles, Store
@@ -114,6 +114,7 @@ async def open_registry(
         serial_numbers=serial_numbers,
         now=SystemClock().now,
         may_create=may_create,
+        issuer_addresses=root_addresses_below(config.public_url),
     )
     if may_create:
         make_directory(config.data_dir)

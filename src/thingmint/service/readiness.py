@@ -16,6 +16,12 @@ ANSWER_SECONDS = 0.8
 BELIEVED_SECONDS = 1.0
 CLOCK_CHECK_SECONDS = 1.0
 _STEP_SECONDS = 0.04
+# What the log says when the clock comes to be before, inside of, or past the validity of the active issuer.
+_EARLY = "the clock is wrong: nothing is issued until it is right"
+_VALID = "the active issuer is valid again: certificates are issued"
+_ENDED = (
+    "the active issuer has ended, or the clock is wrong: nothing is issued until it is rotated, or the clock is set"
+)
 
 
 class Log(Protocol):
@@ -46,32 +52,34 @@ class Validity(Protocol):
 
 @dataclass(slots=True)
 class ClockWatch:
-    """Compares the service's clock with the validity of the active issuer; ``check_skew`` with other nodes'."""
+    """Compares the service's clock with the validity of the active issuer; ``check_skew`` with other nodes'.
+
+    A clock before the issuer's beginning is wrong, and makes the service unready. One past its end is so more probably
+    because the issuer has ended: everything but issuing is served.
+    """
 
     now: Callable[[], datetime]
     active_issuer: Callable[[], Validity]
     log: Log
     check_skew: Callable[[], None] = lambda: None
-    _was_right: bool = True
+    _told: str = _VALID
 
     def check(self) -> None:
-        """Return if certificates can be issued at this time; raise ServiceUnavailable otherwise. Changes are logged."""
+        """Return if the clock may be right; raise ServiceUnavailable otherwise. Changes are logged."""
         self.check_skew()
         now, issuer = self.now(), self.active_issuer()
-        is_right = issuer.not_before <= now <= issuer.not_after
-        if is_right is not self._was_right:
-            self._was_right = is_right
+        found = _EARLY if now < issuer.not_before else _VALID if now <= issuer.not_after else _ENDED
+        if found != self._told:
+            self._told = found
             facts = {
                 "now": now.isoformat(),
                 "authority_begins": issuer.not_before.isoformat(),
                 "authority_ends": issuer.not_after.isoformat(),
             }
-            if is_right:
-                self.log.info("the clock is right again: certificates are issued", **facts)
-            else:
-                self.log.error("the clock is wrong: nothing is issued until it is right", **facts)
-        if not is_right:
-            raise ServiceUnavailable("The service's clock is outside of the validity of its issuing authority")
+            tell = self.log.info if found == _VALID else self.log.error
+            tell(found, **facts)
+        if found == _EARLY:
+            raise ServiceUnavailable("The service's clock is before the beginning of its issuing authority")
 
     async def run(self) -> None:
         """Check periodically, so that a wrong clock is logged even without requests."""

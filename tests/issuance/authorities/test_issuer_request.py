@@ -25,6 +25,7 @@ from thingmint.issuance.authorities.issuer_request import (
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca
 from thingmint.issuance.keys.private_keys import generate_private_key
+from thingmint.issuance.profiles.public_addresses import PublicAddresses
 from thingmint.signers.file_key import FileKeySigner
 
 SERIAL = SerialNumber(1 << 110)
@@ -118,6 +119,14 @@ def test_an_issuer_of_the_services_own_root_can_have_a_subject_and_an_end(author
     made = create_issuing_ca(authorities.root, key, SERIAL, NOW, subject=issuer_subject(key, "CN=Mine"), end=end)
     assert made.subject.rfc4514_string() == "CN=Mine"
     assert made.not_valid_after_utc == end.replace(microsecond=0)
+
+
+def test_an_issuer_of_the_services_own_root_can_say_where_others_find_out_about_it(authorities: Authorities) -> None:
+    key = ec.generate_private_key(ec.SECP384R1()).public_key()
+    addresses = PublicAddresses("http://a.example/root.crl", "http://a.example/root.cer", "http://a.example/ocsp")
+    made = create_issuing_ca(authorities.root, key, SERIAL, NOW, addresses=addresses)
+    made.verify_directly_issued_by(authorities.root.certificate)
+    assert [(each.value, each.critical) for each in list(made.extensions)[-2:]] == list(addresses.extensions())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """OCSP requests are read and responses signed as RFC 6960 and 9654 say; what is no request is refused as such."""
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -274,6 +275,62 @@ def test_several_standings_are_signed_together(ca: IssuingCA, responder: OCSPRes
         (7, ocsp.OCSPCertStatus.UNKNOWN),
     ]
     assert response.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == b"nonce"
+
+
+@pytest.mark.parametrize("number", [0, 1, 127, 128, 255, (1 << 158) + 1], ids=hex)
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_the_library_encodes_the_same_responses(ca: IssuingCA, number: int, algorithm: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = at_once(issue_responder_certificate(ca, key.public_key(), SerialNumber(1 << 99), NOW))
+    responder = OCSPResponder(certificate, key)
+    asked, digest = name(ca, number, algorithm), hashes.SHA1() if algorithm == "sha1" else hashes.SHA256()
+    good, unknown, revoked = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.UNKNOWN, ocsp.OCSPCertStatus.REVOKED
+    for standing, status, at, reason in (
+        (CertificateStanding(asked, is_issued=True), good, None, None),
+        (CertificateStanding(asked, is_issued=False), unknown, None, None),
+        *(
+            (
+                CertificateStanding(asked, True, revocation(each)),
+                revoked,
+                SECOND,
+                None if each is RevocationReason.UNSPECIFIED else x509.ReasonFlags(each.word),
+            )
+            for each in RevocationReason
+        ),
+    ):
+        for nonce in (None, b"n", bytes(128)):
+            builder = (
+                ocsp.OCSPResponseBuilder()
+                .add_response_by_hash(
+                    *asked.issuer[1:], number, digest, status, TERMS.this_update, TERMS.next_update, at, reason
+                )
+                .responder_id(ocsp.OCSPResponderEncoding.HASH, certificate)
+                .certificates([certificate])
+            )
+            if nonce is not None:
+                builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+            theirs = builder.sign(key, hashes.SHA256())
+
+            ours = loaded(responder.respond([standing], replace(TERMS, nonce=nonce)))
+
+            assert ours.produced_at_utc == TERMS.this_update
+            # The library takes the time of production from the machine.
+            produced = f"{theirs.produced_at_utc:%Y%m%d%H%M%SZ}".encode(), f"{SECOND:%Y%m%d%H%M%SZ}".encode()
+            assert ours.tbs_response_bytes == theirs.tbs_response_bytes.replace(*produced, 1)
+            assert_signed(ours, responder)
+
+
+@pytest.mark.parametrize("encoded", [b"\xff", b"\x80", b"\xff\x7f"], ids=bytes.hex)
+def test_a_negative_number_is_answered_as_it_was_asked(ca: IssuingCA, responder: OCSPResponder, encoded: bytes) -> None:
+    _, issuer_name, issuer_key = issuer_names(ca)[0]
+    number = tlv(0x02, encoded)
+    named = sequence(sequence(oid(SHA1), NULL), octets(issuer_name), octets(issuer_key), number)
+
+    (asked,) = read_request(request_of(named)).names
+    response = loaded(responder.respond([CertificateStanding(asked, is_issued=False)], TERMS))
+
+    assert named in response.tbs_response_bytes
+    assert response.certificate_status is ocsp.OCSPCertStatus.UNKNOWN
 
 
 def test_a_responder_is_renewed_before_it_ends(responder: OCSPResponder) -> None:

@@ -36,7 +36,7 @@ async def note(store: Store, *revocations: Revocation) -> None:
 
 
 async def stored(store: Store, number: int) -> Revocation | None:
-    return await store.read(lambda: revocation_table.revocation(ISSUER, SerialNumber(number)))
+    return (await store.read(lambda: revocation_table.standing(ISSUER, SerialNumber(number))))[1]
 
 
 async def changed(store: Store, stamp: int, limit: int = 100) -> tuple[int, list[Changed]]:
@@ -133,7 +133,7 @@ async def test_a_number_is_issued_if_the_registry_has_it(store: Store) -> None:
     assert certificate.issuer_id is not None
 
     async def is_issued(number: int) -> bool:
-        return await store.read(lambda: revocation_table.is_issued(ISSUER, SerialNumber(number)))
+        return (await store.read(lambda: revocation_table.standing(ISSUER, SerialNumber(number))))[0]
 
     assert [await is_issued(certificate.serial_number), await is_issued(5)] == [True, False]
 

@@ -58,7 +58,7 @@ async def status_of(store: MemoryStore, certificate: Certificate) -> Certificate
 async def noted(store: MemoryStore, certificate: Certificate) -> Revocation | None:
     assert certificate.issuer_id is not None
     issuer_id, number = certificate.issuer_id, certificate.serial_number
-    return await store.read(lambda: revocation_table.revocation(issuer_id, number))
+    return (await store.read(lambda: revocation_table.standing(issuer_id, number)))[1]
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ def registry() -> Registry:
 
 async def seen(registry: Registry, certificate: Certificate) -> Revocation | None:
     issuer_id = registry.ca.issuer_id
-    return await registry.authority.store.read(
-        lambda: revocation_table.revocation(issuer_id, certificate.serial_number)
-    )
+    return (
+        await registry.authority.store.read(lambda: revocation_table.standing(issuer_id, certificate.serial_number))
+    )[1]
 
 
 async def reason(registry: Registry, certificate: Certificate) -> RevocationReason | None:

@@ -102,7 +102,7 @@ class ListOutgoingCertificatesResponse(Message, frozen=True, kw_only=True):
 async def list_outgoing_certificates(
     authority: RegistrationAuthority, caller: Caller, request: ListOutgoingCertificatesRequest
 ) -> ListOutgoingCertificatesResponse:
-    """Answer with a page of certificates which other accounts must accept, newest first unless asked otherwise."""
+    """Answer with a page of certificates offered to other accounts, newest first unless asked otherwise."""
     listing = Listing("ListOutgoingCertificates", caller.scope, ascending=bool(request.ascending_order))
     page_request = listing.page_request(request.page_size, request.marker)
     page = await transfers.list_outgoing(authority, caller, page_request)

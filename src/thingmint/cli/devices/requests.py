@@ -21,9 +21,9 @@ from thingmint.cli.devices.templates import (
     shape_of,
     shape_parameters,
 )
-from thingmint.cli.devices.threads import to_its_end
 from thingmint.cli.issuing.folder import FolderRefused, public_key_sha256
 from thingmint.cli.issuing.station_keys import load_station_key, signing_request
+from thingmint.cli.threads import to_its_end
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning.plan import ProvisioningPlan
 from thingmint.issuance.csr import load_csr

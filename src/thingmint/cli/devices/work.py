@@ -22,10 +22,10 @@ from thingmint.cli.devices.folder import DeviceFolder, DeviceJob
 from thingmint.cli.devices.formats import DeviceIdentity, files_of
 from thingmint.cli.devices.manifest import DeviceEntry
 from thingmint.cli.devices.requests import Asked, Requests
-from thingmint.cli.devices.threads import to_its_end
 from thingmint.cli.issuing.folder import FolderRefused, public_key_sha256
 from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import DeviceRegistrar, Registered
+from thingmint.cli.threads import to_its_end
 from thingmint.core.identifiers import certificate_id_of
 
 # AWS's error names, and this project's error classes, which a registrar without a service raises.

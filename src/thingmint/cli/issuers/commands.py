@@ -11,7 +11,7 @@ from thingmint.cli.terminal.command_groups import CommandGroup
 from thingmint.settings.table import CA_KEY_TYPES
 
 F = TypeVar("F", bound=Callable[..., Any])
-_SETTINGS = (*STORE_SETTINGS, "at_issuer_end", "pkcs11_module", "pkcs11_pin_file")
+_SETTINGS = (*STORE_SETTINGS, "at_issuer_end", "public_url", "pkcs11_module", "pkcs11_pin_file")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 

@@ -57,7 +57,7 @@ class DeviceRegistrar(Protocol):
 
     @property
     def trust_anchor_sha256(self) -> str | None:
-        """The SHA-256 of the file with the service's trust anchor, where there is one."""
+        """The SHA-256 of the file with the service's trust anchor, if there is one."""
         ...
 
     async def register_thing(self, template: str, parameters: Mapping[str, str]) -> Registered:

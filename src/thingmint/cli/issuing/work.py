@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -21,6 +22,7 @@ from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_
 from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import Registered, Registrar
 from thingmint.cli.issuing.station_keys import signing_request
+from thingmint.cli.threads import to_its_end
 from thingmint.host.words import in_words
 from thingmint.issuance.keys.private_keys import PrivateKey
 from thingmint.registration.kernel.ports import KeySource
@@ -125,7 +127,7 @@ class Work:
     async def _key(self, index: int) -> PrivateKey:
         if not self.folder.key_file(index).exists():
             pair = await self.keys.take()
-            await asyncio.to_thread(self.folder.write_key, index, pair.private_key_pem)
+            await to_its_end(partial(self.folder.write_key, index, pair.private_key_pem))
         return await asyncio.to_thread(self.folder.read_key, index)
 
     async def _keep(self, index: int, registered: Registered) -> None:
@@ -133,7 +135,7 @@ class Work:
         if public_key_sha256(certificate.public_key()) != public_key_sha256(self.folder.read_key(index).public_key()):
             raise AnswerRefused("the service answered with a certificate for another key")
         self._require_arn_prefix(registered.arn)
-        await asyncio.to_thread(self.folder.write_certificate, index, registered.der)
+        await to_its_end(partial(self.folder.write_certificate, index, registered.der))
         self._done += 1
         self._left.succeeded()
         self.on_progress(self._done)

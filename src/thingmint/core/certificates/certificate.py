@@ -29,9 +29,8 @@ class CertificateMode(StrEnum):
 # From UpdateCertificate's documentation in the service model; REGISTER_INACTIVE is deprecated there.
 SET_BY_CALLER = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED})
 
-# The changes of status that UpdateCertificate allows: from a key to its values. Statuses without a key cannot change:
-# a revoked certificate stays revoked (AWS's developer guide, "Revoke a client certificate"), and only the transfer
-# operations end a pending transfer.
+# The statuses that UpdateCertificate can set, by the present status. A revoked certificate stays revoked (AWS's
+# developer guide, "Revoke a client certificate"). Only the transfer operations end a pending transfer.
 TRANSITIONS: dict[CertificateStatus, frozenset[CertificateStatus]] = {
     CertificateStatus.ACTIVE: SET_BY_CALLER,
     CertificateStatus.INACTIVE: SET_BY_CALLER,

@@ -112,7 +112,7 @@ DEVICE_ACTIONS = (CONNECT, "iot:Publish", "iot:RetainPublish", "iot:Subscribe", 
 
 
 def never_present(policy: Policy, keys: Iterable[ConditionKey], actions: Sequence[str]) -> tuple[str, ...]:
-    """Return the keys on which a statement about one of the actions depends, but which no such request has.
+    """Return the keys of statements about one of the actions that no request for these actions has.
 
     Other actions in a statement belong to another service or have no effect here.
     """

@@ -19,7 +19,7 @@ _MARK = f"{SEPARATOR}{SHARED_PREFIX}"
 
 
 def resource_forms(action: str, resource: str) -> tuple[str, ...]:
-    """Return the resource as it was given and, for a shared subscription, without ``$share/GROUP/``."""
+    """Return the unchanged resource and, for a shared subscription, the one without ``$share/GROUP/``."""
     if _MARK not in resource:
         return (resource,)
     shared = _SHARED.fullmatch(resource)

@@ -30,7 +30,7 @@ _VERSION_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True, slots=True)
 class DevicePolicy:
-    """A policy of devices and its default version. The generation id tells it from a deleted policy of that name."""
+    """A policy of devices and its default version. A deleted policy of the same name has another generation id."""
 
     scope: Scope
     name: PolicyName

@@ -36,7 +36,7 @@ T = TypeVar("T", ThingResource, CertificateResource)
 
 # TemplateBody in the service model.
 MAX_CHARACTERS = 10_240
-# A policy document stands five levels deep and is six more; functions inside functions have the rest.
+# A policy document begins at level five and has six more levels. The rest is for nested functions.
 MAX_DEPTH = 24
 
 _TEMPLATE = "the template"

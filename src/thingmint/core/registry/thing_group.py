@@ -133,7 +133,7 @@ def ensure_room_for_child(children: int) -> None:
 
 
 def ensure_may_join(memberships: Collection[GroupPath], group: GroupPath) -> None:
-    """Raise InvalidRequest if a thing in these groups may not join this group. It can join a group again."""
+    """Raise InvalidRequest if a thing in these groups may not join this group. It may join the same group again."""
     if group in memberships:
         return
     if len(memberships) >= MAX_GROUPS_OF_A_THING:

@@ -116,7 +116,7 @@ class ThingTypeUpdate:
 
 
 def updated_type(thing_type: ThingType, update: ThingTypeUpdate) -> ThingType:
-    """Return the type with these propagating attributes; raise InvalidRequest if anything else is to change."""
+    """Return the type with these propagating attributes; raise InvalidRequest if anything else would change."""
     before = thing_type.properties
     description = before.description if update.description is None else update.description
     searchable = before.searchable_attributes if update.searchable_attributes is None else update.searchable_attributes

@@ -1,1 +1,1 @@
-"""Owns the data structures of the verifiable log: tree, leaves, checkpoints and tiles. Does no I/O."""
+"""Owns the data structures of the verifiable log: tree, leaves, checkpoints and tiles."""

@@ -53,7 +53,7 @@ _SUBJECT = re.compile(r"arn:[a-z-]+:iot:[^:]*:[^:]*:((?:cert|cacert)/[0-9a-f]{64
 
 
 class LoggedEntry(NamedTuple):
-    """An entry of the audit trail as it is stored. ``detail`` is the text of a JSON object."""
+    """A stored entry of the audit trail. ``detail`` is the text of a JSON object."""
 
     position: int
     at: int

@@ -1,4 +1,4 @@
-"""Owns the check of a chain that others signed for an issuer: from its certificate up to a root, level by level.
+"""Owns the check of an issuer's chain that another authority signed, from the issuer's certificate up to a root.
 
 The file is untrusted input: its size, the number of its certificates and each of them are checked (RFC 5280, 6.1).
 """
@@ -16,7 +16,7 @@ from thingmint.issuance.keys.key_pairs import PublicKey
 
 MOST_BYTES = 65_536
 MOST_CERTIFICATES = 16
-# Of critical extensions, those that are taken into account below, and those that limit no device certificate of ours.
+# The critical extensions that are processed below, and those that do not restrict the service's device certificates.
 _UNDERSTOOD = (
     ExtensionOID.BASIC_CONSTRAINTS,
     ExtensionOID.KEY_USAGE,
@@ -30,11 +30,11 @@ _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 def checked_chain(
     text: bytes, public_key: PublicKey, at: datetime, own_root: x509.Certificate
 ) -> tuple[x509.Certificate, ...]:
-    """Return the certificate of the key and those above it, the root last; the service's own root is left out.
+    """Return the certificate of the key and those above it, the root last, without the service's own root.
 
-    ``text`` is PEM, in any order; certificates that are no part of the chain are passed over. Raises IssuerUnfit, which
-    says what is wrong: too much, no or several certificates of the key, a missing level, a loop, a signature, validity,
-    path length, key usage, or a purpose that excludes TLS clients.
+    ``text`` is PEM in any order. Certificates outside of the chain are ignored. Raises IssuerUnfit with the reason: too
+    large, no or several certificates of the key, a missing level, a loop, a signature, validity, path length, key
+    usage, or a purpose that excludes TLS clients.
     """
     present = _read(text)
     matching = [each for each in present if each.public_key() == public_key]
@@ -58,7 +58,7 @@ def _read(text: bytes) -> Sequence[x509.Certificate]:
         raise IssuerUnfit(f"the file is longer than {MOST_BYTES} bytes")
     try:
         found = x509.load_pem_x509_certificates(text)
-        # Extensions are read when they are asked for, and may be unreadable.
+        # Extensions are parsed only here, and may be malformed.
         for each in found:
             list(each.extensions)
             each.public_key()
@@ -93,7 +93,7 @@ def _is_self_issued(certificate: x509.Certificate) -> bool:
 
 
 def _check(certificate: x509.Certificate, authorities_below: int, at: datetime) -> None:
-    """Check one level; ``authorities_below`` counts those between this one and the issuer, -1 for the issuer itself."""
+    """Check one level. ``authorities_below`` counts those between this one and the issuer; -1 for the issuer itself."""
     name = _name(certificate)
     if not certificate.subject.rdns:
         raise IssuerUnfit("a certificate of the chain has an empty subject")

@@ -1,13 +1,13 @@
-"""Owns how much of an issuer's life is left, and from which shares on an operator is warned; knows no clock."""
+"""Owns the remaining share of an issuer's validity, and the shares at which an operator is warned. Reads no clock."""
 
 from datetime import datetime
 
 WARNED_AT = (0.25, 0.10, 0.05)
-"""Shares of the life of an issuer; the last one warns loudest."""
+"""Shares of an issuer's validity. The last one is the most urgent warning."""
 
 
 def life_left(not_before: datetime, not_after: datetime, at: datetime) -> float:
-    """Return which share of the validity is left, from 1 at its beginning to 0 at its end and after it."""
+    """Return the remaining share of the validity, from 1 at its beginning to 0 from its end on."""
     left = (not_after - at) / (not_after - not_before)
     return min(1.0, max(0.0, left))
 

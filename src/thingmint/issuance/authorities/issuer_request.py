@@ -1,6 +1,6 @@
-"""Owns the request with which an issuer asks an authority elsewhere for its certificate, and what that one makes of it.
+"""Owns the signing request of an issuer to another authority, and the issuance of the issuer's certificate.
 
-The key may be one that never leaves its token: the request is built around the public key and signed by the signer.
+The key may never leave its token, so the request is built with the public key and signed by the signer.
 """
 
 from datetime import datetime
@@ -23,7 +23,7 @@ _HASH = hashes.SHA256()
 
 
 def issuer_subject(public_key: PublicKey, text: str | None) -> x509.Name:
-    """Return the subject that an operator wrote like `CN=…,O=…`, or the usual one; raise IssuerUnfit."""
+    """Return the subject of a text like `CN=…,O=…`, or the usual one; raise IssuerUnfit for an invalid text."""
     if text is None:
         return issuing_ca_name(public_key)
     try:
@@ -38,7 +38,7 @@ def issuer_subject(public_key: PublicKey, text: str | None) -> x509.Name:
 async def issuer_request(signer: Signer, subject: x509.Name) -> bytes:
     """Return a PKCS#10 request as PEM (RFC 2986); raise ServiceUnavailable if the key cannot be used now."""
     public_key = signer.public_key
-    # A request of a key of the same kind and size has the same layout.
+    # A request with a key of the same kind and size has the same layout.
     stand_in: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     if isinstance(public_key, rsa.RSAPublicKey):
         stand_in = rsa.generate_private_key(65537, public_key.key_size)
@@ -57,7 +57,7 @@ async def issuer_request(signer: Signer, subject: x509.Name) -> bytes:
 def sign_issuer_request(
     root: CertificateAuthority, text: bytes, serial_number: SerialNumber, at: datetime, end: datetime | None
 ) -> x509.Certificate:
-    """Return the certificate of an issuer below this root, which ends with the root or earlier.
+    """Return the certificate of an issuer below this root. It expires with the root or earlier.
 
     Raises IssuerUnfit if the request or the root cannot be used.
     """
@@ -80,7 +80,7 @@ def sign_issuer_request(
 
 
 def require_root(root: x509.Certificate, at: datetime) -> None:
-    """Return if the authority may certify an issuer at this time; raise IssuerUnfit otherwise."""
+    """Raise IssuerUnfit unless the authority may certify an issuer at this time."""
     if not root.not_valid_before_utc <= at <= root.not_valid_after_utc:
         raise IssuerUnfit(f"{root.subject.rfc4514_string()} is not valid now: it may be the clock that is wrong")
     try:

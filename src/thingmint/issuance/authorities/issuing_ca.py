@@ -1,4 +1,4 @@
-"""Owns a CA that issues device certificates: its certificate, its id, and the signer of its key; knows no profile."""
+"""Owns a CA that issues device certificates: its certificate, its id and its signer. Independent of profiles."""
 
 import hashlib
 from datetime import datetime
@@ -16,20 +16,20 @@ _ISSUER_RSA_BITS = (2048, 3072, 4096)
 
 
 class IssuerUnfit(ValueError):
-    """A certificate, a private key and a profile do not make an issuer; the message says why."""
+    """A certificate, a private key and a profile cannot be used as an issuer. The message gives the reason."""
 
 
 class IssuingCA:
     """A CA certificate whose key signs device certificates, or has signed them.
 
-    ``issuer_id`` names it everywhere. ``signer`` is None where the key is not at hand: a retired CA needs none to be
-    trusted.
+    ``issuer_id`` identifies it everywhere. ``signer`` is None if the key is not available: a retired CA is trusted
+    without a key.
     """
 
     __slots__ = ("certificate", "issuer_id", "key_identifier", "not_after", "not_before", "signer")
 
     def __init__(self, certificate: x509.Certificate, signer: Signer | None) -> None:
-        """Raise IssuerUnfit if the key is not the certificate's or of another kind, or the certificate is no CA's."""
+        """Raise IssuerUnfit if the key does not match or has another kind, or if it is not a CA certificate."""
         public_key = certificate.public_key()
         if signer is not None:
             _check_key(signer.public_key)
@@ -52,9 +52,10 @@ class IssuingCA:
 
 
 def issuer_id_of(certificate: x509.Certificate) -> str:
-    """Return by which id an issuing CA is known: the SHA-256 of its certificate's DER, in lower-case hex.
+    """Return the id of an issuing CA: the SHA-256 of its certificate's DER, in lower-case hex.
 
-    It is the digest of the certificate, not of its key: two certificates of one key have two validities.
+    It is the digest of the certificate, not of its key, because two certificates of one key can have different
+    validities.
     """
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 

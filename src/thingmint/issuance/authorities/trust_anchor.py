@@ -1,6 +1,6 @@
-"""Owns the service's own certificates: root, issuing and service authority, server certificates, and when they are due.
+"""Owns the service's own certificates: root, issuing and service authority, server certificates and their renewal.
 
-Pure functions: keys, serial numbers and the time are arguments, and nothing is read or written here.
+The functions are pure: keys, serial numbers and the time are arguments.
 """
 
 import ipaddress
@@ -18,11 +18,12 @@ from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.private_keys import PrivateKeyError
 from thingmint.issuance.keys.throwaway_keys import IssuerKey
 from thingmint.issuance.profiles.profile import END_OF_UTC_TIME
+from thingmint.issuance.profiles.public_addresses import PublicAddresses
 
 _AUTHORITY_LIFETIME = timedelta(days=20 * 365)
-# The clock of a first start may be ahead of the right time; the authorities must be valid when it is mended.
+# The clock of a first start may be ahead of the right time. The authorities must be valid after its correction.
 _AUTHORITY_BACKDATE = timedelta(days=1)
-# BR, 6.3.2: at most 398 days. Clients on some platforms refuse longer ones, private authorities included.
+# BR, 6.3.2: at most 398 days. Clients on some platforms refuse longer ones, also from private authorities.
 _SERVER_LIFETIME = timedelta(days=397)
 _SERVER_BACKDATE = timedelta(hours=1)
 _COMMON_NAME_BOUND = 64
@@ -44,12 +45,12 @@ class ServerNameRefused(ValueError):
 
 
 class KeyMismatch(PrivateKeyError):
-    """A private key does not belong to the certificate that lies beside it."""
+    """A private key does not belong to the certificate that is stored with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
-    """A CA certificate and its private key, which no repr shows."""
+    """A CA certificate and its private key, which the repr does not show."""
 
     certificate: x509.Certificate
     private_key: IssuerKey = field(repr=False)
@@ -63,12 +64,12 @@ class _AuthorityKind:
 
 
 _ROOT = _AuthorityKind("Thingmint Root CA", 1, None)
-# A device certificate has no extended key usage, as at AWS. What its issuer may be used for binds it all the same: no
-# client takes it for a server's.
+# A device certificate has no extended key usage, as at AWS. The extended key usage of its issuer restricts it, too, so
+# no client accepts it as a server certificate.
 _ISSUING = _AuthorityKind("Thingmint Issuing CA", 0, ExtendedKeyUsageOID.CLIENT_AUTH)
 _SERVICE = _AuthorityKind("Thingmint Service CA", 0, ExtendedKeyUsageOID.SERVER_AUTH)
 
-# The anchor of clients that can verify RSA only: it issues server certificates directly, and nothing else.
+# The trust anchor of clients that verify RSA only. It issues only server certificates, directly.
 _RSA_SERVICE = _AuthorityKind("Thingmint RSA Service CA", 0, ExtendedKeyUsageOID.SERVER_AUTH)
 
 
@@ -90,12 +91,13 @@ def create_issuing_ca(
     *,
     subject: x509.Name | None = None,
     end: datetime | None = None,
+    addresses: PublicAddresses | None = None,
 ) -> x509.Certificate:
-    """Return the certificate of an authority for devices, which ends with the root, or at ``end`` if that is earlier.
+    """Return the certificate of an authority for devices. It expires with the root, or at ``end`` if that is earlier.
 
-    Without a subject it has that of `issuing_ca_name`.
+    Without a subject it has that of `issuing_ca_name`. ``addresses`` are where others find out about it.
     """
-    return _subordinate(_ISSUING, root, public_key, serial_number, at, subject, end)
+    return _subordinate(_ISSUING, root, public_key, serial_number, at, subject, end, addresses)
 
 
 def issuing_ca_name(public_key: PublicKey) -> x509.Name:
@@ -106,7 +108,7 @@ def issuing_ca_name(public_key: PublicKey) -> x509.Name:
 def create_service_ca(
     root: CertificateAuthority, public_key: PublicKey, serial_number: SerialNumber, at: datetime
 ) -> x509.Certificate:
-    """Return the certificate of an authority for the service's own servers, which ends with the root."""
+    """Return the certificate of an authority for the service's own servers. It expires with the root."""
     return _subordinate(_SERVICE, root, public_key, serial_number, at)
 
 
@@ -117,10 +119,10 @@ def create_server_certificate(
     serial_number: SerialNumber,
     at: datetime,
 ) -> x509.Certificate:
-    """Return a server certificate for DNS names and IP addresses, valid for 397 days but not beyond its authority.
+    """Return a server certificate for DNS names and IP addresses, valid for 397 days or until its authority expires.
 
-    After the end of its authority it is one that has ended: the clock may be wrong, and is no reason not to serve.
-    Raises ServerNameRefused if a name is neither, or there is none.
+    After the expiry of the authority it is already expired, because the clock may be wrong and the service should start
+    anyway. Raises ServerNameRefused if a name is neither, or there is none.
     """
     alternative_names = _alternative_names(names)
     end = service_ca.certificate.not_valid_after_utc
@@ -148,9 +150,9 @@ def create_server_certificate(
 def server_certificate_is_due(
     certificate: x509.Certificate, service_ca: x509.Certificate, names: Sequence[str], at: datetime
 ) -> bool:
-    """Return whether a server needs another certificate.
+    """Return whether a server needs a new certificate.
 
-    It does if less than a third of the lifetime is left, the time is before its beginning, the names are others, or
+    It does if less than a third of the validity is left, the time is before its beginning, the names have changed, or
     another authority issued it. Raises ServerNameRefused for names that no certificate can have.
     """
     lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
@@ -163,13 +165,13 @@ def server_certificate_is_due(
 
 
 def certificate_authority(certificate: x509.Certificate, private_key: IssuerKey) -> CertificateAuthority:
-    """Return both together; raise KeyMismatch if the key is not the certificate's."""
+    """Return the authority of both; raise KeyMismatch if the key does not match the certificate."""
     check_key_belongs(certificate, private_key)
     return CertificateAuthority(certificate, private_key)
 
 
 def check_key_belongs(certificate: x509.Certificate, private_key: IssuerKey) -> None:
-    """Raise KeyMismatch unless the private key is that of the certificate."""
+    """Raise KeyMismatch unless the private key matches the certificate."""
     if certificate.public_key() != private_key.public_key():
         raise KeyMismatch(
             f"the private key does not belong to the certificate of {certificate.subject.rfc4514_string()}"
@@ -193,16 +195,17 @@ def _subordinate(
     at: datetime,
     subject: x509.Name | None = None,
     end: datetime | None = None,
+    addresses: PublicAddresses | None = None,
 ) -> x509.Certificate:
     name = subject or _authority_name(kind, public_key)
     last = root.certificate.not_valid_after_utc
     not_after = last if end is None else min(last, _whole_seconds(end))
     builder = _authority_builder(kind, name, public_key, serial_number, not_after, at)
-    return (
-        builder.issuer_name(root.certificate.subject)
-        .add_extension(_authority_key_identifier(root.certificate), critical=False)
-        .sign(root.private_key, _HASH)
-    )
+    builder = builder.issuer_name(root.certificate.subject)
+    builder = builder.add_extension(_authority_key_identifier(root.certificate), critical=False)
+    for extension, is_critical in () if addresses is None else addresses.extensions():
+        builder = builder.add_extension(extension, is_critical)
+    return builder.sign(root.private_key, _HASH)
 
 
 def _authority_builder(
@@ -230,13 +233,13 @@ def _authority_builder(
 
 
 def _authority_name(kind: _AuthorityKind, public_key: PublicKey) -> x509.Name:
-    # The digits tell apart the authorities of two data directories, and of one before and after a rotation.
+    # The digits distinguish authorities of different data directories, and authorities before and after a rotation.
     digits = x509.SubjectKeyIdentifier.from_public_key(public_key).digest[:4].hex()
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{kind.name} {digits}")])
 
 
 def _authority_end(at: datetime) -> datetime:
-    # Ends that UTCTime can write are read right by every device; past 2029, twenty years need the longer form.
+    # Every device parses dates in UTCTime correctly. From 2030 on, twenty years need GeneralizedTime.
     return max(END_OF_UTC_TIME, _whole_seconds(at) + _AUTHORITY_LIFETIME)
 
 

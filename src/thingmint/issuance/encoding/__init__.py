@@ -1,1 +1,1 @@
-"""Owns encodings: DER and PEM, without the meaning of what they hold."""
+"""Owns the encodings DER and PEM, without the meaning of their content."""

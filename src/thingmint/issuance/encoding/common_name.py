@@ -1,4 +1,4 @@
-"""Owns the common name by which a certificate is looked for; validates nothing, because what it reads is stored."""
+"""Owns the common name for the search of stored certificates. Does not validate it."""
 
 from typing import Final
 
@@ -11,9 +11,9 @@ MAX_CHARACTERS: Final = 256
 
 
 def common_name_of(der: bytes) -> str | None:
-    """Return the first common name of the subject, cut to 256 characters; None if there is none that can be stored.
+    """Return the subject's first common name, cut to 256 characters; None if there is none that can be stored.
 
-    A name that cannot be read, or has a NUL or half a surrogate pair, counts as none: no text of a database holds it.
+    A malformed name, or one with a NUL or half a surrogate pair, is left out, because databases cannot store it.
     """
     try:
         with odd_names_allowed():

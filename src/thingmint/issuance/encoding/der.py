@@ -1,4 +1,4 @@
-"""Owns the outer shape of DER, so that bytes can be compared and signed as they are; refuses to know what they mean."""
+"""Owns the structure of DER elements, so that bytes can be compared and signed unchanged. Does not interpret them."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ class MalformedDER(ValueError):
 
 
 class Element(NamedTuple):
-    """Where an element is: its identifier octet, and the offsets of itself, of its content and of its end."""
+    """The place of an element: its identifier octet, and the offsets of its start, its content and its end."""
 
     tag: int
     start: int
@@ -42,7 +42,7 @@ def elements(der: bytes, start: int, end: int) -> list[Element]:
 
 
 def _long_length(encoded: bytes, octets: int) -> int:
-    # X.690, 10.1: the definite form, in as few octets as possible. Else one element has many encodings.
+    # X.690, 10.1: the definite form, in as few octets as possible. Otherwise an element has several encodings.
     if not octets:
         raise MalformedDER("an element of indefinite length")
     if len(encoded) < octets:
@@ -59,7 +59,7 @@ def children(der: bytes, parent: Element) -> list[Element]:
 
 
 def only_element(der: bytes) -> Element:
-    """Return the one element that is all of the bytes; raise MalformedDER if there is none or more."""
+    """Return the element that fills all of the bytes; raise MalformedDER if there is not exactly one."""
     found = elements(der, 0, len(der))
     if len(found) != 1:
         raise MalformedDER(f"{len(found)} elements where one was expected")
@@ -74,7 +74,7 @@ def with_signature(signed: bytes, signature: bytes) -> bytes:
 
 
 def signed_structure(to_be_signed: bytes, algorithm: bytes, signature: bytes, after: bytes = b"") -> bytes:
-    """Return what was signed, the algorithm and the signature in one structure (RFC 5280, 4.1.1; RFC 6960, 4.2.1)."""
+    """Return the signed part, the algorithm and the signature in one structure (RFC 5280, 4.1.1; RFC 6960, 4.2.1)."""
     # A BIT STRING begins with the number of its unused bits.
     return encode(SEQUENCE, to_be_signed + algorithm + encode(_BIT_STRING, b"\0" + signature) + after)
 

@@ -1,4 +1,4 @@
-"""Owns that the library's opinions of names in certificates reach no log; changes nothing that is read."""
+"""Owns the suppression of the library's warnings about names in certificates. Does not change the parsed names."""
 
 import warnings
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def odd_names_allowed() -> Iterator[None]:
-    """Read names without the library's warnings.
+    """Suppress the library's warnings about names in this context.
 
-    It counts the bounds of RFC 5280, A.1 in octets, and warns of every name in Chinese or Greek that fills them.
+    It counts the upper bounds of RFC 5280, A.1 in octets, so it warns of valid long names in Chinese or Greek.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

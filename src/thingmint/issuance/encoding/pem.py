@@ -1,4 +1,4 @@
-"""Owns the PEM text that this service writes; knows no meaning of what it wraps."""
+"""Owns the PEM text that this service writes. Does not interpret its content."""
 
 import base64
 from typing import Protocol
@@ -7,16 +7,16 @@ _COLUMNS = 64
 
 
 class Encoded(Protocol):
-    """A certificate, and the text in which it was sent where that is not `certificate_pem`."""
+    """A certificate, and the text that the caller sent if it differs from `certificate_pem`."""
 
     @property
     def der(self) -> bytes:
-        """The certificate."""
+        """The certificate in DER."""
         ...
 
     @property
     def pem(self) -> str | None:
-        """The text, or None."""
+        """The text that the caller sent, or None."""
         ...
 
 
@@ -26,7 +26,7 @@ def certificate_pem(der: bytes) -> str:
 
 
 def sent_pem(certificate: Encoded) -> str:
-    """Return the certificate as it was sent, or as PEM if it was issued here or sent in that form."""
+    """Return the text that the caller sent, or the service's PEM if there is no other text."""
     return certificate.pem or certificate_pem(certificate.der)
 
 

@@ -1,4 +1,4 @@
-"""Owns reading PEM text that somebody else wrote: one block, which text may explain; knows not what it means."""
+"""Owns the parsing of PEM text from outside: one block with optional text before it. Does not interpret its content."""
 
 import binascii
 import re
@@ -9,7 +9,7 @@ _BEGIN = "-----BEGIN "
 _WHITE_SPACE = "\r\n\t "
 _LINE_ENDS = ("", "\r", "\n")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# In or beside the block; what cannot be seen in an editor, or looks like something else there.
+# Characters in or beside the block that an editor does not show, or shows like another character.
 _MISTAKES = {
     "\ufeff": "has a byte order mark (U+FEFF); save the file as UTF-8 without one",
     "\\n": "has line breaks that are written as a backslash and an n; send them as line breaks",
@@ -18,14 +18,14 @@ _MISTAKES = {
 
 
 class MalformedPEM(ValueError):
-    """The text is not one PEM block with an expected label; the message says why, in words for its author."""
+    """The text is not one PEM block with an expected label. The message gives the reason for the text's author."""
 
 
 def read_block(text: str, labels: tuple[str, ...], what: str) -> bytes:
     """Return the bytes of the one PEM block in the text; raise MalformedPEM.
 
-    Line ends may be of any kind, and lines of any length. What stands on lines of its own before the block explains it,
-    as OpenSSL's tools do, and is passed over (RFC 7468, 2 and 5.2); nothing may follow.
+    Line ends can be of any kind, and lines of any length. Lines of text before the block, such as those of OpenSSL's
+    tools, are ignored (RFC 7468, 2 and 5.2). No text may follow the block.
     """
     if len(text) > _MAX_CHARACTERS:
         raise MalformedPEM(f"The {what} is longer than {_MAX_CHARACTERS} characters")

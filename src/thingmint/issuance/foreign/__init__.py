@@ -1,1 +1,1 @@
-"""Owns certificates that others have signed: how they are read, checked and recognised."""
+"""Owns certificates that other CAs have signed: how they are parsed, checked and identified."""

@@ -1,6 +1,6 @@
-"""Owns what the names in a device's certificate say, for policies to refer to; knows no policies and no trust.
+"""Owns the values of the names in a device's certificate that policies refer to. Does not check trust.
 
-Device certificates come from anywhere. A part that cannot be read is left out, and the rest is read all the same.
+Device certificates are untrusted input. A part that cannot be parsed is left out, and the rest is parsed.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ from thingmint.issuance.encoding.odd_names import odd_names_allowed
 
 T = TypeVar("T")
 
-# RFC 4514, 3: the keywords that every reader knows; other attributes are written by their object identifiers.
+# RFC 4514, 3: the keywords that every implementation supports. Other attributes are written as object identifiers.
 _KEYWORDS = {
     NameOID.COMMON_NAME: "cn",
     NameOID.LOCALITY_NAME: "l",
@@ -42,7 +42,7 @@ _ALTERNATIVES: list[tuple[str, type[x509.SubjectAlternativeName | x509.IssuerAlt
 
 
 def certificate_attributes(der: bytes) -> CertificateNames:
-    """Return the values of the certificate's names as policies call them, as far as they can be read."""
+    """Return the values of the certificate's names by the keys of policies, as far as they can be parsed."""
     certificate = _readable(lambda: x509.load_der_x509_certificate(der))
     if certificate is None:
         return {}
@@ -55,7 +55,7 @@ def certificate_attributes(der: bytes) -> CertificateNames:
 
 
 def _readable(read: Callable[[], T]) -> T | None:
-    # TypeError: an attribute that is no text where only text may be, as cryptography reports it.
+    # `cryptography` raises TypeError for an attribute that is not text although it must be.
     try:
         with odd_names_allowed():
             return read()
@@ -92,5 +92,5 @@ def _read_alternative(found: dict[str, list[str]], whose: str, name: x509.Genera
             attributes = [(_KEYWORDS.get(each.oid, each.oid.dotted_string), str(each.value)) for each in name.value]
             found[f"{whose}.{AlternativeName.DIRECTORY_NAME}"].append(directory_name(attributes))
         case _:
-            # Policies have no word for it.
+            # Policies have no key for it.
             return

@@ -1,6 +1,6 @@
-"""Owns reading certificates that somebody else issued, and what is asked of each of them; knows no registry, no clock.
+"""Owns the parsing of certificates that other CAs issued, and the checks of all of them. Reads no registry or clock.
 
-No part of such a certificate is trusted before it was checked. Bytes that are not acceptable raise CertificateInvalid.
+No part of such a certificate is trusted before its check. Bytes that are not accepted raise CertificateInvalid.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.foreign.signed_form import ensure_one_encoding, signed_digest
 from thingmint.issuance.keys.key_pairs import WeakKey, check_public_key
 
-# At most 65,536 characters each, the API's bound.
+# Each has at most 65,536 characters, the API's limit.
 _REMEMBERED = 8
 _LABELS = ("CERTIFICATE",)
 _MAX_SERIAL_OCTETS = 20
 # RFC 5280, 4.1.2.1: the INTEGER 2 in an explicit tag.
 _VERSION_3 = b"\xa0\x03\x02\x01\x02"
-# A certificate that was made a moment ago, on a machine whose clock is ahead of this one's, is no fault of its user.
+# A certificate that was just issued on a machine whose clock is ahead of this one's is accepted.
 _CLOCK_SKEW = timedelta(minutes=5)
 # The algorithms that AWS IoT's developer guide names for certificates of devices.
 _SIGNATURE_ALGORITHMS = frozenset(
@@ -48,10 +48,10 @@ _SIGNATURE_HASHES = frozenset({"sha256", "sha384", "sha512"})
 
 @dataclass(frozen=True, slots=True)
 class ForeignCertificate:
-    """A well-formed X.509 certificate; ``what`` names it in messages, digests are SHA-256 of names in hex.
+    """A well-formed X.509 certificate. ``what`` names it in messages. Digests are hexadecimal SHA-256 of names.
 
-    It is of version 3, or of version 1 as OpenSSL makes them where no extension is asked for. ``signed_digest`` is that
-    of what its issuer signed. ``pem`` is the text that it was sent in, None if that is what `certificate_pem` writes.
+    It has version 3, or version 1 as OpenSSL creates it without extensions. ``signed_digest`` is that of the bytes that
+    its issuer signed. ``pem`` is the text that the caller sent, None if it equals the text of `certificate_pem`.
     """
 
     what: str
@@ -72,19 +72,19 @@ class ForeignCertificate:
 
     @property
     def key_digest(self) -> str:
-        """By what the key of a CA is known, whichever of its certificates this is."""
+        """The digest of a CA's key, which is the same for all certificates of the key."""
         public_key = self.parsed.public_key()
         encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha256(encoded).hexdigest()
 
     @property
     def issuer_digest(self) -> str:
-        """By what the CA certificates with the issuer's name are found."""
+        """The digest that finds the CA certificates with the issuer's name."""
         return hashlib.sha256(self.issuer).hexdigest()
 
     @property
     def subject_digest(self) -> str:
-        """By what this certificate is found if it is a CA's."""
+        """The digest that finds this certificate if it is a CA certificate."""
         return hashlib.sha256(self.subject).hexdigest()
 
 
@@ -92,7 +92,7 @@ class ForeignCertificate:
 def load_foreign_pem(pem: str, what: str) -> ForeignCertificate:
     """Return the certificate of the one PEM block that is all of the text; raise CertificateInvalid.
 
-    The last few are remembered: a template's certificate is looked at by policies, by the template and by the registry.
+    The last few are cached, because policies, the template and the registry all parse a template's certificate.
     """
     try:
         der = read_block(pem, _LABELS, what)
@@ -105,8 +105,8 @@ def load_foreign_pem(pem: str, what: str) -> ForeignCertificate:
 def load_foreign(der: bytes, what: str) -> ForeignCertificate:
     """Return the certificate; raise CertificateInvalid unless it is DER of an X.509 certificate of version 1 or 3.
 
-    What the issuer did not sign is written in the one way of DER. Another signature of the same content passes: with
-    ECDSA anybody can make one of a given one. `ForeignCertificate.signed_digest` is the same for both.
+    The parts outside of the signed bytes must be DER. Another valid signature of the same content is accepted: with
+    ECDSA anyone can derive one from a given one. `ForeignCertificate.signed_digest` is the same for both.
     """
     certificate = load_registered(der, what)
     try:
@@ -117,7 +117,7 @@ def load_foreign(der: bytes, what: str) -> ForeignCertificate:
 
 
 def load_registered(der: bytes, what: str) -> ForeignCertificate:
-    """Return a certificate that is in the registry, which an earlier version may have accepted in another encoding.
+    """Return a certificate of the registry. An earlier version may have accepted it in another encoding.
 
     Raises CertificateInvalid unless it is an X.509 certificate of version 1 or 3.
     """
@@ -143,7 +143,7 @@ def ensure_acceptable(certificate: ForeignCertificate, at: datetime) -> None:
 
 
 def ensure_accepted_signature(certificate: ForeignCertificate) -> None:
-    """Raise CertificateInvalid unless the certificate says to be signed with an accepted algorithm."""
+    """Raise CertificateInvalid unless the certificate names an accepted signature algorithm."""
     parsed = certificate.parsed
     try:
         signature_hash = parsed.signature_hash_algorithm
@@ -172,7 +172,7 @@ def _read(der: bytes, what: str) -> ForeignCertificate:
     else:
         serial, _, issuer, _, subject, _ = (version, *parts)
     serial_number = int.from_bytes(der[serial.content : serial.end], "big", signed=True)
-    # RFC 5280, 4.1.2.2. The library would warn of such numbers once it has read them.
+    # RFC 5280, 4.1.2.2. The library would warn of such numbers when it parses them.
     if serial_number <= 0 or serial.end - serial.content > _MAX_SERIAL_OCTETS:
         raise ValueError("the serial number is not positive, or too long")
     parsed = x509.load_der_x509_certificate(der)

@@ -1,7 +1,7 @@
-"""Owns whether a foreign certificate may be used by a TLS client, and its CA's for such; knows no registry, no clock.
+"""Owns the check that a foreign certificate may be used by a TLS client, and its CA for such certificates.
 
-An operator may register a certificate for any use. These rules are for what registers itself: a CA that signs
-web servers, too, must not make every one of them a device.
+An operator can register a certificate for any use. These rules are for certificates that devices register at their
+first connection: if a CA also signs web servers, they must not become devices.
 """
 
 from cryptography import x509
@@ -11,15 +11,15 @@ from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.foreign.certificate import ForeignCertificate
 from thingmint.issuance.foreign.user_ca import ensure_processed, extensions_of, value_of
 
-# RFC 5280, 4.2.1.12: any usage is what a CA says that does not restrict the key.
+# RFC 5280, 4.2.1.12: anyExtendedKeyUsage is for a CA that does not restrict the use of the key.
 _CLIENT_USAGES = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 
 
 def ensure_usable_by_client(certificate: ForeignCertificate) -> None:
     """Raise CertificateInvalid if RFC 5280 forbids that a TLS client uses the certificate.
 
-    That is one with a critical extension that is not processed (4.2), of a CA (4.2.1.9), whose key usage lacks
-    digitalSignature (4.2.1.3), or whose extended key usage lacks clientAuth (4.2.1.12).
+    The cases: a critical extension that is not processed (4.2), a CA certificate (4.2.1.9), a key usage without
+    digitalSignature (4.2.1.3), an extended key usage without clientAuth (4.2.1.12).
     """
     extensions = extensions_of(certificate)
     ensure_processed(certificate, extensions)
@@ -32,9 +32,9 @@ def ensure_usable_by_client(certificate: ForeignCertificate) -> None:
 
 
 def ensure_ca_of_clients(ca_certificate: ForeignCertificate) -> None:
-    """Raise CertificateInvalid if what the CA signs must not be used by a TLS client, or not without more checks.
+    """Raise CertificateInvalid if the CA's certificates must not be used by TLS clients, or only after more checks.
 
-    Name constraints are not processed here, critical or not, so that nothing registers itself under such a CA.
+    Name constraints, critical or not, are not processed, so devices of such a CA cannot register themselves.
     """
     extensions = extensions_of(ca_certificate)
     ensure_processed(ca_certificate, extensions)

@@ -1,4 +1,4 @@
-"""Owns what is asked of a certificate that somebody else signed for a signing request; knows no registry, no clock."""
+"""Owns the checks of a certificate that a provider signed for a signing request. Reads no registry or clock."""
 
 from datetime import datetime
 
@@ -20,7 +20,7 @@ _EMPTY_NAME = b"\x30\x00"
 def load_provided_pem(pem: str, request: SigningRequest, at: datetime) -> ForeignCertificate:
     """Return the certificate if it is valid at this time and has the request's key and subject.
 
-    Raises CertificateInvalid: the provider may have answered another request.
+    Raises CertificateInvalid otherwise, for instance if the provider has answered another request.
     """
     certificate = load_foreign_pem(pem, "certificate of the certificate provider")
     ensure_acceptable(certificate, at)

@@ -1,7 +1,7 @@
-"""Owns what a certificate's issuer signed, and that the rest has one encoding only; verifies no signature.
+"""Owns the signed bytes of a certificate, and the check that the rest has only one encoding. Verifies no signatures.
 
-The signature stands outside what is signed. If it could be written in several ways, the holder of a certificate could
-give it another id without any secret of its issuer.
+The signature is outside of the signed bytes. If it could be encoded in several ways, the holder of a certificate could
+give it another id without the issuer's key.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ _NIST_TWO_INTEGERS = range(1, 13)
 
 
 def signed_digest(der: bytes) -> str:
-    """Return the SHA-256 in hex of what the issuer signed, the TBSCertificate (RFC 5280, 4.1).
+    """Return the hexadecimal SHA-256 of the bytes that the issuer signed, the TBSCertificate (RFC 5280, 4.1).
 
-    It is the same for every encoding of one certificate, because only the issuer can change a bit of it. Of what is no
-    certificate it is the digest of all octets.
+    It is the same for every encoding of a certificate, because only the issuer can change these bytes. For bytes that
+    are not a certificate it is the digest of all of them.
     """
     try:
         signed = children(der, only_element(der))[0]
@@ -33,10 +33,10 @@ def signed_digest(der: bytes) -> str:
 
 
 def ensure_one_encoding(der: bytes) -> None:
-    """Raise MalformedDER if what stands outside the TBSCertificate is not written in the one way that DER allows."""
+    """Raise MalformedDER unless the parts outside of the TBSCertificate are encoded as DER requires."""
     tbs, algorithm, signature = children(der, only_element(der))
     inner_algorithm = _algorithm_of(children(der, tbs))
-    # RFC 5280, 4.1.1.2: both are the same, octet by octet. Absent parameters and NULL are two encodings.
+    # RFC 5280, 4.1.1.2: both must be equal, octet by octet. Absent parameters and NULL are different encodings.
     if der[inner_algorithm.start : inner_algorithm.end] != der[algorithm.start : algorithm.end]:
         raise MalformedDER("the certificate names two signature algorithms")
     if signature.tag != _BIT_STRING or signature.content == signature.end:
@@ -49,7 +49,7 @@ def ensure_one_encoding(der: bytes) -> None:
 
 
 def _algorithm_of(fields: list[Element]) -> Element:
-    # RFC 5280, 4.1: it follows the serial number, before which version 3 has an explicit version.
+    # RFC 5280, 4.1: it follows the serial number. Before that, version 3 has an explicit version.
     return fields[2] if fields[0].tag == _EXPLICIT_VERSION else fields[1]
 
 
@@ -70,7 +70,7 @@ def _ensure_two_integers(value: bytes) -> None:
 
 
 def _is_positive_and_short(content: bytes) -> bool:
-    # X.690, 8.3.2: the first nine bits are not all equal. Zero is no part of a signature.
+    # X.690, 8.3.2: the first nine bits are not all equal. Signatures never have a zero.
     if not content or content[0] & 0x80 or content == b"\0":
         return False
     return content[0] != 0 or content[1] & 0x80 != 0

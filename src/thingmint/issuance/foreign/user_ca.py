@@ -1,4 +1,4 @@
-"""Owns what makes a user's certificate a CA's, and what that CA signed; knows neither the registry nor the clock."""
+"""Owns the check of users' CA certificates, and of signatures of these CAs. Reads no registry or clock."""
 
 from typing import TypeVar
 
@@ -13,12 +13,12 @@ from thingmint.issuance.foreign.certificate import ForeignCertificate, ensure_ac
 
 ExtensionValue = TypeVar("ExtensionValue", bound=x509.ExtensionType)
 
-# RFC 5280, 4.1.2.6: an issuer has a name. This is the encoding of none.
+# RFC 5280, 4.1.2.6: an issuer must have a name. This is the encoding of an empty name.
 _EMPTY_NAME = b"\x30\x00"
 _COMMON_NAME = b"\x55\x04\x03"
 
-# RFC 5280, 4.2: a critical extension that is not processed makes the certificate unusable. These are processed, or say
-# nothing that concerns the signing of device certificates.
+# RFC 5280, 4.2: a critical extension that is not processed makes the certificate unusable. These are processed, or do
+# not concern the signing of device certificates.
 _PROCESSED = frozenset(
     {
         ExtensionOID.BASIC_CONSTRAINTS,
@@ -35,10 +35,10 @@ _PROCESSED = frozenset(
 
 
 def ensure_ca(certificate: ForeignCertificate) -> None:
-    """Raise CertificateInvalid unless the certificate is a CA's.
+    """Raise CertificateInvalid unless the certificate is a CA certificate.
 
-    Its own signature is not looked at: registering it is what makes it trusted (RFC 5280, 6.1.1 d). A key usage without
-    keyCertSign is accepted as AWS accepts it; `lacks_cert_sign` finds it.
+    Its own signature is not verified, because its registration makes it trusted (RFC 5280, 6.1.1 d). A key usage
+    without keyCertSign is accepted, as at AWS; `lacks_cert_sign` finds it.
     """
     if certificate.subject == _EMPTY_NAME:
         raise CertificateInvalid(f"The {certificate.what} has no subject")
@@ -50,7 +50,7 @@ def ensure_ca(certificate: ForeignCertificate) -> None:
 
 
 def lacks_cert_sign(certificate: ForeignCertificate) -> bool:
-    """Return whether the CA certificate has a key usage without keyCertSign, against RFC 5280, 4.2.1.3."""
+    """Return whether the CA certificate has a key usage without keyCertSign, which RFC 5280, 4.2.1.3 forbids."""
     usage = value_of(extensions_of(certificate), x509.KeyUsage)
     return usage is not None and not usage.key_cert_sign
 
@@ -77,13 +77,13 @@ def is_issued_by(certificate: ForeignCertificate, ca_certificate: ForeignCertifi
 def carries_code(verification: ForeignCertificate, code: str) -> bool:
     """Return whether the only common name of the verification certificate is the code.
 
-    With the CA's signature this proves that the caller, who was given the code, has the CA's key.
+    Together with the CA's signature this proves that the caller, which got the code, has the CA's key.
     """
     return _common_names(verification) == [code.encode()]
 
 
 def extensions_of(certificate: ForeignCertificate) -> x509.Extensions:
-    """Return the extensions of the certificate; raise CertificateInvalid if they cannot be read."""
+    """Return the extensions of the certificate; raise CertificateInvalid if they cannot be parsed."""
     with odd_names_allowed():
         try:
             return certificate.parsed.extensions
@@ -107,7 +107,7 @@ def ensure_processed(certificate: ForeignCertificate, extensions: x509.Extension
 
 
 def _common_names(certificate: ForeignCertificate) -> list[bytes]:
-    # As octets: the code is hexadecimal, and looks the same in every string type that a tool would choose for it.
+    # Compared as octets: the code is hexadecimal and has the same octets in every string type that a tool would use.
     der = certificate.subject
     return [
         der[value.content : value.end]

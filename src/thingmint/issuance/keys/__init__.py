@@ -1,1 +1,1 @@
-"""Owns keys: pairs, weak ones, the form in which the service's own are stored, and what signs."""
+"""Owns keys: key pairs, weak keys, the stored form of the service's own keys, and signers."""

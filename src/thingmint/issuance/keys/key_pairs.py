@@ -1,6 +1,6 @@
-"""Owns key pairs: how a device's is generated, and which public keys are accepted; knows no certificate and no caller.
+"""Owns the generation of devices' key pairs, and the acceptance of public keys. Independent of certificates.
 
-Key workers import this module at their start, so it imports little.
+Key workers import this module when they start, so it imports few modules.
 """
 
 import math
@@ -28,16 +28,16 @@ _ACCEPTED = "RSA keys of 2048 to 4096 bits and ECDSA keys on P-256, P-384 or P-5
 
 
 class WeakKey(InvalidRequest):
-    """A public key is of a kind, a size or a known-weak class that gets no certificate."""
+    """A public key has a kind or size that is not accepted, or belongs to a known weak class."""
 
 
 class DefectiveKeyPair(Exception):
-    """A generated key pair fails a check of FIPS 186-5; it must not leave, and its generator must not be used."""
+    """A generated key pair fails a check of FIPS 186-5. Neither the key pair nor its generator must be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A key pair that is given away once: SubjectPublicKeyInfo DER, and PKCS#1 PEM that no repr shows."""
+    """A key pair for one caller: SubjectPublicKeyInfo DER, and PKCS#1 PEM, which the repr does not show."""
 
     public_key_der: bytes
     private_key_pem: bytes = field(repr=False)
@@ -63,16 +63,16 @@ def generate_key_pair() -> KeyPair:
 
 
 def key_pair_of_primes(first: int, second: int) -> KeyPair:
-    """Return the RSA-2048 key pair of two primes of 1024 bits that were searched elsewhere.
+    """Return the RSA-2048 key pair of two primes of 1024 bits that the caller has found.
 
-    Raise DefectiveKeyPair if its numbers break a rule of FIPS 186-5, or if OpenSSL does not verify with the public key
-    what it has signed with the private key, as is the case where one of the numbers is not prime.
+    Raises DefectiveKeyPair if its numbers break a rule of FIPS 186-5, or if OpenSSL does not verify a signature of the
+    private key with the public key, which happens if one of the numbers is not prime.
     """
     try:
         private_key = _private_key_of(max(first, second), min(first, second))
         _check_pairwise(private_key)
     except (ValueError, InvalidSignature, InternalError) as error:
-        # The cause is left out: it may quote a number.
+        # The cause is left out, because it may quote a number.
         raise DefectiveKeyPair(f"the key pair does not work ({type(error).__name__})") from None
     return _encoded(private_key)
 
@@ -89,12 +89,12 @@ def _private_key_of(p: int, q: int) -> rsa.RSAPrivateKey:
         public_numbers=rsa.RSAPublicNumbers(_PUBLIC_EXPONENT, p * q),
     )
     check_private_numbers(numbers)
-    # OpenSSL's validation takes as long as a generation; the pairwise test finds a number that is not prime, too.
+    # OpenSSL's validation takes as long as a generation. The pairwise test also finds numbers that are not prime.
     return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def _check_pairwise(private_key: rsa.RSAPrivateKey) -> None:
-    """Raise InvalidSignature unless a signature of the private key is one of the public key."""
+    """Raise InvalidSignature unless the public key verifies a signature of the private key."""
     signature = private_key.sign(_SIGNED_FOR_TEST, padding.PKCS1v15(), hashes.SHA256())
     private_key.public_key().verify(signature, _SIGNED_FOR_TEST, padding.PKCS1v15(), hashes.SHA256())
 
@@ -113,11 +113,11 @@ def _encoded(private_key: rsa.RSAPrivateKey) -> KeyPair:
 
 
 def check_private_numbers(numbers: rsa.RSAPrivateNumbers) -> None:
-    """Raise DefectiveKeyPair unless the numbers of an RSA-2048 key keep the rules of FIPS 186-5, A.1.1."""
+    """Raise DefectiveKeyPair unless the numbers of an RSA-2048 key follow the rules of FIPS 186-5, A.1.1."""
     p, q, d = numbers.p, numbers.q, numbers.d
     n, e = numbers.public_numbers.n, numbers.public_numbers.e
     order = math.lcm(p - 1, q - 1)
-    # None of the messages holds a number: they end up in logs.
+    # No message has a number of the key, because messages are logged.
     if n != p * q or n.bit_length() != _GENERATED_BITS:
         raise DefectiveKeyPair("the modulus is not the product of the primes, or not of 2048 bits")
     if e != _PUBLIC_EXPONENT:
@@ -132,7 +132,7 @@ def check_private_numbers(numbers: rsa.RSAPrivateNumbers) -> None:
 
 
 def check_public_key(public_key: object) -> None:
-    """Raise WeakKey unless the key is of an accepted kind and size, and of no class that is known to be weak."""
+    """Raise WeakKey unless the key has an accepted kind and size and belongs to no known weak class."""
     if isinstance(public_key, rsa.RSAPublicKey):
         _check_rsa(public_key.public_numbers())
     elif isinstance(public_key, ec.EllipticCurvePublicKey):
@@ -143,7 +143,7 @@ def check_public_key(public_key: object) -> None:
 
 
 def load_public_key(der: bytes) -> PublicKey:
-    """Return the public key of a SubjectPublicKeyInfo; raise WeakKey if it cannot be read or is not accepted."""
+    """Return the public key of a SubjectPublicKeyInfo; raise WeakKey if it cannot be parsed or is not accepted."""
     try:
         public_key = serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -152,7 +152,7 @@ def load_public_key(der: bytes) -> PublicKey:
 
 
 def accepted_public_key(public_key: object) -> PublicKey:
-    """Return the same key, checked; raise WeakKey if it is not accepted."""
+    """Return the key after its check; raise WeakKey if it is not accepted."""
     check_public_key(public_key)
     assert isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
     return public_key
@@ -176,7 +176,7 @@ def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
 
 
 def _check_ec(public_key: ec.EllipticCurvePublicKey) -> None:
-    # That the point is on the curve was checked when the key was loaded; there is no other way to such an object.
+    # The library checks that the point is on the curve whenever it loads a key.
     if public_key.curve.name not in _CURVES:
         raise WeakKey(f"The elliptic curve {public_key.curve.name} is not supported; accepted are {_ACCEPTED}")
     if weakness := weak_keys.publication_of(public_key.public_numbers().x):

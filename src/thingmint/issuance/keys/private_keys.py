@@ -1,7 +1,7 @@
-"""Owns the form in which the service's own private keys are stored; refuses to know where, and to store device keys.
+"""Owns the stored form of the service's own private keys. Independent of the place. Never handles device keys.
 
-In the clear, a key is PKCS#8 PEM. Sealed by a passphrase, it is PKCS#12 without a certificate: of the standard forms
-that `cryptography` writes, the only one whose key derivation can be made expensive (encrypted PKCS#8 has 2,048 rounds).
+An unencrypted key is PKCS#8 PEM. A key sealed with a passphrase is PKCS#12 without a certificate. Of the standard forms
+that `cryptography` writes, only this one can have an expensive key derivation (encrypted PKCS#8 has 2,048 rounds).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-# OWASP's figure for PBKDF2 with SHA-256; a guess costs 0.1 s, and so does each key at the start of the service.
+# OWASP's number for PBKDF2 with SHA-256. A guess takes 0.1 s, and so does each key at the start of the service.
 _KDF_ROUNDS = 600_000
 _PEM_START = b"-----BEGIN"
 
@@ -29,11 +29,11 @@ KEY_TYPES: dict[str, Callable[[], PrivateKey]] = {
 
 
 class PrivateKeyError(ValueError):
-    """A stored private key cannot be used; no message holds a part of it, or of a passphrase."""
+    """A stored private key cannot be used. Messages have no part of a key or a passphrase."""
 
 
 class PrivateKeyUnreadable(PrivateKeyError):
-    """The bytes are no private key of a kind that the service uses."""
+    """The bytes are not a private key of a kind that the service uses."""
 
 
 class PassphraseMissing(PrivateKeyError):
@@ -45,7 +45,7 @@ class PassphraseWrong(PrivateKeyError):
 
 
 class PassphraseUnused(PrivateKeyError):
-    """A passphrase was given, and the private key lies in the clear."""
+    """A passphrase was given, but the private key is not encrypted."""
 
 
 class PassphraseRefused(PrivateKeyError):
@@ -105,7 +105,7 @@ def _load_pem(stored: bytes, passphrase: bytes | None) -> object:
 
 def _load_pkcs12(stored: bytes, passphrase: bytes | None) -> object:
     if passphrase is None:
-        # PKCS#12 is a SEQUENCE; other content is no key.
+        # PKCS#12 is a SEQUENCE. Other content is not a key.
         if stored.startswith(b"\x30"):
             raise PassphraseMissing("the private key is sealed, and no passphrase was given")
         raise _unreadable(passphrase)

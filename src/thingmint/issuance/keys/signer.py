@@ -1,4 +1,4 @@
-"""Owns what an issuer needs of the thing that holds its private key; knows neither files nor tokens."""
+"""Owns the interface of an issuer's private key. Independent of files and tokens."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from thingmint.issuance.keys.key_pairs import PublicKey
 
 
 class Signer(Protocol):
-    """Signs with one private key, which it does not give away."""
+    """Signs with one private key, which it does not disclose."""
 
     @property
     def public_key(self) -> PublicKey:
@@ -17,20 +17,20 @@ class Signer(Protocol):
 
     @property
     def is_in_process(self) -> bool:
-        """Whether a signature is made by this process alone, and ends with it.
+        """Whether this process alone creates signatures, so that none exists after its end.
 
-        If not, a signature may exist although this process never saw it: a serial number is reserved before.
+        If not, a signature can exist that this process never received, so a serial number is reserved before.
         """
         ...
 
     async def sign(self, content: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
         """Return the signature of the content, in the form of X.509.
 
-        That is PKCS#1 v1.5 (RFC 4055) for RSA keys, the DER of Ecdsa-Sig-Value (RFC 3279, 2.2.3) for keys on curves.
+        It is PKCS#1 v1.5 (RFC 4055) for RSA keys, and the DER of Ecdsa-Sig-Value (RFC 3279, 2.2.3) for EC keys.
         Raises ServiceUnavailable if the key cannot be used now.
         """
         ...
 
     async def check(self) -> None:
-        """Return if the key can be used now; raise ServiceUnavailable otherwise."""
+        """Raise ServiceUnavailable unless the key can be used now."""
         ...

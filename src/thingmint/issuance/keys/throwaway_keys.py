@@ -1,4 +1,4 @@
-"""Owns keys whose signatures nobody sees: they let `cryptography` encode what another key is to sign."""
+"""Owns throwaway keys. With them `cryptography` encodes structures that another key signs later."""
 
 import functools
 from typing import TypeAlias
@@ -7,13 +7,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 IssuerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-# The signature algorithm, which the signed part names, is the same for keys of any size and any curve; the fastest ones
-# cost the least.
+# The signed part names the signature algorithm, which is the same for keys of any size and any curve. So the fastest
+# keys are used.
 _RSA_BITS = 1024
 
 
 def throwaway_key_like(public_key: object) -> IssuerKey:
-    """Return a key that signs with the same algorithms as the one of this public key."""
+    """Return a key that signs with the same algorithms as the key of this public key."""
     return _rsa_key() if isinstance(public_key, rsa.RSAPublicKey) else throwaway_key()
 
 

@@ -1,7 +1,7 @@
-"""Owns the classes of weak keys that a number gives away; knows neither key objects nor the certificates they go into.
+"""Owns the classes of weak keys that a public key's number reveals. Independent of key objects and certificates.
 
-The classes are those of the CA/Browser Forum's baseline requirements, 6.1.1.3 and 6.1.6, as far as they can be told
-from the public key alone. docs/decisions/0002-weak-keys.md holds the measurements, and what is not covered.
+The classes are those of the CA/Browser Forum's baseline requirements, 6.1.1.3 and 6.1.6, if they can be detected from
+the public key alone. docs/decisions/0002-weak-keys.md has the measurements and the classes that are not covered.
 """
 
 import math
@@ -15,11 +15,11 @@ _LARGEST_ROCA_PRIME = 167
 _ROCA_GENERATOR = 65537
 _FINGERPRINT_OCTETS = 15
 
-# A square leaves few residues modulo these, so nearly every round of Fermat's method ends without a square root.
+# A square has few residues modulo these, so nearly every round of Fermat's method ends without a square root.
 _FIRST_SIEVE, _SECOND_SIEVE, _THIRD_SIEVE = 64, 63 * 65, 11 * 17 * 19
 
-# Keys whose private half is public: the first 15 octets of the SHA-256 of the modulus, or of a point's x coordinate, in
-# the fewest octets. This is the form that the badkeys project publishes its lists in.
+# Keys with a published private key: the first 15 octets of the SHA-256 of the modulus or of a point's x coordinate,
+# encoded in the fewest octets. The lists of the badkeys project have this form.
 PUBLISHED = frozenset(
     {
         # From RFC 9500, section 2: keys published for testing.
@@ -32,7 +32,7 @@ PUBLISHED = frozenset(
         "0925f7c753355dd3cd3c4904001d6f",
         "10985c901b9bc6c098258f3ae43e4f",
         "cab8860f3b4d077859313d2a4ef4fe",
-        # From the test vectors of pyca/cryptography, whose private halves anybody can download.
+        # From the test vectors of pyca/cryptography, whose private keys anyone can download.
         "00474db50f4ae0485f3cd8e18dc0a6",
         "08fc226e8540dfe069325b648b3779",
         "20a2232ea593e897ac265a6fe22fdf",
@@ -61,7 +61,7 @@ PUBLISHED = frozenset(
 
 
 def modulus_weakness(modulus: int) -> str | None:
-    """Return why an RSA modulus is weak, as the end of a sentence about its key, or None."""
+    """Return the reason why an RSA modulus is weak, as the end of a sentence about its key, or None."""
     if has_small_factor(modulus):
         return f"its modulus has a prime factor below {_SMALLEST_FACTOR_ALLOWED}"
     if is_biased(modulus):
@@ -75,7 +75,7 @@ def modulus_weakness(modulus: int) -> str | None:
 
 def publication_of(number: int) -> str | None:
     """Return, as the end of a sentence, that the private key is public if this modulus or x coordinate is listed."""
-    # Not hashlib: it would load a second OpenSSL, four megabytes of it, into every key worker.
+    # Not hashlib, which would load a second OpenSSL of four megabytes into every key worker.
     digest = hashes.Hash(hashes.SHA256())
     digest.update(number.to_bytes((number.bit_length() + 7) // 8, "big"))
     if digest.finalize()[:_FINGERPRINT_OCTETS].hex() in PUBLISHED:
@@ -98,8 +98,8 @@ def is_biased(modulus: int) -> bool:
 def has_roca_fingerprint(modulus: int) -> bool:
     """Return whether the modulus is a power of 65537 modulo each of the primes up to 167.
 
-    Infineon's generator made primes that way (Nemec and others, 2017, section 3.2); one modulus in 2^27 of the others
-    looks the same.
+    Infineon's generator made such primes (Nemec and others, 2017, section 3.2). One other modulus in 2^27 has this
+    property, too.
     """
     product, residues = _roca_residues()
     remainder = modulus % product
@@ -131,7 +131,7 @@ def _roca_residues() -> tuple[int, tuple[tuple[int, frozenset[int]], ...]]:
     residues = []
     for prime in _primes_below(_LARGEST_ROCA_PRIME + 1):
         powers = frozenset(pow(_ROCA_GENERATOR, exponent, prime) for exponent in range(prime - 1))
-        # Where 65537 generates the whole group, every modulus passes.
+        # If 65537 generates the whole group, every modulus passes.
         if len(powers) < prime - 1:
             residues.append((prime, powers))
     return math.prod(prime for prime, _ in residues), tuple(residues)
@@ -139,7 +139,7 @@ def _roca_residues() -> tuple[int, tuple[tuple[int, frozenset[int]], ...]]:
 
 @cache
 def _promising_steps(mean: int, modulus: int) -> tuple[int, ...]:
-    # At most 64 * 64 answers, of some twenty small numbers each.
+    # At most 64 * 64 results of about twenty small numbers each.
     squares = _squares_modulo(_FIRST_SIEVE)
     return tuple(step for step in range(_FERMAT_ROUNDS) if ((mean + step) ** 2 - modulus) % _FIRST_SIEVE in squares)
 

@@ -1,1 +1,1 @@
-"""Owns what a certificate contains: profiles, names, serial numbers, and the lints that judge it."""
+"""Owns the content of certificates: profiles, names, serial numbers, and lints."""

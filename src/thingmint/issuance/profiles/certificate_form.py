@@ -1,6 +1,6 @@
-"""Owns the encoding of what all certificates of an issuer and a profile share; knows no rule and signs nothing.
+"""Owns the encoding of the constant parts of an issuer's certificates with one profile. Does not sign or lint.
 
-`cryptography` encodes one sample. Certificates are assembled from its parts and from what is their own: the serial
+`cryptography` encodes one sample. Certificates are assembled from its parts and their individual parts: the serial
 number, the validity, the subject, the public key and its identifier.
 """
 
@@ -9,16 +9,15 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from thingmint.issuance.encoding.der import children, encode, only_element
+from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element
+from thingmint.issuance.encoding.values import integer, time
 
-_SEQUENCE, _INTEGER, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0x02, 0x17, 0x18
-_LAST_YEAR_OF_UTC_TIME = 2049
 _SUBJECT_KEY_IDENTIFIER = 1
 _IDENTIFIER_BYTES = 20
 
 
 class CertificateForm:
-    """The constant parts of an issuer's certificates, and a constant in place of their signature."""
+    """The constant parts of an issuer's certificates, and a constant instead of their signature."""
 
     def __init__(self, sample: x509.Certificate) -> None:
         """Take the parts from a sample whose second extension is the subject key identifier."""
@@ -29,7 +28,7 @@ class CertificateForm:
         identifier = children(der, sequence)[_SUBJECT_KEY_IDENTIFIER]
         self._version = der[version.start : version.end]
         self._algorithm_and_issuer = der[tbs_algorithm.start : issuer.end]
-        # The identifier is the last of its extension, and the same size in all certificates.
+        # The identifier is the last part of its extension and has the same size in all certificates.
         self._before_identifier = der[extensions.start : identifier.end - _IDENTIFIER_BYTES]
         self._after_identifier = der[identifier.end : extensions.end]
         self._unsigned = der[algorithm.start : signature.end]
@@ -45,14 +44,14 @@ class CertificateForm:
     ) -> bytes:
         """Return the DER of a certificate with these parts (RFC 5280, 4.1) and the constant signature.
 
-        The serial number is positive; the key identifier is of 20 bytes.
+        The serial number is positive. The key identifier has 20 bytes.
         """
         tbs = b"".join(
             (
                 self._version,
-                encode(_INTEGER, serial_number.to_bytes(serial_number.bit_length() // 8 + 1, "big")),
+                integer(serial_number),
                 self._algorithm_and_issuer,
-                encode(_SEQUENCE, _time(not_before) + _time(not_after)),
+                encode(SEQUENCE, time(not_before) + time(not_after)),
                 subject_der,
                 public_key_der,
                 self._before_identifier,
@@ -60,11 +59,4 @@ class CertificateForm:
                 self._after_identifier,
             )
         )
-        return encode(_SEQUENCE, encode(_SEQUENCE, tbs) + self._unsigned)
-
-
-def _time(moment: datetime) -> bytes:
-    # RFC 5280, 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050 on.
-    if moment.year <= _LAST_YEAR_OF_UTC_TIME:
-        return encode(_UTC_TIME, f"{moment:%y%m%d%H%M%SZ}".encode())
-    return encode(_GENERALIZED_TIME, f"{moment:%Y%m%d%H%M%SZ}".encode())
+        return encode(SEQUENCE, encode(SEQUENCE, tbs) + self._unsigned)

@@ -1,7 +1,7 @@
-"""Owns the rules that a certificate is held against before it is signed; knows no profile, and no way to issue.
+"""Owns the rules that a certificate must follow before it is signed. Independent of profiles and issuance.
 
-Each rule is named after who asks for it, and says where: RFC 5280, the baseline requirements of the CA/Browser Forum
-(BR), or this service (what was prepared is what was asked for).
+The name of a rule has its source: RFC 5280, the baseline requirements of the CA/Browser Forum (BR), or this service
+(the certificate equals the request). The rule also has the clause.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _STRONG_SIGNATURES = frozenset(
 
 
 class LintFailed(Exception):
-    """A certificate breaks rules and must not be signed; ``failed`` has their names. Never the caller's fault."""
+    """A certificate breaks the rules in ``failed`` and must not be signed. This is never the caller's fault."""
 
     def __init__(self, failed: tuple[str, ...]) -> None:
         super().__init__(f"the certificate breaks {', '.join(failed)}")
@@ -50,7 +50,7 @@ class LintFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the certificate was meant to say, in the encodings of where it came from."""
+    """The intended content of the certificate, in the encodings of its sources."""
 
     issuer_der: bytes
     issuer_key_identifier: bytes
@@ -67,13 +67,13 @@ class Expected:
 
 
 class Candidate:
-    """A certificate under inspection: as `cryptography` reads it, and as the bytes lie."""
+    """A certificate to check: parsed by `cryptography`, and as DER elements."""
 
     def __init__(self, der: bytes, expected: Expected) -> None:
         self.der = der
         self.expected = expected
         self.certificate = x509.load_der_x509_certificate(der)
-        # Read once: each access would convert them again.
+        # Read once, because each access converts them again.
         self.serial_number = self.certificate.serial_number
         self.not_before = self.certificate.not_valid_before_utc
         self.not_after = self.certificate.not_valid_after_utc
@@ -91,14 +91,14 @@ class Candidate:
 
     @cached_property
     def extensions(self) -> Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]] | None:
-        """The extensions in their order, or None if they cannot be read or one is there twice."""
+        """The extensions in their order, or None if they cannot be parsed or one appears twice."""
         try:
             return {extension.oid: extension for extension in self.certificate.extensions}
         except (ValueError, x509.DuplicateExtension):
             return None
 
     def extension(self, oid: x509.ObjectIdentifier, kind: type[E], *, critical: bool) -> E | None:
-        """Return the extension's value if it is there, of this kind and this criticality."""
+        """Return the extension's value if it exists with this kind and criticality."""
         extension = (self.extensions or {}).get(oid)
         if extension is None or extension.critical is not critical or not isinstance(extension.value, kind):
             return None
@@ -110,7 +110,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule: its name, where it stands, and whether a certificate keeps it."""
+    """A rule: its name, its clause, and the check of a certificate."""
 
     name: str
     clause: str
@@ -118,12 +118,12 @@ class Rule:
 
 
 def lint(der: bytes, expected: Expected) -> x509.Certificate:
-    """Return the certificate if it keeps all rules; raise LintFailed, with the names of the broken ones, otherwise."""
+    """Return the certificate if it follows all rules; raise LintFailed with the names of the broken rules otherwise."""
     try:
         candidate = Candidate(der, expected)
     except (ValueError, x509.InvalidVersion) as error:
         raise LintFailed(("rfc5280_certificate_readable",)) from error
-    # The rules on the contents rely on the structure.
+    # The rules about the content need a valid structure.
     for rules in (STRUCTURE_RULES, CONTENT_RULES):
         if failed := tuple(rule.name for rule in rules if not rule.is_kept_by(candidate)):
             raise LintFailed(failed)
@@ -220,7 +220,8 @@ def _authority_key_identifier_is_right(candidate: Candidate) -> bool:
 def _subject_key_identifier_is_right(candidate: Candidate) -> bool:
     value = candidate.extension(ExtensionOID.SUBJECT_KEY_IDENTIFIER, x509.SubjectKeyIdentifier, critical=False)
     _, bit_string = children(candidate.der, candidate.fields[6])
-    # RFC 5280, 4.2.1.2, method 1: the bits, without the octet that counts the unused ones. SHA-1 only names the key.
+    # RFC 5280, 4.2.1.2, method 1: the bits, without the octet that counts the unused ones. SHA-1 only identifies the
+    # key.
     bits = candidate.der[bit_string.content + 1 : bit_string.end]
     return value is not None and value.digest == hashlib.sha1(bits, usedforsecurity=False).digest()
 

@@ -1,6 +1,6 @@
-"""Owns the certificate profile: what the settings say, and what is valid; knows no issuer and no device.
+"""Owns the certificate profile: its settings and their validation. Independent of issuers and devices.
 
-`ProfileConfig` is what was given, in the plain values of a TOML table; `CertificateProfile` is what was found valid.
+`ProfileConfig` has the given values, as in a TOML table. `CertificateProfile` has the validated values.
 """
 
 import re
@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from thingmint.core.provisioning.claim import CLAIM_VALID_FOR
 from thingmint.issuance.profiles.subject import SubjectRefused, check_subject
 
-# RFC 5280, 4.1.2.5: the last second that UTCTime can write, and the end of every certificate that AWS IoT issues.
+# RFC 5280, 4.1.2.5: the last second of UTCTime, and the end of every certificate that AWS IoT issues.
 END_OF_UTC_TIME = datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 SIGNATURE_HASHES: Mapping[str, type[hashes.SHA256] | type[hashes.SHA384] | type[hashes.SHA512]] = {
@@ -25,7 +25,7 @@ SIGNATURE_HASHES: Mapping[str, type[hashes.SHA256] | type[hashes.SHA384] | type[
 }
 SignatureHash = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 
-# RFC 5280, 4.2.1.3, by its names; the other usages belong to certificate authorities or mean nothing to a device.
+# RFC 5280, 4.2.1.3, by its names. The other usages are for certificate authorities or have no meaning for a device.
 _KEY_USAGES = {
     "digitalSignature": "digital_signature",
     "contentCommitment": "content_commitment",
@@ -36,19 +36,19 @@ _ALL_KEY_USAGES = (
     *_KEY_USAGES.values(), "data_encipherment", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"
 )  # fmt: skip
 _OBJECT_IDENTIFIER = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,9})){2,20}")
-# A device certificate that passes as a server's would let one device impersonate the service.
+# With a device certificate that is valid for servers, a device could impersonate the service.
 _FORBIDDEN_EXTENDED_USAGES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 _MAX_BACKDATE = 86_400
 _MAX_VALIDITY_DAYS = 36_525
 
 
 class ProfileError(ValueError):
-    """A setting of the certificate profile cannot be used; the message names it and says why."""
+    """A setting of the certificate profile cannot be used. The message names the setting and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileConfig:
-    """The table ``[profile]`` as it is written; without ``not_after`` and ``validity_days``, AWS IoT's end holds."""
+    """The values of the table ``[profile]``. Without ``not_after`` and ``validity_days``, AWS IoT's end applies."""
 
     subject: str = "CN=AWS IoT Certificate"
     backdate_seconds: int = 120
@@ -60,7 +60,7 @@ class ProfileConfig:
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> "ProfileConfig":
-        """Return the table's settings; raise ProfileError for a name that is none or a value of another type."""
+        """Return the table's settings; raise ProfileError for an unknown name or a value of another type."""
         for name, value in table.items():
             if name not in _TYPES:
                 raise ProfileError(f"profile.{name} is no setting; there are {', '.join(_TYPES)}")
@@ -84,7 +84,7 @@ _TYPE_NAMES = {str: "text", int: "a whole number", list: "a list of names"}
 
 @dataclass(frozen=True, slots=True)
 class CertificateProfile:
-    """What every certificate of an issuer has in common. Either ``not_after`` or ``valid_for`` is set."""
+    """The common properties of an issuer's certificates. Either ``not_after`` or ``valid_for`` is set."""
 
     subject: x509.Name
     backdate: timedelta
@@ -106,7 +106,7 @@ class CertificateProfile:
 
 
 def certificate_profile(config: ProfileConfig) -> CertificateProfile:
-    """Return the profile that the settings describe; raise ProfileError, naming the setting, if they describe none."""
+    """Return the profile of the settings; raise ProfileError with the name of an invalid setting."""
     if config.validity_days is not None and config.not_after is not None:
         raise ProfileError("profile.not_after and profile.validity_days exclude each other")
     if not 0 <= config.backdate_seconds <= _MAX_BACKDATE:
@@ -132,7 +132,7 @@ def default_profile() -> CertificateProfile:
 
 
 def claim_profile() -> CertificateProfile:
-    """Return the profile of claim certificates, which end five minutes after their issue."""
+    """Return the profile of claim certificates, which expire five minutes after their issuance."""
     profile = certificate_profile(ProfileConfig(subject="CN=Claim"))
     valid_for = profile.backdate + CLAIM_VALID_FOR + timedelta(seconds=1)
     return replace(profile, not_after=None, valid_for=valid_for)
@@ -201,5 +201,5 @@ def _extended_usage(name: str) -> x509.ObjectIdentifier:
 def _is_of_type(value: object, types: tuple[type, ...]) -> bool:
     if isinstance(value, list):
         return list in types and all(isinstance(item, str) for item in value)
-    # A TOML boolean is an int to isinstance.
+    # For isinstance, a TOML boolean is an int.
     return isinstance(value, types) and not isinstance(value, bool)

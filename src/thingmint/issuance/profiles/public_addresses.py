@@ -1,4 +1,4 @@
-"""Owns what a certificate says of where its issuer, its revocation list and its status are found; knows no path."""
+"""Owns the extensions of a certificate with the URLs of its issuer, its revocation list and its status."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 @dataclass(frozen=True, slots=True)
 class PublicAddresses:
-    """Addresses of one certificate, as URIs (RFC 5280, 4.2.1.13 and 4.2.2.1)."""
+    """The URIs in one certificate (RFC 5280, 4.2.1.13 and 4.2.2.1)."""
 
     revocation_list: str
     issuer: str

@@ -1,4 +1,4 @@
-"""Owns how a certificate's serial number is drawn; knows no source of randomness of its own."""
+"""Owns the generation of a certificate's serial number. The caller passes the source of randomness."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ _MASK = (1 << 159) - 1
 
 
 def random_serial_number(random_bytes: Callable[[int], bytes]) -> SerialNumber:
-    """Return a positive number of 159 random bits, drawn again should it be zero."""
+    """Return a positive number of 159 random bits. A zero is drawn again."""
     while (number := int.from_bytes(random_bytes(_OCTETS), "big") & _MASK) == 0:
         continue
     return SerialNumber(number)

@@ -1,4 +1,4 @@
-"""Owns which subject names go into a certificate; knows nothing of requests, and never changes a name."""
+"""Owns which subject names a certificate can have. Never changes a name."""
 
 import re
 
@@ -9,8 +9,8 @@ _MAX_ATTRIBUTES = 16
 _MAX_OCTETS = 4096
 _DEFAULT_BOUND = 256
 
-# The string types of RFC 5280, 4.1.2.4, that have one meaning everywhere. TeletexString and UniversalString are left
-# out: the RFC itself warns against them, and readers disagree about their characters.
+# The string types of RFC 5280, 4.1.2.4, with one meaning everywhere. TeletexString and UniversalString are left out,
+# because the RFC warns against them and implementations disagree about their characters.
 _ENCODINGS = {0x0C: ("UTF8String", "utf-8"), 0x13: ("PrintableString", "ascii"), 0x16: ("IA5String", "ascii"),
               0x1E: ("BMPString", "utf-16-be")}  # fmt: skip
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
@@ -28,17 +28,17 @@ _BOUNDS = {
     b"\x55\x04\x0c": ("title", 1, 64),
     b"\x55\x04\x41": ("pseudonym", 1, 128),
     b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01": ("emailAddress", 1, 255),
-    # X.520's ISO 3166 code once more, under the name of EV certificates.
+    # X.520's ISO 3166 code again, with the object identifier of EV certificates.
     b"\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03": ("jurisdictionCountryName", 2, 2),
 }
 
 
 class SubjectRefused(InvalidRequest):
-    """A subject name is malformed, or larger than any device's needs to be."""
+    """A subject name is malformed, or larger than any device needs."""
 
 
 def check_subject(encoded: bytes) -> None:
-    """Raise SubjectRefused unless the DER of a Name is one that may be certified; an empty name passes."""
+    """Raise SubjectRefused unless a certificate can have this Name (in DER). An empty name is accepted."""
     if len(encoded) > _MAX_OCTETS:
         raise SubjectRefused(f"The subject has {len(encoded)} octets, more than {_MAX_OCTETS}")
     try:

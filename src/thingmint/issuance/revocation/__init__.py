@@ -1,1 +1,1 @@
-"""Owns CRLs and OCSP responses as encodings that are signed; knows no store."""
+"""Owns the encoding and signing of CRLs and OCSP responses, without I/O."""

@@ -1,12 +1,13 @@
-"""Owns certificate revocation lists (RFC 5280, 5): how entries and lists are encoded and signed; knows no store.
+"""Owns the encoding and signing of certificate revocation lists (RFC 5280, 5). Does no I/O.
 
-`cryptography` encodes entries, a few at a time, and the list around them. A list of many entries is put together from
-encoded ones, so that one more entry costs no encoding of all others.
+`cryptography` encodes the list around the entries, and what entries of one reason have in common. A list of many
+entries is put together from encoded ones, so that one more entry costs no encoding of all others.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -17,24 +18,23 @@ from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element, signed_structure
+from thingmint.issuance.encoding.values import integer, time
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.throwaway_keys import throwaway_key, throwaway_key_like
 
 _HASH = hashes.SHA256()
-_BATCH = 128
-_REASONS = {reason: x509.CRLReason(x509.ReasonFlags(reason.word)) for reason in RevocationReason}
 # TBSCertList (RFC 5280, 5.1): version, signature, issuer, thisUpdate and nextUpdate stand before the entries.
 _FIELDS_BEFORE_ENTRIES = 5
-# `cryptography` writes no list without a name and dates; these are of a list that nobody sees.
+# `cryptography` needs a name and dates to write a list. These are of a list that is never published.
 _NOBODY = x509.Name([])
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class ListTerms:
-    """What a list says beside its entries: its number, its dates, and where it is if it has a part of the issuer's.
+    """The fields of a list besides its entries: its number, its dates, and its URL if it has only part of the entries.
 
-    A list with a ``distribution_point`` has only those entries whose certificates name this address.
+    A list with a ``distribution_point`` has only the entries of certificates that name this URL.
     """
 
     number: int
@@ -44,18 +44,18 @@ class ListTerms:
 
 
 def encode_entries(revocations: Sequence[Revocation]) -> bytes:
-    """Return the encoded entries, one behind the other, in the order given.
+    """Return the encoded entries, joined in the given order.
 
     An unspecified reason is left out (RFC 5280, 5.3.1).
     """
-    return b"".join(_encode_batch(revocations[start : start + _BATCH]) for start in range(0, len(revocations), _BATCH))
+    return b"".join([_entry(each) for each in revocations])
 
 
 async def sign_list(ca: IssuingCA, terms: ListTerms, entries: Iterable[bytes]) -> bytes:
     """Return the DER of a list of the CA with these encoded entries.
 
-    Raises IssuerUnfit if the CA may sign none or its key is not at hand, ServiceUnavailable if the key cannot be used
-    now or its signature does not verify.
+    Raises IssuerUnfit if the CA may not sign lists or its key is not available, ServiceUnavailable if the key cannot be
+    used now or its signature is wrong.
     """
     if ca.signer is None:
         raise IssuerUnfit("the issuer's private key is missing")
@@ -73,29 +73,33 @@ def signs_lists(ca: IssuingCA) -> bool:
     return ca.certificate.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
 
 
-def _encode_batch(revocations: Sequence[Revocation]) -> bytes:
-    builder = x509.CertificateRevocationListBuilder(issuer_name=_NOBODY, last_update=_ANY_TIME, next_update=_ANY_TIME)
-    for revocation in revocations:
-        builder = builder.add_revoked_certificate(_entry(revocation))
-    der = builder.sign(throwaway_key(), _HASH).public_bytes(serialization.Encoding.DER)
-    tbs = children(der, only_element(der))[0]
-    entries = children(der, tbs)[_FIELDS_BEFORE_ENTRIES]
-    return der[entries.content : entries.end]
+def _entry(revocation: Revocation) -> bytes:
+    """Return one of the revokedCertificates (RFC 5280, 5.1)."""
+    named = b"" if revocation.reason is RevocationReason.UNSPECIFIED else _reason_extensions(revocation.reason)
+    return encode(SEQUENCE, integer(revocation.serial_number) + time(revocation.revoked_at) + named)
 
 
-def _entry(revocation: Revocation) -> x509.RevokedCertificate:
-    builder = (
+@cache
+def _reason_extensions(reason: RevocationReason) -> bytes:
+    """Return the extensions of an entry with this reason, as the library encodes them."""
+    entry = (
         x509.RevokedCertificateBuilder()
-        .serial_number(revocation.serial_number)
-        .revocation_date(revocation.revoked_at.astimezone(UTC).replace(microsecond=0))
+        .serial_number(1)
+        .revocation_date(_ANY_TIME)
+        .add_extension(x509.CRLReason(x509.ReasonFlags(reason.word)), critical=False)
+        .build()
     )
-    if revocation.reason is not RevocationReason.UNSPECIFIED:
-        builder = builder.add_extension(_REASONS[revocation.reason], critical=False)
-    return builder.build()
+    builder = x509.CertificateRevocationListBuilder(issuer_name=_NOBODY, last_update=_ANY_TIME, next_update=_ANY_TIME)
+    sample = builder.add_revoked_certificate(entry).sign(throwaway_key(), _HASH)
+    der = sample.public_bytes(serialization.Encoding.DER)
+    listed = children(der, children(der, only_element(der))[0])[_FIELDS_BEFORE_ENTRIES]
+    [only] = children(der, listed)
+    *_, extensions = children(der, only)
+    return der[extensions.start : extensions.end]
 
 
 def _to_be_signed(ca: IssuingCA, terms: ListTerms, entries: bytes) -> tuple[bytes, bytes]:
-    """Return the TBSCertList with the entries, and the algorithm identifier that stands behind it."""
+    """Return the TBSCertList with the entries, and the algorithm identifier that follows it."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(ca.certificate.subject)
@@ -118,7 +122,7 @@ def _to_be_signed(ca: IssuingCA, terms: ListTerms, entries: bytes) -> tuple[byte
 
 
 def _issuing_distribution_point(address: str) -> x509.IssuingDistributionPoint:
-    # RFC 5280, 5.2.5. A part has certificates of devices only: a CA's certificate names none.
+    # RFC 5280, 5.2.5. Only device certificates are in partial lists, because CA certificates name none.
     return x509.IssuingDistributionPoint(
         full_name=[x509.UniformResourceIdentifier(address)],
         relative_name=None,

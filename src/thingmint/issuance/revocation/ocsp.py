@@ -1,43 +1,35 @@
-"""Owns OCSP without I/O (RFC 6960, 5019, 9654): how requests are read and responses signed; knows no store.
+"""Owns the parsing of OCSP requests and the signing of responses (RFC 6960, 5019, 9654). Does no I/O.
 
-`cryptography` reads and writes requests and responses of one certificate. Those of several are taken apart, and put
-together, by the outer shape of their DER.
+`cryptography` reads requests of one certificate; those of several are taken apart by the outer shape of their DER.
+Responses are assembled, and signed once.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
-from thingmint.issuance.encoding.der import (
-    SEQUENCE,
-    Element,
-    children,
-    encode,
-    only_element,
-    signed_structure,
-)
+from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element
+from thingmint.issuance.revocation.response_form import GOOD, HASHES, SIGNATURE_HASH, UNKNOWN, ResponseForm, revoked
 
 MAX_CERTIFICATES = 16
 # RFC 9654, 2.1.
 _NONCE_OCTETS = range(1, 129)
-_HASHES: dict[str, type[hashes.SHA1] | type[hashes.SHA256]] = {"sha1": hashes.SHA1, "sha256": hashes.SHA256}
-_SIGNATURE_HASH = hashes.SHA256()
-_EXPLICIT_0, _OCTET_STRING = 0xA0, 0x04
+_SIGNATURE = ec.ECDSA(SIGNATURE_HASH)
 
 
 class MalformedRequest(ValueError):
-    """The bytes are no OCSP request that RFC 6960 and RFC 9654 allow, or ask for too many certificates."""
+    """The bytes are not an OCSP request as in RFC 6960 and RFC 9654, or the request has too many certificates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +43,13 @@ class CertificateName:
 
     @property
     def issuer(self) -> tuple[str, bytes, bytes]:
-        """By what the issuer is looked for."""
+        """The digests that identify the issuer."""
         return self.algorithm, self.issuer_name_hash, self.issuer_key_hash
 
 
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
-    """What a client asks: for which certificates, and with which nonce that the response is to repeat."""
+    """A client's request: the certificates, and the nonce that the response must repeat."""
 
     names: tuple[CertificateName, ...]
     nonce: bytes | None
@@ -65,7 +57,7 @@ class StatusRequest:
 
 @dataclass(frozen=True, slots=True)
 class CertificateStanding:
-    """What is answered about a certificate; one that was never issued is unknown, one that is not revoked is good."""
+    """The status of a certificate in a response. A certificate that was never issued is unknown."""
 
     name: CertificateName
     is_issued: bool
@@ -74,7 +66,7 @@ class CertificateStanding:
 
 @dataclass(frozen=True, slots=True)
 class ResponseTerms:
-    """What a response says beside the standings: its dates, and the nonce of the request."""
+    """The fields of a response besides the statuses: its dates, and the nonce of the request."""
 
     this_update: datetime
     next_update: datetime
@@ -82,10 +74,10 @@ class ResponseTerms:
 
 
 def read_request(der: bytes) -> StatusRequest:
-    """Return what the request asks; raise MalformedRequest.
+    """Return the parsed request; raise MalformedRequest.
 
-    A signature is not looked at, and neither are extensions that are not critical. Certificates whose issuer is named
-    by another digest than SHA-1 or SHA-256 are of unknown issuers.
+    Signatures and extensions that are not critical are ignored. If the issuer is not named by SHA-1 or SHA-256 digests,
+    it is unknown.
     """
     try:
         requests = [ocsp.load_der_ocsp_request(single) for single in _single_requests(der)]
@@ -93,100 +85,72 @@ def read_request(der: bytes) -> StatusRequest:
         return StatusRequest(names, _nonce_of(requests[0].extensions))
     except MalformedRequest:
         raise
-    # `cryptography` raises these for what is no request, or has an extension twice.
+    # `cryptography` raises these if the bytes are not a request, or if an extension appears twice.
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise MalformedRequest("the bytes are no OCSP request") from error
 
 
 def issuer_names(ca: IssuingCA) -> tuple[tuple[str, bytes, bytes], ...]:
-    """Return by which digests clients may look for the CA (RFC 6960, 4.1.1)."""
+    """Return the digests with which clients can name the CA (RFC 6960, 4.1.1)."""
     name = ca.certificate.subject.public_bytes()
     spki = ca.certificate.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     _, bits = children(spki, only_element(spki))
     key = spki[bits.content + 1 : bits.end]
-    return tuple((each, hashlib.new(each, name).digest(), hashlib.new(each, key).digest()) for each in _HASHES)
+    return tuple((each, hashlib.new(each, name).digest(), hashlib.new(each, key).digest()) for each in HASHES)
 
 
 @cache
 def refusal(status: ocsp.OCSPResponseStatus) -> bytes:
-    """Return the response that tells only why there is none (RFC 6960, 4.2.1)."""
+    """Return a response with only an error status (RFC 6960, 4.2.1)."""
     return ocsp.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(serialization.Encoding.DER)
 
 
 class OCSPResponder:
-    """Signs responses about the certificates of one CA with a key that the CA has delegated them to."""
+    """Signs responses about the certificates of one CA with a key to which the CA has delegated this."""
 
-    __slots__ = ("_private_key", "certificate", "not_after", "not_before")
+    __slots__ = ("_form", "_private_key", "certificate", "not_after", "not_before")
 
     def __init__(self, certificate: x509.Certificate, private_key: ec.EllipticCurvePrivateKey) -> None:
         self.certificate = certificate
         self.not_before = certificate.not_valid_before_utc
         self.not_after = certificate.not_valid_after_utc
         self._private_key = private_key
+        self._form = ResponseForm(certificate, private_key)
 
     def is_fresh(self, at: datetime) -> bool:
-        """Return whether its certificate is valid and has more than half of its time to go."""
+        """Return whether its certificate is valid and more than half of its validity is left."""
         half = self.not_before + (self.not_after - self.not_before) / 2
         return self.not_before <= at < half
 
     def respond(self, standings: Sequence[CertificateStanding], terms: ResponseTerms) -> bytes:
         """Return the DER of a response about at least one certificate."""
-        first, *more = [self._respond(standing, terms) for standing in standings]
-        return first if not more else self._together(first, more)
-
-    def _respond(self, standing: CertificateStanding, terms: ResponseTerms) -> bytes:
-        status, at, reason = _status_of(standing)
-        name = standing.name
-        builder = (
-            ocsp.OCSPResponseBuilder()
-            .add_response_by_hash(
-                name.issuer_name_hash,
-                name.issuer_key_hash,
-                name.serial_number,
-                _HASHES[name.algorithm](),
-                status,
+        answers = [
+            self._form.answer(
+                each.name.algorithm,
+                each.name.issuer_name_hash,
+                each.name.issuer_key_hash,
+                each.name.serial_number,
+                _status_of(each),
                 terms.this_update,
                 terms.next_update,
-                at,
-                reason,
             )
-            .responder_id(ocsp.OCSPResponderEncoding.HASH, self.certificate)
-            .certificates([self.certificate])
-        )
-        if terms.nonce is not None:
-            builder = builder.add_extension(x509.OCSPNonce(terms.nonce), critical=False)
-        return builder.sign(self._private_key, _SIGNATURE_HASH).public_bytes(serialization.Encoding.DER)
-
-    def _together(self, first: bytes, more: Sequence[bytes]) -> bytes:
-        """Return one response with the answers of all: the first one's, signed anew with the others' beside its own."""
-        basic = _basic_response(first)
-        tbs, algorithm, _, certificates = children(basic, only_element(basic))
-        fields = children(basic, tbs)
-        own = _answers(fields)
-        answers = basic[own.content : own.end] + b"".join(_answers_of(_basic_response(each)) for each in more)
-        content = basic[tbs.content : own.start] + encode(SEQUENCE, answers) + basic[own.end : tbs.end]
-        to_be_signed = encode(SEQUENCE, content)
-        signature = self._private_key.sign(to_be_signed, ec.ECDSA(_SIGNATURE_HASH))
-        signed = signed_structure(
-            to_be_signed,
-            basic[algorithm.start : algorithm.end],
-            signature,
-            basic[certificates.start : certificates.end],
-        )
-        return _with_basic_response(first, signed)
+            for each in standings
+        ]
+        to_be_signed = self._form.to_be_signed(answers, terms.this_update, terms.nonce)
+        return self._form.signed(to_be_signed, self._private_key.sign(to_be_signed, _SIGNATURE))
 
 
 def _single_requests(der: bytes) -> list[bytes]:
-    """Return the request as one for each of its certificates; raise MalformedRequest, MalformedDER."""
+    """Return one request for each certificate of the request; raise MalformedRequest, MalformedDER."""
     outer = only_element(der)
     parts = children(der, outer)
     if not parts:
         raise MalformedRequest("the request is empty")
     tbs = parts[0]
     fields = children(der, tbs)
-    # RFC 6960, 4.1.1: what may stand before and behind the list has tags of its own.
+    # RFC 6960, 4.1.1: optional elements before and after the list have other tags.
     lists = [field for field in fields if field.tag == SEQUENCE]
     if len(lists) != 1:
         raise MalformedRequest("the request has no list of certificates")
@@ -203,7 +167,7 @@ def _single_requests(der: bytes) -> list[bytes]:
 
 
 def _name_of(request: ocsp.OCSPRequest) -> CertificateName:
-    # The digest's own size is not checked: an issuer that is named by something else is not found.
+    # The size of the digest is not checked, because an issuer with a wrong digest is not found.
     try:
         algorithm = request.hash_algorithm.name
     except UnsupportedAlgorithm:
@@ -224,39 +188,9 @@ def _nonce_of(extensions: x509.Extensions) -> bytes | None:
     return nonce
 
 
-def _status_of(
-    standing: CertificateStanding,
-) -> tuple[ocsp.OCSPCertStatus, datetime | None, x509.ReasonFlags | None]:
+def _status_of(standing: CertificateStanding) -> bytes:
     revocation = standing.revocation
     if revocation is None:
-        return ocsp.OCSPCertStatus.GOOD if standing.is_issued else ocsp.OCSPCertStatus.UNKNOWN, None, None
-    at = revocation.revoked_at.astimezone(UTC).replace(microsecond=0)
+        return GOOD if standing.is_issued else UNKNOWN
     is_unspecified = revocation.reason is RevocationReason.UNSPECIFIED
-    reason = None if is_unspecified else x509.ReasonFlags(revocation.reason.word)
-    return ocsp.OCSPCertStatus.REVOKED, at, reason
-
-
-def _basic_response(response: bytes) -> bytes:
-    """Return the BasicOCSPResponse of a successful response (RFC 6960, 4.2.1)."""
-    _, wrapped = children(response, only_element(response))
-    (typed,) = children(response, wrapped)
-    _, octets = children(response, typed)
-    return response[octets.content : octets.end]
-
-
-def _with_basic_response(response: bytes, basic: bytes) -> bytes:
-    status, wrapped = children(response, only_element(response))
-    (typed,) = children(response, wrapped)
-    kind, _ = children(response, typed)
-    content = response[kind.start : kind.end] + encode(_OCTET_STRING, basic)
-    return encode(SEQUENCE, response[status.start : status.end] + encode(_EXPLICIT_0, encode(SEQUENCE, content)))
-
-
-def _answers(fields: Sequence[Element]) -> Element:
-    # ResponseData (RFC 6960, 4.2.1): its list of answers is the only plain sequence in it.
-    return next(field for field in fields if field.tag == SEQUENCE)
-
-
-def _answers_of(basic: bytes) -> bytes:
-    answers = _answers(children(basic, children(basic, only_element(basic))[0]))
-    return basic[answers.content : answers.end]
+    return revoked(revocation.revoked_at, None if is_unspecified else revocation.reason.value)

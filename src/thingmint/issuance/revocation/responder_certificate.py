@@ -1,4 +1,4 @@
-"""Owns the certificate by which a CA delegates OCSP responses to a key (RFC 6960, 4.2.2.2); knows no store."""
+"""Owns the certificate with which a CA delegates OCSP responses to a key (RFC 6960, 4.2.2.2)."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.encoding.der import with_signature
 from thingmint.issuance.keys.throwaway_keys import throwaway_key_like
 
-# Nobody asks whether it is revoked (RFC 6960, 4.2.2.2.1), so it is short-lived.
+# Clients do not check its revocation (RFC 6960, 4.2.2.2.1), so its validity is short.
 RESPONDER_LIFETIME = timedelta(days=2)
 _BACKDATE = timedelta(hours=1)
 _HASH = hashes.SHA256()
@@ -33,10 +33,10 @@ _USAGE = x509.KeyUsage(
 async def issue_responder_certificate(
     ca: IssuingCA, public_key: ec.EllipticCurvePublicKey, serial_number: SerialNumber, at: datetime
 ) -> x509.Certificate:
-    """Return a certificate for a responder's key, which ends after two days or with the CA.
+    """Return a certificate for a responder's key. It expires after two days or with the CA.
 
-    Raises IssuerUnfit if the CA's key is not at hand or the CA is not valid at this time, ServiceUnavailable if the key
-    cannot be used now or its signature does not verify.
+    Raises IssuerUnfit if the CA's key is not available or the CA is not valid at this time, ServiceUnavailable if the
+    key cannot be used now or its signature is wrong.
     """
     if ca.signer is None:
         raise IssuerUnfit("the issuer's private key is missing")

@@ -1,4 +1,4 @@
-"""Owns the reading of revocation lists of the service's own issuers (RFC 5280, 5); knows no store and no clock."""
+"""Owns the parsing of revocation lists of the service's own issuers (RFC 5280, 5). Independent of storage and clock."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ _REASONS = {reason.word: reason for reason in RevocationReason}
 
 
 class ListUnusable(ValueError):
-    """The bytes are no revocation list of one of the issuers; the message says why."""
+    """The bytes are not a revocation list of one of the issuers. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """A list whose signature is right, and the issuer that has signed it."""
+    """A list with a verified signature, and the issuer that has signed it."""
 
     issuer_id: str
     number: int
@@ -28,9 +28,9 @@ class RevocationList:
     _parsed: x509.CertificateRevocationList = field(repr=False)
 
     def revocations(self) -> Iterator[Revocation]:
-        """Yield each entry; no certificate outlives its issuer, whose end is that of each entry.
+        """Yield each entry. Its certificate's expiry is taken to be the issuer's, because it is not later.
 
-        A reason that the service never gives is unspecified: the certificate is revoked either way.
+        A reason that the service never gives becomes unspecified. The certificate is revoked in any case.
         """
         for entry in self._parsed:
             try:
@@ -47,7 +47,7 @@ class RevocationList:
 
 
 def read_list(content: bytes, issuers: Sequence[x509.Certificate]) -> RevocationList:
-    """Return the list in DER or PEM; raise ListUnusable if it is none, or none that one of the issuers has signed."""
+    """Return the list in DER or PEM; raise ListUnusable if it is not a list that one of the issuers has signed."""
     is_pem = content.lstrip().startswith(b"-----BEGIN")
     try:
         parsed = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)

@@ -68,7 +68,7 @@ class FanOut:
     ) -> None:
         self.message = message
         self.reserved = reserved
-        """For how many more receivers memory is reserved."""
+        """The number of further receivers for which memory is reserved."""
         self.code = ReasonCode.SUCCESS
         self.is_done = False
         self._taken = False

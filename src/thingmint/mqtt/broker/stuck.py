@@ -1,7 +1,7 @@
-"""Owns the detection of clients that do not accept their messages. Each is examined when its time is over.
+"""Owns the detection of clients that do not accept their messages. Each is examined when its time limit has passed.
 
-Only clients whose queue is large or full can be the reason why room is short. Each of them is looked at when it has
-made no progress for so long that it may be cut: a client that goes on costs one look in that time.
+Only clients whose queue is large or full can cause a shortage of memory. Each of them is examined at the end of the
+time in which it must make progress. Therefore a client that makes progress is examined once in that time.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ class StuckClients:
         self._counters = counters
         self._end_connection = end_connection
         self._due: DueTimes[Session] = DueTimes()
-        # When each is looked at; other times in the heap are outdated.
+        # When each session is examined; other times in the heap are outdated.
         self._due_at: dict[Session, float] = {}
-        # Those that make no progress and harm nobody as long as there is room.
+        # Sessions without progress, which are tolerated while memory is not short.
         self._stalled: dict[Session, None] = {}
         self._was_short = False
 
     def watch(self, session: Session) -> None:
-        """Look at a client whose queue is large or full when it has made no progress for too long."""
+        """Examine a client with a large or full queue at the end of its time limit for progress."""
         if session.connection is None or session in self._due_at:
             return
         self._stalled.pop(session, None)
@@ -37,18 +37,18 @@ class StuckClients:
         self._due.add(due_at, session)
 
     def forget(self, session: Session) -> None:
-        """Look at the client no more: it has gone."""
+        """Stop examining a client that has gone."""
         self._due_at.pop(session, None)
         self._stalled.pop(session, None)
 
     def room_is_short(self) -> None:
-        """Look again at those that have harmed nobody so far."""
+        """Examine the tolerated sessions again."""
         self._was_short = True
         for session in tuple(self._stalled):
             self.watch(session)
 
     def advance(self, now: float, is_over: Callable[[], bool]) -> bool:
-        """Look at the clients that are due; return whether that is done, or has to go on in the next turn."""
+        """Examine the clients that are due; return whether all are done. If not, continue in the next turn."""
         while (due := self._due.next_due(now)) is not None:
             self._look_at(*due, now)
             if is_over():

@@ -90,7 +90,7 @@ def _nothing_of(packet: Packet, *, is_5: bool) -> bytes:
     return b""
 
 
-# PUBLISH is not here: its first byte depends on the packet.
+# Without PUBLISH, whose first byte depends on the packet.
 _ENCODERS: Final[Mapping[type[Packet], tuple[int, _Encode]]] = {
     packets.Connack: (_CONNACK, connect_bytes.encode_connack),
     packets.Puback: (_PUBACK, answer_bytes.PUBACK.encode),

@@ -1,7 +1,8 @@
-"""Owns one device's connection from its handshake to its end; what its requests lead to is decided elsewhere.
+"""Owns one device's connection from its handshake to its end. Independent of what its requests do.
 
-Requests are worked through one after the other, by a task that exists only while there are any: so answers keep their
-order, and the data plane hears of one connection one thing at a time. The task also takes leave of the data plane.
+A task handles the requests one after the other; it exists only while there are requests. Therefore answers are in
+order, and the calls to the data plane for one connection do not overlap. The task also closes the connection at the
+data plane.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class GatewayConnection(ObservedConnection):
-    """A TLS protocol towards the transport, a device's connection towards the data plane."""
+    """The protocol on a TLS transport, and a device's connection for the data plane."""
 
     __slots__ = (
         "_ended_at",
@@ -68,7 +69,7 @@ class GatewayConnection(ObservedConnection):
     # For the transport
 
     def established(self, transport: TLSTransport, peer: Peer) -> None:
-        """Begin: CONNECT comes next."""
+        """Begin; CONNECT is expected next."""
         self._transport, self._peer, services = transport, peer, self._services
         self._writer = Writer(transport, services.limits, services.loop)
         self.certificate_id = shown = certificate_id_of(peer.leaf)
@@ -84,7 +85,7 @@ class GatewayConnection(ObservedConnection):
         self._roster.arrived(self)
 
     def data_received(self, data: bytes) -> None:
-        """Work through what has arrived; while that takes its time, take only so much more."""
+        """Handle the received bytes; while requests are being handled, buffer only a limited number of bytes."""
         self.protocol.feed(data)
         if self._worker is None and not self._are_acknowledgements_only():
             self._start_working()
@@ -92,44 +93,44 @@ class GatewayConnection(ObservedConnection):
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """Take no more deliveries, nor requests, whose answers would only wait with the others."""
+        """Accept no deliveries and handle no requests, because their answers would only wait, too."""
         self._writer.paused = True
 
     def resume_writing(self) -> None:
-        """Go on with the requests that had to wait, and ask for the deliveries that were not taken."""
+        """Continue with the requests that waited, and ask for the deliveries that were not accepted."""
         self._writer.paused = False
         self._start_working()
         if self.device.admitted is not None:
             self._services.data_plane.resume(self.device)
 
     def eof_received(self) -> None:
-        """End when the requests that came before the end of the stream have been worked through."""
+        """End the connection after the requests before the end of the stream have been handled."""
         self._has_heard_all = True
         self._start_working()
 
     def writing_lost(self) -> None:
-        """Deliver and answer nothing any more; go on with the requests that have arrived."""
+        """Stop delivering and answering; continue to handle the requests that have arrived."""
         self.device.is_over = True
         self._writer.paused = False
         self._start_working()
 
     def connection_lost(self) -> None:
-        """Take leave, if the connection did not end before."""
+        """End the connection, if it has not ended yet."""
         self._mark_over(DisconnectReason.CONNECTION_LOST)
 
     # For the gateway
 
     @property
     def is_over(self) -> bool:
-        """Whether the connection has ended, for devices if not yet for sockets."""
+        """Whether the connection has ended, even if its socket is not closed yet."""
         return self._ending is not None
 
     def end(
         self, reason: ReasonCode, message: str = "", *, cut: bool = False, told: DisconnectReason | None = None
     ) -> None:
-        """End the connection; ``cut`` throws away what the client has not read yet.
+        """End the connection; with ``cut``, discard data that the client has not read.
 
-        Events tell AWS IoT's word for the reason unless there is a better one.
+        Events have AWS IoT's term for the reason, or ``told`` if it is given.
         """
         if self._ending is not None:
             return
@@ -144,7 +145,7 @@ class GatewayConnection(ObservedConnection):
         self.end(reason, said_of(reason))
 
     def remove(self, *, clean_session: bool, prevent_will: bool) -> None:
-        """End the connection by an operator's wish, and with it its session or its will."""
+        """End the connection at an operator's request, and its session or its will if requested."""
         self._leave = Leave(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
         self.end(
             ReasonCode.ADMINISTRATIVE_ACTION,
@@ -153,13 +154,13 @@ class GatewayConnection(ObservedConnection):
         )
 
     def disown(self) -> None:
-        """End the connection, which other nodes have declared lost and whose will they publish."""
+        """End the connection without its will: other nodes have declared it lost and publish the will."""
         self._leave = Leave(cleanly=True)
         self.end(ReasonCode.SERVER_UNAVAILABLE, "The node was cut off from the others", cut=True)
 
     @property
     def silent_until(self) -> float:
-        """When its client has been silent for too long, by the loop's clock, unless something is heard before."""
+        """The event loop's time at which the client will have been silent for too long if it sends nothing more."""
         return self._last_heard_at + self._silence_limit
 
     @property
@@ -173,7 +174,7 @@ class GatewayConnection(ObservedConnection):
             self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
 
     def enforce_validity(self, now: datetime) -> None:
-        """End the connection if its certificate or claim has ended; ``now`` is the time of certificates."""
+        """End the connection if its certificate or claim has expired; ``now`` is by the clock of certificates."""
         admitted = self.device.admitted
         if admitted is not None and now > admitted.device.valid_until:
             self.end(ReasonCode.NOT_AUTHORIZED, "The certificate has expired", cut=True)
@@ -197,7 +198,7 @@ class GatewayConnection(ObservedConnection):
             self._start_working()
 
     def _note_ending(self, reason: DisconnectReason) -> None:
-        """Remember the ending now: events are told later, and those of two connections in any order."""
+        """Record the ending now, because events are sent later, and those of two connections in any order."""
         self._ended_at = self._services.clock.now()
         ending = Ending(self._ended_at, reason, self.protocol.keep_alive, self.is_clean, self._session_expiry)
         self._services.last_endings.note(self.device.scope, self.client_id, ending)
@@ -218,7 +219,7 @@ class GatewayConnection(ObservedConnection):
         self._transport.resume_reading()
 
     def _are_acknowledgements_only(self) -> bool:
-        """Work through acknowledgements, which need no task; return whether nothing else has arrived."""
+        """Handle acknowledgements, which need no task; return whether nothing else has arrived."""
         if self.device.admitted is None or not self._may_go_on():
             return False
         if take_acknowledgements(self.protocol, self._acknowledged):

@@ -1,7 +1,7 @@
-"""Owns what goes to one client: packets and messages, those in flight, and the ids of the gateway's own answers.
+"""Owns the packets and messages to one client, the messages in flight, and the packet ids of the gateway's answers.
 
-Answers to provisioning requests are sent once or never, and only their packet ids are remembered, here: another
-connection of the same client cannot come by them.
+An answer to a provisioning request is sent at most once, and only its packet id is kept, here. Therefore another
+connection of the same client cannot get it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Deliveries:
-    """The way to the client, once the handshake is done."""
+    """Sends to the client, after the handshake."""
 
     __slots__ = ("_answers", "_confirmed", "_counters", "_in_flight", "_last_answer", "_protocol", "_writer", "filters")
 
@@ -43,19 +43,19 @@ class Deliveries:
         return self._protocol.receive_maximum - len(self._answers or ())
 
     def send(self, packet: ServerPacket) -> None:
-        """Write an answer, unless it is larger than the client takes."""
+        """Write an answer, unless it exceeds the client's maximum packet size."""
         encoded = self._protocol.bytes_of(packet)
         if encoded is not None:
             self._writer.write(encoded)
 
     def deliver(self, message: Publish) -> Delivery:
-        """Write a message of the data plane whole, or nothing of it."""
+        """Write the complete message of the data plane, or nothing."""
         if self._writer.is_congested:
             return Delivery.FULL
         return self._deliver(self._protocol.bytes_of(message), message.packet_id)
 
     def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
-        """Write a message of the data plane whole, or nothing of it, whose bytes others get too."""
+        """Write the complete message of the data plane, whose bytes are shared with other clients, or nothing."""
         if self._writer.is_congested:
             return Delivery.FULL
         return self._deliver(self._protocol.shared_bytes_of(message, packet_id), packet_id)
@@ -71,7 +71,7 @@ class Deliveries:
         return Delivery.WRITTEN
 
     def answer(self, answer: DeviceAnswer) -> None:
-        """Write the answer of a provisioning request, at QoS 1 if the client has subscribed so and has room."""
+        """Write the answer to a provisioning request, at QoS 1 if the client has subscribed with it and has room."""
         qos, packet_id = QoS.AT_MOST_ONCE, 0
         has_room = self._unacknowledged < self._protocol.receive_maximum
         if answer.most_qos and self.filters.qos_for(answer.topic) is QoS.AT_LEAST_ONCE and has_room:
@@ -99,13 +99,13 @@ class Deliveries:
         self._writer.write(encoded)
 
     def send_once(self, message: Publish) -> Delivery:
-        """Write a message of the service at QoS 0, whole or nothing of it."""
+        """Write a complete message of the service at QoS 0, or nothing."""
         return self.deliver(replace(message, qos=QoS.AT_MOST_ONCE, packet_id=0))
 
     def send_confirmed(self, message: Publish, confirmed: "asyncio.Future[None]") -> Delivery:
-        """Write a message of the service at QoS 1, whole or nothing of it, and set the future when the client has it.
+        """Write a complete message of the service at QoS 1, or nothing; set the future when the client acknowledges it.
 
-        FULL is also what a client is that takes no more unacknowledged messages.
+        Also returns FULL if the client accepts no more unacknowledged messages.
         """
         if self._unacknowledged >= self._protocol.receive_maximum:
             return Delivery.FULL
@@ -118,7 +118,7 @@ class Deliveries:
         return outcome
 
     def was_own(self, packet_id: int) -> bool:
-        """Note that the client has acknowledged a message; return whether it was one of the gateway's own."""
+        """Process the client's acknowledgement of a message; return whether it was one of the gateway's own."""
         self._arrived(packet_id)
         if self._answers is not None:
             self._answers.discard(packet_id)

@@ -1,4 +1,4 @@
-"""Owns what the data plane, the provisioning desk and requests see of a connection; decides nothing about its end."""
+"""Owns the interface of a connection for the data plane, the provisioning queue and requests."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def _nobody(told: object) -> None:
 
 
 class DeviceLink:
-    """The device at the other end: messages go to it from CONNACK on, and until the connection is over."""
+    """The connected device; messages can be sent to it from CONNACK until the connection has ended."""
 
     __slots__ = (
         "_deliveries",
@@ -57,9 +57,9 @@ class DeviceLink:
         self.address = address
         self.admitted: Admitted | None = None
         self.owner: Scope | None = None
-        """The account and region that the device belongs to, once it is known who it is."""
+        """The device's account and region, when the device is identified."""
         self.will_right: WillRight = NoWill()
-        """Set before the data plane hears of the connection."""
+        """Set before the connection is opened at the data plane."""
         self.session_id = ""
         self.provisioning = 0
         self.is_over = False
@@ -73,18 +73,18 @@ class DeviceLink:
 
     @property
     def client_id(self) -> str:
-        """The client id, also when the server chose it."""
+        """The client id, even if the server assigned it."""
         return self.protocol.client_id
 
     @property
     def scope(self) -> Scope:
-        """The account and region that the device belongs to."""
+        """The device's account and region."""
         assert self.owner is not None, "the data plane hears of a connection when it is known whose it is"
         return self.owner
 
     @property
     def version(self) -> ProtocolVersion:
-        """The version of its CONNECT."""
+        """The MQTT version in its CONNECT."""
         version = self.protocol.version
         assert version is not None, "the data plane hears of a connection at its CONNECT"
         return version
@@ -96,11 +96,11 @@ class DeviceLink:
 
     @property
     def own_filters(self) -> int:
-        """How many filters the connection keeps to itself."""
+        """How many filters the connection itself handles."""
         return len(self.filters)
 
     def may_receive(self, topic: str) -> bool:
-        """Return whether its policies allow iot:Receive on the topic; nothing is allowed before CONNECT is accepted."""
+        """Return whether its policies allow iot:Receive on the topic; False before CONNECT is accepted."""
         if self.admitted is None:
             return False
         # Asked for each delivery, so that every call and every text counts.
@@ -115,13 +115,13 @@ class DeviceLink:
         return True
 
     def deliver(self, message: Publish) -> Delivery:
-        """Write the message whole, or nothing of it."""
+        """Write the complete message, or nothing."""
         if self.is_over or self.admitted is None:
             return Delivery.FULL
         return self._deliveries.deliver(message)
 
     def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
-        """Write a message whole, or nothing of it, whose bytes others get too."""
+        """Write the complete message, whose bytes are shared with other clients, or nothing."""
         if self.is_over or self.admitted is None:
             return Delivery.FULL
         return self._deliveries.deliver_shared(message, packet_id)
@@ -134,26 +134,26 @@ class DeviceLink:
 
     @property
     def authorizer(self) -> DeviceAuthorizer:
-        """Its policies."""
+        """The device's compiled policies."""
         return self.whom.authorizer
 
     @property
     def requester(self) -> Requester:
-        """Who it is."""
+        """The device as the caller of operations."""
         return Requester(self.whom.device, self.client_id, self.address)
 
     @property
     def link(self) -> Link:
-        """How events call it."""
+        """The connection's identification in events."""
         return Link(self.client_id, self.certificate_id, self.session_id, self.address, self.scope)
 
     @property
     def filters(self) -> OwnFilters:
-        """The filters that it keeps to itself."""
+        """The filters on reserved topics, which the connection itself handles."""
         return self._deliveries.filters
 
     def send(self, packet: ServerPacket) -> None:
-        """Write the answer to a request, if the connection is not over."""
+        """Write the answer to a request, unless the connection has ended."""
         if not self.is_over:
             self._deliveries.send(packet)
 
@@ -163,13 +163,13 @@ class DeviceLink:
             self._deliveries.tell(topic, payload)
 
     def sent(self, message: Publish, confirmed: "asyncio.Future[None] | None") -> Delivery:
-        """Write a message of the service, which the client may receive; ``confirmed`` is set when the client has it."""
+        """Write a permitted message of the service; ``confirmed`` is set when the client has acknowledged it."""
         if confirmed is None:
             return self._deliveries.send_once(message)
         return self._deliveries.send_confirmed(message, confirmed)
 
     def answered(self, answer: DeviceAnswer) -> None:
-        """Write the answer of a provisioning request to this connection, if it is not over and may receive it."""
+        """Write the answer to a provisioning request, unless the connection has ended or may not receive it."""
         if self.is_over:
             return
         if answer.refused is not None:
@@ -178,19 +178,19 @@ class DeviceLink:
             self._deliveries.answer(answer)
 
     def refuse(self, refused: Refused) -> None:
-        """Tell operators that a request was refused."""
+        """Report to operators that a request was refused."""
         self._refused(refused)
 
     def was_own(self, packet_id: int) -> bool:
-        """Note that the client has acknowledged a message; return whether it was one of the gateway's own."""
+        """Process the client's acknowledgement of a message; return whether it was one of the gateway's own."""
         return self._deliveries.was_own(packet_id)
 
     @property
     def whom(self) -> Admitted:
-        """The device, once CONNECT was accepted."""
+        """The device, after CONNECT was accepted."""
         assert self.admitted is not None, "nothing is asked before CONNECT was accepted"
         return self.admitted
 
     def let_go(self) -> None:
-        """Forget the connection, which is over: nobody is told anything any more."""
+        """Release the ended connection; nothing can be sent any more."""
         self._end, self._refused, self._may_receive = _nobody, _nobody, None

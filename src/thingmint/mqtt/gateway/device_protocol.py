@@ -1,7 +1,7 @@
-"""Owns the protocol's state on one connection: bytes in, requests out; packets in, bytes out. Refuses to know sockets,
-policies, and what happens to messages.
+"""Owns the MQTT protocol's state on one connection: decodes bytes into requests, and encodes packets into bytes.
 
-The limits are AWS IoT's. What breaks the protocol or a limit is PacketRefused, and the connection must end with it.
+Independent of sockets, policies and the handling of messages. The limits are AWS IoT's. PacketRefused is raised for a
+violation of the protocol or of a limit, and the connection must then end.
 """
 
 import uuid
@@ -59,7 +59,7 @@ Request: TypeAlias = Connect | Publish | Puback | Subscribe | Unsubscribe | Ping
 
 
 class DeviceProtocol:
-    """One connection's protocol. CONNECT is the first request, and what it asks for is known from then on."""
+    """One connection's protocol. CONNECT is the first request; its options apply from then on."""
 
     __slots__ = (
         "_accepted",
@@ -75,14 +75,14 @@ class DeviceProtocol:
     )
 
     def __init__(self, connect_bytes: int) -> None:
-        """Start; CONNECT may be this long, later packets as long as AWS IoT takes them."""
+        """Start; ``connect_bytes`` is the limit of CONNECT, and AWS IoT's limit applies to later packets."""
         self._reader = FrameReader(connect_bytes)
         self._aliases: TopicAliases | None = None
         self._accepted = False
         self._wants_reasons = True
         self.connect: Connect | None = None
         self.is_5 = False
-        """Whether refusals can be told one by one; read for each delivery."""
+        """Whether the version is MQTT 5, which can report each refusal; read for each delivery."""
         self.client_id = ""
         self.keep_alive = LONGEST_KEEP_ALIVE
         self.receive_maximum = MAX_IN_FLIGHT
@@ -95,18 +95,18 @@ class DeviceProtocol:
 
     @property
     def buffered(self) -> int:
-        """How many bytes wait to be taken as requests."""
+        """How many received bytes are not handled yet."""
         return self._reader.buffered
 
     @property
     def next_changes_session(self) -> bool:
-        """Whether the next request, of which some may still be missing, begins or changes a session."""
+        """Whether the next request, which may be incomplete, begins or changes a session."""
         return self._reader.first_byte in _SESSION_REQUESTS
 
     # Bytes in, requests out
 
     def feed(self, received: bytes) -> None:
-        """Take what the client sent."""
+        """Add bytes from the client."""
         self._reader.feed(received)
 
     def next_acknowledgement(self) -> int:
@@ -114,7 +114,7 @@ class DeviceProtocol:
         return self._reader.next_acknowledgement() if self._accepted else 0
 
     def next_request(self) -> Request | None:
-        """Return the next request, or None until more is fed; raise PacketRefused if the connection must end."""
+        """Return the next request, or None if it is incomplete; raise PacketRefused if the connection must end."""
         frame = self._reader.next_frame()
         if frame is None:
             return None
@@ -168,7 +168,7 @@ class DeviceProtocol:
     # Packets in, bytes out
 
     def accept(self, opened: Opened) -> bytes:
-        """Accept CONNECT, and return the CONNACK that says so."""
+        """Accept CONNECT, and return the bytes of CONNACK."""
         assert self.connect is not None, "CONNECT comes first"
         connect = self.connect
         # The will is the data plane's by now, and may be large.
@@ -194,12 +194,12 @@ class DeviceProtocol:
         return encode(Connack(opened.session_present, ReasonCode.SUCCESS, properties), connect.version)
 
     def bytes_of(self, packet: ServerPacket) -> bytes | None:
-        """Return the packet's bytes; None if they are more than the client takes."""
+        """Return the packet's bytes; None if they exceed the client's maximum packet size."""
         assert self.connect is not None, "CONNECT comes first"
         return self._unless_too_large(encode(packet, self.connect.version))
 
     def shared_bytes_of(self, message: SharedPublish, packet_id: int) -> bytes | None:
-        """Return the bytes of a message that others get too; None if they are more than the client takes."""
+        """Return the bytes of a message for several clients; None if they exceed the client's maximum packet size."""
         return self._unless_too_large(message.bytes_for(packet_id, is_5=self.is_5))
 
     def _unless_too_large(self, encoded: bytes) -> bytes | None:
@@ -209,7 +209,7 @@ class DeviceProtocol:
         return encoded
 
     def farewell(self, reason: ReasonCode, message: str = "") -> bytes:
-        """Return what the client is told before its connection ends; nothing where AWS IoT says nothing."""
+        """Return the last packet before the connection ends; empty if AWS IoT sends none."""
         if reason is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             return UNSUPPORTED_VERSION_ANSWER
         if self.connect is None or (not self.is_5 and (self._accepted or reason not in _TOLD_IN_3_1_1)):

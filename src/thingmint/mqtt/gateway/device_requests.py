@@ -1,7 +1,7 @@
-"""Owns the handling of PUBLISH, SUBSCRIBE and UNSUBSCRIBE: refused, kept on the connection, or given to the data plane.
+"""Owns the handling of PUBLISH, SUBSCRIBE and UNSUBSCRIBE: refuse, handle here, or pass to the data plane.
 
-MQTT 3.1.1 has no way to refuse a message or to say why, so AWS IoT ends the connection there. MQTT 5 has, for all but
-messages of QoS 0.
+MQTT 3.1.1 cannot refuse a message or give a reason, so AWS IoT ends the connection. MQTT 5 can, except for messages of
+QoS 0.
 """
 
 from typing import Final, Protocol
@@ -45,22 +45,22 @@ class Speaker(DeviceConnection, Asker, EventListener, Protocol):
 
     @property
     def protocol(self) -> DeviceProtocol:
-        """Its protocol's state."""
+        """The protocol's state of the connection."""
         ...
 
     @property
     def authorizer(self) -> DeviceAuthorizer:
-        """Its policies."""
+        """The device's compiled policies."""
         ...
 
     @property
     def requester(self) -> Requester:
-        """Who it is."""
+        """The device as the caller of operations."""
         ...
 
     @property
     def link(self) -> Link:
-        """How events call it."""
+        """The connection's identification in events."""
         ...
 
     def send(self, packet: ServerPacket) -> None:
@@ -68,12 +68,12 @@ class Speaker(DeviceConnection, Asker, EventListener, Protocol):
         ...
 
     def refuse(self, refused: Refused) -> None:
-        """Tell operators that a request was refused."""
+        """Report to operators that a request was refused."""
         ...
 
 
 async def publish(speaker: Speaker, services: Services, message: Publish) -> None:
-    """Take a message; raise PacketRefused if it can only be refused by ending the connection."""
+    """Handle a message; raise PacketRefused if it can be refused only by ending the connection."""
     request = DEVICE_OPERATIONS.find(message.topic)
     refusal = _refusal(speaker, message, request)
     if refusal is not None:
@@ -96,7 +96,7 @@ async def publish(speaker: Speaker, services: Services, message: Publish) -> Non
 
 
 async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> None:
-    """Answer each filter by its own code; raise PacketRefused where MQTT 3.1.1 cannot say that it is not allowed."""
+    """Answer each filter with a code; raise PacketRefused if MQTT 3.1.1 has no code for the refusal."""
     codes = [_judge(speaker, services, each) for each in packet.subscriptions]
     if ReasonCode.NOT_AUTHORIZED in codes and not speaker.protocol.is_5:
         raise PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
@@ -119,7 +119,7 @@ async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> 
 
 
 async def unsubscribe(speaker: Speaker, services: Services, packet: Unsubscribe) -> None:
-    """End subscriptions; each filter is answered by its own code in MQTT 5."""
+    """End subscriptions; in MQTT 5 each filter is answered with a code."""
     own = [topic_filter in speaker.filters for topic_filter in packet.topic_filters]
     foreign = [each for each, is_own in zip(packet.topic_filters, own, strict=True) if not is_own]
     ended = iter(await services.data_plane.unsubscribe(speaker, foreign) if foreign else ())
@@ -157,7 +157,7 @@ def _refuse(speaker: Speaker, message: Publish, refusal: PacketRefused) -> None:
 
 
 def _drop(speaker: Speaker, services: Services, message: Publish) -> None:
-    """Take a message out of the client's queue: who had it refused by the end of the connection would send it again."""
+    """Acknowledge and drop a message; if the connection were ended instead, the client would send it again."""
     services.events.heard(MessageNotServed(speaker.link, services.clock.now(), message.topic))
     _acknowledge(speaker, message, ReasonCode.TOPIC_NAME_INVALID if speaker.protocol.is_5 else ReasonCode.SUCCESS)
 
@@ -168,7 +168,7 @@ def _acknowledge(speaker: Speaker, message: Publish, code: ReasonCode) -> None:
 
 
 def _judge(speaker: Speaker, services: Services, subscription: Subscription) -> ReasonCode | None:
-    """Return the code of a filter that is refused or kept here; None for the data plane's."""
+    """Return the code of a filter that is refused or handled here; None if the data plane handles it."""
     try:
         parsed = parse_filter(subscription.topic_filter)
     except InvalidTopic:

@@ -1,4 +1,4 @@
-"""Owns what the end of a connection is called in events, and how the data plane closes it."""
+"""Owns the reasons for the end of a connection in events, and its closing at the data plane."""
 
 import logging
 from dataclasses import dataclass
@@ -34,25 +34,25 @@ _SAID: Final = {
 
 
 def said_of(code: ReasonCode) -> str:
-    """Return the reason string of an end that the data plane made; empty where the code says it all."""
+    """Return the reason string for an end by the data plane; empty if the code is sufficient."""
     return _SAID.get(code, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """How a client has left; a connection that is cut off has not left cleanly."""
+    """How a client has left; a connection that is ended without DISCONNECT was not left cleanly."""
 
     cleanly: bool = False
     session_expiry_interval: int | None = None
 
 
 def reason_of(code: ReasonCode) -> DisconnectReason:
-    """Return AWS IoT's word for an end that the gateway made; what is not its own doing is the client's fault."""
+    """Return AWS IoT's term for an end by the gateway; other ends count as errors of the client."""
     return _REASONS.get(code, DisconnectReason.CLIENT_ERROR)
 
 
 def leave_of(disconnect: Disconnect) -> Leave:
-    """Return how a client leaves that sends a DISCONNECT (MQTT 5, 3.14)."""
+    """Return how a client leaves with this DISCONNECT (MQTT 5, 3.14)."""
     return Leave(
         cleanly=disconnect.reason_code is not ReasonCode.DISCONNECT_WITH_WILL_MESSAGE,
         session_expiry_interval=disconnect.properties.session_expiry_interval,

@@ -1,4 +1,4 @@
-"""Owns how one CONNECT is answered: the client is admitted, finds room, and its session is opened at the data plane."""
+"""Owns the handling of CONNECT: admits the client, checks the limits, and opens its session at the data plane."""
 
 import uuid
 from typing import Protocol, TypeVar
@@ -22,14 +22,14 @@ class Entering(RosterEntry, Protocol):
     device: DeviceLink
 
     is_stale: bool
-    """Whether policies have changed since they were read for it."""
+    """Whether policies have changed since they were read for this connection."""
 
     is_open_above: bool
-    """Whether the data plane has a session for it; what is open must be closed there."""
+    """Whether the data plane has opened a session for the connection, which must be closed there."""
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the connection has ended."""
         ...
 
 
@@ -39,8 +39,8 @@ T = TypeVar("T", bound=Entering)
 async def enter(connection: T, services: Services, roster: Roster[T], peer: Peer, connect: Connect) -> Opened | None:
     """Admit the client and open its session; return None if the connection has ended meanwhile.
 
-    Raises NotAdmitted if the client may not connect or has no room, PacketRefused if the data plane refuses it or its
-    certificate has gone to another account meanwhile.
+    Raises NotAdmitted if the client may not connect or a limit is reached, PacketRefused if the data plane refuses it
+    or its certificate was transferred to another account meanwhile.
     """
     device = connection.device
     admitted = await _admitted_with_room(connection, services, roster, peer, connect)
@@ -60,7 +60,7 @@ async def enter(connection: T, services: Services, roster: Roster[T], peer: Peer
 async def _with_current_policies(
     admitted: Admitted, connection: T, services: Services, roster: Roster[T], peer: Peer, connect: Connect
 ) -> Admitted | None:
-    """Return the device as it is admitted now; None if the connection has ended."""
+    """Return the device with its current policies; None if the connection has ended."""
     while connection.is_stale and not connection.is_over:
         admitted = await _admitted_with_room(connection, services, roster, peer, connect)
         if admitted.device.scope != connection.device.owner:
@@ -79,7 +79,7 @@ async def _admitted_with_room(
 
 
 def _require_room(services: Services, roster: Roster[T], device: DeviceLink, scope: Scope) -> None:
-    """Raise NotAdmitted if the certificate has so many connections that others would find no room."""
+    """Raise NotAdmitted if the certificate has its maximum number of connections."""
     limit = services.limits.max_connections_per_certificate
     if not roster.has_room_for(scope, device.client_id, device.certificate_id, limit):
         services.counters.lost(Loss.CERTIFICATE_CONNECTIONS)

@@ -1,6 +1,6 @@
-"""Owns the list of connections that listen to the service's own events, so that an event costs what its listeners do.
+"""Owns the list of connections that listen to the service's events, so that an event costs time only for listeners.
 
-Among tens of thousands of devices they are few, and each connection that opens or ends is an event.
+Only a few of tens of thousands of devices listen, and each opening or ending of a connection is an event.
 """
 
 from typing import Protocol
@@ -14,7 +14,7 @@ class EventListener(Protocol):
 
     @property
     def scope(self) -> Scope:
-        """The account and region that it belongs to."""
+        """The device's account and region."""
         ...
 
     @property
@@ -24,7 +24,7 @@ class EventListener(Protocol):
 
     @property
     def filters(self) -> OwnFilters:
-        """The filters that its connection keeps to itself."""
+        """The filters on reserved topics of its connection."""
         ...
 
     def told(self, topic: str, payload: bytes) -> None:
@@ -39,21 +39,21 @@ class EventListeners:
         self._by_account: dict[Scope, set[EventListener]] = {}
 
     def note(self, device: EventListener) -> None:
-        """List the device or forget it, as its filters and its connection are now."""
+        """Add or remove the device, by its current filters and its connection."""
         if device.filters.may_hear_events and not device.is_over:
             self._by_account.setdefault(device.scope, set()).add(device)
         else:
             self.forget(device)
 
     def forget(self, device: EventListener) -> None:
-        """Forget a device, which may be forgotten already."""
+        """Remove a device, if it is in the list."""
         devices = self._by_account.get(device.scope, set())
         devices.discard(device)
         if not devices:
             self._by_account.pop(device.scope, None)
 
     def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
-        """Tell an event of an account to each of its devices that listens to it."""
+        """Send an account's event to each of its devices that listens to it."""
         # A copy: a listener may end while it is notified.
         for device in tuple(self._by_account.get(scope, ())):
             device.told(topic, payload)

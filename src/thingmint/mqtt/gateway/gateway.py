@@ -1,7 +1,7 @@
-"""Owns the device gateway: start, stop, and what must reach connections that are open; knows no packets.
+"""Owns the device gateway: start, stop, and changes that affect open connections. Independent of packets.
 
-The code that changes a certificate's status, policies or attachments tells the gateway after the commit: devices are
-disconnected, or bound to the new policies, at once and not when they connect next.
+The code that changes a certificate's status, policies or attachments notifies the gateway after the commit. Devices are
+disconnected, or get the new policies, at once and not at their next CONNECT.
 """
 
 import asyncio
@@ -110,12 +110,12 @@ class Gateway:
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """That port, and those of the other addresses that were asked for."""
+        """The ports of all configured addresses."""
         return self._listener.ports
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
-        """The addresses and ports that are listened on."""
+        """The addresses and ports on which the gateway listens."""
         return self._listener.addresses
 
     @property
@@ -125,7 +125,7 @@ class Gateway:
 
     @property
     def open_connections(self) -> int:
-        """How many sockets are open, those of strangers included."""
+        """How many sockets are open, including those before CONNECT."""
         return self._listener.open_connections
 
     @property
@@ -134,7 +134,7 @@ class Gateway:
         return self._roster.accepted_count
 
     def use_tls_context(self, context: SSL.Context) -> None:
-        """Use another server certificate for the connections to come; those that are open keep theirs."""
+        """Use another server certificate for new connections; open connections keep theirs."""
         self._listener.use_tls_context(context)
 
     async def start(self) -> None:
@@ -150,7 +150,7 @@ class Gateway:
         self._tick()
 
     async def stop(self, grace: float) -> None:
-        """Accept nothing more, send the answers in flight within ``grace`` seconds, say goodbye, close everything."""
+        """Stop accepting, send pending answers within ``grace`` seconds, send DISCONNECT, and close all connections."""
         self._listener.stop_listening()
         await self._desk.settle(grace)
         for connection in self._roster.accepted:
@@ -170,21 +170,21 @@ class Gateway:
         await self._data_plane.stop()
 
     def certificate_changed(self, target: CertificateTarget) -> None:
-        """End the connections, also unfinished ones, of an account's certificate that is not ACTIVE any more."""
+        """End the connections, also those before CONNECT, of an account's certificate that is no longer ACTIVE."""
         self._to_end.extend(self._roster.of_target(target))
         if self._ender is None and not self._end_some():
             self._ender = self._services.loop.create_task(self._end_rest())
 
     def has_connection_of(self, target: CertificateTarget) -> bool:
-        """Return whether a connection, also an unfinished one, has an account's certificate."""
+        """Return whether a connection, also one before CONNECT, has an account's certificate."""
         return bool(self._roster.of_target(target))
 
     def policies_changed(self, targets: Iterable[CertificateTarget] | None = None) -> None:
-        """Bind the connections of these accounts' certificates, or all, to the policies that are attached now."""
+        """Apply the policies that are attached now to the connections of these certificates, or to all connections."""
         self._policy_refresh.refresh(self._roster.all_of(targets), self._services.loop)
 
     def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
-        """Tell an event of an account to each of its clients that has subscribed to it and may receive it."""
+        """Send an account's event to each of its clients that has subscribed to it and may receive it."""
         self._listeners.tell(scope, topic, payload)
 
     def connection_of(self, scope: Scope, client_id: str) -> GatewayConnection | None:
@@ -201,13 +201,13 @@ class Gateway:
         return self._roster.accepted
 
     def taken_over(self, scope: Scope, client_id: str, session_id: str) -> None:
-        """End a connection whose client has connected to another node since; one that ended before is no fault."""
+        """End the connection of a client that has connected to another node; do nothing if it has already ended."""
         connection = self.connection_of(scope, client_id)
         if connection is not None and connection.device.session_id == session_id:
             connection.end(ReasonCode.SESSION_TAKEN_OVER, said_of(ReasonCode.SESSION_TAKEN_OVER))
 
     def disown_all(self) -> None:
-        """End every connection without its will: other nodes have told that they ended, and publish the wills."""
+        """End every connection without its will, because other nodes have declared them lost and publish the wills."""
         for connection in self.accepted_connections:
             connection.disown()
 
@@ -218,7 +218,7 @@ class Gateway:
     def delete_connection(
         self, scope: Scope, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
     ) -> bool:
-        """Disconnect a client, end its session or keep back its will if asked to; return whether it was connected."""
+        """Disconnect a client; end its session and suppress its will if requested. Return whether it was connected."""
         connection = self.connection_of(scope, client_id)
         if connection is None:
             return False
@@ -226,7 +226,7 @@ class Gateway:
         return True
 
     def _end_some(self) -> bool:
-        """End connections of certificates that are not active for the time of a slice; return whether none is left."""
+        """End connections of certificates that are not ACTIVE for one time slice; return whether none is left."""
         pace = Pace()
         while self._to_end:
             connection = self._to_end.popleft()

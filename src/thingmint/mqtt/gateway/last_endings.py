@@ -1,4 +1,4 @@
-"""Owns what is remembered of clients that are not connected: when and why their last connections ended."""
+"""Owns the records of disconnected clients: when and why their last connections ended."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from thingmint.core.identifiers import Scope, is_thing_name
 from thingmint.mqtt.events import DisconnectReason
 
 MOST_ENDINGS: Final = 50_000
-"""How many clients of an account are remembered; those that have been gone for longest are forgotten first."""
+"""How many clients of an account have a record; the record of the longest disconnected client is removed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Ending:
 
 
 class LastEndings:
-    """The last ending of each client that is not connected, in memory; only of clients that may be called as a thing.
+    """The last ending of each disconnected client, in memory; only for client ids that are valid thing names.
 
-    Each account has a limit of its own, so that no account makes the service forget another's clients.
+    Each account has a separate limit, so that no account can displace another account's records.
     """
 
     def __init__(self, most: int = MOST_ENDINGS) -> None:
@@ -33,7 +33,7 @@ class LastEndings:
         self._by_account: dict[Scope, dict[str, Ending]] = {}
 
     def note(self, scope: Scope, client_id: str, ending: Ending) -> None:
-        """Remember the ending instead of the client's earlier one."""
+        """Record the ending, and replace the client's earlier one."""
         if not is_thing_name(client_id):
             return
         endings = self._by_account.setdefault(scope, {})
@@ -44,12 +44,12 @@ class LastEndings:
             del endings[next(iter(endings))]
 
     def forget(self, scope: Scope, client_id: str) -> None:
-        """Forget the client, which is connected now and may never have been remembered."""
+        """Remove the record of the client, if there is one, because it is connected now."""
         endings = self._by_account.get(scope, {})
         endings.pop(client_id, None)
         if not endings:
             self._by_account.pop(scope, None)
 
     def of_client(self, scope: Scope, client_id: str) -> Ending | None:
-        """Return the client's last ending; None while it is connected and if nothing is remembered."""
+        """Return the client's last ending; None while it is connected, and if there is no record."""
         return self._by_account.get(scope, {}).get(client_id)

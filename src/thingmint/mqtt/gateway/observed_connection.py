@@ -1,4 +1,4 @@
-"""Owns what is known of one device's connection: its client, its account, its session and its addresses."""
+"""Owns the facts of one device's connection: its client, its account, its session and its addresses."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 
 class ObservedConnection:
-    """What the gateway, events and operators may ask of a connection; asking changes nothing."""
+    """The read-only facts of a connection, for the gateway, for events and for operators."""
 
     __slots__ = ("_opened_at", "_session_expiry", "_transport", "certificate_id", "device", "protocol")
 
@@ -19,7 +19,7 @@ class ObservedConnection:
     _opened_at: datetime
 
     def __init__(self, protocol: DeviceProtocol) -> None:
-        """The other facts come with the handshake and with CONNECT."""
+        """Take the protocol; the handshake and CONNECT set the other facts."""
         self.protocol = protocol
         self._session_expiry = 0
 
@@ -30,7 +30,7 @@ class ObservedConnection:
 
     @property
     def scope(self) -> Scope | None:
-        """The account and region of the device; None until it is known who it is."""
+        """The account and region of the device; None until it is identified."""
         return self.device.owner
 
     @property
@@ -40,12 +40,12 @@ class ObservedConnection:
 
     @property
     def is_clean(self) -> bool:
-        """Whether its CONNECT asked for a session that ends with it (MQTT 3.1.1), or for a new one (MQTT 5)."""
+        """Whether its CONNECT requested a clean session (MQTT 3.1.1) or a clean start (MQTT 5)."""
         return self.protocol.connect is not None and self.protocol.connect.clean_start
 
     @property
     def session_expiry(self) -> int:
-        """For how many seconds its session outlives it, as granted."""
+        """The granted session expiry in seconds after the end of the connection."""
         return self._session_expiry
 
     @property
@@ -55,5 +55,5 @@ class ObservedConnection:
 
     @property
     def valid_until(self) -> datetime:
-        """When its certificate ends; asked of connections whose CONNECT was accepted."""
+        """When the certificate expires; only after CONNECT was accepted."""
         return self.device.whom.device.valid_until

@@ -1,4 +1,4 @@
-"""Owns how open connections are bound to policies that have changed: one after the other, in slices of time."""
+"""Owns the application of changed policies to open connections, one after the other, in time slices."""
 
 import asyncio
 import logging
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 
 class PolicyRefresh:
-    """Binds connections to the policies that are attached now, and ends those that may not stay."""
+    """Applies the policies that are attached now to connections, and ends connections that are no longer permitted."""
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
-        """What is at work; None while no connection waits."""
+        """The running task; None while no connection waits."""
         self._waiting: dict[GatewayConnection, None] = {}
 
     def refresh(self, connections: Iterable[GatewayConnection], loop: asyncio.AbstractEventLoop) -> None:
-        """Bind the connections, after those that wait already."""
+        """Refresh the connections, after those that already wait."""
         for connection in connections:
             connection.is_stale = True
             self._waiting[connection] = None

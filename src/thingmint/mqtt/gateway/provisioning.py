@@ -1,10 +1,10 @@
-"""Owns requests for certificates between their PUBACK and their answer: how many there may be, and whose they are.
+"""Owns the queue of requests for certificates between their PUBACK and their answer, and its limits.
 
-An answer may hold a private key. It goes to the connection object that asked, by a method call: no topic, client id,
-session or queue leads anywhere else. If the connection is gone by then, so is the answer.
+An answer may contain a private key. It is passed by a method call to the connection object that sent the request, never
+by a topic, client id, session or queue. If the connection has ended, the answer is dropped.
 
-A few requests are carried out at once; the others wait, and accounts and certificates take turns. Where no more may
-wait, the newest request of the certificate that has most of them makes way for one of a certificate that has fewer.
+A few requests are executed at a time; the others wait, and accounts and certificates take turns. If the queue is full,
+the newest request of the certificate that has most is refused in favour of a request of a certificate that has fewer.
 """
 
 import asyncio
@@ -27,18 +27,18 @@ log = logging.getLogger(__name__)
 
 
 class Asker(Protocol):
-    """A connection that asks."""
+    """A connection that has sent requests."""
 
     provisioning: int
-    """How many of its requests are not answered yet; counted here."""
+    """How many of its requests are not answered yet; this module counts them."""
 
     @property
     def is_over(self) -> bool:
-        """Whether the connection has ended, so that an answer reaches nobody."""
+        """Whether the connection has ended, so that an answer cannot be sent."""
         ...
 
     def answered(self, answer: DeviceAnswer) -> None:
-        """Send the answer to the device, or drop it if the connection is over."""
+        """Send the answer to the device, or drop it if the connection has ended."""
         ...
 
 
@@ -51,7 +51,7 @@ class _ProvisioningRequest:
 
 
 class _Line:
-    """Requests of one kind: so many of them are carried out at once."""
+    """Requests of one kind, with the number that is executed at a time."""
 
     def __init__(self, at_once: int) -> None:
         self.waiting: FairLine[_ProvisioningRequest] = FairLine()
@@ -59,7 +59,7 @@ class _Line:
 
 
 class ProvisioningDesk:
-    """Takes requests while there is room, and turns others away at once: no device waits without an answer."""
+    """Accepts requests while there is room, and refuses others at once, so that every request gets an answer."""
 
     def __init__(self, responder: Responder, limits: GatewayLimits, counters: Counters | None = None) -> None:
         self._responder = responder
@@ -75,7 +75,7 @@ class ProvisioningDesk:
         return len(self._tasks) + len(self._keys.waiting) + len(self._others.waiting)
 
     def request(self, asker: Asker, requester: Requester, asked: DeviceRequest, payload: bytes) -> None:
-        """Have the request answered."""
+        """Queue the request, or refuse it if there is no room."""
         request = _ProvisioningRequest(asker, requester, asked, payload)
         line = self._keys if asked.operation.generates_key else self._others
         if self._is_closing or asker.provisioning >= self._limits.max_provisioning_per_connection:
@@ -89,7 +89,7 @@ class ProvisioningDesk:
         self._start_next(line)
 
     async def settle(self, grace: float) -> None:
-        """Take no more, wait until every request is answered, at most this many seconds, and abandon the rest."""
+        """Accept no more requests, wait at most ``grace`` seconds until all are answered, and abandon the rest."""
         self._is_closing = True
         deadline = asyncio.get_running_loop().time() + grace
         abandoned = 0
@@ -109,7 +109,7 @@ class ProvisioningDesk:
             await asyncio.wait(tasks, timeout=_LEAVE_SECONDS)
 
     def _make_way(self, request: _ProvisioningRequest) -> bool:
-        """Turn away a request of another certificate that has more of them; return whether there was one."""
+        """Refuse a request of another certificate that has more requests; return whether there was one."""
         device = request.requester.device
         for line in sorted((self._keys, self._others), key=lambda each: -len(each.waiting)):
             found = line.waiting.make_way(device.scope, device.certificate_id)

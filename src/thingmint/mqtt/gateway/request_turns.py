@@ -1,4 +1,4 @@
-"""Owns when the next request of a connection is worked on: in this turn of the event loop, or in a later one."""
+"""Owns the time at which a connection's next request is handled: in this turn of the event loop, or in a later one."""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,7 +12,7 @@ _ACKNOWLEDGEMENTS_AT_ONCE: Final = 8
 
 
 def take_acknowledgements(protocol: DeviceProtocol, acknowledged: Callable[[int], None]) -> bool:
-    """Take some of the acknowledgements that come next, and return whether there were any."""
+    """Handle some of the next acknowledgements, and return whether there were any."""
     for count in range(_ACKNOWLEDGEMENTS_AT_ONCE):
         packet_id = protocol.next_acknowledgement()
         if not packet_id:
@@ -24,7 +24,7 @@ def take_acknowledgements(protocol: DeviceProtocol, acknowledged: Callable[[int]
 async def next_in_turn(
     protocol: DeviceProtocol, services: Services, account: Scope | None, may_go_on: Callable[[], bool]
 ) -> Request | None:
-    """Return the next request when there is time for it; None if there is none, or if the connection may not go on."""
+    """Return the next request when there is time for it; None if there is none, or ``may_go_on`` returns False."""
     if not protocol.buffered:
         return None
     # What begins or changes a session takes the time of those, not that of messages.

@@ -1,4 +1,4 @@
-"""Owns the lists of open connections, by certificate, by account and by client; does nothing to them."""
+"""Owns the indexes of open connections by certificate, by account and by client. Does not change connections."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,21 +9,21 @@ from thingmint.core.policies.target import CertificateTarget
 
 
 class RosterEntry(Protocol):
-    """What the roster sorts by."""
+    """The facts of a connection by which it is indexed."""
 
     @property
     def scope(self) -> Scope | None:
-        """The account and region of the device; None until it is known who it is, and then never another."""
+        """The account and region of the device; None until it is identified, and unchanged afterwards."""
         ...
 
     @property
     def certificate_id(self) -> CertificateId:
-        """The certificate that the peer showed."""
+        """The id of the peer's certificate."""
         ...
 
     @property
     def client_id(self) -> str:
-        """The client id; settled when the connection is accepted."""
+        """The client id, which is final when the connection is accepted."""
         ...
 
 
@@ -41,26 +41,26 @@ class Roster(Generic[T]):
 
     @property
     def accepted(self) -> frozenset[T]:
-        """Those whose CONNECT was accepted, as of now."""
+        """The connections whose CONNECT was accepted, as a copy."""
         return frozenset(self._accepted)
 
     @property
     def accepted_count(self) -> int:
-        """How many they are."""
+        """How many connections were accepted."""
         return len(self._accepted)
 
     def arrived(self, connection: T) -> None:
-        """List a connection whose handshake is done: before anybody asks who it is, so that no change is missed."""
+        """Add a connection after its handshake, before the device is identified, so that no change is missed."""
         self._by_certificate.setdefault(connection.certificate_id, set()).add(connection)
 
     def was_accepted(self, connection: T) -> None:
-        """List the connection as its client's."""
+        """Index the connection by account and client id."""
         self._by_client.setdefault(connection.scope, {})[connection.client_id] = connection
         self._accepted.add(connection)
         self._accepted_of[connection.certificate_id] += 1
 
     def left(self, connection: T) -> None:
-        """Forget a connection, which may be forgotten already."""
+        """Remove a connection, if it is in the indexes."""
         if connection in self._accepted:
             self._accepted.remove(connection)
             self._accepted_of[connection.certificate_id] -= 1
@@ -77,11 +77,11 @@ class Roster(Generic[T]):
             self._by_certificate.pop(connection.certificate_id, None)
 
     def accepted_of(self, certificate_id: CertificateId) -> int:
-        """Return how many connections of a certificate were accepted."""
+        """Return how many accepted connections a certificate has."""
         return self._accepted_of[certificate_id]
 
     def has_room_for(self, scope: Scope, client_id: str, certificate_id: CertificateId, limit: int) -> bool:
-        """Return whether a certificate may have another connection; a client that comes again takes its own place."""
+        """Return whether a certificate may have another connection; a reconnecting client replaces its own one."""
         earlier = self.of_client(scope, client_id)
         takes_over = earlier is not None and earlier.certificate_id == certificate_id
         return takes_over or self.accepted_of(certificate_id) < limit
@@ -91,7 +91,7 @@ class Roster(Generic[T]):
         return tuple(self._by_certificate.get(certificate_id, ()))
 
     def of_target(self, target: CertificateTarget) -> tuple[T, ...]:
-        """Return those of a certificate that are its account's, or may yet turn out to be."""
+        """Return the connections of an account's certificate, including those whose account is not known yet."""
         return tuple(each for each in self.of_certificate(target.certificate_id) if each.scope in (None, target.scope))
 
     def of_client(self, scope: Scope, client_id: str) -> T | None:
@@ -99,7 +99,7 @@ class Roster(Generic[T]):
         return self._by_client.get(scope, {}).get(client_id)
 
     def of_account(self, scope: Scope) -> Mapping[str, T]:
-        """Return the accepted connections of an account by client id; what comes and goes shows in it."""
+        """Return the accepted connections of an account by client id; the mapping reflects later changes."""
         return self._by_client.get(scope, {})
 
     def all_of(self, targets: Iterable[CertificateTarget] | None) -> tuple[T, ...]:

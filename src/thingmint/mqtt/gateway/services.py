@@ -1,4 +1,4 @@
-"""Owns the frozen record of what every connection of a gateway works with; no verbs."""
+"""Owns the record of the objects that all connections of a gateway share. Has no methods."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The gateway's collaborators. ``admit`` counts a transport as a device's instead of a stranger's."""
+    """The shared objects. ``admit`` counts a transport as a device's, and no longer as unauthenticated."""
 
     registry: DeviceRegistry
     data_plane: DataPlane
@@ -34,7 +34,7 @@ class Services:
     turns: Turns
     """The time for messages and acknowledgements."""
     slow_turns: Turns
-    """The time for what begins, changes or ends a session, so that messages do not wait for thousands of those."""
+    """The time for requests that begin, change or end a session, so that messages do not wait for thousands of them."""
     counters: Counters
     work: set[asyncio.Task[None]] = field(default_factory=set)
-    """What connections are doing; the loop itself holds tasks weakly."""
+    """The tasks of connections; the event loop holds only weak references to tasks."""

@@ -89,7 +89,7 @@ class Outbox:
 
     @property
     def is_large(self) -> bool:
-        """Whether it is one of the queues that may be the reason why room is short."""
+        """Whether the queue is large, so that it may be the cause of a shortage of memory."""
         return self._is_placed
 
     @property

@@ -12,7 +12,7 @@ _PUBLISH: Final = "iot:Publish"
 _RETAIN_PUBLISH: Final = "iot:RetainPublish"
 _SUBSCRIBE: Final = "iot:Subscribe"
 _RECEIVE: Final = "iot:Receive"
-# By whether the session is to outlive the connection, and whether there is a will; connections share them.
+# By whether the session lasts longer than the connection, and whether there is a will. Connections share the sets.
 _ATTRIBUTES: Final = {
     (False, False): frozenset[ConnectAttribute](),
     (False, True): frozenset({ConnectAttribute.LAST_WILL}),

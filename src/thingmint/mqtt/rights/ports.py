@@ -160,7 +160,7 @@ class GatewayEventSink(Protocol):
 
 
 class Clock(Protocol):
-    """The clock of certificates."""
+    """Provides the current time."""
 
     def now(self) -> datetime:
         """Return the current time, timezone-aware, in UTC."""

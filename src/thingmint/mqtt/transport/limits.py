@@ -1,14 +1,14 @@
-"""Owns the limits of devices and strangers at the gateway, as numbers; does not enforce them."""
+"""Owns the numbers of the gateway's limits for devices and unauthenticated connections. Does not enforce them."""
 
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayLimits:
-    """How much the gateway lets connections do; raises ValueError unless every limit is positive.
+    """The gateway's limits for connections; raises ValueError unless every limit is positive.
 
-    A connection is a stranger until its CONNECT is accepted. ``max_strangers`` of them are served at once, so many more
-    wait as ``max_waiting`` says; `listener` decides which of them go on.
+    A connection is unauthenticated ("stranger") until its CONNECT is accepted. ``max_strangers`` of them are served at
+    a time, and up to ``max_waiting`` others wait; `listener` decides which of them are served next.
     """
 
     max_connections: int = 10_000
@@ -33,9 +33,9 @@ class GatewayLimits:
     write_limit_bytes: int = 1024 * 1024
     max_provisioning: int = 128
     max_provisioning_at_once: int = 64
-    """Of these, those that are carried out while the others wait for their turn."""
+    """How many of them are executed at a time; the others wait."""
     max_provisioning_keys_at_once: int = 8
-    """The same for requests that need a new key; two for each process that generates keys are enough."""
+    """How many requests for a new key are executed at a time; two for each key worker are enough."""
     max_provisioning_per_connection: int = 4
 
     def __post_init__(self) -> None:

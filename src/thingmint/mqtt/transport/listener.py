@@ -1,7 +1,7 @@
-"""Owns the listening sockets, every accepted connection and the places before CONNECT; knows nothing of MQTT.
+"""Owns the listening sockets, all accepted connections and the places before CONNECT. Independent of MQTT.
 
-Where no place is free, accepted connections wait for one, each network in turn; where as many wait as may, what one
-network alone sends stays in the kernel's queue, and several networks share the queue equally.
+If no place is free, accepted connections wait for one, and networks take turns. If the queue is full, further
+connections of a single network stay in the kernel's queue, and several networks share the queue equally.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A connection without a place; the addresses are the client's."""
+    """A connection that waits for a place; the addresses are the client's."""
 
     socket: socket.socket
     address: str
@@ -46,7 +46,7 @@ class _Waiting:
 
 
 class Listener:
-    """Accepts TLS connections within limits and hands each to a protocol of its own."""
+    """Accepts TLS connections within limits and makes a protocol for each."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Listener:
         shares_ports: bool = False,
         proxies: TrustedProxies | None = None,
     ) -> None:
-        """Serve the host's port, and ``also`` those of other hosts; the limits are for all of them together."""
+        """Serve the host's port, and in ``also`` those of other hosts; the limits are for all ports together."""
         self._new_protocol = new_protocol
         self._tls_context = tls_context
         self._limits = limits
@@ -88,17 +88,17 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port of the first host."""
         return self._acceptor.ports[0]
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The ports of all hosts that were asked for, in their order."""
+        """The ports of all configured hosts, in order."""
         return self._acceptor.ports
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
-        """The addresses and ports that are listened on."""
+        """The addresses and ports on which the service listens."""
         return self._acceptor.addresses
 
     @property
@@ -108,30 +108,30 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open, those in their handshake and those that wait for a place included."""
+        """How many connections are open, including those in their handshake and those that wait for a place."""
         return len(self._connections) + len(self._queue)
 
     @property
     def connections_before_connect(self) -> int:
-        """How many connections are open whose CONNECT was not accepted yet."""
+        """How many open connections have no accepted CONNECT yet."""
         return len(self._strangers) + len(self._queue)
 
     def use_tls_context(self, context: SSL.Context) -> None:
-        """Use another certificate for the connections to come; those that are open keep theirs."""
+        """Use another certificate for new connections; open connections keep theirs."""
         self._tls_context = context
 
     async def start(self) -> None:
-        """Listen; raise OSError if of one of the hosts no address can be bound."""
+        """Listen; raise OSError if no address of one of the hosts can be bound."""
         self._loop = asyncio.get_running_loop()
         await self._acceptor.start()
         self._sweep()
 
     def stop_listening(self) -> None:
-        """Accept nothing more; what is open stays open."""
+        """Stop accepting; open connections stay open."""
         self._acceptor.stop()
 
     async def stop(self) -> None:
-        """Close everything at once."""
+        """Close all connections at once."""
         self.stop_listening()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
@@ -146,7 +146,7 @@ class Listener:
             await asyncio.sleep(0)
 
     def admit(self, transport: TLSTransport) -> None:
-        """Count the connection as a device's: it keeps its place, and what it sends is no progress towards one."""
+        """Count the connection as a device's, and give its place to a waiting connection."""
         transport.is_admitted = True
         self._strangers.remove(transport)
         self._fill_places()
@@ -154,19 +154,19 @@ class Listener:
     # What connections report
 
     def heard(self, transport: TLSTransport) -> None:
-        """Note that a stranger goes on."""
+        """Record that an unauthenticated connection has made progress."""
         self._strangers.heard(transport, self._loop.time())
 
     def failed(self, transport: TLSTransport, beginning: bytes) -> None:
-        """Say now and then that clients speak another protocol here."""
+        """Log, at a limited rate, that clients use another protocol on this port."""
         self._plain_speakers.note(transport.address, beginning, self._loop.time())
 
     def established(self, transport: TLSTransport) -> None:
-        """Give the stranger its time for CONNECT."""
+        """Start the connection's time limit for CONNECT."""
         self._strangers.established(transport, self._loop.time())
 
     def stalled(self, transport: TLSTransport, since: float | None) -> None:
-        """Remember who leaves too much unread."""
+        """Record since when the peer has too much unread, or that it has caught up."""
         if since is None:
             self._stalled.pop(transport, None)
         else:
@@ -188,7 +188,7 @@ class Listener:
 
     @property
     def leaves_next_in_kernel(self) -> bool:
-        """Whether another connection would only be refused, but may find room in a moment."""
+        """Whether the next connection would be refused now, but can probably be accepted in a moment."""
         now = self._loop.time()
         if not self.has_no_room or self._strangers.silent(now - _FIRST_BYTES_SECONDS) is not None:
             return False
@@ -196,7 +196,7 @@ class Listener:
         return self._strangers.has_silent() or (networks == 1 and self._strangers.go_on(now - _STALL_SECONDS))
 
     def make_way(self, network: str) -> bool:
-        """End one connection in favour of one of the network; return whether there was one to end."""
+        """End one connection in favour of a new one from the network; return whether one was ended."""
         waiting = self._queue.take_back(network)
         if waiting is not None:
             waiting.socket.close()
@@ -208,7 +208,7 @@ class Listener:
         )
 
     def take(self, accepted: socket.socket, address: str, network: str, carried: CarriedAddresses | None) -> None:
-        """Give the connection a place, or let it wait for one."""
+        """Give the connection a place, or queue it."""
         self._queue.put(_Waiting(accepted, address, carried), network)
         self._fill_places()
         if self._queue.of(network) and self._turn_away(self._strangers.gives_way_to(network, self._loop.time())):
@@ -216,7 +216,7 @@ class Listener:
         self._observe_connections(self.open_connections)
 
     def _fill_places(self) -> None:
-        """Give free places to those that wait, and those of connections that send nothing."""
+        """Give waiting connections the free places, and the places of connections that send nothing."""
         while self._queue:
             if self._strangers.is_full and not self._turn_away(self._strangers.stalled(self._loop.time())):
                 return

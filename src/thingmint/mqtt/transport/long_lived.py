@@ -1,8 +1,8 @@
-"""Owns which objects Python's garbage collector leaves alone: those of connections, which live long.
+"""Owns the exclusion of long-lived objects, those of connections, from Python's garbage collection.
 
-A full collection looks at every object that holds others, and everything waits for it: with thousands of connections
-that takes a tenth of a second. Objects that are frozen are not looked at. Connections that have ended are freed by
-their reference counts; because cycles may be left of them, everything is looked at again after many have ended.
+A full collection examines every container object while the process does nothing else; with thousands of connections
+that takes a tenth of a second. Frozen objects are not examined. The objects of ended connections are freed by reference
+counting. Because they may leave cycles, all objects are examined again after many connections have ended.
 """
 
 import gc
@@ -14,13 +14,13 @@ _PART: Final = 4
 
 
 class LongLivedObjects:
-    """Is told each second how many connections are open; owns the collector's permanent generation."""
+    """Gets the number of open connections each second; owns the collector's permanent generation."""
 
     def __init__(self) -> None:
         self._frozen_at = 0
 
     def observe(self, connections: int) -> None:
-        """Leave the objects of new connections alone, and look at all of them again after a mass departure."""
+        """Freeze the objects of new connections, and examine all objects again after many connections have ended."""
         if connections - self._frozen_at >= _MANY:
             gc.freeze()
             self._frozen_at = connections

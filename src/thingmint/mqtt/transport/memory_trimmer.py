@@ -1,6 +1,6 @@
 """Owns the return of memory to the system after many connections have ended.
 
-The C library keeps freed memory for later. Where it is glibc, ``malloc_trim`` gives it back; elsewhere nothing is done.
+The C library keeps freed memory for reuse. With glibc, ``malloc_trim`` returns it; with others nothing is done.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ _QUIET_SECONDS: Final = 5
 
 
 def glibc_trim() -> Callable[[int], int] | None:
-    """Return glibc's ``malloc_trim``; None where the C library has none."""
+    """Return glibc's ``malloc_trim``; None if the C library has none."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
@@ -25,7 +25,7 @@ def glibc_trim() -> Callable[[int], int] | None:
 
 
 class MemoryTrimmer:
-    """Is told each second how many connections are open, and has memory given back once after a mass departure."""
+    """Gets the number of open connections each second, and returns memory once after many have ended."""
 
     def __init__(self, give_back: Callable[[], object]) -> None:
         self._give_back = give_back
@@ -34,7 +34,7 @@ class MemoryTrimmer:
         self._quiet_for = 0
 
     def observe(self, connections: int) -> None:
-        """Note the number, and give memory back if it has stayed far below the highest one for some seconds."""
+        """Record the number; return memory if the number has been far below its maximum for some seconds."""
         self._quiet_for = self._quiet_for + 1 if connections == self._last else 0
         self._last = connections
         self._most = max(self._most, connections)

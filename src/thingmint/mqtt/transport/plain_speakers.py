@@ -1,4 +1,4 @@
-"""Owns the log of clients that speak another protocol on the port of devices: a line a minute; ends nothing."""
+"""Owns the log of clients that use another protocol on the port of devices: one line a minute. Ends no connections."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ class PlainSpeakers:
         self._say_after = -math.inf
 
     def note(self, address: str, beginning: bytes, now: float) -> None:
-        """Count a handshake that has failed, and write a line if it was no TLS and the last line is long enough ago."""
+        """Count a failed handshake without TLS; write a line if the last line was written long enough ago."""
         if beginning[:1] == _CONNECT:
             spoken = "MQTT without TLS"
         elif beginning[:1].isalpha():

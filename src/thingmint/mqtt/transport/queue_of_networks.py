@@ -1,4 +1,4 @@
-"""Owns accepted connections that wait for a place, by network: each network has its turn; begins and closes nothing."""
+"""Owns the queue of accepted connections that wait for a place; networks take turns. Starts and closes nothing."""
 
 from collections import deque
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class QueueOfNetworks(Generic[T]):
-    """First come, first served within a network; one of each network in turn."""
+    """In order of arrival within a network; networks take turns."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -23,7 +23,7 @@ class QueueOfNetworks(Generic[T]):
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more may be put in."""
+        """Whether the queue is full."""
         return self._count >= self._limit
 
     def networks(self) -> int:
@@ -35,18 +35,18 @@ class QueueOfNetworks(Generic[T]):
         return self._tally.of(network)
 
     def put(self, item: T, network: str) -> None:
-        """Let a connection wait."""
+        """Add a connection."""
         self._waiting.setdefault(network, deque()).append(item)
         self._tally.add(network)
         self._count += 1
 
     def take(self) -> tuple[T, str]:
-        """Return the connection whose turn it is, and its network; there must be one."""
+        """Remove and return the next connection and its network; the queue must not be empty."""
         network = next(iter(self._waiting))
         return self.take_of(network), network
 
     def take_of(self, network: str) -> T:
-        """Return the connection of the network that has waited longest; its next turn comes after all others'."""
+        """Remove and return the network's longest waiting connection; the network's next turn is after all others."""
         line = self._waiting.pop(network)
         item = line.popleft()
         if line:
@@ -56,7 +56,7 @@ class QueueOfNetworks(Generic[T]):
         return item
 
     def take_back(self, network: str) -> T | None:
-        """Return the newest of the network that has most waiting, if it has two more than the network that asks."""
+        """Remove and return the newest connection of the largest network, if it has two more than the given network."""
         largest = self._tally.largest()
         if largest is None or self._tally.of(largest) < self._tally.of(network) + 2:
             return None

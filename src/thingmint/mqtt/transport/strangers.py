@@ -1,7 +1,7 @@
-"""Owns which connections are on their way to CONNECT, how far each has come, and which one gives its place to another.
+"""Owns the connections without an accepted CONNECT: the progress of each, and which one loses its place to another.
 
-A connection that goes on with its handshake keeps its place until its time limit. Places are taken back from those that
-send nothing, and from a network that has more of them than another that asks. Closes nothing.
+A connection whose handshake continues keeps its place until its time limit. Connections that send nothing lose their
+places, and so do connections of a network that has more places than the network of a new connection. Closes nothing.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class HandshakeStep(Enum):
-    """How far a connection has come."""
+    """The progress of a connection."""
 
     SILENT = auto()
     SHAKING_HANDS = auto()
@@ -28,15 +28,15 @@ class _Progress:
     network: str
     step: HandshakeStep
     since: float
-    """When the step began, which its time limit counts from."""
+    """When the step began; its time limit counts from then."""
     heard_at: float
 
 
 class Strangers(Generic[T]):
-    """Those that have a place. Every step costs the same, however many there are; times must not decrease."""
+    """The connections that have a place. Every operation takes constant time; times must not decrease."""
 
     def __init__(self, places: int, silent_for: float) -> None:
-        """Take the place of a connection back after so many seconds of silence, if another needs it."""
+        """Take the number of places, and after how many seconds of silence a connection may lose its place."""
         self._places = places
         # A client sends its first bytes at the end of the TCP handshake, and CONNECT at that of TLS.
         self._silent_for = silent_for
@@ -70,14 +70,14 @@ class Strangers(Generic[T]):
         self._tally.add(network)
 
     def heard(self, stranger: T, now: float) -> None:
-        """Note that bytes have arrived."""
+        """Record that bytes have arrived."""
         progress = self._progress.get(stranger)
         if progress is not None:
             step = HandshakeStep.SHAKING_HANDS if progress.step is HandshakeStep.SILENT else progress.step
             self._move(stranger, progress, step, now)
 
     def established(self, stranger: T, now: float) -> None:
-        """Note that the handshake is done: the time for CONNECT begins."""
+        """Record the end of the handshake, from which the time limit of CONNECT counts."""
         progress = self._progress.get(stranger)
         if progress is not None:
             progress.since = now
@@ -86,7 +86,7 @@ class Strangers(Generic[T]):
             self._move(stranger, progress, HandshakeStep.ESTABLISHED, now)
 
     def remove(self, stranger: T) -> None:
-        """Take the place back, which may be taken back already."""
+        """Free the connection's place, if it has one."""
         progress = self._progress.pop(stranger, None)
         if progress is None:
             return
@@ -100,10 +100,10 @@ class Strangers(Generic[T]):
         self._tally.remove(progress.network)
 
     def gives_way_to(self, network: str, now: float) -> T | None:
-        """Return which connection gives its place to one of the network; None if all have a better claim.
+        """Return the connection that loses its place to a new one from the network; None if all take precedence.
 
         In this order: one that has never sent anything; one that is silent after its handshake; the newest of the
-        network that has most places, if it has two more than the network that asks.
+        network that has most places, if it has two more than the given network.
         """
         stalled = self.stalled(now)
         if stalled is not None:
@@ -114,26 +114,26 @@ class Strangers(Generic[T]):
         return next(reversed(self._by_network[largest]))
 
     def silent(self, before: float) -> T | None:
-        """Return a connection that has sent nothing since this moment, which it was accepted at or earlier, or None."""
+        """Return a connection that was accepted at ``before`` or earlier and has sent nothing, or None."""
         return self._not_heard_since(HandshakeStep.SILENT, before)
 
     def has_silent(self) -> bool:
-        """Return whether one of them has sent nothing yet."""
+        """Return whether a connection has sent nothing yet."""
         return bool(self._by_step[HandshakeStep.SILENT])
 
     def go_on(self, before: float) -> bool:
-        """Return whether none was silent since this moment, but for those in their handshake."""
+        """Return whether all connections that are not in their handshake have sent something since ``before``."""
         return self.silent(before) is None and self._not_heard_since(HandshakeStep.ESTABLISHED, before) is None
 
     def stalled(self, now: float) -> T | None:
-        """Return a connection that gives its place to any other, or None."""
+        """Return a connection that loses its place to any other connection, or None."""
         silent = self._not_heard_since(HandshakeStep.SILENT, now - self._silent_for)
         if silent is not None:
             return silent
         return self._not_heard_since(HandshakeStep.ESTABLISHED, now - self._silent_for)
 
     def late(self, handshake_before: float, connect_before: float) -> Iterator[T]:
-        """Yield those whose step began before these moments; do not change anything meanwhile."""
+        """Yield the connections whose step began before these times; do not change anything while iterating."""
         for begun, before in ((self._handshakes, handshake_before), (self._established, connect_before)):
             yield from takewhile(lambda stranger: self._progress[stranger].since <= before, begun)  # noqa: B023  used at once
 

@@ -1,4 +1,4 @@
-"""Owns how many connections each network has, and which network has most; each step costs the same."""
+"""Owns the number of connections of each network, and which network has most; in constant time."""
 
 
 class Tally:
@@ -24,11 +24,11 @@ class Tally:
         return next(iter(self._by_count[self._most])) if self._counts else None
 
     def add(self, network: str) -> None:
-        """Count one more."""
+        """Increase the network's count."""
         self._set(network, self.of(network) + 1)
 
     def remove(self, network: str) -> None:
-        """Count one less."""
+        """Decrease the network's count."""
         self._set(network, self._counts[network] - 1)
 
     def _set(self, network: str, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Owns how the gateway proves itself by TLS, and that devices must show a certificate; refuses to judge it."""
+"""Owns the gateway's TLS context, which requires client certificates. Does not verify their issuers."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ MQTT_ALPN = b"x-amzn-mqtt-ca"
 def device_tls_context(
     chain: Sequence[x509.Certificate], private_key: ServerKey, *others: ServerIdentityPair
 ) -> SSL.Context:
-    """Return a context that requires a certificate and admits any; raise ValueError unless chain and key are a pair.
+    """Return a context that requires a certificate and admits any; raise ValueError if a key does not fit its chain.
 
-    ``others`` are chains and keys of other algorithms, for peers that cannot use the first.
+    ``others`` are chains and keys of other algorithms, for peers that do not support the first.
     """
     return peer_tls_context(((chain, private_key), *others), MQTT_ALPN, requires_certificate=True)

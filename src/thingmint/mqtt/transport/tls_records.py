@@ -1,4 +1,4 @@
-"""Owns OpenSSL's side of one TLS connection, on two memory buffers; knows no sockets and no order of events."""
+"""Owns OpenSSL's state of one TLS connection, with two memory buffers. Uses no sockets."""
 
 from typing import Final
 
@@ -13,12 +13,12 @@ _HEAD_BYTES: Final = 5
 
 
 def new_read_buffer() -> memoryview:
-    """Return a buffer that all connections of one event loop may share: none holds it beyond a call."""
+    """Return a buffer that all connections of one event loop may share, because none uses it after a call."""
     return memoryview(bytearray(RECORD_BYTES))
 
 
 class TLSRecords:
-    """What arrives goes in, what OpenSSL wants to send comes out, and nothing waits."""
+    """Received bytes go in, and OpenSSL's bytes to send come out; no call blocks."""
 
     __slots__ = ("_holds_one", "_owed", "_ssl", "beginning", "is_drained", "taken")
 
@@ -29,14 +29,14 @@ class TLSRecords:
         self._owed: int | None = 0
         self._holds_one = False
         self.is_drained = True
-        """Whether nothing that has arrived is left to be read. False where that is not known."""
+        """Whether all received bytes have been read; False if that is not known."""
         self.taken = 0
-        """How many bytes have arrived."""
+        """How many bytes were received."""
         self.beginning = b""
-        """The first of them."""
+        """The first received bytes."""
 
     def take(self, received: bytes | memoryview) -> None:
-        """Keep what has arrived until it is read."""
+        """Keep received bytes until they are read."""
         self.taken += len(received)
         self.beginning = self.beginning or bytes(received[:1])
         was_drained = self.is_drained and not self._owed
@@ -46,14 +46,14 @@ class TLSRecords:
         self._ssl.bio_write(received)
 
     def shake_hands(self) -> Peer:
-        """Return who the peer is; raise SSL.WantReadError while the handshake goes on, SSL.Error if it has failed."""
+        """Return the peer; raise SSL.WantReadError while the handshake continues, SSL.Error if it has failed."""
         self._ssl.do_handshake()
         return peer_of(self._ssl)
 
     def read(self) -> bytes:
-        """Return what the next record carries.
+        """Return the data of the next record.
 
-        Raises SSL.WantReadError if none is whole, SSL.ZeroReturnError behind a close_notify, or another SSL.Error.
+        Raises SSL.WantReadError if no record is complete, SSL.ZeroReturnError after close_notify, or another SSL.Error.
         """
         try:
             data = self._ssl.recv(RECORD_BYTES)
@@ -64,15 +64,15 @@ class TLSRecords:
         return data
 
     def write(self, data: memoryview) -> int:
-        """Put as much as one record takes into the output, and return how much that was; raise SSL.Error."""
+        """Encrypt at most one record's data into the output, and return how many bytes it took; raise SSL.Error."""
         return self._ssl.send(data[:RECORD_BYTES])
 
     def say_goodbye(self) -> None:
-        """Put a close_notify into the output; raise SSL.Error where an alert was sent or no handshake was done."""
+        """Put a close_notify into the output; raise SSL.Error after an alert or before the end of the handshake."""
         self._ssl.shutdown()
 
     def _follow(self, received: bytes | memoryview) -> int:
-        """Return how many records begin in what was received (RFC 8446, 5.1: five bytes, the last two its length)."""
+        """Return how many records begin in the bytes (RFC 8446, 5.1: a head of five bytes, the last two its length)."""
         if self._owed is None:
             return 0
         size, offset, count = len(received), self._owed, 0
@@ -83,9 +83,10 @@ class TLSRecords:
         return count
 
     def output(self) -> bytes:
-        """Return the next bytes that are to be sent; none if there are none.
+        """Return the next bytes to send; empty if there are none.
 
-        Fewer than ``OUTPUT_BYTES`` are all that there are: to ask OpenSSL for more is to have an exception made.
+        Fewer than ``OUTPUT_BYTES`` bytes are the rest. Do not call again then, because OpenSSL would raise an
+        exception.
         """
         try:
             return self._ssl.bio_read(OUTPUT_BYTES)

@@ -1,4 +1,4 @@
-"""Owns what a TLS transport asks of the protocol above it and of the owner of all connections; does nothing itself."""
+"""Owns the interfaces that a TLS transport calls: the protocol above it, and the owner of all connections."""
 
 from typing import Protocol, TypeVar
 
@@ -9,59 +9,59 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class TLSProtocol(Protocol[T_contra]):
-    """What speaks over the connection; its methods must not raise."""
+    """The protocol on the connection; its methods must not raise."""
 
     def established(self, transport: T_contra, peer: Peer) -> None:
         """Begin: the handshake is done, and the peer holds the key of the certificate it showed."""
         ...
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer sent."""
+        """Receive data from the peer."""
         ...
 
     def pause_writing(self) -> None:
-        """Note that the peer reads slower than is written."""
+        """Called when the peer reads more slowly than the protocol writes."""
         ...
 
     def resume_writing(self) -> None:
-        """Note that the peer has caught up."""
+        """Called when the peer has caught up."""
         ...
 
     def eof_received(self) -> None:
-        """Note that all that the peer sent was delivered: close when it has been worked through.
+        """Called when all data from the peer was delivered: close the connection when it has been handled.
 
-        Called once at most, in the order of the stream; not called where this side has ended the connection.
+        Called at most once, in the order of the stream; not called if this side has ended the connection.
         """
         ...
 
     def writing_lost(self) -> None:
-        """Note that nothing reaches the peer any more; what it sent before may still be delivered."""
+        """Called when nothing can be sent to the peer any more; data that it sent before may still be delivered."""
         ...
 
     def connection_lost(self) -> None:
-        """End: called once, if `established` was, and nothing is called afterwards."""
+        """Called once after the end, if `established` was called; no other method is called afterwards."""
         ...
 
 
 class Owner(Protocol[T_contra]):
-    """Who keeps count of the connections."""
+    """Keeps count of the connections."""
 
     def heard(self, transport: T_contra) -> None:
-        """Note that bytes have arrived on a connection that is not admitted yet."""
+        """Called when bytes have arrived on a connection that is not admitted yet."""
         ...
 
     def failed(self, transport: T_contra, beginning: bytes) -> None:
-        """Note that the handshake has failed, and how the peer began."""
+        """Called with the peer's first bytes when the handshake has failed."""
         ...
 
     def established(self, transport: T_contra) -> None:
-        """Note that the handshake is done."""
+        """Called when the handshake is done."""
         ...
 
     def stalled(self, transport: T_contra, since: float | None) -> None:
-        """Note since when the peer has left too much unread; None once it has caught up."""
+        """Called with the time since when the peer has too much unread; None when it has caught up."""
         ...
 
     def lost(self, transport: T_contra) -> None:
-        """Forget the connection."""
+        """Called at the end of the connection."""
         ...

@@ -1,10 +1,10 @@
-"""Owns one TLS connection on one TCP transport: handshake, records, back-pressure, closing; knows nothing of MQTT.
+"""Owns one TLS connection on one TCP transport: handshake, records, back-pressure, closing. Independent of MQTT.
 
-The end of what the peer sends is delivered behind all that it sent, whether it is a close_notify, the end of the TCP
-stream or a reset. Only this side's own end (`abort`, `close`) overtakes what has arrived.
+The end of the peer's data, by close_notify, the end of the TCP stream or a reset, is delivered after all data that it
+sent. Only an end by this side (`abort`, `close`) discards data that has arrived.
 
-asyncio's own TLS loses the alert that says why a handshake failed, and keeps 256 KiB per connection. Here OpenSSL works
-on two memory buffers: what arrives goes in, what it wants to send comes out, and nothing waits.
+asyncio's own TLS does not send the alert with the reason of a failed handshake, and uses 256 KiB per connection. Here
+OpenSSL uses two memory buffers: received bytes go in, its bytes to send come out, and no call blocks.
 """
 
 import asyncio
@@ -88,7 +88,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._upper: TLSProtocol[TLSTransport] | None = None
         self.is_admitted = False
         self.sockets = ((address, 0), ("", 0))
-        """The addresses and ports of the peer and of this end, or those that a balancer carried."""
+        """The addresses and ports of the peer and of this end, or those in a balancer's header."""
         self._state = _State.HANDSHAKE
         self._peer_is_done = False
         self._has_eof = False
@@ -106,7 +106,7 @@ class TLSTransport(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether what is written may still reach the peer."""
+        """Whether written data may still reach the peer."""
         return self._state is _State.OPEN
 
     @property
@@ -115,7 +115,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         return self._state is not _State.HANDSHAKE
 
     def write(self, data: bytes | bytearray) -> None:
-        """Send data, or nothing if the connection is over; a peer that leaves far too much unread is cut off."""
+        """Send data, or nothing if the connection has ended; a peer that has far too much unread is disconnected."""
         if self._state is not _State.OPEN or self._lower is None:
             return
         if self._lower.get_write_buffer_size() + len(data) > self._limits.write_limit_bytes:
@@ -131,12 +131,12 @@ class TLSTransport(asyncio.BufferedProtocol):
             self.abort()
 
     def pause_reading(self) -> None:
-        """Deliver nothing more until `resume_reading`; the peer will notice by its own full buffers."""
+        """Deliver nothing more until `resume_reading`; TCP's flow control then stops the peer."""
         self._reading_paused = True
         self._arrange_reading()
 
     def resume_reading(self) -> None:
-        """Deliver again, in the loop's next turn at the earliest."""
+        """Deliver again, in the event loop's next turn at the earliest."""
         if self._reading_paused:
             self._reading_paused = False
             self._arrange_reading()
@@ -144,7 +144,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._loop.call_soon(self._pump)
 
     def close(self) -> None:
-        """Send what is written, send a close_notify, and close; a peer that does not read it in time is cut off."""
+        """Send written data and a close_notify, and close; a peer that does not read them in time is disconnected."""
         if self._state is _State.OPEN:
             # After a record that OpenSSL has refused it sends no close_notify: its alert said what there was to say.
             with contextlib.suppress(SSL.Error):
@@ -183,7 +183,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         return self._read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read."""
+        """Process the bytes that were read."""
         if self._state is _State.CLOSING or self._told_end:
             self._discarded += nbytes
             if self._discarded > self._limits.handshake_bytes:
@@ -195,7 +195,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._pump()
 
     def eof_received(self) -> bool:
-        """Work through what has arrived before, and keep the way back open for the answers."""
+        """Deliver the data that has arrived, and keep the sending direction open for the answers."""
         if self._state is _State.CLOSING:
             return False
         self._has_eof = True
@@ -204,7 +204,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         return True
 
     def pause_writing(self) -> None:
-        """Stop reading from a peer that does not read: its requests would only make more to write."""
+        """Stop reading from a peer that does not read, because its requests would produce more data to write."""
         self._writing_paused = True
         self._owner.stalled(self, self._loop.time())
         self._arrange_reading()
@@ -212,7 +212,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._upper.pause_writing()
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Read and write again."""
         self._writing_paused = False
         self._owner.stalled(self, None)
         self._arrange_reading()
@@ -221,7 +221,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._loop.call_soon(self._pump)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Deliver what had arrived before, unless this side has ended the connection; then end."""
+        """Deliver data that had arrived before, unless this side has ended the connection; then end."""
         lower, self._lower = self._lower, None
         self._owner.stalled(self, None)
         if self._state is _State.CLOSING or lower is None:
@@ -245,7 +245,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self.abort()
 
     def _pump(self) -> None:
-        """Let OpenSSL work on what has arrived, send what it answers, and tell the end when nothing is left."""
+        """Let OpenSSL process received bytes, send its answers, and report the end when nothing is left."""
         try:
             while self._state in (_State.HANDSHAKE, _State.OPEN) and not self._told_end:
                 if not self._work_on_records():
@@ -260,7 +260,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._tell_end()
 
     def _work_on_records(self) -> bool:
-        """Deliver whole records; return whether more have arrived by the time all of them were delivered."""
+        """Deliver complete records; return whether more have arrived when all of them were delivered."""
         try:
             if self._state is _State.HANDSHAKE:
                 self._establish(self._records.shake_hands())
@@ -288,13 +288,13 @@ class TLSTransport(asyncio.BufferedProtocol):
         return False
 
     def _note_peer_is_done(self) -> None:
-        """Give what has arrived its time to be worked through; the peer sends nothing more."""
+        """Start the time limit for handling received data; the peer sends nothing more."""
         if not self._peer_is_done:
             self._peer_is_done = True
             self._abort_after(self._limits.drain_seconds)
 
     def _tell_end(self) -> None:
-        """Tell the protocol, which closes when it is through; a handshake that ends half-way has no protocol."""
+        """Notify the protocol, which closes when it is done; during a handshake there is no protocol to notify."""
         if self._upper is None:
             self._say_last_words()
         elif not self._told_end:
@@ -302,7 +302,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._upper.eof_received()
 
     def _finish(self) -> None:
-        """Tell the owner and the protocol of the end, once."""
+        """Notify the owner and the protocol of the end, once."""
         if self._state is _State.LOST:
             return
         self._state = _State.LOST
@@ -332,7 +332,7 @@ class TLSTransport(asyncio.BufferedProtocol):
                 return
 
     def _say_last_words(self) -> None:
-        """Send the alert that OpenSSL has made, then wait a little for the peer to read it and to close."""
+        """Send OpenSSL's alert, then wait a short time until the peer has read it and closed."""
         self._flush()
         self._state = _State.CLOSING
         if self._lower is None:

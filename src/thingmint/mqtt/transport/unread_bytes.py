@@ -1,23 +1,23 @@
-"""Owns what the kernel still holds of a TCP connection that was reset or has failed: the bytes that had arrived before.
+"""Owns the unread bytes in the kernel of a TCP connection that was reset or has failed.
 
-A write that fails ends asyncio's transport, and with it the reading. What the peer sent before is still in the socket's
-receive queue, in order, and nothing is added to it any more: each read returns at once.
+A failed write ends asyncio's transport, including its reading. Bytes that the peer sent before are still in the
+socket's receive queue, in order. No more bytes are added, so each read returns at once.
 """
 
 import os
 
 
 class UnreadBytes:
-    """A descriptor of its own for a socket whose transport has ended; must be closed."""
+    """A duplicate descriptor of a socket whose transport has ended; it must be closed."""
 
     __slots__ = ("_descriptor",)
 
     def __init__(self, descriptor: int) -> None:
-        """Take the bytes over from a socket that is about to be closed; raise OSError if that cannot be done."""
+        """Duplicate the descriptor of a socket that is about to be closed; raise OSError if that fails."""
         self._descriptor = os.dup(descriptor)
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes; none at the end."""
+        """Return the next bytes; empty at the end."""
         try:
             return os.read(self._descriptor, size)
         except BlockingIOError:
@@ -29,7 +29,7 @@ class UnreadBytes:
             return b""
 
     def close(self) -> None:
-        """Let go of the descriptor; the kernel forgets what was not read."""
+        """Close the descriptor; the kernel discards unread bytes."""
         os.close(self._descriptor)
 
     def _read_behind_the_error(self, size: int) -> bytes:

@@ -1,6 +1,6 @@
-"""Owns what is written to one device: packets of one turn of the loop leave together, and the slow are noticed.
+"""Owns the writing to one device: packets of one turn of the event loop are sent together, with back-pressure.
 
-Each packet alone would cost a TLS record of its own.
+Separate packets would each cost a TLS record.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 
 class Writer:
-    """The way to a transport. Callers with a choice ask ``is_congested``; the transport cuts off what is too much."""
+    """Writes to a transport. Callers that can wait check ``is_congested``; the transport disconnects a slow peer."""
 
     __slots__ = ("_high", "_loop", "_scheduled", "_transport", "_waiting", "paused")
 
@@ -25,11 +25,11 @@ class Writer:
 
     @property
     def is_congested(self) -> bool:
-        """Whether the device reads slower than is written."""
+        """Whether the device reads more slowly than the service writes."""
         return self.paused or len(self._waiting) > self._high
 
     def write(self, encoded: bytes) -> None:
-        """Send the bytes in this turn of the loop or the next."""
+        """Send the bytes in this turn of the event loop or the next."""
         self._add(encoded)
         if len(self._waiting) > self._high:
             self.flush()
@@ -45,13 +45,13 @@ class Writer:
             self._transport.write(waiting)
 
     def close(self, last_words: bytes) -> None:
-        """Send what waits, then the last words, and close."""
+        """Send waiting packets, then the last packet, and close."""
         self._add(last_words)
         self.flush()
         self._transport.close()
 
     def cut(self, last_words: bytes) -> None:
-        """Throw away what waits; say the last words to a device that reads, and close."""
+        """Discard waiting packets; send the last packet if the device reads, and close."""
         self._waiting = b""
         if self.paused:
             self._transport.abort()

@@ -1,1 +1,1 @@
-"""Owns the table of access keys."""
+"""Owns the tables of access keys and console sessions, and the deletion of an account's rows."""

@@ -280,7 +280,7 @@ def _column_of_transfer(transfer: Transfer | None) -> str | None:
 
 
 def transfer_of_column(column: str) -> Transfer:
-    """Return the transfer that the column holds."""
+    """Return the transfer of a column."""
     stored = json.loads(column)
     return Transfer(
         target=AccountId(stored["target"]),

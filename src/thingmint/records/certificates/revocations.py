@@ -37,7 +37,11 @@ SET_REASON = (
     "RETURNING position"
 )
 
-REVOCATION = f"SELECT {_COLUMNS} FROM revocation WHERE issuer_id = $1 AND serial_number = $2"  # noqa: S608  as above
+# One row always.
+STANDING = (
+    "SELECT EXISTS (SELECT 1 FROM certificate WHERE issuer_id = $1 AND serial_number = $2), "  # noqa: S608  as above
+    f"{_COLUMNS} FROM (SELECT 1 AS one) AS always LEFT JOIN revocation ON issuer_id = $3 AND serial_number = $4"
+)
 
 PART = (
     f"SELECT {_COLUMNS} FROM revocation WHERE issuer_id = $1 AND part = $2 AND not_after >= $3 "  # noqa: S608  as above
@@ -53,8 +57,6 @@ CHANGED_FROM = (
 )
 
 ALL_PARTS = "SELECT DISTINCT issuer_id, part FROM revocation"
-
-IS_ISSUED = "SELECT 1 FROM certificate WHERE issuer_id = $1 AND serial_number = $2"
 
 # The row with the newest stamp stays, because the next stamps count on from it.
 DELETE_ENDED = (
@@ -102,15 +104,14 @@ def set_reason(issuer_id: str, serial_number: SerialNumber, reason: RevocationRe
     return updated is not None
 
 
-def revocation(issuer_id: str, serial_number: SerialNumber) -> Steps[Revocation | None]:
-    """Return the revocation of the issuer's serial number, also if it is a hold that has ended."""
-    row = yield from row_of(REVOCATION, issuer_id, f"{serial_number:x}")
-    return None if row is None else _revocation_of_row(row)
+def standing(issuer_id: str, serial_number: SerialNumber) -> Steps[tuple[bool, Revocation | None]]:
+    """Return whether the registry has a certificate with the issuer's serial number, and what is recorded of it.
 
-
-def is_issued(issuer_id: str, serial_number: SerialNumber) -> Steps[bool]:
-    """Return whether the registry has a certificate with the issuer's serial number."""
-    return (yield from row_of(IS_ISSUED, issuer_id, f"{serial_number:x}")) is not None
+    What is recorded includes a hold that has ended, and certificates that were deleted.
+    """
+    named = issuer_id, f"{serial_number:x}"
+    [row] = yield from rows_of(STANDING, *named, *named)
+    return bool(row[0]), None if row[1] is None else _revocation_of_row(row[1:])
 
 
 def revocations_of_part(issuer_id: str, part: int, ending_from: datetime) -> Steps[Sequence[Revocation]]:

@@ -1,1 +1,1 @@
-"""Owns the tables of nodes, their messages and their connections. Used on PostgreSQL only."""
+"""Owns the tables of nodes, their messages and their connections, for PostgreSQL only."""

@@ -1,1 +1,1 @@
-"""Owns the changes of the service's issuers. Each change is one transaction with its audit entry."""
+"""Owns the changes of the service's issuers, each in one transaction with its audit entry."""

@@ -7,8 +7,8 @@ default versions of these policies are in force: those attached
 
 - to the certificate, and
 - to the thing groups, and the groups above them, of the thing that the client connects as. This is the thing to which
-  the certificate is attached exclusively, or else, of the things that it is attached to, the one whose name is the
-  client ID (developer guide, "AWS IoT Core policies": "the clientId and the thing name must match").
+  the certificate is attached exclusively. Otherwise it is the attached thing whose name is the client ID (developer
+  guide, "AWS IoT Core policies": "the clientId and the thing name must match").
 
 If a policy is attached only to groups of the certificate's other things, only its denying statements are in force.
 """

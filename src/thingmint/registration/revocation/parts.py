@@ -16,7 +16,7 @@ from thingmint.registration.kernel.ports import Store
 from thingmint.registration.kernel.turns import Pace
 
 # The number of entries encoded at once, which takes about a millisecond.
-_BATCH = 128
+_BATCH = 512
 # A digest of this many octets takes about a millisecond.
 _LONG_OCTETS = 1 << 20
 

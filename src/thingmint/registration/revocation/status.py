@@ -132,13 +132,8 @@ class StatusService:
         def program() -> Steps[list[CertificateStanding]]:
             found = []
             for name in names:
-                number = name.serial_number
-                revocation = yield from revocation_table.revocation(issuer_id, number)
-                is_issued = (
-                    revocation is not None
-                    or number in revoker.known
-                    or (yield from revocation_table.is_issued(issuer_id, number))
-                )
+                is_here, revocation = yield from revocation_table.standing(issuer_id, name.serial_number)
+                is_issued = is_here or revocation is not None or name.serial_number in revoker.known
                 found.append(CertificateStanding(name, is_issued, self._shown(revocation)))
             return found
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class DeviceChanges:
-    """Follows the changes of certificates whose policies a gateway has read, and tells the gateway."""
+    """Follows the changes of certificates whose policies a gateway has read, and notifies the gateway."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class DeviceChanges:
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._sweep())]
 
     async def stop(self) -> None:
-        """Stop to follow the changes."""
+        """Stop following the changes."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from thingmint.host.words import in_words
-from thingmint.issuance.issuer import Issuer, IssuerNotValid, ProfileExhausted
+from thingmint.issuance.issuer import Issuer, IssuerEnded, IssuerNotValid, ProfileExhausted
 from thingmint.settings.config import StartRefused
 
 _log = structlog.get_logger("thingmint")
@@ -19,8 +19,8 @@ def require_validity(issuer: Issuer, now: datetime) -> None:
     """
     try:
         issuer.validity_at(now)
-    except IssuerNotValid:
-        # The clock may be corrected while the service runs; until then the service does not issue.
+    except (IssuerNotValid, IssuerEnded):
+        # The clock may be corrected, or the issuer rotated, while the service runs; until then it does not issue.
         return
     except ProfileExhausted as error:
         if _did_fit(issuer):

@@ -57,6 +57,26 @@ class KnownIssuers:
         """The issuers that were active earlier."""
         return tuple([each.ca for each in self.others if each.record.status is IssuerStatus.RETIRED])
 
+    def ended(self, at: datetime) -> frozenset[str]:
+        """Return the ids of those that have ended."""
+        return frozenset([each.ca.issuer_id for each in self if each.ca.not_after < at])
+
+    def keyless(self, at: datetime) -> tuple[str, ...]:
+        """Return the ids of retired ones that have not ended and whose key is missing: nothing signs their revocations.
+
+        The key of one that was destroyed is not missed: its last certificate had expired.
+        """
+        return tuple(
+            [
+                each.ca.issuer_id
+                for each in self.others
+                if each.record.status is IssuerStatus.RETIRED
+                and each.record.key_place is not KeyPlace.DESTROYED
+                and each.ca.signer is None
+                and at <= each.ca.not_after
+            ]
+        )
+
     def device_authorities(self, root: x509.Certificate, at: datetime) -> tuple[x509.Certificate, ...]:
         """Return what verifies every device certificate that may be valid at this time: issuers, then roots.
 
