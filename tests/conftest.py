@@ -1,7 +1,9 @@
 """Makes a test run the same whoever started it, and however busy the machine is."""
 
+import logging
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
@@ -31,6 +33,16 @@ settings.register_profile(
     ],
 )
 settings.load_profile("thingmint")
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_loggers() -> Iterator[None]:
+    """Put back the levels of loggers: a command that a test runs in this process sets them for its own log."""
+    loggers = (logging.getLogger(), logging.getLogger("thingmint"))
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,15 +5,17 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.support.aws import Live
 from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
 from tests.support.provisioning import ROLE_ARN
 from tests.support.service import start_service
+from tests.support.soak import examples
 
 from thingmint.core.provisioning.registration_task import ReportType
 
-DEVICES = 3000
-KILLS = 3
+DEVICES = examples(1000, 3000)
+KILLS = examples(2, 3)
 WITHIN_SECONDS = 180
 
 
@@ -31,6 +33,7 @@ def waited_for(live: Live, task_id: str, count: int) -> dict[str, Any]:
     raise AssertionError(f"{task['status']} after {task['successCount']} and {task['failureCount']} lines")
 
 
+@pytest.mark.soak
 def test_a_task_survives_kill_after_kill(tmp_path: Path) -> None:
     root, data_dir = tmp_path / "buckets", tmp_path / "data"
     lines: list[dict[str, str] | str] = [

@@ -19,8 +19,8 @@ from tests.support.device_gateway import live_gateway
 from tests.support.soak import SOAK, examples
 
 RECORD = os.environ.get("THINGMINT_BROKERS_RECORD")
-# It is the fastest to begin and to elect others.
-FAULT_IN_EVERY_RUN = "NATS"
+# Its devices are back soonest.
+FAULT_IN_EVERY_RUN = "ejabberd"
 SECONDS = examples(4.5, 30.0)
 
 
