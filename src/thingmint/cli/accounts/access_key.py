@@ -1,9 +1,7 @@
 """`thingmint access-key`: creates, lists and deletes access keys."""
 
-import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -11,14 +9,12 @@ import click
 
 from thingmint.api.wire.planes import DATA_ROUTES
 from thingmint.api.wire.routes import ROUTES
-from thingmint.cli.settings import fail
+from thingmint.cli.accounts.registry_work import with_registry
 from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.access_key import AccessKey
-from thingmint.core.errors import ThingmintError
 from thingmint.core.policies.condition_keys import CALLER_KEYS, never_present
 from thingmint.core.policies.language import parse_policy
 from thingmint.data_directory.handover import CREDENTIALS, read_credentials
-from thingmint.host.words import in_words
 from thingmint.registration.access.access_keys import (
     AccessKeyRequest,
     NewAccessKey,
@@ -26,9 +22,9 @@ from thingmint.registration.access.access_keys import (
     delete_access_key,
     list_access_keys,
 )
-from thingmint.service.opening import Registry, registry_beside_service
+from thingmint.service.opening import Registry
 from thingmint.service.start.first_credentials import operator, require_own_database
-from thingmint.settings.config import Config, StartRefused
+from thingmint.settings.config import Config
 
 T = TypeVar("T")
 _HEADING = ("access key", "account", "user", "origin", "created", "expires")
@@ -44,7 +40,7 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
         caller = operator(registry.scope)
         return await create_access_key(registry.store, registry.sealer, registry.clock, os.urandom, caller, request)
 
-    created = _with_registry(config, work)
+    created = with_registry(config, work)
     for key in missing_keys(policy_text):
         click.echo(
             f"warning: no request has the condition key {key}: a Deny on it does nothing, an Allow never holds. "
@@ -75,7 +71,7 @@ def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:
     async def work(registry: Registry) -> tuple[AccessKey, ...]:
         return await list_access_keys(registry.store, None if all_accounts else registry.scope.account)
 
-    keys = _with_registry(config, work)
+    keys = with_registry(config, work)
     if as_json:
         click.echo(json.dumps([_shown(key) for key in keys], indent=2))
         return
@@ -96,22 +92,11 @@ def delete(config: Config, access_key_id: str) -> None:
     async def work(registry: Registry) -> None:
         await delete_access_key(registry.store, registry.clock, operator(registry.scope), access_key_id)
 
-    _with_registry(config, work)
+    with_registry(config, work)
     present = read_credentials(config.data_dir)
     if present is not None and present.access_key_id == access_key_id:
         (config.data_dir / CREDENTIALS).unlink(missing_ok=True)
         click.echo(f"{access_key_id} was the administrator's key: the credentials file is removed too", err=True)
-
-
-def _with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:
-    async def run() -> T:
-        async with registry_beside_service(config) as registry:
-            return await work(registry)
-
-    try:
-        return asyncio.run(run())
-    except (StartRefused, ThingmintError, OSError) as error:
-        fail(in_words(error))
 
 
 def _credential_process(created: NewAccessKey) -> dict[str, object]:

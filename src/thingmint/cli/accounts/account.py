@@ -1,24 +1,21 @@
 """`thingmint account`: creates, lists and deletes accounts in the database of a data directory."""
 
-import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import click
 
-from thingmint.cli.settings import fail
+from thingmint.cli.accounts.registry_work import with_registry
 from thingmint.cli.terminal.columns import table, terminal_width
-from thingmint.core.errors import InvalidRequest, ThingmintError
+from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import AccountId, parse_account_id
-from thingmint.host.words import in_words
 from thingmint.registration.access import accounts
 from thingmint.registration.access.access_keys import NewAccessKey
 from thingmint.registration.access.accounts import Account
-from thingmint.service.opening import Registry, registry_beside_service
+from thingmint.service.opening import Registry
 from thingmint.service.start.first_credentials import operator, require_own_database
-from thingmint.settings.config import Config, StartRefused
+from thingmint.settings.config import Config
 
 T = TypeVar("T")
 _PAGE = 100
@@ -35,7 +32,7 @@ def create(config: Config, number: str | None, *, as_json: bool) -> None:
             registry.store, registry.sealer, registry.clock, os.urandom, caller, account
         )
 
-    made = _with_registry(config, work)
+    made = with_registry(config, work)
     key = made.access_key
     if as_json:
         # AWS's tools read Version, AccessKeyId and SecretAccessKey from a credential_process.
@@ -66,7 +63,7 @@ def list_all(config: Config, *, as_json: bool) -> None:
             if after is None:
                 return found
 
-    found = _with_registry(config, work)
+    found = with_registry(config, work)
     if as_json:
         click.echo(json.dumps([{"Account": each.account, "AccessKeys": each.access_keys} for each in found], indent=2))
         return
@@ -84,15 +81,4 @@ def delete(config: Config, number: str) -> None:
             raise InvalidRequest(f"{account} is the service's own account: it cannot be deleted")
         return await accounts.delete_account(registry.store, registry.clock, operator(registry.scope), account)
 
-    click.echo(f"{number} is deleted: {_with_registry(config, work)} rows")
-
-
-def _with_registry(config: Config, work: Callable[[Registry], Awaitable[T]]) -> T:
-    async def run() -> T:
-        async with registry_beside_service(config) as registry:
-            return await work(registry)
-
-    try:
-        return asyncio.run(run())
-    except (StartRefused, ThingmintError, OSError) as error:
-        fail(in_words(error))
+    click.echo(f"{number} is deleted: {with_registry(config, work)} rows")
