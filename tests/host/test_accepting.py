@@ -73,6 +73,10 @@ class Door:
     def wait_for(self, count: int) -> None:
         self.thread.wait_until(lambda: len(self.edge.taken) == count)
 
+    def wait_for_header_bytes(self, last: bytes) -> None:
+        """Wait until the acceptor has read these bytes of a connection's unfinished header."""
+        self.thread.wait_until(lambda: any(each.received.endswith(last) for each in self.acceptor._headers._awaited))
+
 
 @pytest.fixture
 def edge() -> Edge:
@@ -201,9 +205,7 @@ def test_balancer_carries_the_clients_address_and_what_follows_its_header_is_lef
         for piece in (HEADER[:3], HEADER[3:-1]):
             client.sendall(piece)
             # It is read, and nobody is admitted.
-            door.thread.wait_until(
-                lambda: any(each.received.endswith(piece[-1:]) for each in door.acceptor._headers._awaited)  # noqa: B023
-            )
+            door.wait_for_header_bytes(piece)
         assert not edge.taken
         client.sendall(HEADER[-1:] + b"hello")
         door.wait_for(1)
