@@ -21,15 +21,17 @@ class Node:
     database: SettableClock = field(default_factory=lambda: SettableClock(NOW))
     seconds: float = 1000.0
     answer_takes: float = 0.0
+    part_before: float = 0.5
+    """How much of that time passes before the database reads its clock."""
     refusal: Exception | None = None
 
     async def ask(self) -> object:
-        """Answer as the database does, in the middle of the time that the answer takes."""
-        self.seconds += self.answer_takes / 2
+        """Answer as the database does."""
+        self.seconds += self.answer_takes * self.part_before
         if self.refusal is not None:
             raise self.refusal
         answer = self.database.now()
-        self.seconds += self.answer_takes / 2
+        self.seconds += self.answer_takes * (1 - self.part_before)
         return answer
 
     def clock(self) -> DatabaseClock:
@@ -77,6 +79,44 @@ async def test_a_slow_answer_is_no_measurement_unless_there_is_no_other() -> Non
     node.answer_takes = 2.0
     await clock.measure()
     assert clock.now() == NOW + timedelta(minutes=5, seconds=1)
+
+
+async def test_a_better_measurement_does_not_turn_the_time_back() -> None:
+    node = Node(answer_takes=0.4, part_before=1.0)
+    clock = node.clock()
+    await clock.measure()
+    # The database answered at the end of the round trip, so the time is ahead by half of it.
+    assert clock.now() == NOW + timedelta(seconds=0.2)
+    node.answer_takes = 0.0
+    await clock.measure()
+    seen = [clock.now()]
+    for _ in range(5):
+        node.seconds += 0.1
+        seen.append(clock.now())
+    assert seen == sorted(seen)
+    assert seen[0] == NOW + timedelta(seconds=0.2)
+    assert seen[-1] == NOW + timedelta(seconds=0.5)
+
+
+async def test_an_answer_that_agrees_changes_nothing() -> None:
+    node = Node()
+    clock = node.clock()
+    await clock.measure()
+    node.seconds, node.answer_takes = node.seconds + 2, 0.2
+    node.database.at = NOW + timedelta(seconds=2.05)
+    await clock.measure()
+    # The middle of the answer would have been 2.15.
+    assert clock.now() == NOW + timedelta(seconds=2.2)
+
+
+async def test_a_database_whose_clock_is_set_back_is_followed() -> None:
+    node = Node()
+    clock = node.clock()
+    await clock.measure()
+    assert clock.now() == NOW
+    node.database.at = NOW - timedelta(hours=1)
+    await clock.measure()
+    assert clock.now() == NOW - timedelta(hours=1)
 
 
 @pytest.mark.parametrize("off", [60, -60])

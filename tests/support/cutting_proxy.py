@@ -38,7 +38,8 @@ class Fault:
     """Where the connection is lost, and how; ``fired`` says whether that place was reached.
 
     ``by_message`` counts single messages instead of all that arrives at once; ``containing`` counts those only that
-    hold these bytes.
+    hold these bytes. ``after`` names bytes of a client: only the connection that sends them first is meant, so that the
+    background work of a service does not meet the fault.
     """
 
     side: Side
@@ -46,10 +47,16 @@ class Fault:
     at: int = 0
     by_message: bool = False
     containing: bytes = b""
+    after: bytes = b""
     fired: bool = False
+    _meant: object | None = None
 
-    def strikes(self, side: Side, part: bytes) -> bool:
+    def strikes(self, side: Side, part: bytes, connection: object) -> bool:
         """Return whether this part is the one, and count it."""
+        if self._meant is None and side is Side.CLIENT and self.after in part:
+            self._meant = connection
+        if self.after and self._meant is not connection:
+            return False
         if self.fired or side is not self.side or self.containing not in part:
             return False
         self.fired = self.at == 0
@@ -131,7 +138,7 @@ class CuttingProxy:
                 parts = messages.of(data)
                 fault = self.fault
                 for part in parts if fault is not None and fault.by_message else [b"".join(parts)]:
-                    if part and fault is not None and fault.strikes(side, part):
+                    if part and fault is not None and fault.strikes(side, part, both):
                         await _lose(fault.loss, part, sink, both)
                         return
                     await self.passes.wait()

@@ -24,6 +24,8 @@ MEASURE_SECONDS = 2.0
 _FARTHEST = timedelta(days=366 * 40)
 # The database reads its clock between query and answer, so this bounds the error; a slower answer is discarded.
 _LONGEST_ROUND_TRIP_SECONDS = 2.0
+_LARGEST_WAIT = timedelta(seconds=1)
+"""The clock stands still instead of going back by so much: half of the longest round trip, the largest error."""
 # Only Linux has it. Linux's monotonic clock stops while the machine sleeps; this one does not.
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -99,7 +101,12 @@ class MovableClock(SystemClock):
 
 
 class DatabaseClock:
-    """The clock of the database that nodes share; call `measure` before any other method."""
+    """The clock of the database that nodes share; call `measure` before any other method.
+
+    A measurement can be wrong by half a round trip. The next one changes the time only if it proves the present time
+    wrong, and `now` then stands still instead of going back by up to a second: what a node does later has no earlier
+    date. When the database's clock itself is set back by more than a second, `now` follows it.
+    """
 
     def __init__(
         self,
@@ -111,20 +118,30 @@ class DatabaseClock:
         self._wall = wall
         self._monotonic = monotonic
         self._measured: tuple[datetime, float] | None = None
+        self._latest = datetime.min.replace(tzinfo=UTC)
 
     async def measure(self) -> None:
-        """Measure the database's clock; keep the last measurement if the answer took too long.
+        """Measure the database's clock; keep the last measurement if the answer agrees with it or took too long.
 
         Raises ServiceUnavailable or Throttled if the database does not answer.
         """
         began = self._monotonic()
         asked = await self._ask()
         ended = self._monotonic()
-        if self._measured is None or ended - began <= _LONGEST_ROUND_TRIP_SECONDS:
-            self._measured = asked + timedelta(seconds=(ended - began) / 2), ended
+        took = timedelta(seconds=ended - began)
+        if self._measured is None or (
+            took.total_seconds() <= _LONGEST_ROUND_TRIP_SECONDS and not asked <= self._counted() <= asked + took
+        ):
+            self._measured = asked + took / 2, ended
 
     def now(self) -> datetime:
         """Return the present by the database's clock, aware, UTC."""
+        present = self._counted()
+        if not timedelta(0) < self._latest - present <= _LARGEST_WAIT:
+            self._latest = present
+        return self._latest
+
+    def _counted(self) -> datetime:
         assert self._measured is not None
         at, moment = self._measured
         return at + timedelta(seconds=self._monotonic() - moment)
