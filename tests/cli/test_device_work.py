@@ -31,8 +31,8 @@ from thingmint.cli.devices.templates import own_template
 from thingmint.cli.devices.verify import Verification
 from thingmint.cli.devices.work import DeviceWork, RefusedRow
 from thingmint.cli.issuing.folder import FolderRefused
-from thingmint.cli.issuing.patience import Patience, WorkStopped
 from thingmint.cli.issuing.registrar import Registered
+from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
 from thingmint.cli.issuing.station_keys import CurveKeys
 from thingmint.core.identifiers import CertificateId, PolicyName, ThingName
 from thingmint.core.policies.target import CertificateTarget
@@ -80,7 +80,7 @@ class Job:
                 registrar=self.registrar,
                 requests=requests,
                 concurrency=concurrency,
-                patience=Patience(patience, 0.0),
+                patience=RetryLimit(patience, 0.0),
                 on_progress=self.progress.append,
             )
             await work.run(rows)

@@ -23,8 +23,8 @@ from tests.support.soak import examples
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.begin import Making, begin
 from thingmint.cli.issuing.folder import Folder, FolderRefused, public_key_sha256
-from thingmint.cli.issuing.patience import WorkStopped
 from thingmint.cli.issuing.registrar import Registered
+from thingmint.cli.issuing.retries import WorkStopped
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.core.identifiers import AccountId
 from thingmint.issuance.keys.key_pairs import KeyPair

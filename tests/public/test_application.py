@@ -27,7 +27,7 @@ from thingmint.registration.revocation.published import PublishedLists
 from thingmint.registration.revocation.publisher import Publisher
 from thingmint.registration.revocation.responders import Responders
 from thingmint.registration.revocation.status import StatusService
-from thingmint.registration.revocation.terms import RevocationTerms, Revoker
+from thingmint.registration.revocation.terms import CRLIssuer, RevocationTerms
 
 Headers = dict[str, str]
 
@@ -86,18 +86,18 @@ class Site:
 async def site() -> Site:
     registry, other = new_registry(), new_issuing_ca()
     metrics = RevocationMetrics(CollectorRegistry())
-    revokers = (Revoker(registry.ca), Revoker(other))
+    crl_issuers = (CRLIssuer(registry.ca), CRLIssuer(other))
     terms, lists = RevocationTerms(), PublishedLists(metrics.list_given_out)
     responders = Responders(registry.authority, CALLER.scope)
-    status = StatusService(registry.authority, lambda: revokers, responders, terms, metrics)
+    status = StatusService(registry.authority, lambda: crl_issuers, responders, terms, metrics)
     log = Observed()
     publisher = Publisher(
-        registry.authority, lists, lambda: revokers, terms, "node", status.forget, metrics, log, seconds=lambda: 0.0
+        registry.authority, lists, lambda: crl_issuers, terms, "node", status.forget, metrics, log, seconds=lambda: 0.0
     )
     await registry.add(5)
     await registry.add(6, status=CertificateStatus.INACTIVE)
     await publisher.turn()
-    application = PublicApplication(registry.clock, lambda: revokers, lists, status)
+    application = PublicApplication(registry.clock, lambda: crl_issuers, lists, status)
     return Site(registry, publisher, application, metrics, other)
 
 

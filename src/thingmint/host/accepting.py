@@ -144,7 +144,7 @@ class Acceptor:
                 # Linux reports this for an empty queue, too. Only the first attempt of a turn shows that a client
                 # waits.
                 if error.errno in _EXHAUSTED and turn == 0 and self._edge.make_way(""):
-                    self.turned_away.note()
+                    self.turned_away.add()
                 log.warning("cannot accept a connection: %s", in_words(error))
                 self._pause(listener)
                 return
@@ -158,7 +158,7 @@ class Acceptor:
         network = network_of(address)
         if self._edge.has_no_room:
             # Either another connection is ended, or this one is closed. In both cases one client is turned away.
-            self.turned_away.note()
+            self.turned_away.add()
             if not self._edge.make_way(network):
                 accepted.close()
                 return

@@ -70,7 +70,7 @@ class TurnedAway:
         self._unsaid = 0
         self._say_after = -math.inf
 
-    def note(self) -> None:
+    def add(self) -> None:
         """Count a connection; write a log line if the last line was written long enough ago."""
         self._unsaid += 1
         self._observe(1)

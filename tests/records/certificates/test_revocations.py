@@ -32,7 +32,7 @@ def revocation(
 
 async def note(store: Store, *revocations: Revocation) -> None:
     for each in revocations:
-        await store.write(lambda each=each: revocation_table.note_revocation(each))  # type: ignore[misc]  # mypy infers no lambda with defaults
+        await store.write(lambda each=each: revocation_table.record_revocation(each))  # type: ignore[misc]  # mypy infers no lambda with defaults
 
 
 async def stored(store: Store, number: int) -> Revocation | None:

@@ -212,6 +212,6 @@ async def test_a_token_is_taken_for_one_request_and_keeps_its_answer(store: Stor
     assert await store.write(lambda: claim_table.take_ownership(ownership, "first"))
     assert not await store.write(lambda: claim_table.take_ownership(ownership, "second"))
     assert not await store.write(lambda: claim_table.take_ownership(ownership, "first"))
-    await store.write(lambda: claim_table.note_answer(ownership, b"\x00sealed"))
+    await store.write(lambda: claim_table.record_answer(ownership, b"\x00sealed"))
     use = await store.read(lambda: claim_table.ownership_use(ownership))
     assert use == OwnershipUse("first", b"\x00sealed")

@@ -345,7 +345,7 @@ async def test_stamps_of_another_history_and_too_many_changes_are_told_as_anythi
 
     def program() -> Steps[None]:
         for number in range(MAX_RESOURCES + 1):
-            yield from change_table.note_change(f"resource-{number}")
+            yield from change_table.record_change(f"resource-{number}")
 
     await store.write(program)
     assert (await changes_from(store, stamp)).resources is None

@@ -22,7 +22,7 @@ from thingmint.service import new_issuers
 from thingmint.service.new_issuers import WantedIssuer
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused
-from thingmint.signers.pkcs11 import TokenAway
+from thingmint.signers.pkcs11 import TokenUnavailable
 from thingmint.signers.token_uri import TokenURIRefused, parse_token_uri
 
 
@@ -113,7 +113,7 @@ def _changed(
 
     try:
         record = asyncio.run(run())
-    except TokenAway as error:
+    except TokenUnavailable as error:
         fail(error.reason)
     except (StartRefused, ThingmintError, AuthorityUnusable, IssuerUnfit, ProfileError, TokenURIRefused) as error:
         fail(in_words(error))

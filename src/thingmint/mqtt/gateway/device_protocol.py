@@ -208,7 +208,7 @@ class DeviceProtocol:
             return None
         return encoded
 
-    def farewell(self, reason: ReasonCode, message: str = "") -> bytes:
+    def last_packet(self, reason: ReasonCode, message: str = "") -> bytes:
         """Return the last packet before the connection ends; empty if AWS IoT sends none."""
         if reason is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             return UNSUPPORTED_VERSION_ANSWER

@@ -148,7 +148,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._state is _State.OPEN:
             # After a record that OpenSSL has refused it sends no close_notify: its alert said what there was to say.
             with contextlib.suppress(SSL.Error):
-                self._records.say_goodbye()
+                self._records.send_close_notify()
         if self._state in (_State.OPEN, _State.HANDSHAKE):
             self._say_last_words()
 
@@ -190,7 +190,7 @@ class TLSTransport(asyncio.BufferedProtocol):
                 self.abort()
             return
         if not self.is_admitted:
-            self._owner.heard(self)
+            self._owner.received(self)
         self._take(self._read_buffer[:nbytes])
         self._pump()
 
@@ -263,7 +263,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         """Deliver complete records; return whether more have arrived when all of them were delivered."""
         try:
             if self._state is _State.HANDSHAKE:
-                self._establish(self._records.shake_hands())
+                self._establish(self._records.handshake())
             while self._may_deliver():
                 assert self._upper is not None
                 self._upper.data_received(self._records.read())

@@ -38,7 +38,7 @@ from thingmint.records.paging import Page, PageRequest, read_page
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.signed_certificates import forget_revoked, signed_alike
-from thingmint.registration.certificates.standing import note_standing
+from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -102,7 +102,7 @@ async def accept(
             yield from certificate_table.insert_certificate(accepted)
         except DuplicateCertificate as error:
             raise InvalidRequest(message) from error
-        yield from note_standing(pending, accepted, now)
+        yield from record_standing(pending, accepted, now)
         yield from forget_revoked(accepted)
         return accepted
 
@@ -194,7 +194,7 @@ def _ensure_detached(certificate: Certificate) -> Steps[None]:
 def _update(before: Certificate, after: Certificate) -> Steps[None]:
     if not (yield from certificate_table.update_certificate(before, after)):
         raise _overtaken(before)
-    yield from note_standing(before, after, after.modified_at)
+    yield from record_standing(before, after, after.modified_at)
 
 
 def _overtaken(certificate: Certificate) -> TransferCompleted:

@@ -37,7 +37,7 @@ from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry import thing_types as thing_type_table
 from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
-from thingmint.registration.certificates.standing import note_standing
+from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.registry.thing_group_members import each_group, join_group, leave_group
 
 ALL_GROUPS_OF_A_THING = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
@@ -100,7 +100,7 @@ def certificate_step(certificate: Certificate, planned: CertificatePlan, at: dat
     after = provisioned_certificate(certificate, planned, at)
     if after is not certificate:
         yield from certificate_table.update_certificate(certificate, after)
-        yield from note_standing(certificate, after, at)
+        yield from record_standing(certificate, after, at)
     return after
 
 

@@ -40,7 +40,7 @@ from thingmint.records.registry import things as thing_table
 from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import insert_issued, issuance_entry, new_certificate
-from thingmint.registration.certificates.standing import note_standing
+from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 from thingmint.registration.policies.policy_attachments import attached
@@ -235,7 +235,7 @@ def _ended(renewal: Renewal, at: datetime) -> Steps[Certificate | None]:
         return None
     after = with_status(certificate, CertificateStatus.INACTIVE, at)
     yield from certificate_table.update_certificate(certificate, after)
-    yield from note_standing(certificate, after, at)
+    yield from record_standing(certificate, after, at)
     return certificate
 
 

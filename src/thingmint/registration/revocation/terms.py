@@ -36,7 +36,7 @@ class RevocationTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoker:
+class CRLIssuer:
     """A CA that signs lists and delegates responses.
 
     ``known`` are certificates that it signed and that are not in the registry, such as those of other CAs.
@@ -46,7 +46,7 @@ class Revoker:
     known: frozenset[SerialNumber] = field(default=frozenset())
 
 
-Revokers = Callable[[], Iterable[Revoker]]
+CRLIssuers = Callable[[], Iterable[CRLIssuer]]
 """Returns the CAs of the service at the time of the call, each once."""
 
 
