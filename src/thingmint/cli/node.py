@@ -9,9 +9,9 @@ import click
 
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import table, terminal_width
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.shared_files import ROOT_KEY
-from thingmint.host.words import in_words
 from thingmint.records.authority_copies import take_out
 from thingmint.records.nodes.nodes import NodeRow, nodes
 from thingmint.service.nodes.settings_comparison import comparable_settings, differences

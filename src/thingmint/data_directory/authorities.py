@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from thingmint.core.error_text import reason_of
 from thingmint.data_directory.certificate_files import (
     AuthorityUnusable,
     certificate_path,
@@ -27,7 +28,6 @@ from thingmint.data_directory.files import DirectoryInUse, held, make_directory,
 from thingmint.data_directory.resealing import settle
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, destroyed_path, retired_issuers
 from thingmint.data_directory.root_signer import RootSigner
-from thingmint.host.words import reason_of
 from thingmint.issuance.authorities.trust_anchor import (
     CertificateAuthority,
     certificate_authority,

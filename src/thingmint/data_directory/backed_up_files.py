@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from thingmint.core.error_text import reason_of
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed
 from thingmint.data_directory.files import make_directory, write_durably
 from thingmint.data_directory.handover import CREDENTIALS, ENDPOINTS, STORAGE
-from thingmint.host.words import reason_of
 from thingmint.issuance.keys.private_keys import PrivateKeyError, dump_private_key, load_private_key
 from thingmint.registration.kernel.ports import SecretSealer
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from thingmint.core.error_text import reason_of
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
 from thingmint.core.identifiers import AccountId
 from thingmint.core.provisioning.registration_task import MAX_LINE_BYTES, InputFile, InputLine, ReportType, TaskBroken
-from thingmint.host.words import reason_of
 
 REPORTS = "registration-reports"
 # The most bytes of one read, for any number of lines.

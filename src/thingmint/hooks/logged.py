@@ -3,9 +3,9 @@
 import asyncio
 from typing import Protocol
 
+from thingmint.core.error_text import in_words
 from thingmint.core.hooks import HookFailed, Question
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
-from thingmint.host.words import in_words
 from thingmint.registration.kernel.ports import HookClient
 
 

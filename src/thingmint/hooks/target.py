@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.hooks.handler_signature import HandlerRefused
@@ -15,7 +16,6 @@ from thingmint.hooks.raised import exception_text
 from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.trust import MachineTrust
 from thingmint.hooks.webhook import Webhook
-from thingmint.host.words import in_words
 
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
 """Takes the question and returns the answer, both as decoded JSON; raises HookFailed."""

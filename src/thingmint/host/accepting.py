@@ -11,10 +11,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from thingmint.core.error_text import in_words
 from thingmint.host.listening import TurnedAway, descriptors_for_connections, listen, network_of
 from thingmint.host.proxied import ProxyHeaders, TrustedProxies
 from thingmint.host.proxy_header import CarriedAddresses
-from thingmint.host.words import in_words
 
 # The connections that are ended in their favour close one or two turns later. Until then, up to this many more
 # descriptors are open.

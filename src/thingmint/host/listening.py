@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from thingmint.core.error_text import reason_of
 from thingmint.host.open_files import most_open_files
-from thingmint.host.words import reason_of
 
 # Host, port and, for IPv6, more fields: the standard library has one type for each address family.
 Address: TypeAlias = tuple[Any, ...]

@@ -12,8 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from thingmint.core.error_text import in_words
 from thingmint.host.hardening import WIPING_ENVIRONMENT
-from thingmint.host.words import in_words
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.generators import Engine
 from thingmint.keys.worker import CREDIT, FRAME_HEADER, MAX_FRAME

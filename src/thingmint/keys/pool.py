@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.host.words import in_words
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.child import WORKER_COMMAND, Channel, Child, ask_evenly, usable_cores
 from thingmint.keys.engines import EngineInUse, EngineObserver

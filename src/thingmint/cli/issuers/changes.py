@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.issuer import IssuerRecord, IssuerStatus
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import write_durably
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_chain import MOST_BYTES
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.profiles.profile import ProfileError

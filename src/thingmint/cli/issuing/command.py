@@ -15,11 +15,11 @@ from thingmint.cli.issuing.station_keys import RSA_2048
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import shown_progress
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.provisioning.production import production_details
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.host.telemetry import configure_logging
-from thingmint.host.words import in_words
 from thingmint.keys.child import usable_cores
 from thingmint.settings.config import Config, StartRefused
 

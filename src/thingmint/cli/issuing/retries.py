@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
-from thingmint.host.words import in_words
 
 T = TypeVar("T")
 

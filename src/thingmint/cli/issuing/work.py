@@ -23,7 +23,7 @@ from thingmint.cli.issuing.registrar import Registered, Registrar
 from thingmint.cli.issuing.retries import THROTTLED, RetryLimit
 from thingmint.cli.issuing.station_keys import signing_request
 from thingmint.cli.threads import to_its_end
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.issuance.keys.private_keys import PrivateKey
 from thingmint.registration.kernel.ports import KeySource
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import Scope
 from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, parse_filter
-from thingmint.host.words import in_words
 from thingmint.mqtt.broker.session import will_message
 from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.codec.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
