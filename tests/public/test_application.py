@@ -16,13 +16,13 @@ from tests.support.authority import NOW, new_issuing_ca
 from tests.support.revocation import CALLER, Observed, Registry, new_registry
 
 from thingmint.core.certificates.certificate import CertificateStatus
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.revocation.ocsp import issuer_names
 from thingmint.public.addresses import addresses_below, certificate_path, list_path, root_addresses_below
 from thingmint.public.application import PublicApplication
 from thingmint.public.metrics import RevocationMetrics
-from thingmint.records.certificates.revocation_lists import ListName, ListState
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.registration.revocation.publisher import Publisher
 from thingmint.registration.revocation.responders import Responders

@@ -10,10 +10,10 @@ from tests.support.memory_store import MemoryStore
 from tests.support.stores import sample_certificate
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import CertificateId, SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
-from thingmint.records.certificates.revocation_lists import ListName, ListState
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.issuing import insert_issued
 from thingmint.registration.kernel.authority import RegistrationAuthority

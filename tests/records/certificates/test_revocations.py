@@ -6,10 +6,11 @@ import pytest
 from tests.support.stores import insert, sample_certificate
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.identifiers import SerialNumber
 from thingmint.records.certificates import revocation_lists as list_table
 from thingmint.records.certificates import revocations as revocation_table
-from thingmint.records.certificates.revocation_lists import ListName, ListState, StoredList
+from thingmint.records.certificates.revocation_lists import StoredList
 from thingmint.records.certificates.revocations import PARTS, Changed, part_of
 from thingmint.registration.kernel.ports import Store
 

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.revocation.crl import ListTerms, sign_list, signs_lists
 from thingmint.records.certificates import revocation_lists as list_table
 from thingmint.records.certificates import revocations as revocation_table
-from thingmint.records.certificates.revocation_lists import ListName, ListState, StoredList
+from thingmint.records.certificates.revocation_lists import StoredList
 from thingmint.records.certificates.revocations import Changed
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority

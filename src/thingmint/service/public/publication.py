@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from thingmint.api.wire.errors import RequestTooLarge
+from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
 from thingmint.host.listening import Network
@@ -18,7 +19,6 @@ from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.issuers import Issuers
 from thingmint.public.addresses import list_path
 from thingmint.public.application import MOST_REQUEST_BYTES, PublicApplication
-from thingmint.records.certificates.revocation_lists import ListName
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.registration.revocation.publisher import Publisher
