@@ -35,9 +35,9 @@ from thingmint.cli.issuing.registrar import Registered
 from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
 from thingmint.cli.issuing.station_keys import CurveKeys
 from thingmint.core.identifiers import CertificateId, PolicyName, ThingName
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.target import CertificateTarget
-from thingmint.records.paging import PageRequest
-from thingmint.records.registry.things import ThingFilter
+from thingmint.core.registry.thing_filter import ThingFilter
 from thingmint.registration.policies import policies
 from thingmint.registration.policies.policy_attachments import list_attached
 from thingmint.registration.registry import thing_principals, things

@@ -21,11 +21,11 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, thing_arn, thing_group_arn
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import MAX_POLICIES_OF_A_TARGET, MAX_VERSIONS, DevicePolicy, PolicyVersion
 from thingmint.core.policies.target import CertificateTarget, CognitoTarget, PolicyTarget, ThingGroupTarget
 from thingmint.records import changes as change_table
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.policies.policy_attachments import Beginning

@@ -10,6 +10,7 @@ from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
 
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import CertificateId, TemplateName
+from thingmint.core.paging import PageKey, PageRequest
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.ownership import Ownership, OwnershipUse
 from thingmint.core.provisioning.stored_template import (
@@ -18,7 +19,6 @@ from thingmint.core.provisioning.stored_template import (
     TemplateType,
     TemplateVersion,
 )
-from thingmint.records.paging import PageKey, PageRequest
 from thingmint.records.provisioning import claims as claim_table
 from thingmint.records.provisioning import provisioning_templates as provisioning_template_table
 from thingmint.records.steps import Steps

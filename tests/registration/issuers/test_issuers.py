@@ -10,9 +10,9 @@ from tests.support.stores import insert, sample_certificate
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, UpdateConflict
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
+from thingmint.core.paging import PageRequest
 from thingmint.records import audit as audit_table
 from thingmint.records import issuers as issuer_table
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates.standing import record_deletion
 from thingmint.registration.issuers.issuers import (
     NODES_FOLLOW_WITHIN,

@@ -13,10 +13,10 @@ from tests.support.policies import document, statement
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, thing_arn
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.policies.stored_policy import PolicySummary
 from thingmint.core.policies.target import PolicyTarget, ThingGroupTarget, parse_policy_target
 from thingmint.records import changes as change_table
-from thingmint.records.paging import Page, PageRequest
 from thingmint.records.policies.policies import MOST_DOCUMENTS
 from thingmint.records.policies.policy_attachments import (
     MAX_REACHED,

@@ -12,8 +12,8 @@ from thingmint.cli.terminal.columns import lines_of, printable, table, table_row
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records.audit import audit_page
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused

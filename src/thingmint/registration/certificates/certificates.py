@@ -22,11 +22,12 @@ from thingmint.core.certificates.certificate import (
 from thingmint.core.certificates.revocation import RevocationReason
 from thingmint.core.errors import CertificateStateRefused, DeletionRefused, ResourceNotFound
 from thingmint.core.identifiers import CertificateId
+from thingmint.core.paging import Page, PageRequest
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys.key_pairs import KeyPair, load_public_key
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import transfers as transfer_table
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issue

@@ -31,10 +31,11 @@ from thingmint.core.errors import (
     TransferRefused,
 )
 from thingmint.core.identifiers import AccountId, CertificateId, certificate_arn
+from thingmint.core.paging import Page, PageRequest
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import transfers as transfer_table
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.signed_certificates import forget_revoked, signed_alike

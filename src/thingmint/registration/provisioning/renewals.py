@@ -24,6 +24,7 @@ from thingmint.core.errors import (
     ServiceUnavailable,
 )
 from thingmint.core.identifiers import CertificateId, PolicyName, Scope, thing_arn
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import MAX_POLICIES_OF_A_TARGET
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.issuance.csr import SigningRequest
@@ -32,7 +33,6 @@ from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import renewals as renewal_table
 from thingmint.records.certificates.serial_reservations import SerialReservation
-from thingmint.records.paging import PageRequest
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.registry import thing_principals as thing_principal_table
