@@ -6,8 +6,8 @@ from datetime import datetime
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import after, before

@@ -15,11 +15,11 @@ from thingmint.core.certificates.certificate import Certificate, CertificateStat
 from thingmint.core.certificates.transfer import with_transfer_begun, with_transfer_rejected
 from thingmint.core.errors import CertificateStateRefused, ResourceNotFound, TransferCompleted
 from thingmint.core.identifiers import AccountId, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import transfers as transfer_table
 from thingmint.records.certificates.certificates import SUMMARIES_NEWEST_FIRST, SUMMARIES_OLDEST_FIRST
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import certificates, transfers
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store

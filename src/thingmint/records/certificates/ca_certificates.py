@@ -13,9 +13,9 @@ from thingmint.core.certificates.ca_certificate import (
 from thingmint.core.certificates.certificate import CertificateMode, CertificateSummary
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.records.certificates.certificates import SUMMARY_COLUMNS, summary_of_row
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_UPDATE, after, before

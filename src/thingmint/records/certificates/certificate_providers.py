@@ -8,8 +8,8 @@ from thingmint.core.certificates.certificate_provider import (
     ProvidedOperation,
 )
 from thingmint.core.identifiers import AccountId, CertificateProviderName, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_UPDATE

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import before

@@ -14,8 +14,8 @@ from thingmint.core.certificates.certificate import (
 )
 from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, SerialNumber
+from thingmint.core.paging import PageRequest
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_UPDATE, after, before

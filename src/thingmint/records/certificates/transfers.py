@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.certificates.transfer import OutgoingCertificate
 from thingmint.core.identifiers import CertificateId, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.records.certificates.certificates import COLUMNS, certificate_of_row, transfer_of_column
 from thingmint.records.columns import position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_UPDATE, after, before

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from thingmint.core.identifiers import AccountId, PolicyName, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import DevicePolicy, PolicySummary, PolicyVersion, PolicyVersionSummary
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE, after, before

@@ -16,9 +16,9 @@ from thingmint.core.identifiers import (
     thing_arn,
     thing_group_arn,
 )
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import PolicySummary
 from thingmint.records.columns import position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.policies.policies import VersionKey, summary_of_row
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps

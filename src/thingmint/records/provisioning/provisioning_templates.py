@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import AccountId, Region, Scope, TemplateName, provisioning_template_arn
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.stored_template import (
     PreProvisioningHook,
     ProvisioningTemplate,
@@ -13,7 +14,6 @@ from thingmint.core.provisioning.stored_template import (
     TemplateVersionEntry,
 )
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE, after

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.registration_task import (
     InputFile,
     LineOutcome,
@@ -13,7 +14,6 @@ from thingmint.core.provisioning.registration_task import (
     TaskStatus,
 )
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_SHARE, FOR_UPDATE, before

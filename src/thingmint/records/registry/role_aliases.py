@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import AccountId, Region, RoleAliasName, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.core.registry.role_alias import RoleAlias, RoleAliasEntry
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_UPDATE, after, before

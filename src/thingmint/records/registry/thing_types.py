@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 
 from thingmint.core.identifiers import AccountId, Region, Scope, ThingTypeName
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.core.registry.thing_type import PropagatingAttribute, ThingType, ThingTypeProperties
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE, after
