@@ -127,7 +127,7 @@ class EstApplication:
             certificate = await enroll(self._authority, enrollee, request, template)
             return certificates_answer((x509.load_der_x509_certificate(certificate.der),))
         require_no_key_encryption(der)
-        certificate, key_pair = await enroll_with_new_key(self._authority, enrollee, request.subject, template)
+        certificate, key_pair = await enroll_with_new_key(self._authority, enrollee, request.subject_der, template)
         issued = x509.load_der_x509_certificate(certificate.der)
         return key_and_certificate_answer(as_pkcs8(key_pair), issued, f"=_{record.request_id}")
 
