@@ -10,7 +10,7 @@ from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import AccountId, Region
 from thingmint.core.policies.language import parse_policy
-from thingmint.registration.policies.authorization import authorize, user_id
+from thingmint.registration.policies.authorization import authorize, depends_on_request, user_id
 
 USER = "arn:aws:iam::000000000000:user/ada"
 CREATE = "iot:CreateKeysAndCertificate"
@@ -134,3 +134,13 @@ def test_temporary_credentials_tell_when_they_were_made() -> None:
 def test_who_is_no_user_has_no_keys_of_one() -> None:
     root = "arn:aws:iam::000000000000:root"
     assert not any(has(key, "*", arn=root) for key in ("aws:PrincipalType", "aws:userid", "aws:username"))
+
+
+def test_condition_keys_are_asked_for_only_if_a_policy_depends_on_them() -> None:
+    plain, named = (
+        document(statement(Action=CREATE)),
+        document(statement(Resource="arn:aws:iot:*:*:cert/${aws:username}")),
+    )
+    assert not depends_on_request(caller(plain))
+    assert depends_on_request(caller(plain, named))
+    assert depends_on_request(caller(document(statement(Condition={"Bool": {"aws:SecureTransport": "true"}}))))

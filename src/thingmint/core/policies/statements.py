@@ -84,11 +84,15 @@ class PolicyStatement:
 
     def speaks_of(self, folded_action: str) -> bool:
         """Return whether the statement is about the action, which is in lower case."""
-        return any(predicate(folded_action) for predicate in self.actions) is not self.other_actions
+        # A loop, because a generator takes longer, and every message and every request of a caller gets here.
+        for predicate in self.actions:
+            if predicate(folded_action):
+                return not self.other_actions
+        return self.other_actions
 
     def holds(self, context: RequestContext) -> bool:
         """Return whether the request satisfies the condition."""
-        return all(clause.holds(context) for clause in self.condition)
+        return not self.condition or all(clause.holds(context) for clause in self.condition)
 
     def bound(self, context: RequestContext) -> Predicate:
         """Return a test whether the statement is about a resource. It has the variables of this request replaced."""
