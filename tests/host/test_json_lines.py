@@ -12,7 +12,7 @@ from thingmint.host.json_lines import JSONLines, encode, mask_secrets
 KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----"
 
 
-def line_of(method: str = "info", **event: object) -> str:
+def line_of(method: str, /, **event: object) -> str:
     return JSONLines({"node": "one"})(None, method, event)
 
 
@@ -43,20 +43,20 @@ def test_a_line_is_what_a_chain_of_processors_writes(event: dict[str, object]) -
     expected: object = {**event, "node": "one"}
     for processor in chain:
         expected = processor(None, "info", expected)  # type: ignore[operator]  # each one takes what the last returned
-    made = json.loads(line_of(**event))
+    made = json.loads(line_of("info", **event))
     del made["timestamp"]
     assert made == json.loads(str(expected))
 
 
 def test_secrets_and_private_keys_are_masked() -> None:
-    line = line_of(event="x", session_token="abc", Authorization="def", text=f"a {KEY}", principal="ada")
+    line = line_of("info", event="x", session_token="abc", Authorization="def", text=f"a {KEY}", principal="ada")
     assert all(secret not in line for secret in ("abc", "def", "MC4CAQ"))
     assert line.count("[masked]") == 3
     assert '"principal":"ada"' in line
 
 
 def test_a_line_has_no_characters_that_a_terminal_obeys() -> None:
-    line = line_of(event="x", topic="a\nb\x7f\x9b\u202ec", accent="é")
+    line = line_of("info", event="x", topic="a\nb\x7f\x9b\u202ec", accent="é")
     assert line.isprintable()
     assert json.loads(line)["topic"] == "a\nb\x7f\x9b\u202ec"
     assert "é" in line

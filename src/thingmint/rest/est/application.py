@@ -108,7 +108,7 @@ class EstApplication:
         if operation is EstOperation.CSR_ATTRIBUTES:
             return csr_attributes_answer()
         headers = list(scope["headers"])
-        body = await self._bodies.read(headers, receive)
+        body = await self._bodies.read(scope, receive)
         peer = scope["state"]["peer"] if "state" in scope else None
         credentials = ShownCredentials(peer, _value(headers, b"authorization"), record.source, record.request_id)
         asked = _Asked(path, credentials, Sent(scope["scheme"], headers), body)

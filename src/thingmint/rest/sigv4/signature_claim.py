@@ -7,9 +7,10 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+
+from msgspec import Struct
 
 from thingmint.core.errors import AuthenticationMissing, SignatureIncomplete
 from thingmint.rest.sigv4.canonical import ALGORITHM, CredentialScope, query_pairs
@@ -36,8 +37,7 @@ _EXPIRES = re.compile(r"[0-9]{1,6}")
 _REMEMBERED = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureClaim:
+class SignatureClaim(Struct, frozen=True):
     """The claims of a signature in the header or the query; nothing has been verified.
 
     ``valid_for`` is the validity of a presigned URL, None for others; ``raw_query`` is the query without the signature.
@@ -46,12 +46,16 @@ class SignatureClaim:
     access_key_id: str
     scope: CredentialScope
     signed_headers: tuple[bytes, ...]
-    signature: str = field(repr=False)
+    signature: str
     timestamp: str
     signed_at: datetime
     valid_for: timedelta | None
-    session_token: str | None = field(repr=False)
-    raw_query: bytes = field(repr=False)
+    session_token: str | None
+    raw_query: bytes
+
+    def __repr__(self) -> str:
+        # Without the signature and the session token.
+        return f"SignatureClaim({self.access_key_id!r}, {self.scope}, {self.timestamp!r})"
 
 
 def read_claim(raw_query: bytes, headers: Headers) -> SignatureClaim:
