@@ -136,6 +136,8 @@ def header_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[by
 
 def _header_value(values: Sequence[bytes]) -> bytes:
     # Values are trimmed, runs of white space become one space, and values of a repeated header are joined by commas.
+    if len(values) == 1:
+        return b" ".join(values[0].split())
     return b",".join(b" ".join(value.split()) for value in values)
 
 

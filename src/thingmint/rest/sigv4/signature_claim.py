@@ -21,6 +21,10 @@ TIMESTAMP_FORMAT = "%Y%m%dT%H%M%SZ"
 Headers = Mapping[bytes, Sequence[bytes]]
 
 _AUTHORIZATION = b"authorization"
+# The form that most clients write. Other forms are read part by part, for an error that names the part.
+_USUAL_FORM = re.compile(
+    ALGORITHM.encode() + rb" Credential=([^\s,=]+), ?SignedHeaders=([^\s,=]+), ?Signature=([^\s,=]+)", re.ASCII
+)
 _HEADER_PARAMETERS = ("Credential", "Signature", "SignedHeaders")
 _REQUIRED_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
 _ALLOWED_IN_QUERY = frozenset({*_REQUIRED_IN_QUERY, "X-Amz-Expires", "X-Amz-Security-Token"})
@@ -131,6 +135,14 @@ def _claim(
 
 
 def _authorization_parameters(authorization: bytes) -> dict[str, str]:
+    usual = _USUAL_FORM.fullmatch(authorization) if authorization.isascii() else None
+    if usual is not None:
+        credential, signed_headers, signature = usual.groups()
+        return {
+            "Credential": credential.decode(),
+            "SignedHeaders": signed_headers.decode(),
+            "Signature": signature.decode(),
+        }
     algorithm, _, rest = _ascii(authorization, "Authorization").strip().partition(" ")
     parameters: dict[str, str] = {}
     # Parameters of another scheme are ignored, so that the error is about missing parameters, as at AWS.
@@ -196,6 +208,7 @@ def _header_timestamp(headers: Headers) -> str | None:
         raise SignatureIncomplete("The Date header is not a date.") from error
 
 
+@lru_cache(_REMEMBERED)
 def _read_timestamp(text: str) -> datetime:
     # The expression is checked first, because fromisoformat accepts more forms of a time than signatures may have.
     written = text if _TIMESTAMP.fullmatch(text) else ""
