@@ -39,7 +39,9 @@ class SQLiteStore:
 
     async def read(self, program: Program[T]) -> T:
         """Run a program that changes nothing, on the event loop: a read takes less time than a change of threads."""
-        self._require_open()
+        # The checks of `_require_open`, without three calls for each read.
+        if os.getpid() != self._process_id or self._writer.stopping:
+            self._require_open()
         started = time.perf_counter()
         try:
             if self._reader is None:

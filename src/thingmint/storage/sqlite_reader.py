@@ -37,9 +37,13 @@ class SQLiteReader:
             try:
                 statement = next(steps)
                 assert isinstance(statement, Statement)
-                require_select(statement)
-                rows = self._connection.execute(SQLITE.translate(statement.sql), statement.parameters).fetchall()
-                steps.send(rows)
+                sql = statement.sql
+                # Called only if necessary, because every request reads at least one row.
+                if not sql.startswith("SELECT"):
+                    require_select(statement)
+                if "{" in sql:
+                    sql = SQLITE.translate(sql)
+                steps.send(self._connection.execute(sql, statement.parameters).fetchall())
             except StopIteration as finished:
                 result: T = finished.value
                 return result

@@ -12,6 +12,7 @@ from thingmint.core.identifiers import AccountId, Region
 from thingmint.core.policies.language import parse_policy
 from thingmint.registration.policies.authorization import authorize, depends_on_request, user_id
 
+ARN = "arn:aws:iot:us-east-1:000000000000:cert/"
 USER = "arn:aws:iam::000000000000:user/ada"
 CREATE = "iot:CreateKeysAndCertificate"
 
@@ -144,3 +145,21 @@ def test_condition_keys_are_asked_for_only_if_a_policy_depends_on_them() -> None
     assert not depends_on_request(caller(plain))
     assert depends_on_request(caller(plain, named))
     assert depends_on_request(caller(document(statement(Condition={"Bool": {"aws:SecureTransport": "true"}}))))
+
+
+@pytest.mark.parametrize("first", [CREATE, "iot:DeleteCertificate"])
+def test_a_decision_for_every_resource_is_only_used_where_resources_do_not_matter(first: str) -> None:
+    everything = statement(Action="iot:*")
+    one_denied = statement(Effect="Deny", Action="iot:Delete*", Resource=f"{ARN}a")
+    known = caller(document(everything, one_denied))
+    for action in (first, CREATE, "iot:DeleteCertificate"):
+        authorize(known, action, f"{ARN}b", {})
+    authorize(known, CREATE, f"{ARN}a", {})
+    with pytest.raises(AccessDenied, match="explicit deny"):
+        authorize(known, "iot:DeleteCertificate", f"{ARN}a", {})
+    for refusing in (
+        caller(document(statement(Action="s3:*"))),
+        caller(document(everything, statement(Effect="Deny"))),
+    ):
+        with pytest.raises(AccessDenied):
+            authorize(refusing, CREATE, f"{ARN}a", {})

@@ -25,7 +25,7 @@ from thingmint.core.policies.patterns import (
     weight_of,
 )
 from thingmint.core.strict_json import Entry, JSONNumber, Malformed, Members, Node
-from thingmint.core.wildcards import Predicate, glob
+from thingmint.core.wildcards import Predicate, anything, glob
 from thingmint.host.words import in_words
 
 # Variables and escapes exist since this version. In the older version they are plain text.
@@ -89,6 +89,11 @@ class PolicyStatement:
             if predicate(folded_action):
                 return not self.other_actions
         return self.other_actions
+
+    @property
+    def is_about_every_resource(self) -> bool:
+        """Whether the statement applies to every resource, if it speaks of the action and its condition holds."""
+        return not self.other_resources and any(pattern.predicate is anything for pattern in self.resources)
 
     def holds(self, context: RequestContext) -> bool:
         """Return whether the request satisfies the condition."""

@@ -68,7 +68,8 @@ def _require(caller: Caller, permission: Permission, context: Mapping[str, tuple
         own = {**caller_conditions(caller), "aws:ResourceAccount": (_account_of(resource) or caller.account,)}
         decision = evaluate(caller.principal.policies, action, resource, {**context, **own})
     else:
-        decision = evaluate(caller.principal.policies, action, resource, {})
+        policies = caller.principal.policies
+        decision = _decision_for_every_resource(policies, action) or evaluate(policies, action, resource, {})
     is_refused = decision.effect is DecisionEffect.EXPLICIT_DENY or (
         decision.effect is DecisionEffect.IMPLICIT_DENY and not permission.need_not_be_allowed
     )
@@ -79,6 +80,14 @@ def _require(caller: Caller, permission: Permission, context: Mapping[str, tuple
 def depends_on_request(caller: Caller) -> bool:
     """Return whether a policy of the caller has a condition or a variable, so that condition keys have an effect."""
     return bool(_condition_keys(caller.principal.policies))
+
+
+@lru_cache(_REMEMBERED)
+def _decision_for_every_resource(policies: tuple[Policy, ...], action: str) -> Decision | None:
+    """Return the decision of policies without conditions if it is the same for every resource, as administrators'."""
+    folded = action.lower()
+    spoken = [each for policy in policies for each in policy.statements if each.speaks_of(folded)]
+    return evaluate(policies, action, "", {}) if all(each.is_about_every_resource for each in spoken) else None
 
 
 @lru_cache(_REMEMBERED)
