@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -34,19 +34,20 @@ async def failed_over(pair: ReplicatedPair, *, is_killed: bool) -> AsyncIterator
     yield
 
 
-async def _under_load(node: Live, balancer: Balancer, pair: ReplicatedPair, folder: Path) -> None:
+async def _under_load(both: Sequence[Live], balancer: Balancer, pair: ReplicatedPair, folder: Path) -> None:
     """Fail over under load to one server, then back to the other, and so on in `make soak`."""
     ends = time.monotonic() + soak_seconds()
-    async with mixed_load(node, balancer, folder, CALLERS, DEVICES) as load:
+    async with mixed_load(both[0], balancer, folder, CALLERS, DEVICES) as load:
         await load.healed()
         for fault in itertools.cycle((KILLED, FROZEN)):
             await load.under(fault, failed_over(pair, is_killed=fault == KILLED), LASTS)
             if fault == FROZEN and time.monotonic() >= ends:
                 break
             await asyncio.to_thread(pair.follow)
+    for node in both:
+        assert "cut off from the database" not in node.service.log
     print(f"\n{load.seen.table()}\n{len(load.seen.statuses)} certificates")
-    assert {told for fault in (KILLED, FROZEN) for told in load.seen.devices[fault]} == {"ok"}, "devices stay connected"
-    await assert_kept(load.seen, client_of(node, attempts=10))
+    await assert_kept(load.seen, client_of(both[0], attempts=10))
 
 
 async def _repeated_requests(pair: ReplicatedPair) -> list[asyncpg.Record]:
@@ -67,10 +68,11 @@ async def test_a_failover_to_a_synchronous_standby_loses_and_repeats_nothing(tmp
             iot = client_of(one, attempts=10)
             doomed, kept = new_credentials(iot), new_credentials(iot)
             with device(two, doomed, tmp_path, "doomed") as revoked, device(one, kept, tmp_path, "kept") as stays:
-                await _under_load(one, balancer, pair, tmp_path)
+                await _under_load((one, two), balancer, pair, tmp_path)
                 # Nodes hear of each other's changes through the new primary.
                 eventually(lambda: is_connected(one, "doomed") and is_connected(two, "kept"), bool)
                 iot.update_certificate(certificateId=doomed.certificate_id, newStatus="REVOKED")
                 assert revoked.disconnected.get(timeout=60) is not None
+                # This device does not go through the balancer, which may take a busy node for lost.
                 assert stays.disconnected.empty()
         assert await _repeated_requests(pair) == []

@@ -26,7 +26,8 @@ from tests.support.live_devices import Credentials, new_credentials
 from tests.support.nodes import Wire, client_of, connected_wire, context_of
 from tests.support.signing_requests import csr_pem
 
-from thingmint.mqtt.codec.packets import Puback, Publish, QoS
+from thingmint.mqtt.codec.packets import Puback, Publish, QoS, Suback, Subscribe, Subscription
+from thingmint.mqtt.codec.properties import ConnectProperties
 
 PATIENCE = 180.0
 ANY = frozenset({"ACTIVE", "INACTIVE"})
@@ -43,6 +44,10 @@ class Seen:
     statuses: dict[str, frozenset[str]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     successes: Counter[str] = field(default_factory=Counter)
+    acknowledged: set[bytes] = field(default_factory=set)
+    """Messages of devices that were acknowledged; no two are equal."""
+    heard: set[bytes] = field(default_factory=set)
+    listens: asyncio.Event = field(default_factory=asyncio.Event)
 
     def table(self) -> str:
         """Return the table of the documents."""
@@ -108,17 +113,20 @@ class Operator(threading.Thread):
 
 async def publish_for_ever(through: Live, context: ssl.SSLContext, client_id: str, seen: Seen) -> None:
     """Publish messages of QoS 1 through the balancer, and connect again whenever the connection ends."""
+    numbers = itertools.count(1)
     while True:
         wire: Wire | None = None
         try:
             async with asyncio.timeout(20):
                 wire = await connected_wire(through, context, client_id)
-            for number in itertools.count(1):
+            for number in numbers:
+                payload = f"{client_id} {number}".encode()
                 async with asyncio.timeout(20):
-                    wire.send(Publish(f"from/{client_id}", b"1", QoS.AT_LEAST_ONCE, packet_id=number % 65_535 + 1))
+                    wire.send(Publish(f"from/{client_id}", payload, QoS.AT_LEAST_ONCE, packet_id=number % 65_535 + 1))
                     answer = await wire.next_packet()
-                if not isinstance(answer, Puback):
-                    raise ConnectionError("the connection has ended")
+                if not isinstance(answer, Puback) or answer.reason_code.is_failure:
+                    raise ConnectionError("the message was not acknowledged")
+                seen.acknowledged.add(payload)
                 seen.devices[seen.fault]["ok"] += 1
                 seen.successes[client_id] += 1
                 await asyncio.sleep(0.05)
@@ -130,11 +138,42 @@ async def publish_for_ever(through: Live, context: ssl.SSLContext, client_id: st
                 wire.close()
 
 
+async def listen_for_ever(through: Live, context: ssl.SSLContext, client_id: str, seen: Seen) -> None:
+    """Hear what devices publish, in a session that outlives connections, and connect again whenever one ends."""
+    lasting = ConnectProperties(session_expiry_interval=3600)
+    while True:
+        wire: Wire | None = None
+        try:
+            async with asyncio.timeout(20):
+                wire = await connected_wire(through, context, client_id, clean_start=False, properties=lasting)
+            wire.send(Subscribe(1, (Subscription("from/#", QoS.AT_LEAST_ONCE),)))
+            while (packet := await wire.next_packet()) is not None:
+                if isinstance(packet, Suback):
+                    if packet.reason_codes[0].is_failure:
+                        break
+                    seen.listens.set()
+                if isinstance(packet, Publish):
+                    wire.send(Puback(packet.packet_id))
+                    seen.heard.add(bytes(packet.payload))
+                seen.successes[client_id] += 1
+        except (OSError, ssl.SSLError, TimeoutError, AssertionError):
+            seen.devices[seen.fault]["connections refused"] += 1
+        else:
+            seen.devices[seen.fault]["connections lost"] += 1
+        finally:
+            if wire is not None:
+                wire.close()
+        await asyncio.sleep(0.2)
+
+
 @contextlib.asynccontextmanager
 async def mixed_load(
-    node: Live, balancer: Balancer, folder: Path, callers: int, devices: int
+    node: Live, balancer: Balancer, folder: Path, callers: int, devices: int, *, has_listener: bool = False
 ) -> AsyncIterator["MixedLoad"]:
-    """Let so many callers and devices work through a balancer before this node and others, until the block ends."""
+    """Let so many callers and devices work through a balancer before this node and others, until the block ends.
+
+    A listener hears all messages, which works if the nodes have a broker in common.
+    """
     seen, ends = Seen(), threading.Event()
     endpoints = msgspec.structs.replace(
         node.service.endpoints, api=f"https://127.0.0.1:{balancer.api_port}", mqtt_port=balancer.mqtt_port
@@ -152,11 +191,16 @@ async def mixed_load(
         for number in range(callers)
     ]
     names = [f"device-{number}" for number in range(devices)]
-    tasks = [asyncio.create_task(publish_for_ever(through, context, each, seen)) for each in names]
+    tasks = []
+    if has_listener:
+        tasks.append(asyncio.create_task(listen_for_ever(through, context, "listener", seen)))
+        await seen.listens.wait()
+    tasks += [asyncio.create_task(publish_for_ever(through, context, each, seen)) for each in names]
     for operator in operators:
         operator.start()
     try:
-        yield MixedLoad(seen, (*names, *(operator.name for operator in operators)))
+        listener = ("listener",) if has_listener else ()
+        yield MixedLoad(seen, (*names, *listener, *(operator.name for operator in operators)))
     finally:
         ends.set()
         for operator in operators:
@@ -180,6 +224,14 @@ class MixedLoad:
             await asyncio.sleep(lasts)
         self.seen.healed[fault].append(await self.healed())
         self.seen.fault = "none"
+
+    async def all_is_heard(self) -> None:
+        """Wait until the listener has heard every message that was acknowledged."""
+        deadline = time.monotonic() + PATIENCE
+        acknowledged = self.seen.acknowledged.copy()
+        while missing := acknowledged - self.seen.heard:
+            assert time.monotonic() < deadline, sorted(missing)
+            await asyncio.sleep(0.05)
 
     async def healed(self) -> float:
         """Return how long it takes until every client has been served twice."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import asyncpg
 
-from thingmint.storage.database_url import DatabaseURL, DatabaseServer
+from thingmint.storage.database_url import DatabaseServer, DatabaseURL
 from thingmint.storage.postgresql_ending import end_at_once
 from thingmint.storage.postgresql_session import CONNECT_SECONDS
 
