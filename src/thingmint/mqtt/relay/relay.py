@@ -23,12 +23,14 @@ from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, NotReadable, Offer, Opened, Retained
 from thingmint.mqtt.relay import older
 from thingmint.mqtt.relay.abilities import BrokerAbilities
-from thingmint.mqtt.relay.account_broker import AccountBroker, BrokerAway
+from thingmint.mqtt.relay.account_broker import AccountBroker
+from thingmint.mqtt.relay.broker_nodes import BrokerUnreachable
+from thingmint.mqtt.relay.input import new_read_buffer
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
 from thingmint.mqtt.relay.spec import Brokers
 from thingmint.mqtt.relay.terms import BrokerTerms, upstream_connect
-from thingmint.mqtt.relay.upstream import Upstream, new_read_buffer
+from thingmint.mqtt.relay.upstream import Upstream
 
 # A cache, because devices publish repeatedly to the same few topics.
 _TOPICS: Final = 4096
@@ -95,7 +97,7 @@ class RelayDataPlane:
             async with asyncio.timeout(self._limits.open_seconds), self._openings:
                 asked = upstream_connect(connection, connect, self._limits.sessions, login)
                 return await self._open(broker, connection, asked)
-        except (BrokerAway, OSError, TimeoutError) as error:
+        except (BrokerUnreachable, OSError, TimeoutError) as error:
             log.warning("the broker %s cannot be reached: %s", broker, in_words(error))
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available") from error
 
@@ -250,7 +252,7 @@ class RelayDataPlane:
             async with asyncio.timeout(self._limits.open_seconds):
                 if (connection.scope, connection.client_id) not in self._of_client:
                     await link.broker.end_session(connection, asked)
-        except (BrokerAway, OSError, TimeoutError, PacketRefused) as error:
+        except (BrokerUnreachable, OSError, TimeoutError, PacketRefused) as error:
             log.warning("a session could not be ended at the broker %s: %s", link.broker, in_words(error))
 
     def _link_of(self, connection: DeviceConnection) -> _Link:
