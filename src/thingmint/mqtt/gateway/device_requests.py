@@ -72,27 +72,31 @@ class Speaker(DeviceConnection, Asker, EventListener, Protocol):
         ...
 
 
-async def publish(speaker: Speaker, services: Services, message: Publish) -> None:
-    """Handle a message; raise PacketRefused if it can be refused only by ending the connection."""
+async def publish(speaker: Speaker, services: Services, message: Publish) -> bool:
+    """Handle a message; return whether the data plane has accepted it.
+
+    Raises PacketRefused if it can be refused only by ending the connection.
+    """
     request = DEVICE_OPERATIONS.find(message.topic)
     refusal = _refusal(speaker, message, request)
     if refusal is not None:
         _refuse(speaker, message, refusal)
-        return
+        return False
     if request is not None and request.operation.hears is Hearer.NOBODY:
         _drop(speaker, services, message)
-        return
+        return False
     if request is not None:
         # The acknowledgement says that the request has arrived, and comes before its answer.
         _acknowledge(speaker, message, ReasonCode.SUCCESS)
         services.provisioning.request(speaker, speaker.requester, request, message.payload)
-        return
+        return False
     code = await services.data_plane.publish(speaker, message)
     if code.is_failure:
         speaker.refuse(to_publish(message)[0].refused_for(code.name))
         _refuse(speaker, message, PacketRefused(code, "The message was not taken"))
-    else:
-        _acknowledge(speaker, message, ReasonCode.SUCCESS)
+        return False
+    _acknowledge(speaker, message, ReasonCode.SUCCESS)
+    return True
 
 
 async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> None:
