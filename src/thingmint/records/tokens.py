@@ -28,6 +28,9 @@ OPEN_CEILING = "{OPEN_CEILING}"
 DATABASE_TIME = "{DATABASE_TIME}"
 """Microseconds since 1970 by the database's clock; NULL if transactions do not overlap."""
 
+DATABASE_RUN = "{DATABASE_RUN}"
+"""A number that differs after the server was restarted or another one has taken its place, for example a standby."""
+
 NOTIFY_CHANGE = "{NOTIFY_CHANGE}"
 """At the end of an INSERT: notifies listening nodes when the transaction is committed."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from thingmint.records.tokens import (
     CHANGE_POSITION,
+    DATABASE_RUN,
     DATABASE_TIME,
     FOR_KEY_SHARE,
     FOR_SHARE,
@@ -97,6 +98,7 @@ SQLITE = Dialect(
         OPEN_HORIZON: "NULL",
         OPEN_CEILING: "NULL",
         DATABASE_TIME: "NULL",
+        DATABASE_RUN: "0",
         # Commits follow one another, and a counter is enough.
         CHANGE_POSITION: "(SELECT coalesce(max(position), 0) + 1 FROM registry_change)",
         NOTIFY_CHANGE: "",
@@ -126,6 +128,7 @@ POSTGRESQL = Dialect(
         OPEN_HORIZON: "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
         OPEN_CEILING: "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)",
         DATABASE_TIME: "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        DATABASE_RUN: "CAST(extract(epoch FROM pg_postmaster_start_time()) * 1000000 AS BIGINT)",
         # Transactions overlap: see `records.changes`.
         CHANGE_POSITION: "NULL",
         NOTIFY_CHANGE: f" RETURNING pg_notify('{CHANGES_CHANNEL}', '')",
