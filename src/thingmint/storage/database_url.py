@@ -43,12 +43,6 @@ class DatabaseURL:
         return f"{self.servers}/{urlsplit(self.dsn).path.strip('/')}"
 
 
-def has_password(url: str) -> bool:
-    """Return whether the URL holds a password, which process lists show if the URL is a flag."""
-    authority, _, query = url.partition("://")[2].partition("?")
-    return ":" in authority.partition("/")[0].rpartition("@")[0] or "password" in dict(parse_qsl(query))
-
-
 def _names_port(host: str) -> bool:
     _, colon, port = host.rpartition(":")
     return bool(colon) and port.isdigit() and (host.startswith("[") is ("]" in host)) and not host.endswith("]")
