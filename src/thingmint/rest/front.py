@@ -101,6 +101,8 @@ class _Request:
         if self._limits is None:
             await application(scope, self._receive, self.send)
             return
+        # Without it, every part of the body passes `receive`, which counts.
+        scope.pop("extensions", None)
         for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > self._limits.body_bytes:
                 raise self._too_large(self._limits)

@@ -2,7 +2,6 @@
 
 import contextlib
 import secrets
-import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
@@ -13,6 +12,7 @@ from thingmint.core.error_text import in_words
 from thingmint.data_directory.buckets import Buckets, NoBuckets
 from thingmint.data_directory.files import held, make_directory
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
+from thingmint.host.random_ids import random_id
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.profiles.profile import ProfileError, claim_profile
@@ -63,7 +63,7 @@ def registration_authority(
         clock=registry.clock,
         require_right_clock=registry.clock.require_right,
         serial_numbers=serial_numbers,
-        new_generation_id=lambda: str(uuid.uuid4()),
+        new_generation_id=random_id,
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
@@ -81,7 +81,7 @@ def _outbox(registry: Registry) -> EventOutbox:
     """Return the outbox of events for all nodes; on SQLite, one that keeps nothing."""
     if registry.config.database_url is None:
         return NoOutbox()
-    return NodeOutbox(registry.clock, lambda: str(uuid.uuid4()))
+    return NodeOutbox(registry.clock, random_id)
 
 
 def _files(config: Config) -> RegistrationFiles:

@@ -41,7 +41,7 @@ async def stored(store: Store, number: int) -> Revocation | None:
 
 
 async def changed(store: Store, stamp: int, limit: int = 100) -> tuple[int, list[Changed]]:
-    following, found = await store.read(lambda: revocation_table.changed_from(stamp, limit))
+    following, found, _ = await store.read(lambda: revocation_table.changed_from(stamp, limit))
     return following, list(found)
 
 

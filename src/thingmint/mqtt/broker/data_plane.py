@@ -75,6 +75,10 @@ class LocalDataPlane:
         """Deliver a message; return PUBACK's code after it has been given to all receivers."""
         return await self._publish(connection.scope, connection, message)
 
+    def taker_of(self, connection: DeviceConnection) -> None:
+        """Return None, because the broker needs each message itself."""
+        del connection
+
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
     ) -> tuple[ReasonCode, ...]:

@@ -22,6 +22,7 @@ from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_
 from thingmint.mqtt.gateway.entry import enter
 from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.gateway.observed_connection import ObservedConnection
+from thingmint.mqtt.gateway.repetition import Repetition
 from thingmint.mqtt.gateway.request_turns import next_in_turn, take_acknowledgements
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
@@ -42,6 +43,7 @@ class GatewayConnection(ObservedConnection):
         "_last_heard_at",
         "_leave",
         "_peer",
+        "_repetition",
         "_services",
         "_worker",
         "_writer",
@@ -60,6 +62,7 @@ class GatewayConnection(ObservedConnection):
         # Set by the gateway when policies change.
         self.is_stale = False
         self._peer: Peer | None = None
+        self._repetition: Repetition | None = None
         self._has_heard_all = False
         self._ending: DisconnectReason | None = None
         self._leave = Leave()
@@ -87,7 +90,7 @@ class GatewayConnection(ObservedConnection):
     def data_received(self, data: bytes) -> None:
         """Handle the received bytes; while requests are being handled, buffer only a limited number of bytes."""
         self.protocol.feed(data)
-        if self._worker is None and not self._are_acknowledgements_only():
+        if self._worker is None and not self._is_handled_at_once():
             self._start_working()
         elif self.protocol.buffered > self._services.limits.request_backlog_bytes:
             self._transport.pause_reading()
@@ -218,19 +221,28 @@ class GatewayConnection(ObservedConnection):
         self._worker = None
         self._transport.resume_reading()
 
-    def _are_acknowledgements_only(self) -> bool:
-        """Handle acknowledgements, which need no task; return whether nothing else has arrived."""
+    def _is_handled_at_once(self) -> bool:
+        """Handle what needs no task: acknowledgements, repeated messages; return whether nothing else has arrived."""
         if self.device.admitted is None or not self._may_go_on():
             return False
         if take_acknowledgements(self.protocol, self._acknowledged):
             self._last_heard_at = self._services.loop.time()
+        self._pass_on_repeated()
         return not self.protocol.buffered
+
+    def _pass_on_repeated(self) -> None:
+        if self._repetition is None:
+            return
+        self.enforce_validity(self._services.clock.now())
+        if self._may_go_on() and self._repetition.pass_on(self.protocol, self.device.authorizer, self._services.turns):
+            self._last_heard_at = self._services.loop.time()
 
     def _may_go_on(self) -> bool:
         return self._ending is None and not self._writer.paused
 
     async def _work_through(self) -> None:
         while self._may_go_on():
+            self._pass_on_repeated()
             request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
             if request is None:
                 self._end_of_requests()
@@ -250,7 +262,7 @@ class GatewayConnection(ObservedConnection):
             return
         match request:
             case Publish():
-                await publish(self.device, self._services, request)
+                await self._publish(request)
             case Puback():
                 self._acknowledged(request.packet_id)
             case Pingreq():
@@ -263,6 +275,12 @@ class GatewayConnection(ObservedConnection):
                 await self._connect(request)
             case Disconnect():
                 self._left(request)
+
+    async def _publish(self, message: Publish) -> None:
+        authorizer = self.device.authorizer
+        is_accepted = await publish(self.device, self._services, message)
+        if is_accepted and self._repetition is not None:
+            self._repetition.accepted(message, authorizer, is_5=self.protocol.is_5)
 
     async def _connect(self, connect: Connect) -> None:
         assert self._peer is not None, "the handshake comes first"
@@ -277,6 +295,8 @@ class GatewayConnection(ObservedConnection):
         services.admit(self._transport)
         self._writer.write(self.protocol.accept(opened))
         services.events.receive(ClientConnected(self.device.link, self._opened_at))
+        taker = services.data_plane.taker_of(self.device)
+        self._repetition = None if taker is None else Repetition(taker)
         services.data_plane.resume(self.device)
 
     def _tell_connect_refused(self, refusal: PacketRefused) -> None:
@@ -310,3 +330,4 @@ class GatewayConnection(ObservedConnection):
             services.events.receive(ClientDisconnected(self.device.link, self._ended_at, self._ending))
         # The two would keep each other until the next full collection of garbage.
         self.device.let_go()
+        self._repetition = None

@@ -72,27 +72,31 @@ class RequestSource(DeviceConnection, RequestingConnection, EventListener, Proto
         ...
 
 
-async def publish(source: RequestSource, services: Services, message: Publish) -> None:
-    """Handle a message; raise PacketRefused if it can be refused only by ending the connection."""
+async def publish(source: RequestSource, services: Services, message: Publish) -> bool:
+    """Handle a message; return whether the data plane has accepted it.
+
+    Raises PacketRefused if it can be refused only by ending the connection.
+    """
     request = DEVICE_OPERATIONS.find(message.topic)
     refusal = _refusal(source, message, request)
     if refusal is not None:
         _refuse(source, message, refusal)
-        return
+        return False
     if request is not None and request.operation.hears is Hearer.NOBODY:
         _drop(source, services, message)
-        return
+        return False
     if request is not None:
         # The acknowledgement says that the request has arrived, and comes before its answer.
         _acknowledge(source, message, ReasonCode.SUCCESS)
         services.provisioning.request(source, source.requester, request, message.payload)
-        return
+        return False
     code = await services.data_plane.publish(source, message)
     if code.is_failure:
         source.refuse(to_publish(message)[0].refused_for(code.name))
         _refuse(source, message, PacketRefused(code, "The message was not taken"))
-    else:
-        _acknowledge(source, message, ReasonCode.SUCCESS)
+        return False
+    _acknowledge(source, message, ReasonCode.SUCCESS)
+    return True
 
 
 async def subscribe(source: RequestSource, services: Services, packet: Subscribe) -> None:

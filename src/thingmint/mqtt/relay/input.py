@@ -17,25 +17,25 @@ def new_read_buffer() -> memoryview:
 class RelayInput:
     """The reading half of one connection. The bytes of packets that nobody takes are kept."""
 
-    __slots__ = ("_high", "_is_paused", "_reader", "_transport")
+    __slots__ = ("_high", "_is_paused", "_transport", "reader")
 
     def __init__(self, transport: asyncio.Transport, high: int) -> None:
         self._transport = transport
         self._high = high
-        self._reader = FrameReader(MAX_PACKET_BYTES)
+        self.reader = FrameReader(MAX_PACKET_BYTES)
         self._is_paused = False
 
     def feed(self, received: bytes) -> None:
         """Keep the bytes until they are taken."""
-        self._reader.feed(received)
+        self.reader.feed(received)
 
     def next_frame(self) -> Frame | None:
         """Return the next complete packet, or None; raise PacketRefused if it is too large."""
-        return self._reader.next_frame()
+        return self.reader.next_frame()
 
     def pause_if_full(self) -> None:
         """Read no more if many bytes wait already."""
-        if self._reader.buffered > self._high:
+        if self.reader.buffered > self._high:
             self._is_paused = True
             self._transport.pause_reading()
 

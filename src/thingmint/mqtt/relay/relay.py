@@ -19,8 +19,9 @@ from thingmint.mqtt.broker.session import will_message
 from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.codec.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.repeated_publish import LARGEST_BYTES
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, NotReadable, Offer, Opened, Retained
+from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, MessageTaker, NotReadable, Offer, Opened, Retained
 from thingmint.mqtt.relay import mqtt_3_1_1
 from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.account_broker import AccountBroker
@@ -113,6 +114,13 @@ class RelayDataPlane:
             # At QoS 0 there is no packet id and no DUP, so the message is passed on unchanged.
             message = replace(message, packet_id=upstream.new_id(), dup=False)
         return await upstream.publish(message)
+
+    def taker_of(self, connection: DeviceConnection) -> MessageTaker | None:
+        """Return the broker's connection, if the broker takes packets of the size of such messages."""
+        link = self._links.get(connection)
+        if link is None or link.terms.abilities.maximum_packet_size < LARGEST_BYTES:
+            return None
+        return link.upstream
 
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]

@@ -88,6 +88,7 @@ class Upstream(asyncio.BufferedProtocol):
     async def open(self, connect: Connect, abilities: BrokerAbilities) -> BrokerTerms:
         """Connect and return the broker's terms; raise PacketRefused if the broker does not accept the device."""
         self._version = connect.version
+        self._deliveries.is_5 = self.is_5
         self._terms = terms_of(await self._ask(connect, Connack), connect, abilities)
         self._is_open = True
         return self._terms
@@ -103,6 +104,22 @@ class Upstream(asyncio.BufferedProtocol):
         await self._ready()
         self._output.write(encoded)
         return ReasonCode.SUCCESS
+
+    # Messages of devices that need no decision: see `data_plane.MessageTaker`.
+
+    @property
+    def is_5(self) -> bool:
+        """Whether the broker speaks MQTT 5."""
+        return self._version is ProtocolVersion.MQTT_5
+
+    @property
+    def takes_now(self) -> bool:
+        """Whether the broker is connected and reads."""
+        return self._lost is None and not self._is_leaving and not self._output.is_congested
+
+    def take(self, encoded: bytes) -> None:
+        """Send a message."""
+        self._output.write(encoded)
 
     async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
         """Subscribe and return the broker's codes. Messages that arrive afterwards wait for ``resume``."""
@@ -249,7 +266,12 @@ class Upstream(asyncio.BufferedProtocol):
 
     def _pump(self) -> None:
         try:
-            while not self._must_wait and self._lost is None and (frame := self._input.next_frame()) is not None:
+            while not self._must_wait and self._lost is None:
+                if self._deliveries.take_repeated(self._input.reader):
+                    continue
+                frame = self._input.next_frame()
+                if frame is None:
+                    break
                 self._heard(decode_server_packet(frame, self._version))
         except PacketRefused as refusal:
             # Before CONNACK, the cause may be only another version of MQTT.

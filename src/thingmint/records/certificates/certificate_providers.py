@@ -29,9 +29,10 @@ UPDATE_PROVIDER = f"UPDATE certificate_provider SET function_arn = $1, operation
 
 DELETE_PROVIDER = f"DELETE FROM certificate_provider {one_named(1)}"  # noqa: S608  constants above
 
-_LIST = "SELECT name, position FROM certificate_provider WHERE account = $1 AND region = $2 AND position"
-NEWEST_FIRST = f"{_LIST} < $3 ORDER BY position DESC LIMIT $4"
-OLDEST_FIRST = f"{_LIST} > $3 ORDER BY position ASC LIMIT $4"
+# An account has few providers, which are found by the account; the expression keeps the planner from the primary key.
+_LIST = "SELECT name, position FROM certificate_provider WHERE account = $1 AND region = $2 AND position + 0"
+NEWEST_FIRST = f"{_LIST} < $3 ORDER BY position + 0 DESC LIMIT $4"
+OLDEST_FIRST = f"{_LIST} > $3 ORDER BY position + 0 LIMIT $4"
 
 
 def certificate_provider(scope: Scope, name: CertificateProviderName) -> Steps[CertificateProvider | None]:

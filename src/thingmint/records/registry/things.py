@@ -20,7 +20,7 @@ from thingmint.records.columns import (
 )
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_UPDATE
+from thingmint.records.tokens import FOR_UPDATE, after
 
 _BESIDES_SCOPE = "name, thing_id, type_name, billing_group, attributes, version, created_at"
 COLUMNS = f"account, region, {_BESIDES_SCOPE}"
@@ -50,10 +50,7 @@ INSERT_ATTRIBUTE = (
 
 DELETE_ATTRIBUTES = "DELETE FROM thing_attribute WHERE position + 0 = $1"
 
-THINGS = (
-    f"SELECT {_LISTED} FROM thing WHERE account = $1 AND region = $2 "  # noqa: S608  constants above
-    "AND position > $3 ORDER BY position LIMIT $4"
-)
+THINGS = f"SELECT {_LISTED} FROM thing WHERE {after('account', 'region', 'position')} LIMIT $4"  # noqa: S608  constants above
 
 THINGS_OF_TYPE = (
     f"SELECT {_LISTED} FROM thing WHERE account = $1 AND region = $2 "  # noqa: S608  constants above

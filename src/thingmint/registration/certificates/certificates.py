@@ -68,7 +68,7 @@ async def issue_from_csr(
     """
     request = load_csr(csr_pem)
     status = _status_of_new(active=active)
-    return await issue(authority, caller, "CreateCertificateFromCsr", request.public_key, request.subject, status)
+    return await issue(authority, caller, "CreateCertificateFromCsr", request.public_key, request.subject_der, status)
 
 
 async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> Certificate:

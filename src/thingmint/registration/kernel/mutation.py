@@ -78,7 +78,7 @@ async def _changed(
         wanted = yield from wanted_of(done.events)
         for resource in sorted(set(done.touched)):
             yield from change_table.record_change(resource)
-        return replace(done, events=wanted)
+        return replace(done, events=wanted) if wanted != done.events else done
 
     done = await store.write(audited)
     for entry in done.entries:

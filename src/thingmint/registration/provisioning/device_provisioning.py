@@ -98,7 +98,7 @@ async def create_from_csr(
             device.caller,
             "CreateCertificateFromCsr",
             request.public_key,
-            request.subject,
+            request.subject_der,
             CertificateStatus.PENDING_ACTIVATION,
             _beside(device),
         )

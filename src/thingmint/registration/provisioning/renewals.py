@@ -96,7 +96,9 @@ async def renew(
     subject = _require_renewable(present, request, may_provision=may_provision)
     if present.renewed_as is not None:
         return present.renewed_as
-    new, reservation = await new_certificate(authority, caller, request.public_key, subject, CertificateStatus.ACTIVE)
+    new, reservation = await new_certificate(
+        authority, caller, request.public_key, subject.public_bytes(), CertificateStatus.ACTIVE
+    )
 
     def program() -> Steps[Change[Certificate]]:
         return _renewed(caller, present, digest, new, reservation, authority.renewal_overlap)

@@ -19,8 +19,6 @@ from thingmint.issuance.revocation.crl import ListTerms, sign_list, signs_lists
 from thingmint.records.certificates import revocation_lists as list_table
 from thingmint.records.certificates import revocations as revocation_table
 from thingmint.records.certificates.revocation_lists import StoredList
-from thingmint.records.certificates.revocations import Changed
-from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.parts import Parts, digest_of
 from thingmint.registration.revocation.published import PublishedLists
@@ -61,6 +59,7 @@ class Publisher:
     log: RevocationLog
     seconds: Callable[[], float] = time.perf_counter
     _stamp: int | None = None
+    _server: int | None = None
     _parts: Parts = field(init=False)
     _rests_until: float = 0.0
     _leased_until: datetime = datetime.min.replace(tzinfo=UTC) + _LEASE
@@ -104,19 +103,17 @@ class Publisher:
     async def _follow(self) -> None:
         store = self.authority.store
         asked = _FROM_NOW_ON if self._stamp is None else self._stamp
-
-        def program() -> Steps[tuple[int, list[Changed]]]:
-            following, found = yield from revocation_table.changed_from(asked, _MAX_CHANGES + 1)
-            return following, list(found)
-
-        following, changed = await store.read(program)
-        if self._stamp is None or following < self._stamp or len(changed) > _MAX_CHANGES:
+        found = await store.read(lambda: revocation_table.changed_from(asked, _MAX_CHANGES + 1))
+        following, changed, server = found
+        # Another server may lack revocations that this one has seen, and give their stamps to others.
+        is_known = self._stamp is not None and following >= self._stamp and server == self._server
+        if not is_known or len(changed) > _MAX_CHANGES:
             self._parts.stale.update(await store.read(revocation_table.all_parts))
             self.forget(None, None)
         for each in changed:
             self._parts.stale.add((each.issuer_id, each.part))
             self.forget(each.issuer_id, each.serial_number)
-        self._stamp = following
+        self._stamp, self._server = following, server
 
     async def _may_write(self, now: datetime) -> bool:
         """Return whether this node has the lease and writes lists now."""
