@@ -17,7 +17,7 @@ from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.host.hardening import WIPING_ENVIRONMENT
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys import pool as pool_module
-from thingmint.keys.child import WORKER_COMMAND, FrameBroken, usable_cores, worker_environment
+from thingmint.keys.child import WORKER_COMMAND, FrameBroken, worker_environment
 from thingmint.keys.pool import KeyPool
 from thingmint.keys.reserve import MAX_AGE, Clocks, Reserve, read_boot_id
 
@@ -680,8 +680,3 @@ def test_worker_gets_no_setting_and_no_secret_of_the_service() -> None:
         "PGPASSWORD": "secret",
     }
     assert worker_environment(environment) == {"PATH": "/bin", "PYTHONPATH": "/srv", **WIPING_ENVIRONMENT}
-
-
-def test_cores_are_counted_where_affinity_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert usable_cores() == os.cpu_count()

@@ -12,7 +12,8 @@ from thingmint.core.identifiers import parse_certificate_id
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.registration.certificates.certificates import revoke
 from thingmint.registration.kernel.mutation import UNHEARD
-from thingmint.service.opening import registration_authority, registry_beside_service
+from thingmint.service.authority import registration_authority
+from thingmint.service.opening import registry_beside_service
 from thingmint.service.start.first_credentials import operator, require_own_database
 from thingmint.settings.config import Config, StartRefused
 

@@ -236,14 +236,6 @@ class Child:
         return True
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
 def ask_evenly(channels: Sequence[Channel], wanted: int) -> None:
     """Ask the channels, spread evenly, until ``wanted`` key pairs are outstanding in total, or no channel has room."""
     owed = sum(channel.owed for channel in channels)

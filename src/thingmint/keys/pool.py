@@ -16,8 +16,9 @@ from typing import Protocol
 
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.host.cores import usable_cores
 from thingmint.issuance.keys.key_pairs import KeyPair
-from thingmint.keys.child import WORKER_COMMAND, Channel, Child, ask_evenly, usable_cores
+from thingmint.keys.child import WORKER_COMMAND, Channel, Child, ask_evenly
 from thingmint.keys.engines import EngineInUse, EngineObserver
 from thingmint.keys.generators import Engine
 from thingmint.keys.reserve import Clocks, Reserve

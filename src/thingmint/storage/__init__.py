@@ -10,7 +10,6 @@ from thingmint.storage.database_url import (
     DEFAULT_STATEMENT_CACHE_SIZE,
     DatabaseURL,
     InvalidDatabaseURL,
-    has_password,
     parse_database_url,
 )
 from thingmint.storage.schema import DatabaseTooNew
@@ -22,7 +21,6 @@ __all__ = [
     "DatabaseTooNew",
     "DatabaseURL",
     "InvalidDatabaseURL",
-    "has_password",
     "listener_of",
     "open_store",
     "parse_database_url",

@@ -23,8 +23,8 @@ from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
 from thingmint.data_directory.files import DirectoryInUse, write_durably
+from thingmint.host.cores import usable_cores
 from thingmint.host.telemetry import configure_logging
-from thingmint.keys.child import usable_cores
 from thingmint.settings.config import Config, StartRefused
 
 _INTERRUPTED = 130

@@ -19,8 +19,8 @@ from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.provisioning.production import production_details
 from thingmint.data_directory.files import DirectoryInUse
+from thingmint.host.cores import usable_cores
 from thingmint.host.telemetry import configure_logging
-from thingmint.keys.child import usable_cores
 from thingmint.settings.config import Config, StartRefused
 
 _INTERRUPTED = 130
