@@ -21,6 +21,7 @@ from thingmint.records.policies.policy_attachments import EFFECTIVE
 from thingmint.records.statement import row_of
 from thingmint.records.steps import Program, Steps
 from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema, writer_connection
+from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite import SQLiteStore, open_sqlite
 from thingmint.storage.sqlite_connection import connect
@@ -75,7 +76,7 @@ async def test_a_database_of_a_later_version_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("query", [certificates.SUMMARIES_NEWEST_FIRST, certificates.SUMMARIES_OLDEST_FIRST])
 async def test_a_list_is_answered_from_its_index_alone(store: SQLiteStore, path: Path, query: str) -> None:
     connection = apsw.Connection(str(path))
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ("1", "2", 3, 4)).fetchall()
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {SQLITE.translate(query)}", ("1", "2", 3, 4)).fetchall()
     connection.close()
     bound = "<" if "DESC" in query else ">"
     columns = f"region=? AND position{bound}?"

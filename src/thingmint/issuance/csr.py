@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
-from thingmint.host.words import in_words
 from thingmint.issuance.encoding.der import children, only_element
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
 from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from thingmint.api.wire.errors import RequestTooLarge
+from thingmint.core.error_text import trace_of
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
-from thingmint.host.traces import trace_of
 from thingmint.rest.answers import Answer, send_answer
 from thingmint.rest.asgi_messages import ASGIApplication, HTTPScope, Receive, ReceivedMessage, Send, SentMessage
 

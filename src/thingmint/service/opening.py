@@ -16,6 +16,7 @@ import structlog
 
 from thingmint import __version__
 from thingmint.core.caller import Caller
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
 from thingmint.data_directory.authorities import ROOT, Authorities, AuthorityFiles
 from thingmint.data_directory.buckets import Buckets, NoBuckets
@@ -26,7 +27,6 @@ from thingmint.data_directory.unfinished_restore import RestoreUnfinished, requi
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.random_ids import random_id
 from thingmint.host.telemetry import Metrics
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority
 from thingmint.issuance.issuers import Issuers

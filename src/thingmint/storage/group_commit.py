@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import apsw
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.host.words import in_words
 from thingmint.records.steps import Program
 from thingmint.storage.writer_connection import ProgramOutcome, WriterConnection
 from thingmint.storage.writer_thread import WriterThread

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
+from thingmint.core.error_text import in_words
 from thingmint.core.policies.conditions import (
     Clause,
     Condition,
@@ -26,7 +27,6 @@ from thingmint.core.policies.patterns import (
 )
 from thingmint.core.strict_json import Entry, JSONNumber, Malformed, Members, Node
 from thingmint.core.wildcards import Predicate, anything, glob
-from thingmint.host.words import in_words
 
 # Variables and escapes exist since this version. In the older version they are plain text.
 VERSION_WITH_VARIABLES = "2012-10-17"

@@ -23,7 +23,7 @@ ACCESS_KEY = (
 
 ACCESS_KEYS_OF_ACCOUNT = (
     f"SELECT {COLUMNS} FROM access_key "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 ORDER BY position"
+    "WHERE account >= $1 AND account <= $1 ORDER BY account, position"
 )
 
 ACCESS_KEYS = (

@@ -17,7 +17,7 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.serial_numbers import issue_with_reservation, use_reservation
-from thingmint.registration.certificates.standing import note_standing
+from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -122,7 +122,7 @@ def insert_issued(certificate: Certificate, reservation: SerialReservation | Non
     Raises DuplicateCertificate; ServiceUnavailable if its serial number was abandoned after the signature.
     """
     yield from certificate_table.insert_certificate(certificate)
-    yield from note_standing(None, certificate, certificate.created_at)
+    yield from record_standing(None, certificate, certificate.created_at)
     yield from use_reservation(reservation)
 
 

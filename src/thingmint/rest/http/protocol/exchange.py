@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from thingmint.host.traces import trace_of
+from thingmint.core.error_text import trace_of
 from thingmint.rest.asgi_messages import (
     ASGIApplication,
     HTTPScope,
