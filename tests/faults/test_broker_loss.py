@@ -40,8 +40,8 @@ def _settings(cluster: BrokerCluster, folder: Path) -> str:
     )
 
 
-# Not ejabberd: its sessions are on one node, and messages for a client whose node is killed are lost. RabbitMQ's cluster
-# of two has no majority while a node is away.
+# Not ejabberd: its sessions are on one node, and messages for a client whose node is killed are lost. RabbitMQ's
+# cluster of two has no majority while a node is away.
 @pytest.mark.soak
 @pytest.mark.parametrize("engine", examples(["NATS"], ["NATS", "RabbitMQ"]))
 async def test_a_lost_node_of_the_broker_loses_no_message_and_no_call(
