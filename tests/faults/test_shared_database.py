@@ -20,7 +20,7 @@ REFUSAL_OF_NEW = "the database belongs to a service whose keys are neither in it
 
 def copy_keys(source: Path, target: Path) -> None:
     """Do what the refusal says."""
-    target.mkdir(mode=0o700)
+    target.mkdir(mode=0o700, exist_ok=True)
     for name in ("keys", "certificates"):
         shutil.copytree(source / name, target / name)
     shutil.copy2(source / "credentials", target / "credentials")

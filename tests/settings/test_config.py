@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from thingmint.cli.commands import main
-from thingmint.host.host_names import is_loopback
+from thingmint.core.host_names import is_loopback
 from thingmint.settings.address_forms import Address, parse_address
 from thingmint.settings.config import Config, Origin, Source, load_config
 from thingmint.settings.forms import ConfigError

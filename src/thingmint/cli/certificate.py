@@ -6,9 +6,9 @@ import click
 
 from thingmint.cli.settings import fail
 from thingmint.core.certificates.revocation import revocation_reason
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import parse_certificate_id
-from thingmint.host.words import in_words
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.registration.certificates.certificates import revoke
 from thingmint.registration.kernel.mutation import UNHEARD

@@ -10,6 +10,7 @@ import click
 
 from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.certificates.certificate import Certificate
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.core.issuer import IssuerStatus
@@ -17,7 +18,6 @@ from thingmint.data_directory.authorities import ROOT
 from thingmint.data_directory.certificate_files import certificate_path, key_path
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.retired_issuers import name_of
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_life import life_left, warning_of
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.settings.config import Config, load_config
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Places

@@ -13,11 +13,11 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest, UpdateConflict
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
 from thingmint.data_directory.certificate_files import pem_of
 from thingmint.data_directory.files import DirectoryInUse, held
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_chain import checked_chain
 from thingmint.issuance.authorities.issuer_request import issuer_request, issuer_subject, require_root
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, issuer_id_of

@@ -6,7 +6,6 @@ The random source is here. Independent of HTTP, MQTT and callers.
 import contextlib
 import os
 import secrets
-import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,6 +16,7 @@ import structlog
 
 from thingmint import __version__
 from thingmint.core.caller import Caller
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
 from thingmint.data_directory.authorities import ROOT, Authorities, AuthorityFiles
 from thingmint.data_directory.buckets import Buckets, NoBuckets
@@ -25,8 +25,8 @@ from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.sealing import Sealer
 from thingmint.data_directory.unfinished_restore import RestoreUnfinished, require_no_mark
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
+from thingmint.host.random_ids import random_id
 from thingmint.host.telemetry import Metrics
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority
 from thingmint.issuance.issuers import Issuers
@@ -270,7 +270,7 @@ def registration_authority(
         clock=registry.clock,
         require_right_clock=registry.clock.require_right,
         serial_numbers=serial_numbers,
-        new_generation_id=lambda: str(uuid.uuid4()),
+        new_generation_id=random_id,
         new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
         events=events or LoggedEvents(),
         thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
@@ -288,7 +288,7 @@ def _outbox(registry: Registry) -> EventOutbox:
     """Return the outbox of events for all nodes; on SQLite, one that keeps nothing."""
     if registry.config.database_url is None:
         return NoOutbox()
-    return NodeOutbox(registry.clock, lambda: str(uuid.uuid4()))
+    return NodeOutbox(registry.clock, random_id)
 
 
 def _files(config: Config) -> RegistrationFiles:

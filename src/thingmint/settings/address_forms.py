@@ -3,11 +3,13 @@
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from thingmint.host.host_names import is_server_name
-from thingmint.host.listening import Network
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
+from thingmint.core.host_names import is_server_name
 from thingmint.settings.forms import ConfigError
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ import click
 from thingmint.cli.log.files import checkpoint_of, lines_of_archives
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import shown_progress
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.unfinished_restore import RestoreUnfinished
-from thingmint.host.words import in_words
 from thingmint.issuance.revocation.revocation_list import ListUnusable
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.recovery.later_changes import Replayed

@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.issuer import IssuerRecord, IssuerStatus
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import write_durably
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_chain import MOST_BYTES
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.profiles.profile import ProfileError
@@ -22,7 +22,7 @@ from thingmint.service import new_issuers
 from thingmint.service.new_issuers import WantedIssuer
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused
-from thingmint.signers.pkcs11 import TokenAway
+from thingmint.signers.pkcs11 import TokenUnavailable
 from thingmint.signers.token_uri import TokenURIRefused, parse_token_uri
 
 
@@ -113,7 +113,7 @@ def _changed(
 
     try:
         record = asyncio.run(run())
-    except TokenAway as error:
+    except TokenUnavailable as error:
         fail(error.reason)
     except (StartRefused, ThingmintError, AuthorityUnusable, IssuerUnfit, ProfileError, TokenURIRefused) as error:
         fail(in_words(error))

@@ -12,13 +12,13 @@ import click
 
 from thingmint.cli.log.files import ExportFolder, checkpoint_of, lines_of_archives
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest, ThingmintError
 from thingmint.core.identifiers import CertificateId, certificate_arn, certificate_id_of
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.merkle import ProofInvalid
 from thingmint.core.transparency.proof import proof_text
-from thingmint.host.words import in_words
 from thingmint.issuance.foreign.certificate import load_foreign_pem
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.log.exporting import export

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from thingmint.core.error_text import in_words
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
-from thingmint.host.words import in_words
 from thingmint.service.backup.container import BackupDamaged
 from thingmint.service.backup.reading import checkpoint_of_backup
 from thingmint.storage import SQLITE_FILE_NAME

@@ -77,12 +77,22 @@ class Candidate:
         self.serial_number = self.certificate.serial_number
         self.not_before = self.certificate.not_valid_before_utc
         self.not_after = self.certificate.not_valid_after_utc
-        tbs, self._outer_algorithm, _ = children(der, only_element(der))
-        self.fields = children(der, tbs)
+        self._tbs, self._outer_algorithm, _ = children(der, only_element(der))
+        self.fields = children(der, self._tbs)
 
     def octets(self, index: int) -> bytes:
         """Return the encoding of the TBSCertificate's field at this position."""
         return self._octets(self.fields[index])
+
+    @property
+    def to_be_signed(self) -> bytes:
+        """The encoding of the TBSCertificate."""
+        return self._octets(self._tbs)
+
+    @property
+    def subject_der(self) -> bytes:
+        """The encoding of the subject."""
+        return self.octets(5)
 
     @property
     def outer_algorithm(self) -> bytes:
@@ -117,7 +127,7 @@ class Rule:
     is_kept_by: Callable[[Candidate], bool]
 
 
-def lint(der: bytes, expected: Expected) -> x509.Certificate:
+def lint(der: bytes, expected: Expected) -> Candidate:
     """Return the certificate if it follows all rules; raise LintFailed with the names of the broken rules otherwise."""
     try:
         candidate = Candidate(der, expected)
@@ -127,7 +137,7 @@ def lint(der: bytes, expected: Expected) -> x509.Certificate:
     for rules in (STRUCTURE_RULES, CONTENT_RULES):
         if failed := tuple(rule.name for rule in rules if not rule.is_kept_by(candidate)):
             raise LintFailed(failed)
-    return candidate.certificate
+    return candidate
 
 
 def _is_version_3(candidate: Candidate) -> bool:

@@ -108,7 +108,7 @@ class EstApplication:
         if operation is EstOperation.CSR_ATTRIBUTES:
             return csr_attributes_answer()
         headers = list(scope["headers"])
-        body = await self._bodies.read(headers, receive)
+        body = await self._bodies.read(scope, receive)
         peer = scope["state"]["peer"] if "state" in scope else None
         credentials = ShownCredentials(peer, _value(headers, b"authorization"), record.source, record.request_id)
         asked = _Asked(path, credentials, Sent(scope["scheme"], headers), body)
@@ -127,7 +127,7 @@ class EstApplication:
             certificate = await enroll(self._authority, enrollee, request, template)
             return certificates_answer((x509.load_der_x509_certificate(certificate.der),))
         require_no_key_encryption(der)
-        certificate, key_pair = await enroll_with_new_key(self._authority, enrollee, request.subject, template)
+        certificate, key_pair = await enroll_with_new_key(self._authority, enrollee, request.subject_der, template)
         issued = x509.load_der_x509_certificate(certificate.der)
         return key_and_certificate_answer(as_pkcs8(key_pair), issued, f"=_{record.request_id}")
 

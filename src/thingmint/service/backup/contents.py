@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
+from thingmint.core.error_text import in_words
 from thingmint.core.transparency.checkpoint import CheckpointInvalid, LogKey, SignedCheckpoint, key_of_text
-from thingmint.host.words import in_words
 from thingmint.registration.log.verified import Evidence
 from thingmint.service.backup.container import MAX_MEMBER_BYTES, BackupDamaged, Member
 from thingmint.signers.log_key import is_signed

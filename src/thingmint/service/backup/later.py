@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 
 from thingmint.core.caller import Caller
+from thingmint.core.error_text import in_words
 from thingmint.core.transparency.checkpoint import CheckpointInvalid, TreeHead
 from thingmint.core.transparency.growing_tree import GrowingTree, last_tiles
 from thingmint.core.transparency.merkle import leaf_hash
 from thingmint.core.transparency.tail import LogTail
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.revocation.revocation_list import ListUnusable, RevocationList, read_list
 from thingmint.records.certificates.revocation_lists import raise_numbers

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Region, Scope, iot_arn
 from thingmint.core.issuer import IssuerRecord, KeyPlace
 from thingmint.data_directory.authorities import AuthorityFiles
@@ -32,7 +33,6 @@ from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import held, make_directory, sync_directory
 from thingmint.data_directory.sealing import Sealer
 from thingmint.data_directory.unfinished_restore import RestoreMark, read_mark, remove_mark, set_mark
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.records.audit import append_audit
 from thingmint.records.certificates.signed_rows import count_certificates

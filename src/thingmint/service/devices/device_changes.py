@@ -60,7 +60,7 @@ class DeviceChanges:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Check for changes now, because another node has committed one."""
         self._nudged.set()
 
