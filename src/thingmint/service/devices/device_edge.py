@@ -197,7 +197,7 @@ class DeviceEdge:
 
     def touched(self) -> None:
         """Check for changes now, because this node has committed one."""
-        self._changes.nudge()
+        self._changes.wake()
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another server certificate for new connections."""
