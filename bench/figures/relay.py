@@ -64,7 +64,7 @@ def _measure(run: Run) -> Measurement:
         title=TITLE,
         value=statistics.median(rounds),
         unit="×",
-        target=Target(Bound.AT_LEAST, 0.25),
+        target=Target(Bound.AT_LEAST, 0.3),
         rounds=rounds,
         n=f"{len(rounds)} rounds, {counts[GATEWAY]} and {counts[DIRECT]} messages, {CLIENTS} clients",
         sides=(
