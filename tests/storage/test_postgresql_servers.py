@@ -45,7 +45,7 @@ async def opened(url: str) -> AsyncIterator[PostgreSQLStore]:
 
 async def note(store: PostgreSQLStore, *resources: str) -> None:
     for resource in resources:
-        await store.write(lambda resource=resource: change_table.note_change(resource))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda resource=resource: change_table.record_change(resource))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
 
 async def test_a_silent_server_does_not_keep_the_next_one_from_being_used(postgresql_url: str) -> None:

@@ -72,7 +72,7 @@ class ChangesFound:
     resources: Sequence[str]
 
 
-def note_change(resource: str) -> Steps[None]:
+def record_change(resource: str) -> Steps[None]:
     """Record that this transaction changes the resource."""
     yield from rows_of(NOTE_CHANGE, resource)
 

@@ -42,3 +42,17 @@ REVOCATION_HORIZON = "{REVOCATION_HORIZON}"
 
 REVOCATION_CEILING = "{REVOCATION_CEILING}"
 """A stamp above those of all transactions so far."""
+
+
+def before(*columns: str) -> str:
+    """Return the condition and the order of a page of rows that goes down from a position.
+
+    The last column is the position, and the others equal their parameters: ``$1`` belongs to the first column, ``$2``
+    to the second, and so on. There must be an index of these columns in this order.
+    """
+    return f"{{BEFORE {' '.join(columns)}}}"
+
+
+def after(*columns: str) -> str:
+    """Return the condition and the order of a page of rows that goes up from a position; see `before`."""
+    return f"{{AFTER {' '.join(columns)}}}"

@@ -74,12 +74,6 @@ class DatabaseURL:
         return f"{self.servers}/{urlsplit(self.dsn).path.strip('/')}"
 
 
-def has_password(url: str) -> bool:
-    """Return whether the URL holds a password, which process lists show if the URL is a flag."""
-    authority, _, query = url.partition("://")[2].partition("?")
-    return ":" in authority.partition("/")[0].rpartition("@")[0] or "password" in dict(parse_qsl(query))
-
-
 def _host_and_port(text: str) -> tuple[str, str]:
     """Return a host without brackets, and its port; the port is empty if the text has none."""
     if text.startswith("["):

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import asyncpg
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.host.words import in_words
 from thingmint.records.steps import Program, Steps
 from thingmint.records.write_check import check_write
 from thingmint.storage.database_url import DatabaseURL, InvalidDatabaseURL

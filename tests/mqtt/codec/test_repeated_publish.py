@@ -53,7 +53,7 @@ def test_every_message_arrives_as_if_it_had_been_decoded(
             elif frame := reader.next_frame():
                 # Its remaining length has more than two octets.
                 assert len(frame.body) > 0x3FFF or len(received) != chunk
-                found.append(encode(decode_server_packet(frame, source), target))  # type: ignore[arg-type]  # a Publish
+                found.append(encode(decode_server_packet(frame, source), target))
             else:
                 break
     assert found == [encode(each, target) for each in messages]

@@ -22,6 +22,7 @@ from thingmint.core.errors import (
     ServiceUnavailable,
 )
 from thingmint.core.identifiers import AccountId, Region, certificate_id_of
+from thingmint.core.paging import PageRequest
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets
 from thingmint.data_directory.sealing import Sealer
@@ -29,7 +30,6 @@ from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
 from thingmint.issuance.profiles.serial_number import random_serial_number
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority

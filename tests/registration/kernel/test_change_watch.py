@@ -30,7 +30,7 @@ async def started(store: MemoryStore) -> ChangeWatch[str]:
 
 async def change(store: MemoryStore, *resources: str) -> None:
     for resource in resources:
-        await store.write(lambda resource=resource: change_table.note_change(resource))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda resource=resource: change_table.record_change(resource))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
 
 async def watched(watch: ChangeWatch[str], key: str, resources: frozenset[str] = WATCHED) -> None:

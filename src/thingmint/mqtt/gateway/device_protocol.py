@@ -8,8 +8,8 @@ import uuid
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from thingmint.core.error_text import in_words
 from thingmint.core.topics.names import InvalidTopic, check_topic
-from thingmint.host.words import in_words
 from thingmint.mqtt.codec.aliases import TopicAliases
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
@@ -213,7 +213,7 @@ class DeviceProtocol:
             return None
         return encoded
 
-    def farewell(self, reason: ReasonCode, message: str = "") -> bytes:
+    def last_packet(self, reason: ReasonCode, message: str = "") -> bytes:
         """Return the last packet before the connection ends; empty if AWS IoT sends none."""
         if reason is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             return UNSUPPORTED_VERSION_ANSWER

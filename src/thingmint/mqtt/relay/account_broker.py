@@ -8,7 +8,7 @@ from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DeviceConnection
-from thingmint.mqtt.relay import older
+from thingmint.mqtt.relay import mqtt_3_1_1
 from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.address import BrokerAddress
 from thingmint.mqtt.relay.broker_nodes import BrokerNodes
@@ -69,7 +69,7 @@ class AccountBroker:
         Raises PacketRefused or BrokerUnreachable.
         """
         abilities = await self._examination.known()
-        ending = older.ending_of_session(asked)
+        ending = mqtt_3_1_1.ending_of_session(asked)
         upstream, _ = await self._nodes.first_that_answers(
             lambda address: self._nodes.open_at(address, connection, ending, abilities)
         )
@@ -100,9 +100,9 @@ class AccountBroker:
     ) -> tuple[Upstream, BrokerTerms]:
         if abilities.version is ProtocolVersion.MQTT_5:
             return await self._nodes.open_at(address, connection, asked, abilities)
-        if older.begins_anew_and_lasts(asked):
-            ending = older.ending_of_session(asked)
+        if mqtt_3_1_1.begins_anew_and_lasts(asked):
+            ending = mqtt_3_1_1.ending_of_session(asked)
             earlier, _ = await self._nodes.open_at(address, connection, ending, abilities)
             await earlier.leave(Disconnect())
-        upstream, terms = await self._nodes.open_at(address, connection, older.in_3_1_1(asked), abilities)
+        upstream, terms = await self._nodes.open_at(address, connection, mqtt_3_1_1.in_3_1_1(asked), abilities)
         return upstream, replace(terms, session_expiry_interval=asked.properties.session_expiry_interval or 0)

@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import Scope
-from thingmint.host.words import in_words
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.mqtt.codec.packets import Disconnect, ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.relay.abilities import BrokerAbilities

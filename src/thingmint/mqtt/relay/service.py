@@ -8,7 +8,7 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.mqtt.codec.packets import Disconnect, Publish, QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.relay.account_broker import AccountBroker

@@ -35,9 +35,9 @@ from thingmint.mqtt.relay.deliveries import RelayDeliveries
 from thingmint.mqtt.relay.input import RelayInput
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.output import RelayOutput
-from thingmint.mqtt.relay.patience import BrokerPatience
 from thingmint.mqtt.relay.pending_request import AnswerNotReadable, PendingRequest
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
+from thingmint.mqtt.relay.time_limits import BrokerTimeLimits
 
 _LARGEST_ID: Final = 0xFFFF
 _BROKEN: Final = "the broker broke the protocol: %s"
@@ -81,7 +81,7 @@ class Upstream(asyncio.BufferedProtocol):
         """Whether another connection of the client is taking over the session."""
         self._last_id = 0
         self._version = ProtocolVersion.MQTT_5
-        self._patience = BrokerPatience(limits.answer_seconds, self._loop.time())
+        self._time_limits = BrokerTimeLimits(limits.answer_seconds, self._loop.time())
 
     # For the relay
 
@@ -148,11 +148,11 @@ class Upstream(asyncio.BufferedProtocol):
         self._is_held = False
         self._go_on()
 
-    async def leave(self, farewell: Disconnect | None) -> None:
-        """End the connection, without ``farewell`` like a lost device, and wait until the broker has closed it."""
+    async def leave(self, disconnect: Disconnect | None) -> None:
+        """End the connection, without a DISCONNECT like a lost device, and wait until the broker has closed it."""
         self._is_leaving = True
         try:
-            self._say_farewell(farewell)
+            self._send_disconnect(disconnect)
             # The device's last packets may still wait until the broker reads them.
             async with asyncio.timeout(self._limits.answer_seconds):
                 await self._output.emptied()
@@ -194,13 +194,13 @@ class Upstream(asyncio.BufferedProtocol):
             # The device's connection may have ended. Then its messages are dropped, because an answer may follow them.
             self._go_on()
         waits = self._request.is_begun or self._output.is_congested
-        if self._patience.is_over(now, waits=waits, is_full=self._deliveries.is_full):
+        if self._time_limits.is_over(now, waits=waits, is_full=self._deliveries.is_full):
             log.warning("the broker does not answer")
             self._on_silence()
             self.lose(ReasonCode.SERVER_BUSY, Loss.BROKER_SILENT)
             return
         has_written, self._output.has_written = self._output.has_written, False
-        if self._patience.must_ping(now, self._terms.keep_alive, has_written=has_written):
+        if self._time_limits.must_ping(now, self._terms.keep_alive, has_written=has_written):
             self._output.write(encode(Pingreq(), self._version))
 
     # For asyncio
@@ -231,7 +231,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._patience.heard()
+        self._time_limits.answered()
         self._output.resume()
 
     def eof_received(self) -> bool:
@@ -288,9 +288,9 @@ class Upstream(asyncio.BufferedProtocol):
             case Connack() | Puback() | Suback() | Unsuback():
                 if self._request.answered(packet):
                     self._is_held = isinstance(packet, Connack | Suback)
-                    self._patience.heard()
+                    self._time_limits.answered()
             case Pingresp():
-                self._patience.ping_answered()
+                self._time_limits.ping_answered()
             case Disconnect():
                 self.lose(ending_of(packet.reason_code))
             case _:
@@ -349,12 +349,12 @@ class Upstream(asyncio.BufferedProtocol):
 
     # The end
 
-    def _say_farewell(self, farewell: Disconnect | None) -> None:
+    def _send_disconnect(self, disconnect: Disconnect | None) -> None:
         if self._transport.is_closing():
             return
         self._input.resume()
-        if farewell is None:
+        if disconnect is None:
             self._output.finish()
         else:
-            self._output.write(encode(farewell, self._version))
+            self._output.write(encode(disconnect, self._version))
             self._output.flush()

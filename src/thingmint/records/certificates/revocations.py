@@ -92,7 +92,7 @@ def part_of(serial_number: SerialNumber) -> int:
     return serial_number % PARTS
 
 
-def note_revocation(revocation: Revocation) -> Steps[None]:
+def record_revocation(revocation: Revocation) -> Steps[None]:
     """Record that a certificate is revoked or on hold; change nothing if it is revoked already."""
     yield from rows_of(
         NOTE_REVOCATION,

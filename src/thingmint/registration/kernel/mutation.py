@@ -80,8 +80,8 @@ async def _changed(
             yield from audit_table.append_audit(entry)
         wanted = yield from wanted_of(done.events)
         for resource in sorted(set(done.touched)):
-            yield from change_table.note_change(resource)
-        return replace(done, events=wanted)
+            yield from change_table.record_change(resource)
+        return replace(done, events=wanted) if wanted != done.events else done
 
     done = await store.write(audited)
     for entry in done.entries:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Scope
-from thingmint.host.words import in_words
 from thingmint.mqtt.codec.packets import ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused
 from thingmint.mqtt.counters import Counters

@@ -59,7 +59,7 @@ class DeviceChanges:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Check for changes now, because a node has committed one.
 
         The feed reports the changes of this and of other nodes: each one once, in the order of the commits, and with

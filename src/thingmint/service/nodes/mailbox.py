@@ -37,7 +37,7 @@ class Mailbox:
     _nudged: asyncio.Event = field(default_factory=asyncio.Event)
     _known: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Read now instead of within a second."""
         self._nudged.set()
 

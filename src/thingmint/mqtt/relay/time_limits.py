@@ -1,7 +1,7 @@
 """Owns the time limits of a connection to the broker, and its keep-alive times. Sends nothing."""
 
 
-class BrokerPatience:
+class BrokerTimeLimits:
     """The times of one connection, checked at each ``advance`` of the data plane, without a timer for each request."""
 
     __slots__ = ("_answer_seconds", "_has_pinged", "_waits_since", "_wrote_at")
@@ -12,14 +12,14 @@ class BrokerPatience:
         self._has_pinged = False
         self._wrote_at = now
 
-    def heard(self) -> None:
+    def answered(self) -> None:
         """Record that the broker has answered or read."""
         self._waits_since = None
 
     def ping_answered(self) -> None:
         """Record a PINGRESP."""
         self._has_pinged = False
-        self.heard()
+        self.answered()
 
     def is_over(self, now: float, *, waits: bool, is_full: bool) -> bool:
         """Return whether an answer, a PINGRESP or the reading of written bytes is overdue.

@@ -8,7 +8,7 @@ from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.policies.target import CertificateTarget
 
 
-class RosterEntry(Protocol):
+class IndexedConnection(Protocol):
     """The facts of a connection by which it is indexed."""
 
     @property
@@ -27,10 +27,10 @@ class RosterEntry(Protocol):
         ...
 
 
-T = TypeVar("T", bound=RosterEntry)
+T = TypeVar("T", bound=IndexedConnection)
 
 
-class Roster(Generic[T]):
+class ConnectionIndex(Generic[T]):
     """Connections from their handshake on by certificate, and from their CONNECT on by account and client id."""
 
     def __init__(self) -> None:

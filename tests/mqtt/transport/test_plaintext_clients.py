@@ -8,7 +8,7 @@ import pytest
 from tests.support.loop_thread import GENEROUS, LOOPS
 from tests.support.tls_echo import EchoServer, echo_server
 
-from thingmint.mqtt.transport.plain_speakers import PlainSpeakers
+from thingmint.mqtt.transport.plaintext_clients import PlaintextClients
 
 CONNECT = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x3c\x00\x06device"
 
@@ -38,9 +38,9 @@ def test_plain_protocols_are_named_in_the_log(
 
 
 def test_lines_are_a_minute_apart_and_count(caplog: pytest.LogCaptureFixture) -> None:
-    speakers = PlainSpeakers()
+    clients = PlaintextClients()
     with caplog.at_level(logging.WARNING):
         for now in (0.0, 1.0, 2.0, 60.0):
-            speakers.note("192.0.2.1", CONNECT, now)
-        speakers.note("192.0.2.1", b"\x16", 200.0)
+            clients.count("192.0.2.1", CONNECT, now)
+        clients.count("192.0.2.1", b"\x16", 200.0)
     assert [record.getMessage().partition("certificates: ")[2][0] for record in caplog.records] == ["1", "3"]

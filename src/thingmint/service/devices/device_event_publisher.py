@@ -23,52 +23,52 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning.just_in_time import provision_at_first_connection
 
 
-class OtherListeners(Protocol):
+class NodeEventListener(Protocol):
     """Receives the events of this node, for the devices of other nodes."""
 
-    def heard(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
+    def receive(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
         """Receive an event of a connection to this node, and the topic and payload if it is published."""
         ...
 
-    def told(self, scope: Scope, topic: str, payload: bytes) -> None:
+    def event_published(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Receive an event of an account that was published to the devices of this node."""
         ...
 
 
-class NobodyElse:
+class NoNodeListeners:
     """Ignores events, because there are no other nodes."""
 
-    def heard(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
+    def receive(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
         """Do nothing."""
 
-    def told(self, scope: Scope, topic: str, payload: bytes) -> None:
+    def event_published(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Do nothing."""
 
 
-class DeviceNews:
-    """Receives events of connections, registry and first connections; ``tell`` publishes to an account's devices."""
+class DeviceEventPublisher:
+    """Receives events of connections, registry and first connections; ``publish`` publishes to an account's devices."""
 
     def __init__(
         self,
         authority: RegistrationAuthority,
-        tell: Callable[[Scope, str, bytes], None],
+        publish: Callable[[Scope, str, bytes], None],
         observe_refusal: Callable[[str, str], None],
         observe_unserved: Callable[[int], None] | None,
         recent: RecentRefusals,
     ) -> None:
         self._authority = authority
-        self._tell = tell
+        self._publish = publish
         self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
         self._recent = recent
         self._unserved = UnservedMessages(observe_unserved)
-        self.elsewhere: OtherListeners = NobodyElse()
+        self.elsewhere: NodeEventListener = NoNodeListeners()
 
     def happened(self, event: RegistryEvent) -> None:
         """Publish a registry event for which the account has events enabled."""
         event_id, now = self._authority.new_generation_id(), self._authority.clock.now()
-        self._tell(event.scope, *registry_event(event, event_id, now))
+        self._publish(event.scope, *registry_event(event, event_id, now))
 
-    def heard(self, event: GatewayEvent) -> None:
+    def receive(self, event: GatewayEvent) -> None:
         """Log refusals and drops; publish other events to the devices of the account."""
         match event:
             case ConnectRefused():
@@ -77,19 +77,19 @@ class DeviceNews:
                 self._refusals.action_refused(event)
                 self._recent.action_refused(event)
             case MessageNotServed():
-                self._unserved.note(event)
+                self._unserved.count(event)
             case _:
                 published = life_cycle_event(event)
                 if published is not None:
-                    self._tell(event.link.scope, *published)
-                self.elsewhere.heard(event, published)
+                    self._publish(event.link.scope, *published)
+                self.elsewhere.receive(event, published)
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
         """Publish that a certificate is pending activation, and provision its device if its CA has a template."""
         certificate, config = registration.certificate, registration.ca_certificate.registration_config
         registered = _registered_event(registration)
-        self._tell(certificate.scope, *registered)
-        self.elsewhere.told(certificate.scope, *registered)
+        self._publish(certificate.scope, *registered)
+        self.elsewhere.event_published(certificate.scope, *registered)
         if config is None or not config.has_template:
             return
         caller = device_caller(certificate.scope, certificate.certificate_id, source_address)

@@ -1,7 +1,7 @@
 """Owns the number of connections of each network, and which network has most; in constant time."""
 
 
-class Tally:
+class NetworkCounts:
     """Counts by network."""
 
     __slots__ = ("_by_count", "_counts", "_most")

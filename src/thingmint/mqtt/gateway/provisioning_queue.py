@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.pacing.fair_line import FairLine
+from thingmint.mqtt.pacing.fair_queue import FairQueue
 from thingmint.mqtt.rights.ports import DeviceAnswer, Requester, Responder
 from thingmint.mqtt.transport.limits import GatewayLimits
 
@@ -26,7 +26,7 @@ _LEAVE_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
-class Asker(Protocol):
+class RequestingConnection(Protocol):
     """A connection that has sent requests."""
 
     provisioning: int
@@ -44,21 +44,21 @@ class Asker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _ProvisioningRequest:
-    asker: Asker
+    connection: RequestingConnection
     requester: Requester
     asked: DeviceRequest
     payload: bytes = field(repr=False)
 
 
-class _Line:
+class _RequestsOfKind:
     """Requests of one kind, with the number that is executed at a time."""
 
     def __init__(self, at_once: int) -> None:
-        self.waiting: FairLine[_ProvisioningRequest] = FairLine()
+        self.waiting: FairQueue[_ProvisioningRequest] = FairQueue()
         self.free = at_once
 
 
-class ProvisioningDesk:
+class ProvisioningQueue:
     """Accepts requests while there is room, and refuses others at once, so that every request gets an answer."""
 
     def __init__(self, responder: Responder, limits: GatewayLimits, counters: Counters | None = None) -> None:
@@ -66,25 +66,27 @@ class ProvisioningDesk:
         self._limits = limits
         self._counters = counters or Counters()
         # Keys take long to generate, and other requests do not wait for them.
-        self._keys = _Line(limits.max_provisioning_keys_at_once)
-        self._others = _Line(limits.max_provisioning_at_once)
+        self._keys = _RequestsOfKind(limits.max_provisioning_keys_at_once)
+        self._others = _RequestsOfKind(limits.max_provisioning_at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
     def __len__(self) -> int:
         return len(self._tasks) + len(self._keys.waiting) + len(self._others.waiting)
 
-    def request(self, asker: Asker, requester: Requester, asked: DeviceRequest, payload: bytes) -> None:
+    def request(
+        self, connection: RequestingConnection, requester: Requester, asked: DeviceRequest, payload: bytes
+    ) -> None:
         """Queue the request, or refuse it if there is no room."""
-        request = _ProvisioningRequest(asker, requester, asked, payload)
+        request = _ProvisioningRequest(connection, requester, asked, payload)
         line = self._keys if asked.operation.generates_key else self._others
-        if self._is_closing or asker.provisioning >= self._limits.max_provisioning_per_connection:
+        if self._is_closing or connection.provisioning >= self._limits.max_provisioning_per_connection:
             self._turn_away(request)
             return
         if len(self) >= self._limits.max_provisioning and not self._make_way(request):
             self._turn_away(request)
             return
-        asker.provisioning += 1
+        connection.provisioning += 1
         line.waiting.add(requester.device.scope, requester.device.certificate_id, request)
         self._start_next(line)
 
@@ -114,28 +116,28 @@ class ProvisioningDesk:
         for line in sorted((self._keys, self._others), key=lambda each: -len(each.waiting)):
             found = line.waiting.make_way(device.scope, device.certificate_id)
             if found is not None:
-                found.asker.provisioning -= 1
+                found.connection.provisioning -= 1
                 self._turn_away(found)
                 return True
         return False
 
     def _turn_away(self, request: _ProvisioningRequest) -> None:
         self._counters.lost(Loss.PROVISIONING_THROTTLED)
-        request.asker.answered(self._responder.rejection(request.asked, Throttled()))
+        request.connection.answered(self._responder.rejection(request.asked, Throttled()))
 
-    def _start_next(self, line: _Line) -> None:
+    def _start_next(self, line: _RequestsOfKind) -> None:
         while line.free and len(line.waiting):
             request = line.waiting.next()
-            if request.asker.is_over:
+            if request.connection.is_over:
                 # Nobody would get the key.
-                request.asker.provisioning -= 1
+                request.connection.provisioning -= 1
                 continue
             line.free -= 1
             task = asyncio.get_running_loop().create_task(self._answer(request))
             self._tasks.add(task)
             task.add_done_callback(partial(self._ended, line))
 
-    def _ended(self, line: _Line, task: "asyncio.Task[None]") -> None:
+    def _ended(self, line: _RequestsOfKind, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         line.free += 1
         if not task.cancelled():
@@ -148,5 +150,5 @@ class ProvisioningDesk:
             log.exception("a provisioning request failed")
             answer = self._responder.rejection(request.asked, ServiceUnavailable())
         finally:
-            request.asker.provisioning -= 1
-        request.asker.answered(answer)
+            request.connection.provisioning -= 1
+        request.connection.answered(answer)

@@ -19,7 +19,7 @@ class Subject(NamedTuple):
     name: str
 
 
-class Told(NamedTuple):
+class LoggedFacts(NamedTuple):
     """The facts in a leaf about a certificate of its account. ``at`` is in microseconds since 1970."""
 
     subject: Subject
@@ -46,7 +46,7 @@ class Told(NamedTuple):
         return self.subject.account == self.facts.get(owner)
 
 
-def told_by(leaf: bytes) -> Told | None:
+def facts_in(leaf: bytes) -> LoggedFacts | None:
     """Return the facts in the leaf about a certificate; None if the leaf does not change one."""
     if _TELLS_STATUS not in leaf:
         return None
@@ -56,4 +56,4 @@ def told_by(leaf: bytes) -> Told | None:
     name = f"cert/{certificate_id}" if certificate_id else told["subject"]
     if not name or "status" not in facts:
         return None
-    return Told(Subject(told["account"], told["region"], name), told["action"], told["at"], facts)
+    return LoggedFacts(Subject(told["account"], told["region"], name), told["action"], told["at"], facts)

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class FairLine(Generic[T]):
+class FairQueue(Generic[T]):
     """Waiting items by account and member; items of one member are in order of arrival."""
 
     def __init__(self) -> None:

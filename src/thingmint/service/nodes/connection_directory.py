@@ -32,7 +32,7 @@ EVENT: Final = "event"
 
 
 @dataclass(slots=True)
-class ConnectionBook:
+class ConnectionDirectory:
     """New and ended connections, and their events for other nodes; ``lost`` ends a connection on this node."""
 
     store: Store
@@ -60,7 +60,7 @@ class ConnectionBook:
         self._ended[row.session_id] = row
         self._changed.set()
 
-    def told(self, kind: str, scope: Scope, body: bytes) -> None:
+    def send_event(self, kind: str, scope: Scope, body: bytes) -> None:
         """Send an event to the other nodes; if too many wait, the oldest are dropped."""
         if len(self._events) >= MOST_EVENTS:
             self._events.popleft()
@@ -100,7 +100,7 @@ class ConnectionBook:
             node_id = self.node_id()
             entered = await self.store.write(lambda: _batch(node_id, opened, ended, events))
             if entered is None:
-                # Other nodes have published the ends of this node's connections; the next beat closes them.
+                # Other nodes have published the ends of this node's connections; the next heartbeat closes them.
                 raise ServiceUnavailable("This node is not among the nodes any more")
             if node_id != self.node_id():
                 # `clear` was called meanwhile.

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thingmint.mqtt.queues.budgets import AccountBudget, SharedBudget, budgets_of
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.queues.rooms import Part, Room, rooms_of
 from thingmint.mqtt.queues.size_classes import SizeClasses, bounds_of_class, class_of
 
 
-def parts_of(total: int, *taken: int) -> list[Part]:
-    room = Room(total)
-    parts = [Part(room) for _ in taken]
+def parts_of(total: int, *taken: int) -> list[AccountBudget]:
+    budget = SharedBudget(total)
+    parts = [AccountBudget(budget) for _ in taken]
     for part, size in zip(parts, taken, strict=True):
         part.take(size)
     return parts
@@ -61,7 +61,7 @@ def test_an_account_that_has_left_has_no_share() -> None:
 def test_nobody_leaves_anything_behind() -> None:
     (part,) = parts_of(100, 1)
 
-    with pytest.raises(AssertionError, match="lost to the room"):
+    with pytest.raises(AssertionError, match="lost to the budget"):
         part.leave()
 
 
@@ -74,8 +74,8 @@ def test_who_takes_most_gives_up_first_and_who_asks_among_equals(taken: tuple[in
 
 @given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 3), st.integers(-40, 60)), max_size=40))
 def test_no_account_can_keep_another_from_its_share(accounts: int, changes: list[tuple[int, int]]) -> None:
-    room = Room(100)
-    parts = [Part(room) for _ in range(accounts)]
+    budget = SharedBudget(100)
+    parts = [AccountBudget(budget) for _ in range(accounts)]
     for number, size in changes:
         part = parts[number % accounts]
         if size < 0:
@@ -84,14 +84,14 @@ def test_no_account_can_keep_another_from_its_share(accounts: int, changes: list
             part.take(size)
 
     share = 100 // accounts
-    assert sum(part.taken for part in parts) == 100 - room.left <= 100
+    assert sum(part.taken for part in parts) == 100 - budget.left <= 100
     assert all(part.admits(share - part.taken) for part in parts if part.taken <= share)
 
 
 def test_limits_say_how_large_the_rooms_are() -> None:
-    rooms = rooms_of(BrokerLimits(queued_bytes_in_all=1, retained_bytes_in_all=2, offline_sessions=3))
+    budgets = budgets_of(BrokerLimits(queued_bytes_in_all=1, retained_bytes_in_all=2, offline_sessions=3))
 
-    assert (rooms.queued_bytes.total, rooms.retained_bytes.total, rooms.offline_sessions.total) == (1, 2, 3)
+    assert (budgets.queued_bytes.total, budgets.retained_bytes.total, budgets.offline_sessions.total) == (1, 2, 3)
 
 
 @given(st.integers(0, 2**40))

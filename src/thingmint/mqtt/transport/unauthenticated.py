@@ -10,7 +10,7 @@ from enum import Enum, auto
 from itertools import takewhile
 from typing import Generic, TypeVar
 
-from thingmint.mqtt.transport.tally import Tally
+from thingmint.mqtt.transport.network_counts import NetworkCounts
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class _Progress:
     heard_at: float
 
 
-class Strangers(Generic[T]):
+class UnauthenticatedConnections(Generic[T]):
     """The connections that have a place. Every operation takes constant time; times must not decrease."""
 
     def __init__(self, places: int, silent_for: float) -> None:
@@ -47,7 +47,7 @@ class Strangers(Generic[T]):
         self._handshakes: dict[T, None] = {}
         self._established: dict[T, None] = {}
         self._by_network: dict[str, dict[T, None]] = {}
-        self._tally = Tally()
+        self._tally = NetworkCounts()
 
     def __len__(self) -> int:
         return len(self._progress)
@@ -61,40 +61,40 @@ class Strangers(Generic[T]):
         """Return how many networks have a place."""
         return len(self._tally)
 
-    def add(self, stranger: T, network: str, now: float) -> None:
+    def add(self, connection: T, network: str, now: float) -> None:
         """Give a place to a connection that has sent nothing yet."""
-        self._progress[stranger] = _Progress(network, HandshakeStep.SILENT, now, now)
-        self._by_step[HandshakeStep.SILENT][stranger] = None
-        self._handshakes[stranger] = None
-        self._by_network.setdefault(network, {})[stranger] = None
+        self._progress[connection] = _Progress(network, HandshakeStep.SILENT, now, now)
+        self._by_step[HandshakeStep.SILENT][connection] = None
+        self._handshakes[connection] = None
+        self._by_network.setdefault(network, {})[connection] = None
         self._tally.add(network)
 
-    def heard(self, stranger: T, now: float) -> None:
+    def received(self, connection: T, now: float) -> None:
         """Record that bytes have arrived."""
-        progress = self._progress.get(stranger)
+        progress = self._progress.get(connection)
         if progress is not None:
             step = HandshakeStep.SHAKING_HANDS if progress.step is HandshakeStep.SILENT else progress.step
-            self._move(stranger, progress, step, now)
+            self._move(connection, progress, step, now)
 
-    def established(self, stranger: T, now: float) -> None:
+    def established(self, connection: T, now: float) -> None:
         """Record the end of the handshake, from which the time limit of CONNECT counts."""
-        progress = self._progress.get(stranger)
+        progress = self._progress.get(connection)
         if progress is not None:
             progress.since = now
-            self._handshakes.pop(stranger, None)
-            self._established[stranger] = None
-            self._move(stranger, progress, HandshakeStep.ESTABLISHED, now)
+            self._handshakes.pop(connection, None)
+            self._established[connection] = None
+            self._move(connection, progress, HandshakeStep.ESTABLISHED, now)
 
-    def remove(self, stranger: T) -> None:
+    def remove(self, connection: T) -> None:
         """Free the connection's place, if it has one."""
-        progress = self._progress.pop(stranger, None)
+        progress = self._progress.pop(connection, None)
         if progress is None:
             return
-        del self._by_step[progress.step][stranger]
-        self._handshakes.pop(stranger, None)
-        self._established.pop(stranger, None)
+        del self._by_step[progress.step][connection]
+        self._handshakes.pop(connection, None)
+        self._established.pop(connection, None)
         neighbours = self._by_network[progress.network]
-        del neighbours[stranger]
+        del neighbours[connection]
         if not neighbours:
             del self._by_network[progress.network]
         self._tally.remove(progress.network)
@@ -135,13 +135,13 @@ class Strangers(Generic[T]):
     def late(self, handshake_before: float, connect_before: float) -> Iterator[T]:
         """Yield the connections whose step began before these times; do not change anything while iterating."""
         for begun, before in ((self._handshakes, handshake_before), (self._established, connect_before)):
-            yield from takewhile(lambda stranger: self._progress[stranger].since <= before, begun)  # noqa: B023  used at once
+            yield from takewhile(lambda connection: self._progress[connection].since <= before, begun)  # noqa: B023  used at once
 
     def _not_heard_since(self, step: HandshakeStep, before: float) -> T | None:
         first = next(iter(self._by_step[step]), None)
         return first if first is not None and self._progress[first].heard_at <= before else None
 
-    def _move(self, stranger: T, progress: _Progress, step: HandshakeStep, now: float) -> None:
-        del self._by_step[progress.step][stranger]
+    def _move(self, connection: T, progress: _Progress, step: HandshakeStep, now: float) -> None:
+        del self._by_step[progress.step][connection]
         progress.step, progress.heard_at = step, now
-        self._by_step[step][stranger] = None
+        self._by_step[step][connection] = None

@@ -17,8 +17,8 @@ from thingmint.records.nodes.connections import ConnectionRow, EndingRow
 from thingmint.records.nodes.messages import NodeMessage
 from thingmint.records.steps import Program
 from thingmint.registration.kernel.ports import Store
-from thingmint.service.nodes import connection_book
-from thingmint.service.nodes.connection_book import EVENT, TAKEN_OVER, ConnectionBook
+from thingmint.service.nodes import connection_directory
+from thingmint.service.nodes.connection_directory import EVENT, TAKEN_OVER, ConnectionDirectory
 from thingmint.service.nodes.mailbox import Mailbox
 from thingmint.storage import open_store
 
@@ -53,13 +53,13 @@ async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Forgetful]
     await opened.close()
 
 
-def book_of(store: Store, node_id: str, lost: list[str] | None = None) -> ConnectionBook:
+def directory_of(store: Store, node_id: str, lost: list[str] | None = None) -> ConnectionDirectory:
     def end(scope: Scope, client_id: str, session_id: str) -> None:
         del scope, client_id
         if lost is not None:
             lost.append(session_id)
 
-    return ConnectionBook(store, lambda: node_id, end, Counters())
+    return ConnectionDirectory(store, lambda: node_id, end, Counters())
 
 
 def opening(session: str, node: str, client: str = "lamp", at: int = 1) -> ConnectionRow:
@@ -77,16 +77,16 @@ async def mailbox_of(store: Store, node_id: str, heard: list[NodeMessage]) -> Ma
 
 async def test_what_was_written_without_an_answer_is_written_again_and_heard_once(store: Forgetful) -> None:
     heard = list[NodeMessage]()
-    mailbox, book = await mailbox_of(store, "two", heard), book_of(store, "one")
-    book.opened(opening("s1", "one"))
-    book.told(EVENT, SCOPE, b"first")
-    book.told(EVENT, SCOPE, b"second")
+    mailbox, directory = await mailbox_of(store, "two", heard), directory_of(store, "one")
+    directory.opened(opening("s1", "one"))
+    directory.send_event(EVENT, SCOPE, b"first")
+    directory.send_event(EVENT, SCOPE, b"second")
     store.loses_answers = 1
     with pytest.raises(ServiceUnavailable):
-        await book.write()
-    assert not book.is_empty
+        await directory.write()
+    assert not directory.is_empty
     await mailbox.read()
-    await book.write()
+    await directory.write()
     await mailbox.read()
     assert [each.body for each in heard] == [b"first", b"second"]
 
@@ -94,7 +94,7 @@ async def test_what_was_written_without_an_answer_is_written_again_and_heard_onc
 async def test_a_connection_that_ends_before_it_is_entered_takes_over_all_the_same(store: Forgetful) -> None:
     heard = list[NodeMessage]()
     mailbox = await mailbox_of(store, "two", heard)
-    theirs, ours = book_of(store, "two"), book_of(store, "one")
+    theirs, ours = directory_of(store, "two"), directory_of(store, "one")
     theirs.opened(opening("s1", "two", at=1))
     await theirs.write()
     ours.opened(opening("s2", "one", at=2))
@@ -109,7 +109,7 @@ async def test_a_connection_that_ends_before_it_is_entered_takes_over_all_the_sa
 
 async def test_a_connection_that_meets_a_newer_one_is_ended_here(store: Forgetful) -> None:
     lost = list[str]()
-    theirs, ours = book_of(store, "two"), book_of(store, "one", lost)
+    theirs, ours = directory_of(store, "two"), directory_of(store, "one", lost)
     theirs.opened(opening("s2", "two", at=2))
     await theirs.write()
     ours.opened(opening("s1", "one", at=1))
@@ -120,36 +120,36 @@ async def test_a_connection_that_meets_a_newer_one_is_ended_here(store: Forgetfu
 async def test_while_the_database_is_away_events_wait_and_the_oldest_are_given_up(
     store: Forgetful, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_book, "MOST_EVENTS", 3)
+    monkeypatch.setattr(connection_directory, "MOST_EVENTS", 3)
     heard = list[NodeMessage]()
-    mailbox, book = await mailbox_of(store, "two", heard), book_of(store, "one")
+    mailbox, directory = await mailbox_of(store, "two", heard), directory_of(store, "one")
     store.is_away = True
-    writing = asyncio.create_task(book.run())
+    writing = asyncio.create_task(directory.run())
     for number in range(5):
-        book.told(EVENT, SCOPE, str(number).encode())
-    book.enter_again([opening("s1", "one")])
+        directory.send_event(EVENT, SCOPE, str(number).encode())
+    directory.enter_again([opening("s1", "one")])
     await asyncio.sleep(0)
     store.is_away = False
-    while not book.is_empty:  # noqa: ASYNC110  # the book sets no event when it is empty
+    while not directory.is_empty:  # noqa: ASYNC110  # the directory sets no event when it is empty
         await asyncio.sleep(0.01)
     writing.cancel()
     await mailbox.read()
     assert [each.body for each in heard] == [b"2", b"3", b"4"]
     found = await store.read(lambda: connection_table.current_connection(SCOPE, "lamp"))
     assert found is not None
-    book.told(EVENT, SCOPE, b"never")
-    book.clear()
-    assert book.is_empty
+    directory.send_event(EVENT, SCOPE, b"never")
+    directory.clear()
+    assert directory.is_empty
 
 
 async def test_a_node_that_others_have_removed_writes_nothing_more(store: Forgetful) -> None:
     heard = list[NodeMessage]()
-    mailbox, book = await mailbox_of(store, "two", heard), book_of(store, "one")
+    mailbox, directory = await mailbox_of(store, "two", heard), directory_of(store, "one")
     await store.write(lambda: node_table.remove_node("one"))
-    book.opened(opening("s1", "one"))
-    book.told(EVENT, SCOPE, b"late")
+    directory.opened(opening("s1", "one"))
+    directory.send_event(EVENT, SCOPE, b"late")
     with pytest.raises(ServiceUnavailable, match="not among the nodes"):
-        await book.write()
+        await directory.write()
     await mailbox.read()
     assert heard == []
     assert await store.read(lambda: connection_table.current_connection(SCOPE, "lamp")) is None

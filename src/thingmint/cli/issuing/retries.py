@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
-from thingmint.host.words import in_words
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class WorkStopped(Exception):
 
 
 @dataclass(slots=True)
-class Patience:
+class RetryLimit:
     """Seconds to retry after the last success, and seconds between two attempts."""
 
     seconds: float
@@ -36,7 +36,7 @@ class Patience:
         if time.monotonic() - self._last_success > self.seconds:
             raise WorkStopped(f"{_what_went_wrong(cause)} ({in_words(cause)})") from cause
 
-    async def keep_trying(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def until_answered(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Return the attempt's result; retry while the service does not answer or throttles."""
         while True:
             try:

@@ -10,7 +10,7 @@ _CONNECT: Final = b"\x10"
 log = logging.getLogger(__name__)
 
 
-class PlainSpeakers:
+class PlaintextClients:
     """Recognises plain MQTT and plain HTTP by their first bytes."""
 
     __slots__ = ("_say_after", "_unsaid")
@@ -19,7 +19,7 @@ class PlainSpeakers:
         self._unsaid = 0
         self._say_after = -math.inf
 
-    def note(self, address: str, beginning: bytes, now: float) -> None:
+    def count(self, address: str, beginning: bytes, now: float) -> None:
         """Count a failed handshake without TLS; write a line if the last line was written long enough ago."""
         if beginning[:1] == _CONNECT:
             spoken = "MQTT without TLS"

@@ -6,14 +6,14 @@ import pytest
 from tests.support.stores import CREATED_AT
 
 from thingmint.records.nodes.nodes import NodeRow
-from thingmint.service.nodes.alike import differences, settings_told
+from thingmint.service.nodes.settings_comparison import comparable_settings, differences
 from thingmint.settings.config import load_config
 
 URL = "https://hooks.example.com/secret-path"
 
 
 def told(folder: Path, **flags: object) -> str:
-    return settings_told(load_config({"data_dir": str(folder), **flags}, {}))
+    return comparable_settings(load_config({"data_dir": str(folder), **flags}, {}))
 
 
 @pytest.mark.parametrize(

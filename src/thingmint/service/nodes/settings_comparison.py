@@ -10,7 +10,7 @@ from thingmint.settings.config import Config
 _DIGEST_CHARACTERS = 16
 
 
-def settings_told(config: Config) -> str:
+def comparable_settings(config: Config) -> str:
     """Return the settings as JSON for comparison by other nodes; tables, which may hold secrets, are digests."""
     told = {
         "account": config.account,
