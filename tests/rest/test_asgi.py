@@ -606,10 +606,21 @@ async def test_nothing_keeps_an_answer_after_it_was_sent() -> None:
     assert sys.getrefcount(body) == before
 
 
-async def test_an_answer_s_repr_does_not_show_its_body() -> None:
+async def test_the_reprs_of_requests_and_answers_show_nothing_secret() -> None:
+    from thingmint.api.wire.binding import RawRequest
+    from thingmint.api.wire.calls import Sent
     from thingmint.rest.answers import Answer
+    from thingmint.rest.http.protocol.request_parser import RequestHead
 
-    assert SECRET not in repr(Answer(200, SECRET.encode()))
+    secret = SECRET.encode()
+    headers = [(b"authorization", secret), (b"x-amz-security-token", secret)]
+    values = (
+        Answer(200, secret),
+        RawRequest({}, [("X-Amz-Security-Token", SECRET)], headers, secret),
+        RequestHead("GET", "1.1", b"/?X-Amz-Security-Token=" + secret, headers, True, False),
+        Sent("https", headers),
+    )
+    assert [value for value in values if SECRET in repr(value)] == []
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

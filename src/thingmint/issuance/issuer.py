@@ -1,7 +1,7 @@
 """Owns issuance: a certificate is prepared, linted, and then signed once. Independent of storage and clock."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ from thingmint.issuance.encoding.der import signed_structure
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.throwaway_keys import throwaway_key_like
 from thingmint.issuance.profiles.certificate_form import CertificateForm
+from thingmint.issuance.profiles.known_extensions import KnownExtensions
 from thingmint.issuance.profiles.lint import Candidate, Expected, lint
 from thingmint.issuance.profiles.profile import CertificateProfile
 from thingmint.issuance.profiles.public_addresses import PublicAddresses
@@ -80,6 +81,7 @@ class _Shape:
     form: CertificateForm
     extension_order: tuple[x509.ObjectIdentifier, ...]
     addresses: tuple[x509.ExtensionType, ...]
+    known: KnownExtensions = field(default_factory=KnownExtensions)
 
 
 class Issuer:
@@ -146,6 +148,7 @@ class Issuer:
                 extended_key_usage=self.profile.extended_key_usage,
                 extension_order=shape.extension_order,
                 addresses=shape.addresses,
+                known=shape.known,
             ),
         )
         return PreparedCertificate(self._seal, linted)

@@ -47,6 +47,10 @@ class RawRequest(Struct, frozen=True):
     # Cached, because several callers read the body, and decoding a large one takes milliseconds.
     _decoded: list[dict[str, object] | InvalidRequest] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        # Header fields and the query have signatures and session tokens.
+        return f"RawRequest({len(self.headers)} header fields, {len(self.body)} bytes)"
+
     @property
     def members(self) -> dict[str, object]:
         """The JSON object in the body, empty for an empty body; raises InvalidRequest for other content."""

@@ -32,6 +32,10 @@ class Sent(Struct, frozen=True):
     scheme: str
     headers: Sequence[tuple[bytes, bytes]]
 
+    def __repr__(self) -> str:
+        # The header fields have signatures and session tokens.
+        return f"Sent({self.scheme})"
+
 
 @dataclass(frozen=True, slots=True)
 class Calls:

@@ -29,6 +29,8 @@ def read_block(text: str, labels: tuple[str, ...], what: str) -> bytes:
     """
     if len(text) > _MAX_CHARACTERS:
         raise MalformedPEM(f"The {what} is longer than {_MAX_CHARACTERS} characters")
+    if (usual := _usual_block(text, labels[0])) is not None:
+        return usual
     _ensure_kept_as_text(text, what)
     text = text.strip(_WHITE_SPACE)
     boundaries = list(_BOUNDARY.finditer(text))
@@ -46,6 +48,20 @@ def read_block(text: str, labels: tuple[str, ...], what: str) -> bytes:
         return binascii.a2b_base64(body, strict_mode=True)
     except ValueError as error:
         raise MalformedPEM(f"The PEM block of the {what} is not base64") from error
+
+
+def _usual_block(text: str, label: str) -> bytes | None:
+    """Return the bytes of a block as most programs write it, with nothing else in the text; None for any other text.
+
+    Everything that must be refused has characters that are not base64, so it is read the other way, for the reason.
+    """
+    begin, end = f"-----BEGIN {label}-----\n", f"\n-----END {label}-----\n"
+    if not text.startswith(begin) or not text.endswith(end):
+        return None
+    try:
+        return binascii.a2b_base64(text[len(begin) : -len(end)].replace("\n", ""), strict_mode=True)
+    except ValueError:
+        return None
 
 
 def _ensure_kept_as_text(text: str, what: str) -> None:

@@ -60,6 +60,9 @@ class _Unheard:
     def happened(self, event: RegistryEvent) -> None:
         """Do nothing."""
 
+    def touched(self) -> None:
+        """Do nothing."""
+
 
 UNHEARD: EventSink = _Unheard()
 """For changes by commands that run beside a service and have no listeners."""
@@ -85,6 +88,8 @@ async def _changed(
         events.recorded(entry)
     for event in done.events:
         events.happened(event)
+    if done.touched:
+        events.touched()
     return done.result
 
 

@@ -189,12 +189,15 @@ class DeviceEdge:
         self._publisher.close()
 
     def recorded(self, entry: AuditEntry) -> None:
-        """Check for changes now, because this node has committed one."""
-        self._changes.recorded(entry)
+        """Do nothing: devices learn of a change from the feed of changes."""
 
     def happened(self, event: RegistryEvent) -> None:
         """Publish a registry event for which the account has events enabled."""
         self._publisher.happened(event)
+
+    def touched(self) -> None:
+        """Check for changes now, because this node has committed one."""
+        self._changes.wake()
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another server certificate for new connections."""

@@ -31,6 +31,10 @@ class RequestHead(Struct, frozen=True):
     keep_alive: bool
     expects_continue: bool
 
+    def __repr__(self) -> str:
+        # Header fields and the target have signatures and session tokens.
+        return f"RequestHead({self.method!r}, {len(self.headers)} header fields)"
+
 
 class RequestSink(Protocol):
     """Receives the parts of requests. The methods may raise `RequestRefused` and `NothingMore`."""
