@@ -3,7 +3,6 @@
 import datetime as dt
 import io
 import json
-import re
 import urllib.parse
 import zipfile
 from pathlib import Path
@@ -25,12 +24,6 @@ def signing_request(name: str) -> str:
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def id_in_address(tab: Tab) -> str:
-    found = re.search("[0-9a-f]{64}", tab.page.url)
-    assert found is not None
-    return found[0]
 
 
 def status_of(iot: IoT, certificate_id: str) -> str:

@@ -22,7 +22,7 @@ from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.recovery.later_changes import Replayed
 from thingmint.service.backup.checkpoints import checkpoint_of
 from thingmint.service.backup.container import BackupDamaged
-from thingmint.service.backup.later import Later, LaterFound
+from thingmint.service.backup.later import LaterFiles, LaterFound
 from thingmint.service.backup.log_tails import TailUnusable
 from thingmint.service.backup.restoring import Restored, RestoreInput, RestoreRefused, restore
 from thingmint.settings.config import Config, StartRefused
@@ -75,7 +75,7 @@ def _given(options: RestoreOptions) -> RestoreInput:
 
     checkpoints = tuple([checkpoint_of(path) for path in options.checkpoints])
     lists = tuple([(path, path.read_bytes()) for path in options.lists])
-    return RestoreInput(Later(checkpoints, lists, options.log_tail), archive, options.accepts_findings)
+    return RestoreInput(LaterFiles(checkpoints, lists, options.log_tail), archive, options.accepts_findings)
 
 
 def _told(config: Config, restored: Restored) -> Iterator[str]:

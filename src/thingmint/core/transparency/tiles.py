@@ -13,7 +13,6 @@ from thingmint.core.transparency.merkle import HASH_BYTES, root_of
 
 TILE_WIDTH = 256
 TILE_HEIGHT = 8
-MAX_ENTRY_BYTES = 0xFFFF
 ENTRIES = "entries"
 _MAX_LEVEL = 63
 
