@@ -295,3 +295,11 @@ def test_an_administrator_of_another_account_sees_nothing_that_concerns_all_acco
     # What a node counts and finds is of all accounts, too.
     assert "is not of the service&#39;s own account" in pages.get("").text
     assert "is not of the service" not in owners.get("").text
+
+
+@pytest.mark.parametrize("path", ["/", "/login/", "/login//", "/things/", "/things//?after=1", "/nothing/"])
+def test_no_address_leads_to_the_host_that_a_request_names(live: Live, path: str) -> None:
+    answer = Pages(live).get(path, host="elsewhere.example")
+    assert answer.status in (303, 307)
+    assert answer.headers["location"].startswith("/console")
+    assert not path.endswith("?after=1") or answer.headers["location"] == "/console/things?after=1"
