@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from thingmint.cli.terminal.columns import printable_lines
 from thingmint.host.words import in_words
 from thingmint.settings.config import Config, load_config
 from thingmint.settings.forms import ConfigError
@@ -84,5 +85,5 @@ def _warn_of_password(database_url: str) -> None:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End the program with a message on standard error."""
-    click.echo(f"thingmint: {message}", err=True)
+    click.echo(f"thingmint: {printable_lines(message)}", err=True)
     sys.exit(code)
