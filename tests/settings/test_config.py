@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from thingmint.cli.commands import main
-from thingmint.host.host_names import is_loopback
-from thingmint.settings.address_forms import Address, parse_address
+from thingmint.core.host_names import is_loopback
+from thingmint.settings.address_forms import Address, has_password, parse_address
 from thingmint.settings.config import Config, Origin, Source, load_config
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Places
@@ -314,3 +314,17 @@ def test_numbers_of_thousands_of_digits_are_refused_by_name(tmp_path: Path) -> N
     digits = "9" * 5000
     assert "max_requests must be a whole number" in refusal(tmp_path, {"THINGMINT_MAX_REQUESTS": digits})
     assert "api must be host:port" in refusal(tmp_path, {"THINGMINT_API": f"127.0.0.1:{digits}"})
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:p@h/x", True),
+        ("postgresql://u@h/x?password=p", True),
+        ("postgresql://u@h:5432/x", False),
+        ("postgresql:///x?host=a", False),
+        ("postgresql://u@[::1]:1/x", False),
+    ],
+)
+def test_a_password_in_a_url_is_noticed(url: str, expected: bool) -> None:
+    assert has_password(url) is expected

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from thingmint.cli.devices.formats import ENVELOPED_KEY
 from thingmint.cli.devices.recipients import opened
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 
 _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
 

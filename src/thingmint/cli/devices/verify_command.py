@@ -15,7 +15,7 @@ from thingmint.cli.devices.recipients import read_recipient
 from thingmint.cli.devices.verify import Verification
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import printable
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 
 _SHOWN = 50
 
