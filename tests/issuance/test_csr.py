@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.der import bits, context, integer, oid, sequence, set_of, tlv
 from tests.support.signing_requests import DEVICE, key_of
+from tests.support.slow_keys import DIFFIE_HELLMAN, diffie_hellman_request
 from tests.support.soak import examples
 
 from thingmint.core.errors import InvalidRequest
@@ -204,6 +205,11 @@ def test_other_kinds_of_keys_are_refused_by_name() -> None:
         load_csr(request_of_kind(dsa.generate_private_key(1024)))
     with pytest.raises(WeakKey, match="secp256k1"):
         load_csr(request_of_kind(ec.generate_private_key(ec.SECP256K1())))
+
+
+def test_keys_whose_reading_takes_minutes_are_not_read() -> None:
+    with pytest.raises(WeakKey, match=f"is of the kind {DIFFIE_HELLMAN}; accepted are RSA"):
+        load_csr(diffie_hellman_request())
 
 
 def test_a_point_beside_the_curve_is_refused(ec_key: ec.EllipticCurvePrivateKey) -> None:
