@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from thingmint.core.transparency.told import REVOKED, Subject, told_by
+from thingmint.core.transparency.told import REVOKED, Subject, is_gone, is_of_owner, told_by
 
 # A device can connect with these statuses.
 _RIGHTS = frozenset({"ACTIVE", "PENDING_ACTIVATION"})
@@ -39,9 +39,9 @@ class LogTail:
         told = told_by(leaf)
         if told is None:
             self.other_actions[str(json.loads(leaf)["action"])] += 1
-        elif told.is_gone:
+        elif is_gone(told.subject.account, told.action, told.facts):
             self._set(told.subject, None, told.at, told.facts)
-        elif told.is_of_owner:
+        elif is_of_owner(told.subject.account, told.action, told.facts):
             status = told.facts["status"]
             if status in _RIGHTS and not is_covered:
                 self.not_believed += 1

@@ -41,7 +41,7 @@ from thingmint.registration.issuers.issuers import list_issuers
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.identity import LogIdentity, unsealed
 from thingmint.registration.log.reading import present_state
-from thingmint.registration.log.verification import verify
+from thingmint.registration.log.verification import verify_store
 from thingmint.registration.log.verified import Archive, Evidence, Verified
 from thingmint.registration.recovery.signatures import VerifiedSignatures, verify_signatures
 from thingmint.service.backup.container import BackupDamaged
@@ -230,7 +230,7 @@ async def _verified(
             progress=lambda done, _all: progress(done),
             needs_all_leaves=False,
         )
-        verified = await store.read(lambda: verify(evidence))
+        verified = await verify_store(store, evidence)
     findings = (*signatures.findings, *verified.findings)
     if findings and not given.accepts_findings:
         raise RestoreRefused("\n".join(findings))
