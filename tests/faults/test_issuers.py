@@ -269,6 +269,10 @@ def test_a_company_certifies_an_issuer_with_a_root_that_is_elsewhere(
         signed = tmp_path / "signed.pem"
         root = ("--root-key", str(tmp_path / "middle.key"), "--root", str(tmp_path / "middle.pem"), "--days", "3000")
         command = thingmint("issuer", "sign-with-root", *root, "--csr", str(tmp_path / "csr"), "--out", str(signed))
+        wrong_url = subprocess.run([*command, "--crl-url", "root.crl"], check=False, capture_output=True, text=True)
+        assert "'root.crl' is not the URL of a page" in wrong_url.stderr
+        assert not signed.exists()
+        command = [*command, "--crl-url", "http://pki.example/root.crl", "--issuer-url", "http://pki.example/root.cer"]
         issuer_id = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
         again = subprocess.run(command, check=False, capture_output=True, text=True)
         assert "exists already" in again.stderr
