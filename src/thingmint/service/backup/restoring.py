@@ -96,6 +96,8 @@ class RestoreInput:
     archive: Archive = lambda: iter(())
     accepts_findings: bool = False
     """Whether rows that contradict their signatures or the log are restored unchanged."""
+    passphrase: bytes | None = field(default=None, repr=False)
+    """The passphrase of the backup; without it, that of the setting ca_passphrase_file is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ async def restore(config: Config, path: Path, given: RestoreInput, shown: Shown)
     BackupDamaged, RestoreRefused, TailUnusable, ListUnusable, CheckpointInvalid, AuthorityUnusable, ServiceUnavailable,
     OSError.
     """
-    passphrase = read_passphrase(config.ca_passphrase_file, os.environ)
+    passphrase = given.passphrase or read_passphrase(config.ca_passphrase_file, os.environ)
     with path.open("rb") as file:
         checked = BackupReader(file)
         with shown("bytes checked", os.fstat(file.fileno()).st_size) as progress:
