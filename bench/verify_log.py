@@ -20,6 +20,7 @@ from thingmint.core.transparency.leaf import SALT_BYTES, LoggedEntry, leaf_of, s
 from thingmint.core.transparency.leaf_hashes import BareEntry, LeafHashes
 from thingmint.core.transparency.merkle import leaf_hash, root_of
 from thingmint.data_directory.sealing import Sealer
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.records.log.entries import bare_entries_between, entries_between
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store
@@ -27,7 +28,7 @@ from thingmint.registration.log.identity import LogIdentity, open_log
 from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verification import verify
 from thingmint.registration.log.verified import Evidence
-from thingmint.signers.log_key import LogKeySigner, is_signed
+from thingmint.signers.log_key import LogKeySigner
 from thingmint.storage import open_store
 
 ROUNDS = 3

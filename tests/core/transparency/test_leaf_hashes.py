@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from thingmint.core.transparency import leaf_hashes as leaf_hashes_module
 from thingmint.core.transparency.leaf import FACTS, LoggedEntry, leaf_of, salt_of
 from thingmint.core.transparency.leaf_hashes import SEPARATOR, BareEntry, EntryUnreadable, LeafHashes
+from thingmint.core.transparency.logged_facts import Subject
 from thingmint.core.transparency.merkle import leaf_hash
 from thingmint.core.transparency.replay import Present, Replay
-from thingmint.core.transparency.told import Subject
 
 SECRET = bytes(range(32))
 ID, OTHER_ID = "ab" * 32, "cd" * 32

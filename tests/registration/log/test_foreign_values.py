@@ -7,11 +7,11 @@ import pytest
 from tests.support.log import append, execute, issued, log_on, sequenced
 
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.identity import LogIdentity
 from thingmint.registration.log.verification import RowsUnreadable, verify_store
 from thingmint.registration.log.verified import Evidence, Verified
-from thingmint.signers.log_key import is_signed
 from thingmint.storage import open_store
 
 VALUES = {

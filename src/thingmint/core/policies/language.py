@@ -55,11 +55,6 @@ class Policy:
             only_denies=True,
         )
 
-    def asks_for(self, prefix: str) -> bool:
-        """Return whether a statement depends on a condition key with this prefix."""
-        folded = prefix.lower()
-        return any(key.startswith(folded) for statement in self.statements for key in statement.condition_keys())
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:

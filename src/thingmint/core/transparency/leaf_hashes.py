@@ -1,7 +1,7 @@
 """Owns the hashes of many leaves at once, and the statuses in them. Faster than `leaf.leaf_of`, with the same bytes.
 
 The parts of entries that repeat (accounts, callers, actions, details of a changed status) are encoded once. What
-`leaf_of` and `told.told_by` return for one entry decides what is right; a test compares them.
+`leaf_of` and `logged_facts.facts_in` return for one entry decides what is right; a test compares them.
 """
 
 import re
@@ -12,7 +12,7 @@ from sys import intern
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from thingmint.core.transparency.leaf import SALT_BYTES, facts_of, kind_of_prefix, subject_of
-from thingmint.core.transparency.told import facts_with_status, is_plain_action, is_plain_change
+from thingmint.core.transparency.logged_facts import facts_with_status, is_plain_action, is_plain_change
 
 _T = TypeVar("_T")
 
@@ -33,7 +33,7 @@ BareEntry: TypeAlias = tuple[int, int, str, str, str, str, str]
 
 
 class EntryUnreadable(ValueError):
-    """An entry has a value that the service never writes, such as bytes in the place of text."""
+    """An entry has a value that the service never writes, such as bytes instead of text."""
 
 
 class Heading(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from thingmint.core.transparency.leaf_hashes import StatusChange
-from thingmint.core.transparency.told import REVOKED, Subject, is_gone, is_of_owner, told_by
+from thingmint.core.transparency.logged_facts import REVOKED, Subject, facts_in, is_gone, is_of_owner
 
 # By a certificate's leaves: its status, the leaf's index (None if it is not in the log yet), its serial number and its
 # issuer's id. A plain tuple, because there is one for each certificate.
@@ -35,7 +35,7 @@ class Replay:
 
     def apply(self, index: int | None, leaf: bytes) -> None:
         """Apply the next leaf. The index is None if its entry is not in the log yet."""
-        told = told_by(leaf)
+        told = facts_in(leaf)
         if told is not None:
             self._apply(index, told.subject, told.action, told.facts)
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from thingmint.core.transparency.told import REVOKED, Subject, is_gone, is_of_owner, told_by
+from thingmint.core.transparency.logged_facts import REVOKED, Subject, facts_in, is_gone, is_of_owner
 
 # A device can connect with these statuses.
 _RIGHTS = frozenset({"ACTIVE", "PENDING_ACTIVATION"})
@@ -40,7 +40,7 @@ class LogTail:
 
     def apply(self, leaf: bytes, *, is_covered: bool) -> bool:
         """Apply the next leaf; return whether it tells of a certificate. Raise ValueError if it is not a leaf."""
-        told = told_by(leaf)
+        told = facts_in(leaf)
         if told is not None:
             self.issuer_ids.add(told.facts.get("issuer_id", ""))
         if told is None:

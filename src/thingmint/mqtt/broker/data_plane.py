@@ -13,14 +13,14 @@ from typing import Final
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.broker.broker import LocalBroker
 from thingmint.mqtt.broker.due_wills import DueWills
-from thingmint.mqtt.broker.fan_out import FanOut, Spreader
+from thingmint.mqtt.broker.fan_out import FanOut, FanOutScheduler
 from thingmint.mqtt.codec.packets import Connect, Publish, Subscription
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, Opened, Retained, WillRight
+from thingmint.mqtt.queues.budgets import budgets_of
 from thingmint.mqtt.queues.kept_message import KeptMessage
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.queues.rooms import rooms_of
 
 # How long due wills and sessions are handled before other work gets its turn.
 _TURN_SECONDS: Final = 0.005
@@ -48,9 +48,9 @@ class LocalDataPlane:
         self._limits = limits
         self._clock = clock
         self._counters = counters or Counters()
-        self._rooms = rooms_of(limits)
+        self._budgets = budgets_of(limits)
         self._brokers: dict[Scope, LocalBroker] = {}
-        self._spreader: Spreader[Scope] = Spreader(clock)
+        self._spreader: FanOutScheduler[Scope] = FanOutScheduler(clock)
         self._wills = DueWills()
         self._going_on: asyncio.Handle | None = None
 
@@ -74,6 +74,10 @@ class LocalDataPlane:
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
         """Deliver a message; return PUBACK's code after it has been given to all receivers."""
         return await self._publish(connection.scope, connection, message)
+
+    def taker_of(self, connection: DeviceConnection) -> None:
+        """Return None, because the broker needs each message itself."""
+        del connection
 
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
@@ -109,7 +113,7 @@ class LocalDataPlane:
         self._cancel_rest()
         self._go_on(list(self._brokers.values()))
         for scope in [scope for scope, broker in self._brokers.items() if broker.is_empty]:
-            self._brokers.pop(scope).leave_rooms()
+            self._brokers.pop(scope).leave_budgets()
         measured = Counter(dict.fromkeys(_OF_BROKERS, 0))
         for broker in self._brokers.values():
             measured.update(broker.measured())
@@ -178,7 +182,7 @@ class LocalDataPlane:
         if broker is None:
             broker = self._brokers[scope] = LocalBroker(
                 self._limits,
-                self._rooms,
+                self._budgets,
                 self._counters,
                 partial(self._spread, scope),
                 partial(self._will_is_due, scope),

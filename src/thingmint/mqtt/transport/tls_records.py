@@ -45,7 +45,7 @@ class TLSRecords:
         self.is_drained = False
         self._ssl.bio_write(received)
 
-    def shake_hands(self) -> Peer:
+    def handshake(self) -> Peer:
         """Return the peer; raise SSL.WantReadError while the handshake continues, SSL.Error if it has failed."""
         self._ssl.do_handshake()
         return peer_of(self._ssl)
@@ -67,7 +67,7 @@ class TLSRecords:
         """Encrypt at most one record's data into the output, and return how many bytes it took; raise SSL.Error."""
         return self._ssl.send(data[:RECORD_BYTES])
 
-    def say_goodbye(self) -> None:
+    def send_close_notify(self) -> None:
         """Put a close_notify into the output; raise SSL.Error after an alert or before the end of the handshake."""
         self._ssl.shutdown()
 

@@ -16,9 +16,9 @@ from typing import cast
 
 from OpenSSL import SSL
 
+from thingmint.core.error_text import in_words
 from thingmint.host.peer_tls import Peer
 from thingmint.host.proxy_header import CarriedAddresses
-from thingmint.host.words import in_words
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_records import OUTPUT_BYTES, RECORD_BYTES, TLSRecords
 from thingmint.mqtt.transport.tls_roles import Owner, TLSProtocol
@@ -148,7 +148,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._state is _State.OPEN:
             # After a record that OpenSSL has refused it sends no close_notify: its alert said what there was to say.
             with contextlib.suppress(SSL.Error):
-                self._records.say_goodbye()
+                self._records.send_close_notify()
         if self._state in (_State.OPEN, _State.HANDSHAKE):
             self._say_last_words()
 
@@ -190,7 +190,7 @@ class TLSTransport(asyncio.BufferedProtocol):
                 self.abort()
             return
         if not self.is_admitted:
-            self._owner.heard(self)
+            self._owner.received(self)
         self._take(self._read_buffer[:nbytes])
         self._pump()
 
@@ -263,7 +263,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         """Deliver complete records; return whether more have arrived when all of them were delivered."""
         try:
             if self._state is _State.HANDSHAKE:
-                self._establish(self._records.shake_hands())
+                self._establish(self._records.handshake())
             while self._may_deliver():
                 assert self._upper is not None
                 self._upper.data_received(self._records.read())

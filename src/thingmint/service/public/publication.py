@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from thingmint.api.wire.errors import RequestTooLarge
+from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
 from thingmint.host.listening import Network
@@ -18,13 +19,12 @@ from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.issuers import Issuers
 from thingmint.public.addresses import list_path
 from thingmint.public.application import MOST_REQUEST_BYTES, PublicApplication
-from thingmint.records.certificates.revocation_lists import ListName
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.registration.revocation.publisher import Publisher
 from thingmint.registration.revocation.responders import Responders
 from thingmint.registration.revocation.status import StatusService
-from thingmint.registration.revocation.terms import RevocationObserver, RevocationTerms, Revoker
+from thingmint.registration.revocation.terms import CRLIssuer, RevocationObserver, RevocationTerms
 from thingmint.rest.answers import Answer
 from thingmint.rest.front import Front, Mounted, RequestLimits
 from thingmint.rest.http.limits import Limits
@@ -59,12 +59,12 @@ def publication_of(
 ) -> Publication:
     """Return the publication of this registry's revocations, which is not started yet."""
     terms = _terms(registry.config)
-    revokers = _Revokers(registry, authority.issuers)
+    crl_issuers = _CRLIssuers(registry, authority.issuers)
     responders = Responders(authority, registry.scope)
-    status = StatusService(authority, revokers, responders, terms, observer)
+    status = StatusService(authority, crl_issuers, responders, terms, observer)
     owner = _ONLY_NODE if registry.config.database_url is None else str(uuid.uuid4())
-    publisher = Publisher(authority, lists, revokers, terms, owner, status.forget, observer, _log.bind())
-    return Publication(publisher, PublicApplication(registry.clock, revokers, lists, status))
+    publisher = Publisher(authority, lists, crl_issuers, terms, owner, status.forget, observer, _log.bind())
+    return Publication(publisher, PublicApplication(registry.clock, crl_issuers, lists, status))
 
 
 def public_server(
@@ -104,7 +104,7 @@ def _terms(config: Config) -> RevocationTerms:
     )
 
 
-class _Revokers:
+class _CRLIssuers:
     """The issuers, and the root as an issuer of revocation lists: clients that verify a whole chain need its list, too.
 
     The root signed the certificates of the issuers, which change while the service runs, and of the service.
@@ -116,17 +116,17 @@ class _Revokers:
         self._service = authorities.service.certificate
         self._issuers = issuers
         self._cas: tuple[IssuingCA, ...] = ()
-        self._revokers: tuple[Revoker, ...] = ()
+        self._crl_issuers: tuple[CRLIssuer, ...] = ()
 
-    def __call__(self) -> tuple[Revoker, ...]:
-        """Return the revokers, the same object as long as no issuer has changed."""
+    def __call__(self) -> tuple[CRLIssuer, ...]:
+        """Return the issuers of CRLs, the same object as long as no issuer has changed."""
         cas = tuple(self._issuers)
         if cas != self._cas:
             below = (self._service, *(each.certificate for each in cas))
             signed = [SerialNumber(each.serial_number) for each in below if self._root.has_signed(each)]
-            self._revokers = (*map(Revoker, cas), Revoker(self._root, frozenset(signed)))
+            self._crl_issuers = (*map(CRLIssuer, cas), CRLIssuer(self._root, frozenset(signed)))
             self._cas = cas
-        return self._revokers
+        return self._crl_issuers
 
 
 def _in_words(error: Exception) -> Answer:
