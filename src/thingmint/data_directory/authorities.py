@@ -172,13 +172,15 @@ class AuthorityFiles:
             return service
         path = certificate_path(self.data_dir, RSA_SERVICE)
         certificate = read_certificate(path)
-        if certificate is None:
-            if not self.may_create:
-                return None
-            private_key = self._key(RSA_SERVICE, "rsa-2048")
-            certificate = create_rsa_service_ca(private_key, self.serial_numbers(), self.now())
-            write_durably(path, pem_of(certificate), 0o644)
-        return self._paired(RSA_SERVICE, certificate, self._existing_key(RSA_SERVICE))
+        if certificate is not None:
+            return self._paired(RSA_SERVICE, certificate, self._existing_key(RSA_SERVICE))
+        if not self.may_create:
+            return None
+        # Read from the disk already. To read an RSA key takes long, because its primes are checked.
+        private_key = self._key(RSA_SERVICE, "rsa-2048")
+        certificate = create_rsa_service_ca(private_key, self.serial_numbers(), self.now())
+        write_durably(path, pem_of(certificate), 0o644)
+        return self._paired(RSA_SERVICE, certificate, private_key)
 
     def _create_issuing_ca(self, root: x509.Certificate) -> Callable[..., x509.Certificate]:
         return partial(create_issuing_ca, addresses=self.issuer_addresses(root))
