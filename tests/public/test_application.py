@@ -314,6 +314,7 @@ def test_certificates_name_the_list_of_their_number() -> None:
         addresses_below("http://a.example", {ca.issuer_id: n}.__getitem__)(ca, SerialNumber(7)) for n in (1, 4)
     )
 
+    assert split.revocation_list is not None
     assert whole.revocation_list == f"http://a.example/crl/{ca.issuer_id}.crl"
     assert split.revocation_list == f"http://a.example/crl/{ca.issuer_id}/4-3.crl"
     assert list_path(ListName(ca.issuer_id, 4, 3)) in split.revocation_list

@@ -26,7 +26,7 @@ from thingmint.data_directory.certificate_files import (
     write_where_different,
 )
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory, remove_leftovers, write_durably
-from thingmint.data_directory.resealing import settle
+from thingmint.data_directory.resealing import is_being_resealed, settle
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, destroyed_path, retired_issuers
 from thingmint.data_directory.root_signer import RootSigner
 from thingmint.issuance.authorities.trust_anchor import (
@@ -118,6 +118,12 @@ class AuthorityFiles:
             self._settle()
             for directory in (self.data_dir, folders[1], folders[1] / RETIRED_ISSUERS):
                 remove_leftovers(directory)
+        elif is_being_resealed(self.data_dir):
+            # The keys of the directory have two passphrases at the moment. No single one opens all of them.
+            raise AuthorityUnusable(
+                f"the passphrase of {self.data_dir} is being changed, or the change was cut off: run the same "
+                "`thingmint seal` again, or start the service, which completes it"
+            )
         root = self._root()
         is_destroyed = destroyed_path(self.data_dir).exists()
         issuing = None if is_destroyed else self._subordinate(ISSUING, self._create_issuing_ca(root), root)

@@ -4,6 +4,7 @@ import email.utils
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 # Long enough that caches take the load, short enough that clients soon learn of revocations.
 _LONGEST_AGE_SECONDS = 60
@@ -48,6 +49,8 @@ class Representation:
         return b'"%s"' % (self.digest or "")[:32].encode("ascii")
 
 
+# The dates of answers are whole seconds, and many answers have the same ones.
+@lru_cache(64)
 def _http_date(moment: datetime) -> bytes:
     return email.utils.format_datetime(moment.astimezone(UTC), usegmt=True).encode("ascii")
 
