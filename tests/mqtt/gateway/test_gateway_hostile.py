@@ -325,6 +325,7 @@ def test_connections_that_come_and_go_leave_nothing_behind(live: LiveGateway, de
                 connection.send(Disconnect())
     live.wait_until(lambda: live.gateway.open_connections == 0 and not live.gateway._services.work)
     roster = live.gateway._roster
-    assert (roster._by_certificate, roster._by_client, roster.accepted) == ({}, {}, frozenset())
+    assert (roster._first_of, roster._others_of, roster._by_client) == ({}, {}, {})
+    assert roster.accepted == frozenset()
     assert len(live.gateway._listener._strangers) == 0
     assert live.gateway._listener._stalled == {}
