@@ -50,6 +50,8 @@ class LocalDataPlane:
         self._counters = counters or Counters()
         self._rooms = rooms_of(limits)
         self._brokers: dict[Scope, LocalBroker] = {}
+        # The one that was used last: scopes are hashed in Python, and acknowledgements come in bursts.
+        self._recent: tuple[Scope, LocalBroker] | None = None
         self._spreader: Spreader[Scope] = Spreader(clock)
         self._wills = DueWills()
         self._going_on: asyncio.Handle | None = None
@@ -110,6 +112,7 @@ class LocalDataPlane:
         self._go_on(list(self._brokers.values()))
         for scope in [scope for scope, broker in self._brokers.items() if broker.is_empty]:
             self._brokers.pop(scope).leave_rooms()
+            self._recent = None
         measured = Counter(dict.fromkeys(_OF_BROKERS, 0))
         for broker in self._brokers.values():
             measured.update(broker.measured())
@@ -174,6 +177,9 @@ class LocalDataPlane:
         self._wills.add(scope, client_id, will.publish, right, decided)
 
     def _broker_of(self, scope: Scope) -> LocalBroker:
+        recent = self._recent
+        if recent is not None and recent[0] is scope:
+            return recent[1]
         broker = self._brokers.get(scope)
         if broker is None:
             broker = self._brokers[scope] = LocalBroker(
@@ -183,4 +189,5 @@ class LocalDataPlane:
                 partial(self._spread, scope),
                 partial(self._will_is_due, scope),
             )
+        self._recent = scope, broker
         return broker

@@ -71,7 +71,7 @@ class GatewayConnection(ObservedConnection):
     def established(self, transport: TLSTransport, peer: Peer) -> None:
         """Begin; CONNECT is expected next."""
         self._transport, self._peer, services = transport, peer, self._services
-        self._writer = Writer(transport, services.limits, services.loop)
+        self._writer = Writer(transport, services.limits, services.flushes)
         self.certificate_id = shown = certificate_id_of(peer.leaf)
         self.device = DeviceLink(
             self.protocol,
@@ -86,6 +86,11 @@ class GatewayConnection(ObservedConnection):
 
     def data_received(self, data: bytes) -> None:
         """Handle the received bytes; while requests are being handled, buffer only a limited number of bytes."""
+        if self._worker is None and self._may_acknowledge() and (packet_id := self.protocol.only_acknowledgement(data)):
+            # Most of what receiving clients send, so it takes no way round.
+            self._last_heard_at = self._services.loop.time()
+            self._acknowledged(packet_id)
+            return
         self.protocol.feed(data)
         if self._worker is None and not self._are_acknowledgements_only():
             self._start_working()
@@ -220,11 +225,14 @@ class GatewayConnection(ObservedConnection):
 
     def _are_acknowledgements_only(self) -> bool:
         """Handle acknowledgements, which need no task; return whether nothing else has arrived."""
-        if self.device.admitted is None or not self._may_go_on():
+        if not self._may_acknowledge():
             return False
         if take_acknowledgements(self.protocol, self._acknowledged):
             self._last_heard_at = self._services.loop.time()
         return not self.protocol.buffered
+
+    def _may_acknowledge(self) -> bool:
+        return self._ending is None and self.device.admitted is not None and not self._writer.paused
 
     def _may_go_on(self) -> bool:
         return self._ending is None and not self._writer.paused
