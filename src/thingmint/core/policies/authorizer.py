@@ -66,7 +66,9 @@ class Authorizer:
 
     def allows(self, action: str, resource: str) -> bool:
         """Return whether the connection may do the action on the resource."""
-        return self.decide(action, resource).effect is DecisionEffect.ALLOWED
+        # Asked for each message, and mostly remembered.
+        decision = self._remembered.get((action, resource)) or self.decide(action, resource)
+        return decision.effect is DecisionEffect.ALLOWED
 
     def decide(self, action: str, resource: str) -> Decision:
         """Return the decision about the action on the resource, and the statement that decided."""

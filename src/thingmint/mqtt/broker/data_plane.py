@@ -75,7 +75,10 @@ class LocalDataPlane:
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
         """Deliver a message; return PUBACK's code after it has been given to all receivers."""
-        return await self._publish(connection.scope, connection, message)
+        fan_out = self._begun(connection.scope, connection, message)
+        if not fan_out.is_done:
+            await self._spreader.done(fan_out)
+        return fan_out.code
 
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
@@ -120,7 +123,10 @@ class LocalDataPlane:
 
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
         """Deliver a message of the service and return PUBACK's code."""
-        return await self._publish(scope, None, message)
+        fan_out = self._begun(scope, None, message)
+        if not fan_out.is_done:
+            await self._spreader.done(fan_out)
+        return fan_out.code
 
     async def retained(self, scope: Scope, topic: str) -> Retained | None:
         """Return the topic's retained message."""
@@ -136,12 +142,12 @@ class LocalDataPlane:
         self._spreader.stop()
         self._cancel_rest()
 
-    async def _publish(self, scope: Scope, connection: DeviceConnection | None, message: Publish) -> ReasonCode:
+    def _begun(self, scope: Scope, connection: DeviceConnection | None, message: Publish) -> FanOut:
+        """Return a message's delivery, which has begun and is mostly done."""
         fan_out = self._broker_of(scope).begin(connection, message, self._clock())
         if not fan_out.is_done:
             self._spreader.add(scope, fan_out)
-            await self._spreader.done(fan_out)
-        return fan_out.code
+        return fan_out
 
     def _cancel_rest(self) -> None:
         if self._going_on is not None:

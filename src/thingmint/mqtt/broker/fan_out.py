@@ -170,7 +170,8 @@ class Spreader(Generic[K]):
     def add(self, account: K, fan_out: FanOut) -> None:
         """Deliver a message, now or after the earlier messages on its topic."""
         key = account, fan_out.topic
-        queue = self._topics.get(key)
+        # Mostly no message is unfinished, and a scope is hashed in Python.
+        queue = self._topics.get(key) if self._topics else None
         if queue is not None:
             queue.append(fan_out)
             return

@@ -96,7 +96,10 @@ class MessageFlow:
             self.memory.hold(message)
             self.memory.reserve(stored)
         self.running += 1
-        self._relieve(now)
+        if self.memory.queued.left < 0:
+            # A message that is no longer retained and still waits is charged to waiting messages, which may exceed the
+            # budget.
+            self.make_room(0, 0, now)
 
         def finish(fan_out: FanOut) -> None:
             self._finish(fan_out, version, is_stored=stored > 0)
@@ -160,12 +163,6 @@ class MessageFlow:
         self.retained.discard(message.publish.topic)
         return True
 
-    def _relieve(self, now: float) -> None:
-        # A message that is no longer retained and still waits is charged to waiting messages, which may exceed the
-        # budget.
-        if self.memory.queued.left < 0:
-            self.make_room(0, 0, now)
-
     def _give(self, fan_out: FanOut, client_id: str, shared: SharedPublish, now: float) -> Given:
         session = self._sessions.get(client_id)
         if session is None:
@@ -198,7 +195,8 @@ class MessageFlow:
         connection = session.connection if session.is_receiving else None
         if connection is None:
             return Given.NOT_WANTED
-        if not connection.may_receive(received_as(message.publish.topic, shared.group)):
+        topic, group = message.publish.topic, shared.group
+        if not connection.may_receive(topic if group is None else received_as(topic, group)):
             self._counters.lost(Loss.NOT_ALLOWED)
             return Given.NOT_WANTED
         if message.has_expired(now):

@@ -82,6 +82,8 @@ class BoundPolicies:
 
     def allows(self, action: str, resource: str) -> bool:
         """Return whether the action is allowed on the resource, the last part of an ARN."""
+        if action != _CONNECT:
+            return self.connected.allows(action, self.arn_prefix + resource)
         return self._decide(action, resource).effect is DecisionEffect.ALLOWED
 
     def denial(self, action: str, resource: str) -> Denial:

@@ -21,7 +21,7 @@ from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_
 from thingmint.mqtt.gateway.entry import enter
 from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.gateway.observed_connection import ObservedConnection
-from thingmint.mqtt.gateway.request_turns import next_in_turn, take_acknowledgements
+from thingmint.mqtt.gateway.request_turns import next_in_turn, next_now, take_acknowledgements
 from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
@@ -239,7 +239,10 @@ class GatewayConnection(ObservedConnection):
 
     async def _work_through(self) -> None:
         while self._may_go_on():
-            request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+            # Mostly there is time, and a coroutine for each message would cost some of it.
+            request = next_now(self.protocol, self._services)
+            if request is None:
+                request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
             if request is None:
                 self._end_of_requests()
                 return

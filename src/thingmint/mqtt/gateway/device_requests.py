@@ -137,9 +137,10 @@ async def unsubscribe(speaker: Speaker, services: Services, packet: Unsubscribe)
 
 
 def _refusal(speaker: Speaker, message: Publish, request: DeviceRequest | None) -> PacketRefused | None:
+    authorizer = speaker.authorizer
     for needed in to_publish(message):
-        if not needed.is_given_by(speaker.authorizer):
-            speaker.refuse(needed.refused_by(speaker.authorizer))
+        if not needed.is_given_by(authorizer):
+            speaker.refuse(needed.refused_by(authorizer))
             return PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
     if not is_reserved(message.topic):
         return None
