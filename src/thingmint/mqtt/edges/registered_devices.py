@@ -101,7 +101,7 @@ class BoundPolicies:
         return CompiledPolicies(self.connected.policies, context).decide_once(action, full)
 
 
-class Source(Protocol):
+class DeviceSource(Protocol):
     """Reads what the registry has about a device now. A connection keeps its source, so sources are small."""
 
     async def read_policies(self, client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
@@ -121,7 +121,7 @@ class RegisteredDevice:
     certificate_id: CertificateId
     claim: ClaimCertificate | None
     valid_until: datetime
-    source: Source = field(repr=False)
+    source: DeviceSource = field(repr=False)
 
     async def check(self) -> None:
         """Raise DeviceRefused unless the certificate may open a connection now."""

@@ -8,6 +8,7 @@ data plane.
 import asyncio
 import logging
 from datetime import datetime
+from typing import Final
 
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.host.peer_tls import Peer
@@ -27,6 +28,9 @@ from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 from thingmint.mqtt.transport.writer import Writer
+
+# The longest packet that is handled at once.
+_SHORT_BYTES: Final = 4
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +90,12 @@ class GatewayConnection(ObservedConnection):
 
     def data_received(self, data: bytes) -> None:
         """Handle the received bytes; while requests are being handled, buffer only a limited number of bytes."""
-        if self._worker is None and self._may_acknowledge() and (packet_id := self.protocol.only_acknowledgement(data)):
-            # Most of what receiving clients send, so it takes no way round.
-            self._last_heard_at = self._services.loop.time()
-            self._acknowledged(packet_id)
+        if (
+            self._worker is None
+            and self._may_acknowledge()
+            and len(data) <= _SHORT_BYTES
+            and self._is_met_at_once(data)
+        ):
             return
         self.protocol.feed(data)
         if self._worker is None and not self._are_acknowledgements_only():
@@ -230,6 +236,22 @@ class GatewayConnection(ObservedConnection):
         if take_acknowledgements(self.protocol, self._acknowledged):
             self._last_heard_at = self._services.loop.time()
         return not self.protocol.buffered
+
+    def _is_met_at_once(self, data: bytes) -> bool:
+        """Handle a single acknowledgement or ping, which need no task; return whether it was one.
+
+        These are most of what receiving and idle clients send.
+        """
+        packet_id = self.protocol.only_acknowledgement(data)
+        if not packet_id and not self.protocol.is_only_ping(data):
+            return False
+        self._last_heard_at = self._services.loop.time()
+        if packet_id:
+            self._acknowledged(packet_id)
+            return True
+        self.enforce_validity(self._services.clock.now())
+        self.device.send(Pingresp())
+        return True
 
     def _may_acknowledge(self) -> bool:
         return self._ending is None and self.device.admitted is not None and not self._writer.paused

@@ -43,6 +43,7 @@ SHORTEST_KEEP_ALIVE: Final = 30
 LONGEST_KEEP_ALIVE: Final = 1200
 # CONNECT, SUBSCRIBE and UNSUBSCRIBE.
 _SESSION_REQUESTS: Final = frozenset({0x10, 0x82, 0xA2})
+_PINGREQ: Final = b"\xc0\x00"
 _LARGEST_TWO_BYTES: Final = 0xFFFF
 _ASSIGNED_PREFIX: Final = "$GEN/"
 # What MQTT 3.1.1 clients are told; AWS IoT ends other refused connections without a word.
@@ -114,6 +115,10 @@ class DeviceProtocol:
         The bytes are not added.
         """
         return self._reader.only_acknowledgement(received) if self._accepted else 0
+
+    def is_only_ping(self, received: bytes) -> bool:
+        """Return whether these bytes are PINGREQ and nothing waits; they are not added."""
+        return received == _PINGREQ and self._accepted and not self._reader.buffered
 
     def next_acknowledgement(self) -> int:
         """Return the packet identifier of a PUBACK without a reason, if that is the next request; otherwise 0."""

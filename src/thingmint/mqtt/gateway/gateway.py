@@ -256,7 +256,7 @@ class Gateway:
         loop = self._services.loop
         self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
         now, time_of_certificates = loop.time(), self._services.clock.now()
-        self._deadlines.advance(now, time_of_certificates, self._roster.accepted)
+        self._deadlines.advance(now, time_of_certificates, self._roster.all_accepted)
         self._data_plane.advance()
         self._counters.measured(self._measured())
         self._counters.tick(now)

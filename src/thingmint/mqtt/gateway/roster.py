@@ -1,7 +1,7 @@
 """Owns the indexes of open connections by certificate, by account and by client. Does not change connections."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from thingmint.core.identifiers import CertificateId, Scope
@@ -45,6 +45,11 @@ class Roster(Generic[T]):
     def accepted(self) -> frozenset[T]:
         """The connections whose CONNECT was accepted, as a copy."""
         return frozenset(self._accepted)
+
+    @property
+    def all_accepted(self) -> Collection[T]:
+        """The connections whose CONNECT was accepted, without a copy: they change while connections come and go."""
+        return self._accepted
 
     @property
     def accepted_count(self) -> int:
