@@ -27,7 +27,7 @@ ANSWER_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)
-class Tally:
+class NetworkCounts:
     """What one job has seen so far."""
 
     latencies_ms: list[float] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Job:
         self._seconds = float(description["seconds"])
         self._left = int(description["count"])
         self._pace_s = float(description["pace_s"])
-        self._tally = Tally()
+        self._tally = NetworkCounts()
         self._epoll = select.epoll()
         self._by_number: dict[int, Connection] = {}
         for _ in range(description["clients"]):

@@ -60,8 +60,14 @@ def write_identities(directory: Path) -> None:
         _write_identity(directory, identity)
 
 
+def identity_in(directory: Path) -> dict[str, str]:
+    """Return the files of the identities as a load wants them."""
+    names = {"server_pem": "server.pem", "device_pem": "device.pem", "device_key": "device.key"}
+    return {name: str(directory / file) for name, file in names.items()}
+
+
 def answers(port: int) -> bool:
-    """Say whether somebody listens on the port."""
+    """Return whether a process listens on the port."""
     try:
         socket.create_connection(("127.0.0.1", port)).close()
     except OSError:

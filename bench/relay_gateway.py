@@ -107,7 +107,7 @@ class NoFleet:
 class NoEvents:
     """Nobody listens."""
 
-    def heard(self, event: GatewayEvent) -> None:
+    def receive(self, event: GatewayEvent) -> None:
         """Forget it."""
 
 

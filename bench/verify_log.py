@@ -13,13 +13,14 @@ from bench.filling_log import LEAVES_OF_A_CERTIFICATE, fill
 from thingmint.core.transparency.leaf import LoggedEntry, leaf_of, salt_of
 from thingmint.core.transparency.merkle import leaf_hash, root_of
 from thingmint.data_directory.sealing import Sealer
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.records.log.entries import entries_between
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.identity import LogIdentity, open_log
 from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verification import verify
 from thingmint.registration.log.verified import Evidence
-from thingmint.signers.log_key import LogKeySigner, is_signed
+from thingmint.signers.log_key import LogKeySigner
 from thingmint.storage import open_store
 
 ROUNDS = 3

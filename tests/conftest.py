@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+from tests.support.forked import end_fork_servers
 from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     _migrated_template,
     _shared_cluster,
@@ -56,6 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    """End the processes that have started others."""
+    end_fork_servers()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,6 +43,12 @@ def test_document_without_a_marker_is_not_overwritten(house_map: ModuleType) -> 
         house_map.with_parts(document)
 
 
+def test_packages_at_the_top_and_the_imports_between_them_stay_few(house_map: ModuleType) -> None:
+    arrows = house_map.arrows()
+    assert sum(map(len, arrows.values())) <= 65, "`tools/house_map.py --arrows` prints them"
+    assert len(list(SOURCE.glob("*/__init__.py"))) <= 20
+
+
 def definitions(body: list[ast.stmt], prefix: str = "") -> Iterator[str]:
     """Yield what a module or class defines; what is in classes behind a dot."""
     for node in body:

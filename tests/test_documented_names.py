@@ -17,11 +17,19 @@ CODE = re.compile(r"```[\w-]*\n(?P<block>.*?)```|`(?P<inline>[^`\n]+)`", re.DOTA
 VARIABLE = re.compile(r"\b_?THINGMINT_[A-Z0-9_]+\b")
 NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 # Variables that are no settings: of the tests, of shells, and of hooks in examples.
-OTHER_VARIABLES = {"THINGMINT_SOAK", "THINGMINT_REQUIRE_ALL", "_THINGMINT_COMPLETE", "THINGMINT_IFMA"}
+OTHER_VARIABLES = {
+    "THINGMINT_SOAK",
+    "THINGMINT_SOAK_MINUTES",
+    "THINGMINT_REQUIRE_ALL",
+    "_THINGMINT_COMPLETE",
+    "THINGMINT_IFMA",
+}
 # Names of other programs, and of what is put together from two names here.
 OTHER_NAMES = {
     "fish_source",
     "mosquitto_pub",
+    "synchronous_mode",
+    "synchronous_standby_names",
     "target_session_attrs",
     "thingmint_build_info",
     "thingmint_device_refusals_total",

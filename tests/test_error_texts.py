@@ -1,39 +1,11 @@
 """No text about an error is empty, whatever the error says: errors of a driver or of the system often say nothing."""
 
 import ast
-import asyncio
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from thingmint.core.errors import ServiceUnavailable
-from thingmint.host.words import in_words, reason_of
-
 SOURCE = Path(__file__).parents[1] / "src" / "thingmint"
 WORDED = {"in_words", "reason_of"}
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (TimeoutError(), "timeout error"),
-        (asyncio.CancelledError(), "cancelled error"),
-        (ConnectionResetError(), "connection reset error"),
-        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
-        (OSError(errno.ENOENT, "No such file or directory", "/a"), "/a: No such file or directory"),
-        (ValueError("  "), "value error"),
-        (ServiceUnavailable("The database cannot be reached"), "The database cannot be reached"),
-    ],
-    ids=repr,
-)
-def test_an_error_is_told_in_words(error: BaseException, words: str) -> None:
-    assert in_words(error) == words
-
-
-def test_a_message_that_names_the_file_need_not_name_it_twice() -> None:
-    assert reason_of(OSError(errno.ENOENT, "No such file or directory", "/a")) == "No such file or directory"
 
 
 def bare(handler: ast.ExceptHandler) -> Iterator[int]:

@@ -55,8 +55,7 @@ def _gateway(broker: Broker) -> Iterator[tuple[Server, int]]:
 
 def _crowd(run: Run, broker: Broker, pid: int, port: int) -> dict[str, float]:
     directory, count = broker.directory, run.plan.crowd
-    names = {"server_pem": "server.pem", "device_pem": "device.pem", "device_key": "device.key"}
-    base = {"port": port, **{name: str(directory / file) for name, file in names.items()}}
+    base = {"port": port, **mosquitto.identity_in(directory)}
     found: dict[str, float] = {}
     with ExitStack() as stack:
         crowd, few, bystander = (stack.enter_context(Worker("bench.crowd_load")) for _ in range(3))

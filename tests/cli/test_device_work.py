@@ -31,13 +31,13 @@ from thingmint.cli.devices.templates import own_template
 from thingmint.cli.devices.verify import Verification
 from thingmint.cli.devices.work import DeviceWork, RefusedRow
 from thingmint.cli.issuing.folder import FolderRefused
-from thingmint.cli.issuing.patience import Patience, WorkStopped
 from thingmint.cli.issuing.registrar import Registered
+from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
 from thingmint.cli.issuing.station_keys import CurveKeys
 from thingmint.core.identifiers import CertificateId, PolicyName, ThingName
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.target import CertificateTarget
-from thingmint.records.paging import PageRequest
-from thingmint.records.registry.things import ThingFilter
+from thingmint.core.registry.thing_filter import ThingFilter
 from thingmint.registration.policies import policies
 from thingmint.registration.policies.policy_attachments import list_attached
 from thingmint.registration.registry import thing_principals, things
@@ -80,7 +80,7 @@ class Job:
                 registrar=self.registrar,
                 requests=requests,
                 concurrency=concurrency,
-                patience=Patience(patience, 0.0),
+                patience=RetryLimit(patience, 0.0),
                 on_progress=self.progress.append,
             )
             await work.run(rows)

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from thingmint.cli.serve import greeting
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.handover import Endpoints
-from thingmint.host.words import in_words
 from thingmint.settings.config import Config, StartRefused, load_config
 
 ENDPOINTS = Endpoints(

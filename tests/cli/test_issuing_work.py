@@ -23,12 +23,12 @@ from tests.support.soak import examples
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.begin import Making, begin
 from thingmint.cli.issuing.folder import Folder, FolderRefused, public_key_sha256
-from thingmint.cli.issuing.patience import WorkStopped
 from thingmint.cli.issuing.registrar import Registered
+from thingmint.cli.issuing.retries import WorkStopped
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.core.identifiers import AccountId
+from thingmint.core.paging import PageRequest
 from thingmint.issuance.keys.key_pairs import KeyPair
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates.certificates import list_certificates
 
 NO_PAUSES = Pauses(retry=0.0, settle=0.0)

@@ -26,7 +26,8 @@ from thingmint.keys.pool import KeyPool
 from thingmint.records.audit import append_audit
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issue
-from thingmint.service.opening import open_registry, registration_authority, registry_beside_service
+from thingmint.service.authority import registration_authority
+from thingmint.service.opening import open_registry, registry_beside_service
 from thingmint.service.start.first_credentials import operator
 from thingmint.storage import SQLITE_FILE_NAME
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from tests.support.aws import IoT, Live
+from tests.support.forked import programs
 from tests.support.required import require
 from tests.support.signing_requests import csr_pem
 
+INSTALLED = Path(sys.executable).parent
 OUTFILES = ("c.pem", "k.pem", "p.pem")
 GREETING_WITHIN_SECONDS = 30.0
 
@@ -28,10 +30,12 @@ class Shell:
 
     home: Path
     to_the_service: str
+    programs: Path
+    """Where `aws` is."""
 
     def run(self, script: str) -> "subprocess.CompletedProcess[str]":
         """Run a script after the line that the service printed."""
-        programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+        programs = os.pathsep.join((str(self.programs), str(INSTALLED), os.environ.get("PATH", os.defpath)))
         finished = subprocess.run(
             ["/bin/sh", "-euc", f"{self.to_the_service}\n{script}"],
             cwd=self.home,
@@ -61,24 +65,20 @@ def printed_line(live: Live, start: str) -> str:
 
 
 def shell_of(live: Live, home: Path) -> Shell:
-    """Return a shell that has typed the first of the lines that the service prints."""
-    require(Path(sys.executable).with_name("aws").exists(), "the AWS CLI is not in the virtual environment")
-    return Shell(home, printed_line(live, 'eval "$('))
-
-
-@pytest.fixture
-def shell(live: Live, tmp_path: Path) -> Shell:
-    """A shell for the service on each storage."""
-    return shell_of(live, tmp_path)
+    """Return a shell that has typed the first of the lines that the service prints; its `aws` is forked."""
+    require((INSTALLED / "aws").exists(), "the AWS CLI is not in the virtual environment")
+    return Shell(home, printed_line(live, 'eval "$('), programs())
 
 
 @pytest.fixture
 def shell_on_sqlite(live_on_sqlite: Live, tmp_path: Path) -> Shell:
-    """A shell for one service: each command takes most of a second to start."""
+    """A shell for one service."""
     return shell_of(live_on_sqlite, tmp_path)
 
 
-def test_the_lines_that_the_service_prints_make_the_first_certificate(live: Live, shell: Shell) -> None:
+def test_the_lines_that_the_service_prints_make_the_first_certificate(live: Live, tmp_path: Path) -> None:
+    # The AWS CLI as it is installed, while the other tests fork it.
+    shell = replace(shell_of(live, tmp_path), programs=INSTALLED)
     created = shell.json(printed_line(live, "aws iot create-keys-and-certificate"))
 
     modes = {name: stat.S_IMODE((shell.home / name).stat().st_mode) for name in OUTFILES}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.faults.test_issue_devices import run, set_up, write_list
 from tests.support.client import client_of, listed_ids
+from tests.support.forked import programs
 from tests.support.service import Service, running_service
 
 NAMES = ["sensor-1", "sensor-2", "sensor-3"]
@@ -51,8 +52,8 @@ def target(tmp_path: Path) -> Iterator[Service]:
 
 def shell(service: Service, script: str, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a script of POSIX's shell with AWS's CLI on the path."""
-    programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-    environment = service.environment | {"PATH": programs, "AWS_PAGER": "", **variables}
+    path = os.pathsep.join((str(programs()), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    environment = service.environment | {"PATH": path, "AWS_PAGER": "", **variables}
     return subprocess.run(
         ["/bin/sh", "-euc", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

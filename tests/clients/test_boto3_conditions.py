@@ -3,14 +3,13 @@
 import contextlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.forked import run_thingmint
 from tests.support.live_devices import device, new_credentials, unique
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
@@ -152,15 +151,9 @@ def test_addresses_of_a_connection_are_limited_by_a_condition(
 def test_a_new_access_key_names_the_keys_that_no_request_has(
     live: Live, condition: dict[str, Any], named: list[str]
 ) -> None:
-    command = [sys.executable, "-m", "thingmint", "access-key", "create", "--policy", "-", "--json"]
-    made = subprocess.run(
-        [*command, *live.database_options],
-        input=json.dumps(denying(condition)),
-        capture_output=True,
-        text=True,
-        check=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith("THINGMINT_")},
-    )
+    words = ("access-key", "create", "--policy", "-", "--json", *live.database_options)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("THINGMINT_")}
+    made = run_thingmint(*words, stdin=json.dumps(denying(condition)), environment=own, check=True)
     assert json.loads(made.stdout)["Version"] == 1
     warned = [line for line in made.stderr.splitlines() if line.startswith("warning:")]
     assert [key for key in named for line in warned if f" {key}:" in line] == named

@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import subprocess
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ from cryptography import x509
 from tests.clients.test_aws_cli import Shell, shell_of
 from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
 from tests.support.fleet import DOCUMENT
+from tests.support.forked import run_thingmint
 from tests.support.live_devices import unique
-from tests.support.service import thingmint
 from tests.support.signing_requests import csr_pem
 
 
@@ -129,12 +128,8 @@ def test_parameters_that_tell_of_the_production_go_into_the_audit_trail(live: Li
     given = parameters()
     done = iot.register_thing(templateBody=template(), parameters=given | told)
     database = () if live.database_url is None else ("--database-url", live.database_url)
-    shown = subprocess.run(
-        thingmint("audit", "--data-dir", str(live.service.data_dir), "--json", "--limit", "1000", *database),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    words = ("audit", "--data-dir", str(live.service.data_dir), "--json", "--limit", "1000", *database)
+    shown = run_thingmint(*words, check=True)
     entries = [json.loads(line) for line in shown.stdout.splitlines()]
     arn = done["resourceArns"]["certificate"]
     found = {each["action"]: each["detail"] for each in entries if each["resource"] == arn}

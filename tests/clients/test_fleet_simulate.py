@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 
 import pytest
 from tests.support.aws import IoT, Live
+from tests.support.forked import Process, start_thingmint
 from tests.support.live_devices import Fleet, new_fleet, unique
 from tests.support.published import until
-from tests.support.service import running_service, thingmint
+from tests.support.service import running_service
 
 ENDS_WITHIN = 120.0
 TUTORIAL = Path(__file__).parents[2] / "docs/tutorials/sizing.md"
@@ -31,16 +31,10 @@ def iot(live: Live, administrators: Callable[[Live], IoT]) -> IoT:
     return administrators(live)
 
 
-def start(data_dir: Path | None, *options: str, environment: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+def start(data_dir: Path | None, *options: str, environment: dict[str, str] | None = None) -> Process:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
     named = () if data_dir is None else ("--data-dir", str(data_dir))
-    return subprocess.Popen(
-        thingmint("fleet", "simulate", *named, *options),
-        env=own | (environment or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_thingmint("fleet", "simulate", *named, *options, environment=own | (environment or {}))
 
 
 def simulate(live: Live, *options: str, code: int = 0) -> Any:  # parsed JSON
@@ -171,14 +165,14 @@ def test_devices_of_a_template_that_does_not_exist_make_nothing(live: Live, iot:
     assert registered(iot) == before
 
 
-def interrupted(process: "subprocess.Popen[str]", iot: IoT, before: dict[str, set[str]]) -> tuple[int, str]:
+def interrupted(process: Process, iot: IoT, before: dict[str, set[str]]) -> tuple[int, str]:
     """Interrupt the process when its devices are at work."""
     while len(registered(iot)["things"] - before["things"]) < 2:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)  # the registry sets no event
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=ENDS_WITHIN)
-    return process.returncode, out
+    return process.wait(), out
 
 
 @pytest.mark.parametrize("devices", ["3", "1000"], ids=["while they stay", "while they are provisioned"])

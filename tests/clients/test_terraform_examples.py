@@ -14,7 +14,7 @@ from tests.support.aws import IoT, Live
 from tests.support.database import tables_of
 from tests.support.service import running_service
 from tests.support.signing_requests import csr_pem, key_of
-from tests.support.terraform import ready_terraform
+from tests.support.terraform import ready_terraform, with_one_provider
 from tests.support.user_ca import CA_EXTENSION, UserCA, key_usage, new_ca
 
 # One example after the other, by the names of their pages. What another provider makes (hashicorp/tls) is in files, and
@@ -299,7 +299,7 @@ def test_documented_examples_are_applied_changed_imported_and_destroyed(registry
     (tmp_path / "existing.pem").write_text(new_ca("another", at=now()).issue_pem(at=now()))
     (tmp_path / "ca.pem").write_text(ca.pem)
     (tmp_path / "verification.pem").write_text(ca.issue_pem(code, at=now()))
-    terraform = ready_terraform(registry, tmp_path, EXAMPLES)
+    terraform = with_one_provider(ready_terraform(registry, tmp_path, EXAMPLES), registry)
 
     for stage in ("stage=1", "stage=2", "stage=3"):
         terraform.apply(stage)
@@ -355,7 +355,7 @@ def test_texts_of_users_own_tools_leave_the_plan_empty(registry: Live, tmp_path:
         (tmp_path / f"{name}.pem").write_bytes(spell(issuer.issue_pem(at=now())).encode())
         (tmp_path / f"ca-{name}.pem").write_bytes(spell(cas[name].pem).encode())
     (tmp_path / "of-ca.pem").write_text(cas["plain"].issue_pem(at=now()))
-    terraform = ready_terraform(registry, tmp_path, TEXTS)
+    terraform = with_one_provider(ready_terraform(registry, tmp_path, TEXTS), registry)
 
     # A certificate is registered with a CA that is active.
     for active in ("active=true", "active=false"):

@@ -12,7 +12,7 @@ from tests.support.database import tables_of
 from tests.support.postgresql import new_database
 from tests.support.service import running_service
 from tests.support.signing_requests import csr_pem
-from tests.support.terraform import Terraform, ready_terraform
+from tests.support.terraform import Terraform, ready_terraform, with_one_provider
 from tests.support.user_ca import new_ca
 
 REGISTRY = """
@@ -205,7 +205,7 @@ def terraform(registry: Live, tmp_path: Path) -> Terraform:
     (tmp_path / "device.csr").write_text(csr_pem("p-256"))
     (tmp_path / "ca.pem").write_text(ca.pem)
     (tmp_path / "verification.pem").write_text(ca.issue_pem(code, at=datetime.now(UTC)))
-    return ready_terraform(registry, tmp_path, REGISTRY)
+    return with_one_provider(ready_terraform(registry, tmp_path, REGISTRY), registry)
 
 
 def test_a_registry_is_applied_changed_and_destroyed(terraform: Terraform, registry: Live) -> None:

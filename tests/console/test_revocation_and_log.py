@@ -16,7 +16,7 @@ from tests.support.nodes import eventually
 
 from thingmint.core.transparency.checkpoint import LogKey, SignedCheckpoint, key_of_text, read_checkpoint
 from thingmint.core.transparency.merkle import leaf_hash, verify_inclusion
-from thingmint.signers.log_key import is_signed
+from thingmint.issuance.keys.log_signature import is_signed
 
 
 def fetched(live: Live, path: str) -> bytes:

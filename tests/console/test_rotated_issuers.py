@@ -1,7 +1,6 @@
 """After a rotation the console shows both issuers, and a downloaded identity has the one that signed it."""
 
 import io
-import subprocess
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 from cryptography import x509
 from tests.support.aws import Live
 from tests.support.console_pages import Pages
+from tests.support.forked import run_thingmint
 from tests.support.nodes import eventually
-from tests.support.service import running_service, thingmint
+from tests.support.service import running_service
 
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
@@ -20,7 +20,7 @@ def test_identities_have_the_issuer_that_signed_them(tmp_path: Path) -> None:
         live = Live(service, None)
         with closing(live.client()) as iot:
             before = iot.create_keys_and_certificate(setAsActive=True)
-            subprocess.run(thingmint("issuer", "rotate", "--data-dir", str(service.data_dir)), check=True)
+            run_thingmint("issuer", "rotate", "--data-dir", str(service.data_dir), check=True)
             first = issuer_name(before["certificatePem"])
             after = eventually(
                 lambda: iot.create_keys_and_certificate(setAsActive=True),

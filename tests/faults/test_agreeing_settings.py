@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.aws import Live
-from tests.support.service import ended_start, running_service, thingmint
+from tests.support.forked import run_thingmint
+from tests.support.service import ended_start, running_service
 
 PASSWORD = "open-sesame"
 EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
@@ -22,9 +23,7 @@ EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
-    return subprocess.run(
-        thingmint(*arguments), env=own | environment, capture_output=True, text=True, check=False, timeout=60
-    )
+    return run_thingmint(*arguments, environment=own | environment, timeout=60)
 
 
 # Addresses

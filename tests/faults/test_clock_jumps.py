@@ -198,7 +198,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.2)  # many conditions ask for a new key, which takes a tenth of a second to make
 
 
 def test_nothing_remains_of_jumps_during_a_rotation(turned: TurnedService, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from tests.support.client import client_of, create_keys, listed_ids
-from tests.support.service import Service, running_service, start_service, thingmint
+from tests.support.forked import Process, run_thingmint, start_thingmint
+from tests.support.service import Service, running_service, start_service
 from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 from tests.support.soak import examples
 
@@ -36,24 +37,24 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-def start(data_dir: Path, out: Path, *options: str, count: int = COUNT) -> "subprocess.Popen[str]":
+def start(data_dir: Path, out: Path, *options: str, count: int = COUNT) -> Process:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
-    command = thingmint("issue", "--data-dir", str(data_dir), "--count", str(count), "--out", str(out), *options)
-    return subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    given = ("--data-dir", str(data_dir), "--count", str(count), "--out", str(out), *options)
+    return start_thingmint("issue", *given, environment=own)
 
 
-def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+def finish(process: Process) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=ENDS_WITHIN)
     # How long a job lasts, and so whether its progress is told, depends on the machine.
     told = "".join(line for line in err.splitlines(keepends=True) if " issuing: " not in line)
-    return process.returncode, out, told
+    return process.wait(), out, told
 
 
 def issue(data_dir: Path, out: Path, *options: str, count: int = COUNT) -> tuple[int, str, str]:
     return finish(start(data_dir, out, *options, count=count))
 
 
-def wait_for_certificates(out: Path, count: int, process: "subprocess.Popen[str]") -> None:
+def wait_for_certificates(out: Path, count: int, process: Process) -> None:
     while len(list(out.glob("*.cert.pem"))) < count:
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)  # files set no event
@@ -194,28 +195,17 @@ def test_patience_covers_the_first_call(tmp_path: Path) -> None:
 
 def test_a_data_directory_that_is_named_falls_through_to_no_other_service(tmp_path: Path) -> None:
     with running_service(tmp_path / "data", key_reserve=0) as service:
-        command = thingmint("issue", "--count", "1", "--out", str(tmp_path / "out"))
-        mistyped = subprocess.run(
-            [*command, "--data-dir", str(tmp_path / "typo")],
-            env=service.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = ("issue", "--count", "1", "--out", str(tmp_path / "out"))
+        typo = ("--data-dir", str(tmp_path / "typo"))
+        mistyped = run_thingmint(*command, *typo, environment=service.environment)
         assert mistyped.returncode == 1
         assert f"no service is running on {tmp_path / 'typo'}" in mistyped.stderr
         assert listed_ids(client_of(service)) == []
-        simulated = subprocess.run(
-            thingmint("fleet", "simulate", "--devices", "1", "--data-dir", str(tmp_path / "typo")),
-            env=service.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        simulated = run_thingmint("fleet", "simulate", "--devices", "1", *typo, environment=service.environment)
         assert simulated.returncode == 1
         assert f"no service is running on {tmp_path / 'typo'}" in simulated.stderr
         # Without a name, the variables say where; and that is told.
-        asked = subprocess.run(command, env=service.environment, capture_output=True, text=True, check=False)
+        asked = run_thingmint(*command, environment=service.environment)
         assert asked.returncode == 0
         assert asked.stderr == f"Asking {service.endpoints.api}, which AWS_ENDPOINT_URL_IOT names.\n"
         assert len(listed_ids(client_of(service))) == 1

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.client import client_of, listed_ids
-from tests.support.service import Service, running_service, start_service, thingmint
+from tests.support.forked import Process, run_thingmint, start_thingmint
+from tests.support.service import Service, running_service, start_service
 from tests.support.signing_requests import csr_pem
 from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 from tests.support.soak import examples
@@ -51,28 +52,24 @@ def write_list(path: Path, names: list[str]) -> Path:
     return path
 
 
-def start(data_dir: Path, listed: Path, out: Path, *options: str) -> "subprocess.Popen[str]":
+def start(data_dir: Path, listed: Path, out: Path, *options: str) -> Process:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
     given = ("--data-dir", str(data_dir), "--from", str(listed), "--out", str(out), "--active", *options)
-    return subprocess.Popen(
-        thingmint("issue", *given), env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return start_thingmint("issue", *given, environment=own)
 
 
-def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+def finish(process: Process) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=ENDS_WITHIN)
     # How long a job lasts, and so whether its progress is told, depends on the machine.
-    return process.returncode, out, "".join(line for line in err.splitlines(True) if " issuing: " not in line)
+    return process.wait(), out, "".join(line for line in err.splitlines(True) if " issuing: " not in line)
 
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
-    return subprocess.run(
-        thingmint(*arguments), env=environment or own, capture_output=True, text=True, check=False, timeout=ENDS_WITHIN
-    )
+    return run_thingmint(*arguments, environment=environment or own, timeout=ENDS_WITHIN)
 
 
-def wait_for_devices(out: Path, count: int, process: "subprocess.Popen[str]") -> None:
+def wait_for_devices(out: Path, count: int, process: Process) -> None:
     journal = out / "journal.jsonl"
     while not journal.exists() or journal.read_bytes().count(b"\n") < count:
         assert process.poll() is None, process.communicate()

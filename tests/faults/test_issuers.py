@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.aws import Live
 from tests.support.client import Created, client_of, create_from_csr
 from tests.support.database import tables_of
+from tests.support.forked import run_thingmint, start_thingmint
 from tests.support.live_devices import Device, new_credentials
 from tests.support.required import required_program
-from tests.support.service import Service, running_service, thingmint
+from tests.support.service import Service, running_service
 from tests.support.softhsm import new_softhsm
 
 from thingmint.cli.connection import ServiceRefused
@@ -49,9 +50,8 @@ def issuer(
     data_dir: Path, *words: str, environment: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """Run `thingmint issuer` on the data directory."""
-    command = thingmint("issuer", *words, "--data-dir", str(data_dir))
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
+    return run_thingmint(
+        "issuer", *words, "--data-dir", str(data_dir), environment={**os.environ, **(environment or {})}
     )
 
 
@@ -84,7 +84,7 @@ def is_verified(data_dir: Path, created: Created) -> bool:
 
 
 class Load:
-    """Threads that issue on each node without a pause; `stop` raises what went wrong with one of them."""
+    """Threads that issue on each node, dozens of times a second; `stop` raises what went wrong with one of them."""
 
     def __init__(self, services: Sequence[Service], csr_pem: str) -> None:
         self._csr_pem = csr_pem
@@ -117,7 +117,8 @@ class Load:
     def _run(self, service: Service, created: list[Created]) -> None:
         try:
             client = client_of(service)
-            while not self._stopped.is_set():
+            # The pause leaves the processor to the nodes, which are waited for.
+            while not self._stopped.wait(0.01):
                 created.append(create_from_csr(client, self._csr_pem))
         except BaseException as error:  # noqa: BLE001  raised again by stop
             self._errors.append(error)
@@ -203,9 +204,8 @@ def is_ready(service: Service) -> bool:
 def test_of_rotations_at_the_same_time_each_is_whole_or_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
     data_dir = tmp_path / "data"
     with running_service(data_dir, *options, key_reserve=0):
-        command = thingmint("issuer", "rotate", "--data-dir", str(data_dir), *options)
-        pipe = subprocess.PIPE
-        started = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+        command = ("issuer", "rotate", "--data-dir", str(data_dir), *options)
+        started = [start_thingmint(*command) for _ in range(4)]
         ended = [(process.communicate(), process.returncode) for process in started]
         succeeded = [said for (said, _), code in ended if code == 0]
         assert succeeded
@@ -223,9 +223,9 @@ def test_a_command_that_is_killed_leaves_one_active_issuer_and_can_be_repeated(
     with running_service(data_dir, *options, key_reserve=0) as service:
         for number in range(8):
             words = ("rotate",) if number % 2 else ("create",)
-            command = thingmint("issuer", *words, "--data-dir", str(data_dir), *options)
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(delays.uniform(0.3, 1.6))  # the moment is what is tried out
+            command = ("issuer", *words, "--data-dir", str(data_dir), *options)
+            process = start_thingmint(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(delays.uniform(0.02, 0.6))  # the moment is what is tried out
             process.kill()
             process.wait()
             rows = tables_of(data_dir, url)["issuer"]
@@ -268,9 +268,9 @@ def test_a_company_certifies_an_issuer_with_a_root_that_is_elsewhere(
         assert done(issuer(data_dir, *request, pending)) == pending
         signed = tmp_path / "signed.pem"
         root = ("--root-key", str(tmp_path / "middle.key"), "--root", str(tmp_path / "middle.pem"), "--days", "3000")
-        command = thingmint("issuer", "sign-with-root", *root, "--csr", str(tmp_path / "csr"), "--out", str(signed))
-        issuer_id = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-        again = subprocess.run(command, check=False, capture_output=True, text=True)
+        command = ("issuer", "sign-with-root", *root, "--csr", str(tmp_path / "csr"), "--out", str(signed))
+        issuer_id = run_thingmint(*command, check=True).stdout.strip()
+        again = run_thingmint(*command)
         assert "exists already" in again.stderr
         # The root is missing, the certificate is another key's, and the file is none.
         for content, reason in (
@@ -356,11 +356,11 @@ def until(holds: Callable[[], bool]) -> None:
 def test_the_passphrase_of_a_directory_is_added_and_the_service_starts_with_it(tmp_path: Path, csr_pem: str) -> None:
     data_dir, passphrase = tmp_path / "data", tmp_path / "passphrase"
     passphrase.write_text("a passphrase\n")
-    seal = thingmint("seal", "--data-dir", str(data_dir), "--new-passphrase-file", str(passphrase))
+    seal = ("seal", "--data-dir", str(data_dir), "--new-passphrase-file", str(passphrase))
     with running_service(data_dir, key_reserve=0) as service:
         active = done(issuer(data_dir, "rotate"))
         # A running service goes on with the keys that it has in memory.
-        assert "5 keys are sealed" in subprocess.run(seal, check=True, capture_output=True, text=True).stdout
+        assert "5 keys are sealed" in run_thingmint(*seal, check=True).stdout
         load = Load([service], csr_pem)
         try:
             load.wait_for_issuer(active, [data_dir])

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import sqlite3
-import subprocess
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -13,8 +12,9 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.support.faulty_disk import FaultyDisk
+from tests.support.forked import run_thingmint
 from tests.support.log import append, log_on, root_in_order, sequenced, state_of, verified
-from tests.support.service import start_service, thingmint
+from tests.support.service import start_service
 from tests.support.stores import CREATED_AT, Timings, sample_audit_entry
 
 from thingmint.cli.settings import config_of
@@ -65,8 +65,7 @@ def test_kill_after_kill_the_tree_is_that_of_the_entries_in_their_order(tmp_path
             assert head_of(state).root == await root_in_order(registry.store, log, state.size)
 
     asyncio.run(compare())
-    command = thingmint("log", "verify", "--data-dir", str(data_dir))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_thingmint("log", "verify", "--data-dir", str(data_dir))
     assert done.returncode == 0, done.stdout
 
 

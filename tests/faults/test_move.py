@@ -12,9 +12,10 @@ import asyncpg
 import pytest
 from bench.filling import fill
 from tests.support.aws import Live
+from tests.support.forked import run_thingmint, start_thingmint
 from tests.support.live_devices import device, new_credentials
 from tests.support.nodes import client_of
-from tests.support.service import ended_start, running_service, thingmint
+from tests.support.service import ended_start, running_service
 from tests.support.soak import examples
 
 from thingmint.storage import SQLITE_FILE_NAME
@@ -23,18 +24,14 @@ ROWS = examples(4_000, 1_000_000)
 
 
 def run_move(data_dir: Path, url: str) -> "subprocess.CompletedProcess[str]":
-    command = thingmint("move", "--data-dir", str(data_dir), "--database-url", url)
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_thingmint("move", "--data-dir", str(data_dir), "--database-url", url)
 
 
 async def killed_while_it_copies(data_dir: Path, url: str) -> None:
     """Begin a move, and kill it when it writes to PostgreSQL."""
     connection = await asyncpg.connect(url)
-    process = subprocess.Popen(  # noqa: ASYNC220  it is killed by its number
-        thingmint("move", "--data-dir", str(data_dir), "--database-url", url),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    words = ("move", "--data-dir", str(data_dir), "--database-url", url)
+    process = start_thingmint(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     writes = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL"
     try:
         deadline = time.monotonic() + 60

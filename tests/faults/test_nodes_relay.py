@@ -1,15 +1,14 @@
 """Two nodes on one PostgreSQL with one broker behind both: a device is told why it was disconnected, once."""
 
 import os
-import subprocess
 from pathlib import Path
 
 from tests.faults.test_nodes import is_connected
 from tests.support.console_pages import Pages
+from tests.support.forked import run_thingmint
 from tests.support.live_devices import device, new_credentials
 from tests.support.mosquitto import mosquitto
 from tests.support.nodes import client_of, eventually, nodes
-from tests.support.service import thingmint
 
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 
@@ -37,9 +36,8 @@ def test_device_taken_over_on_another_node_is_told_so_though_the_broker_merely_c
             assert (kept["payload"], kept["qos"], "lastModifiedTime" in kept) == (b"on", 1, False)
             with device(one, credentials, tmp_path, "lamp"):
                 assert lamp.disconnected.get(timeout=60).value == ReasonCode.SESSION_TAKEN_OVER
-        command = thingmint("doctor", *one.database_options)
         environment = {**os.environ, "THINGMINT_MQTT_DATA_PLANE": f"{broker.address},unix:/nonexistent/node"}
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
+        said = run_thingmint("doctor", *one.database_options, environment=environment).stdout
         assert "of account 000000000000 speaks MQTT 5" in said
         assert "wrong    the broker at unix:/nonexistent/node does not answer" in said
         shown = Pages(one).sign_in(one.administrator).get("/nodes").text

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from tests.support.aws import Live
+from tests.support.forked import run_thingmint
 from tests.support.live_devices import Credentials, is_admitted, new_credentials
 from tests.support.required import required_program
-from tests.support.service import ended_start, running_service, thingmint
+from tests.support.service import ended_start, running_service
 
 from thingmint.data_directory.certificate_files import certificate_path, key_path
 from thingmint.data_directory.files import make_directory
@@ -36,7 +37,7 @@ def retire(data_dir: Path) -> str:
 
 def command(data_dir: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """Run a command on the data directory."""
-    return subprocess.run(thingmint(*words, "--data-dir", str(data_dir)), capture_output=True, text=True, check=False)
+    return run_thingmint(*words, "--data-dir", str(data_dir))
 
 
 def verified(data_dir: Path, credentials: Credentials) -> bool:

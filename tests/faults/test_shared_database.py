@@ -1,7 +1,6 @@
 """Services on one PostgreSQL database are one authority with the same keys, and refuse to start with others."""
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
 from tests.support.client import client_of, create_keys, describe
+from tests.support.forked import run_thingmint
 from tests.support.provisioning import ROLE_ARN
-from tests.support.service import Service, ended_start, running_service, start_service, thingmint
+from tests.support.service import Service, ended_start, running_service, start_service
 
 from thingmint.cli.connection import ServiceRefused
 
@@ -20,7 +20,7 @@ REFUSAL_OF_NEW = "the database belongs to a service whose keys are neither in it
 
 def copy_keys(source: Path, target: Path) -> None:
     """Do what the refusal says."""
-    target.mkdir(mode=0o700)
+    target.mkdir(mode=0o700, exist_ok=True)
     for name in ("keys", "certificates"):
         shutil.copytree(source / name, target / name)
     shutil.copy2(source / "credentials", target / "credentials")
@@ -49,12 +49,12 @@ def test_service_with_other_keys_refuses_a_database_that_is_not_its_own(
             ["access-key", "create", "--policy", "-"],
             ["issue", "--offline", "--out", str(tmp_path / "o")],
         ):
-            refused = subprocess.run(
-                thingmint(*command, "--data-dir", str(tmp_path / "second"), *options),
-                input='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}',
-                capture_output=True,
-                text=True,
-                check=False,
+            refused = run_thingmint(
+                *command,
+                "--data-dir",
+                str(tmp_path / "second"),
+                *options,
+                stdin='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}',
             )
             assert refused.returncode == 1
             assert REFUSAL in refused.stderr
@@ -130,10 +130,10 @@ def test_first_starts_at_the_same_time_with_one_passphrase_are_one_service(
     other = tmp_path / "other"
     other.write_text("another passphrase")
     node = ("--data-dir", str(first.data_dir), "--database-url", postgresql_url)
-    sealed = thingmint("seal", *node, "--ca-passphrase-file", str(passphrase), "--new-passphrase-file", str(other))
-    said = subprocess.run(sealed, capture_output=True, text=True, check=True).stdout
+    sealed = ("seal", *node, "--ca-passphrase-file", str(passphrase), "--new-passphrase-file", str(other))
+    said = run_thingmint(*sealed, check=True).stdout
     assert "5 keys are sealed by the new passphrase\nthe copies of the keys in the database have the new" in said
-    removed = subprocess.run(thingmint("node", "remove-root-key", *node), capture_output=True, text=True, check=True)
+    removed = run_thingmint("node", "remove-root-key", *node, check=True)
     assert removed.stdout == "the root's key is removed from the database\n"
     assert "root-ca.key is still here" in removed.stderr
 
@@ -145,9 +145,7 @@ def test_new_keys_for_an_old_database_are_refused(tmp_path: Path) -> None:
     shutil.rmtree(data_dir / "keys")
     shutil.rmtree(data_dir / "certificates")
     assert f"{REFUSAL} {data_dir}" in ended_start(data_dir)
-    doctor = subprocess.run(
-        thingmint("doctor", "--data-dir", str(data_dir)), capture_output=True, text=True, check=False
-    )
+    doctor = run_thingmint("doctor", "--data-dir", str(data_dir))
     assert doctor.returncode == 1
     assert f"wrong    {REFUSAL} {data_dir}" in doctor.stdout
 

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import ssl
-import subprocess
 import sys
 import time
 import urllib.request
@@ -15,9 +14,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.aws import Live
+from tests.support.forked import run_thingmint
 from tests.support.live_devices import device, new_credentials
 from tests.support.nodes import client_of, eventually
-from tests.support.service import ended_start, running_service, thingmint
+from tests.support.service import ended_start, running_service
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
 
@@ -58,9 +58,9 @@ def seconds_until_admitted(node: Live) -> int:
 
 
 def names_of(node: Live, url: str) -> Sequence[str]:
-    command = thingmint("node", "list", "--data-dir", str(node.service.data_dir), "--database-url", url)
+    words = ("node", "list", "--data-dir", str(node.service.data_dir), "--database-url", url)
     passphrase = {**os.environ, "THINGMINT_CA_PASSPHRASE_FILE": str(node.service.data_dir.with_name("passphrase"))}
-    listed = subprocess.run(command, capture_output=True, text=True, check=True, env=passphrase).stdout
+    listed = run_thingmint(*words, check=True, environment=passphrase).stdout
     return sorted(re.findall(r"\(worker \d+\)", listed))
 
 

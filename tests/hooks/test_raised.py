@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from thingmint.hooks.raised import told
+from thingmint.hooks.raised import exception_text
 
 SECRET = 'p4ss\n"word" ünd'
 QUESTION: Mapping[str, object] = {
@@ -32,13 +32,13 @@ def fail(message: object) -> Callable[[], object]:
 
 @pytest.mark.parametrize("form", [SECRET, repr(SECRET), json.dumps(SECRET), {"password": SECRET}, [SECRET]])
 def test_no_value_of_the_question_is_told_in_any_form(form: object) -> None:
-    said = told(error_of(fail(form)), QUESTION)
+    said = exception_text(error_of(fail(form)), QUESTION)
     assert "p4ss" not in said
     assert "<WifiPassword>" in said
 
 
 def test_the_longer_value_is_named_where_one_is_a_part_of_another() -> None:
-    said = told(error_of(fail("sn-1-and-more and sn-1 and 7")), QUESTION)
+    said = exception_text(error_of(fail("sn-1-and-more and sn-1 and 7")), QUESTION)
     assert said.startswith("ValueError: <Long> and <Serial> and 7 (")
 
 
@@ -46,12 +46,12 @@ def test_the_place_is_the_last_line_of_the_operators_code() -> None:
     error = error_of(lambda: json.loads("{"))
     assert "json" in traceback.extract_tb(error.__traceback__)[-1].filename
     line = test_the_place_is_the_last_line_of_the_operators_code.__code__.co_firstlineno + 1
-    assert told(error, QUESTION).endswith(f"({__file__}, line {line})")
+    assert exception_text(error, QUESTION).endswith(f"({__file__}, line {line})")
 
 
 def test_an_exception_without_words_or_place_is_its_type() -> None:
-    assert told(KeyError(), {}) == "KeyError"
-    assert told(KeyError("Serial"), {}) == "KeyError: 'Serial'"
+    assert exception_text(KeyError(), {}) == "KeyError"
+    assert exception_text(KeyError("Serial"), {}) == "KeyError: 'Serial'"
 
 
 def test_an_exception_whose_text_cannot_be_had_is_told_all_the_same() -> None:
@@ -59,10 +59,10 @@ def test_an_exception_whose_text_cannot_be_had_is_told_all_the_same() -> None:
         def __str__(self) -> str:
             raise ValueError("no text")
 
-    assert told(Broken(), {}) == "Broken: its text cannot be had"
+    assert exception_text(Broken(), {}) == "Broken: its text cannot be had"
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
-    said = told(ValueError("a\nb\x1b[31m" + "x" * 1000), {})
+    said = exception_text(ValueError("a\nb\x1b[31m" + "x" * 1000), {})
     assert said.startswith("ValueError: a b [31mx")
     assert len(said) < 330

@@ -58,12 +58,12 @@ def test_listeners_together_leave_descriptors_for_the_rest(
 def test_who_is_turned_away_is_counted_and_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = [100.0]
     turned_away = TurnedAway(logging.getLogger("floods"), "device", monotonic=lambda: now[0])
-    turned_away.note()
+    turned_away.add()
     for _ in range(500):
         now[0] += 0.1
-        turned_away.note()
+        turned_away.add()
     now[0] = 160.0
-    turned_away.note()
+    turned_away.add()
     assert [record.getMessage() for record in caplog.records] == [
         "device connections were turned away for lack of room: 1",
         "device connections were turned away for lack of room: 501",

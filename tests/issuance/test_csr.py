@@ -19,7 +19,6 @@ from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.csr import (
     CSRSignatureRefused,
     MalformedCSR,
-    _subject,
     asks_for_alternative_names,
     load_csr,
     load_csr_der,
@@ -272,13 +271,50 @@ def test_a_subject_that_is_not_in_der_order_is_refused(ec_key: ec.EllipticCurveP
         load_csr(signed_request(ec_key, sequence(set_of(first, second))))
 
 
-def test_a_subject_that_would_be_written_in_another_way_is_refused(
-    ec_key: ec.EllipticCurvePrivateKey, request_for: RequestFor
+@pytest.mark.parametrize(
+    "relative_names",
+    [set_of(), set_of(*[sequence(tlv(0x06, CN), tlv(UTF8, b"a"))] * 2)],
+    ids=["no attribute", "twice"],
+)
+def test_a_relative_name_has_different_attributes(ec_key: ec.EllipticCurvePrivateKey, relative_names: bytes) -> None:
+    with pytest.raises(SubjectRefused, match="malformed"):
+        load_csr(signed_request(ec_key, sequence(relative_names)))
+
+
+TYPES = st.sampled_from([CN, b"\x55\x04\x06", b"\x55\x04\x0d", b"\x2a\x03"]) | st.binary(max_size=4)
+VALUES = st.sampled_from([b"DE", b"a", "é".encode(), b"\x00a", b""]) | st.binary(max_size=6)
+OWN_ATTRIBUTES = st.builds(
+    lambda outer, tag, kind, value_tag, value: tlv(outer, tlv(tag, kind) + tlv(value_tag, value)),
+    st.sampled_from([0x30, 0x30, 0x30, 0x31]),
+    st.sampled_from([0x06, 0x06, 0x06, 0x04]),
+    TYPES,
+    st.sampled_from([UTF8, 0x13, 0x16, 0x1E, 0x03]),
+    VALUES,
+)
+NAMES = st.lists(
+    st.builds(
+        lambda tag, ordered, parts: tlv(tag, b"".join(sorted(parts) if ordered else parts)),
+        st.sampled_from([0x31, 0x31, 0x31, 0x30]),
+        st.booleans(),
+        st.lists(OWN_ATTRIBUTES, max_size=3),
+    ),
+    min_size=1,
+    max_size=3,
+).map(lambda parts: sequence(*parts))
+
+
+@settings(max_examples=examples(200, 5_000))
+@given(name=NAMES)
+@example(name=sequence(set_of(*sorted([attribute(b"a")[2:], attribute(b"b")[2:]]))))
+def test_every_accepted_subject_is_written_in_der_as_the_library_writes_it(
+    name: bytes, ec_key: ec.EllipticCurvePrivateKey
 ) -> None:
-    # No request is known that gets here; this is the net below the parser.
-    csr = x509.load_pem_x509_csr(request_for(ec_key).encode())
-    with pytest.raises(SubjectRefused, match="copied unchanged"):
-        _subject(csr, sequence(attribute(b"another")))
+    try:
+        request = load_csr(signed_request(ec_key, name))
+    except InvalidRequest:
+        return
+    assert request.subject is not None
+    assert request.subject_der == name == request.subject.public_bytes()
 
 
 @settings(max_examples=examples(40, 400))

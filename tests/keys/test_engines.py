@@ -75,7 +75,7 @@ def test_engine_is_disabled_once_and_openssl_never() -> None:
     assert (in_use.engine, observer.engine, observer.faults) == (Engine.OPENSSL, "openssl", 1)
 
 
-def test_each_lane_has_a_search_of_its_own() -> None:
+def test_each_channel_has_a_search_of_its_own() -> None:
     require_ifma()
     idle, demand = generators(Engine.IFMA, 2)
     assert idle is not demand

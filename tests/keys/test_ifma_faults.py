@@ -183,7 +183,7 @@ async def test_worker_that_somebody_kills_is_replaced_by_one_with_the_same_engin
         await pool.close()
 
 
-async def test_keys_of_the_engine_are_sound_and_distinct_on_both_lanes() -> None:
+async def test_keys_of_the_engine_are_sound_and_distinct_on_both_channels() -> None:
     require_ifma()
     observer = Observer()
     async with opened(observer, reserve=8, workers=2) as pool:

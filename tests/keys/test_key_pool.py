@@ -17,46 +17,46 @@ from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.host.hardening import WIPING_ENVIRONMENT
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys import pool as pool_module
-from thingmint.keys.child import WORKER_COMMAND, FrameBroken, usable_cores, worker_environment
+from thingmint.keys.child import WORKER_COMMAND, FrameBroken, worker_environment
 from thingmint.keys.pool import KeyPool
 from thingmint.keys.reserve import MAX_AGE, Clocks, Reserve, read_boot_id
 
-# Programs in a worker's place. Each gets the descriptors of its lanes as a worker does and ends with its parent.
+# Programs in a worker's place. Each gets the descriptors of its channels as a worker does and ends with its parent.
 _PREAMBLE = """
 import os, select, socket, struct, sys, time
 idle, demand = (socket.socket(fileno=int(n)) for n in sys.argv[1:3])
-def readable(*lanes):
-    for lane in select.select(lanes, [], [])[0]:
-        credits = lane.recv(64)
+def readable(*channels):
+    for channel in select.select(channels, [], [])[0]:
+        credits = channel.recv(64)
         if not credits:
             os._exit(0)
-        yield lane, len(credits)
-def answer(lane, public, private):
-    lane.sendall(struct.pack("!HH", len(public), len(private)) + public + private)
+        yield channel, len(credits)
+def answer(channel, public, private):
+    channel.sendall(struct.pack("!HH", len(public), len(private)) + public + private)
 """
 ANSWERS_AT_ONCE = """
 n = 0
 while True:
-    for lane, owed in readable(idle, demand):
+    for channel, owed in readable(idle, demand):
         for _ in range(owed):
             n += 1
-            answer(lane, b"%d of %d" % (n, os.getpid()), b"private")
+            answer(channel, b"%d of %d" % (n, os.getpid()), b"private")
 """
 ANSWERS_DEMAND_ONLY = """
 n = 0
 while True:
-    for lane, owed in readable(idle, demand):
-        for _ in range(owed if lane is demand else 0):
+    for channel, owed in readable(idle, demand):
+        for _ in range(owed if channel is demand else 0):
             n += 1
-            answer(lane, b"%d of %d" % (n, os.getpid()), b"private")
+            answer(channel, b"%d of %d" % (n, os.getpid()), b"private")
 """
 IDLE_LANE_ANSWERS_ONLY = """
 n = 0
 while True:
-    for lane, owed in readable(idle, demand):
-        for _ in range(owed if lane is idle else 0):
+    for channel, owed in readable(idle, demand):
+        for _ in range(owed if channel is idle else 0):
             n += 1
-            answer(lane, b"%d of %d" % (n, os.getpid()), b"private")
+            answer(channel, b"%d of %d" % (n, os.getpid()), b"private")
 """
 NEVER_ANSWERS = """
 while True:
@@ -64,13 +64,13 @@ while True:
 """
 FAILS = """
 while True:
-    for lane, owed in readable(idle, demand):
-        answer(lane, b"", b"WeakKey")
+    for channel, owed in readable(idle, demand):
+        answer(channel, b"", b"WeakKey")
 """
 SENDS_NONSENSE = """
 while True:
-    for lane, owed in readable(idle, demand):
-        lane.sendall(b"\\xff" * 4)
+    for channel, owed in readable(idle, demand):
+        channel.sendall(b"\\xff" * 4)
 """
 ENDS_AT_ONCE = "os._exit(1)"
 
@@ -399,7 +399,7 @@ async def test_refill_begins_at_the_low_water_mark(pools: Pools) -> None:
     await pools.observer.until(lambda: pools.observer.level == 16)
 
 
-async def test_waiter_gets_the_key_that_the_idle_lane_finishes(pools: Pools) -> None:
+async def test_waiter_gets_the_key_that_the_idle_channel_finishes(pools: Pools) -> None:
     pool = await pools.open(reserve=4, command=program(IDLE_LANE_ANSWERS_ONLY))
     assert (await asyncio.gather(*(pool.take() for _ in range(8))))[7].public_key_der
 
@@ -417,7 +417,7 @@ async def test_request_that_meets_a_dead_worker_is_served_by_its_successor(pools
     assert first.public_key_der.split()[-1] != second.public_key_der.split()[-1]
 
 
-async def test_lane_that_is_readable_without_bytes_is_left_alone(pools: Pools) -> None:
+async def test_channel_that_is_readable_without_bytes_is_left_alone(pools: Pools) -> None:
     pool = await pools.open(command=program(ANSWERS_AT_ONCE))
     [child] = pool._children
     child.demand._receive()
@@ -680,8 +680,3 @@ def test_worker_gets_no_setting_and_no_secret_of_the_service() -> None:
         "PGPASSWORD": "secret",
     }
     assert worker_environment(environment) == {"PATH": "/bin", "PYTHONPATH": "/srv", **WIPING_ENVIRONMENT}
-
-
-def test_cores_are_counted_where_affinity_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert usable_cores() == os.cpu_count()

@@ -1,4 +1,4 @@
-"""The worker's side of a lane, with fake generators in this process and with real worker processes."""
+"""The worker's side of a channel, with fake generators in this process and with real worker processes."""
 
 import os
 import resource
@@ -17,31 +17,31 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys import worker as key_worker
-from thingmint.keys.worker import FRAME_HEADER, encode_frame, serve_lane
+from thingmint.keys.worker import FRAME_HEADER, encode_frame, serve_channel
 
 WORKER = (sys.executable, "-P", "-m", "thingmint.keys.worker")
 # Starts a worker on the two inherited sockets, says its pid, and waits to be killed.
 PARENT_TO_BE_KILLED = """
 import os, subprocess, sys
-lanes = tuple(map(int, sys.argv[1:3]))
-worker = subprocess.Popen([*sys.argv[3:], *map(str, lanes), str(os.getpid()), "openssl"], pass_fds=lanes)
+channels = tuple(map(int, sys.argv[1:3]))
+worker = subprocess.Popen([*sys.argv[3:], *map(str, channels), str(os.getpid()), "openssl"], pass_fds=channels)
 print(worker.pid, flush=True)
 worker.wait()
 """
 
 
-def receive_exactly(lane: socket.socket, length: int) -> bytes:
-    """Return the next bytes of the lane; raise EOFError if there are fewer."""
-    received = lane.recv(length, socket.MSG_WAITALL)
+def receive_exactly(channel: socket.socket, length: int) -> bytes:
+    """Return the next bytes of the channel; raise EOFError if there are fewer."""
+    received = channel.recv(length, socket.MSG_WAITALL)
     if len(received) < length:
         raise EOFError
     return received
 
 
-def receive_frame(lane: socket.socket) -> tuple[bytes, bytes]:
+def receive_frame(channel: socket.socket) -> tuple[bytes, bytes]:
     """Return the public and the private part of the next frame."""
-    public_length, private_length = FRAME_HEADER.unpack(receive_exactly(lane, FRAME_HEADER.size))
-    return receive_exactly(lane, public_length), receive_exactly(lane, private_length)
+    public_length, private_length = FRAME_HEADER.unpack(receive_exactly(channel, FRAME_HEADER.size))
+    return receive_exactly(channel, public_length), receive_exactly(channel, private_length)
 
 
 def wait_for_end(pid_descriptor: int) -> None:
@@ -53,13 +53,13 @@ def wait_for_end(pid_descriptor: int) -> None:
 
 @pytest.fixture
 def lane_to() -> Iterator[Callable[[Callable[[], KeyPair]], socket.socket]]:
-    """Return a function that serves a lane from a generator in a thread and returns the other end."""
+    """Return a function that serves a channel from a generator in a thread and returns the other end."""
     threads: list[threading.Thread] = []
     ends: list[socket.socket] = []
 
     def serve(theirs: socket.socket, generate: Callable[[], KeyPair]) -> None:
         with theirs:
-            serve_lane(theirs, generate)
+            serve_channel(theirs, generate)
 
     def start(generate: Callable[[], KeyPair]) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -77,7 +77,7 @@ def lane_to() -> Iterator[Callable[[Callable[[], KeyPair]], socket.socket]]:
 
 @dataclass
 class Worker:
-    """A real worker process and the parent's ends of its lanes."""
+    """A real worker process and the parent's ends of its channels."""
 
     popen: subprocess.Popen[bytes]
     idle: socket.socket
@@ -103,24 +103,24 @@ def worker() -> Iterator[Worker]:
 
 def test_each_byte_is_answered_by_one_key_pair(lane_to: Callable[[Callable[[], KeyPair]], socket.socket]) -> None:
     numbers = iter(range(3))
-    lane = lane_to(lambda: KeyPair(public_key_der=b"public", private_key_pem=b"private %d" % next(numbers)))
-    lane.sendall(b"\x01\x01")
-    lane.sendall(b"\x01")
-    assert [receive_frame(lane) for _ in range(3)] == [(b"public", b"private %d" % n) for n in range(3)]
-    lane.shutdown(socket.SHUT_WR)
-    assert lane.recv(1) == b""
+    channel = lane_to(lambda: KeyPair(public_key_der=b"public", private_key_pem=b"private %d" % next(numbers)))
+    channel.sendall(b"\x01\x01")
+    channel.sendall(b"\x01")
+    assert [receive_frame(channel) for _ in range(3)] == [(b"public", b"private %d" % n) for n in range(3)]
+    channel.shutdown(socket.SHUT_WR)
+    assert channel.recv(1) == b""
 
 
-def test_failed_generation_is_announced_by_name_and_ends_the_lane(
+def test_failed_generation_is_announced_by_name_and_ends_the_channel(
     lane_to: Callable[[Callable[[], KeyPair]], socket.socket],
 ) -> None:
     def no_entropy() -> KeyPair:
         raise OSError("the entropy source said: secret detail")
 
-    lane = lane_to(no_entropy)
-    lane.sendall(b"\x01\x01")
-    assert receive_frame(lane) == (b"", b"OSError")
-    assert lane.recv(1) == b""
+    channel = lane_to(no_entropy)
+    channel.sendall(b"\x01\x01")
+    assert receive_frame(channel) == (b"", b"OSError")
+    assert channel.recv(1) == b""
 
 
 def test_frame_is_wiped_when_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,15 +135,15 @@ def test_frame_is_wiped_when_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> Non
     with ours, theirs:
         ours.sendall(b"\x01")
         ours.shutdown(socket.SHUT_WR)
-        serve_lane(theirs, lambda: KeyPair(public_key_der=b"public", private_key_pem=b"private"))
+        serve_channel(theirs, lambda: KeyPair(public_key_der=b"public", private_key_pem=b"private"))
         assert receive_frame(ours) == (b"public", b"private")
     assert [bytes(frame) for frame in frames] == [bytes(FRAME_HEADER.size + len(b"publicprivate"))]
 
 
 def test_both_lanes_of_a_worker_deliver_matching_rsa_keys(worker: Worker) -> None:
-    for lane in (worker.idle, worker.demand):
-        lane.sendall(b"\x01")
-        public, private = receive_frame(lane)
+    for channel in (worker.idle, worker.demand):
+        channel.sendall(b"\x01")
+        public, private = receive_frame(channel)
         private_key = load_pem_private_key(private, None)
         assert private.startswith(b"-----BEGIN RSA PRIVATE KEY-----\n")
         assert isinstance(private_key, rsa.RSAPrivateKey)
@@ -152,7 +152,7 @@ def test_both_lanes_of_a_worker_deliver_matching_rsa_keys(worker: Worker) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies of threads are Linux's")
-def test_idle_lane_yields_to_everyone_and_demand_lane_to_the_service(worker: Worker) -> None:
+def test_idle_channel_yields_to_everyone_and_demand_channel_to_the_service(worker: Worker) -> None:
     worker.idle.sendall(b"\x01")
     worker.demand.sendall(b"\x01")
     receive_frame(worker.idle)
@@ -181,9 +181,9 @@ def test_signal_to_the_process_group_does_not_end_a_worker(worker: Worker, signa
     assert receive_frame(worker.demand)[0]
 
 
-@pytest.mark.parametrize("lane", ["idle", "demand"])
-def test_worker_ends_when_its_parent_closes_either_lane(worker: Worker, lane: str) -> None:
-    closed: socket.socket = getattr(worker, lane)
+@pytest.mark.parametrize("channel", ["idle", "demand"])
+def test_worker_ends_when_its_parent_closes_either_channel(worker: Worker, channel: str) -> None:
+    closed: socket.socket = getattr(worker, channel)
     closed.close()
     assert worker.popen.wait(30) == 0
 

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "relay/relay": "an existing broker keeps and counts its own messages",
     "relay/deliveries": "an existing broker keeps and counts its own messages",
     "relay/upstream": "an existing broker keeps and counts its own messages",
+    "relay/pending_request": "an existing broker keeps and counts its own messages",
     "relay/own_client": "the service's own connections, whose messages are for probes and reading",
     "relay/output": "an existing broker keeps and counts its own messages",
     "relay/service": "an existing broker keeps and counts its own messages",

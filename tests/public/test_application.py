@@ -16,18 +16,18 @@ from tests.support.authority import NOW, new_issuing_ca
 from tests.support.revocation import CALLER, Observed, Registry, new_registry
 
 from thingmint.core.certificates.certificate import CertificateStatus
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.revocation.ocsp import issuer_names
 from thingmint.public.addresses import addresses_below, certificate_path, list_path, root_addresses_below
 from thingmint.public.application import PublicApplication
 from thingmint.public.metrics import RevocationMetrics
-from thingmint.records.certificates.revocation_lists import ListName, ListState
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.registration.revocation.publisher import Publisher
 from thingmint.registration.revocation.responders import Responders
 from thingmint.registration.revocation.status import StatusService
-from thingmint.registration.revocation.terms import RevocationTerms, Revoker
+from thingmint.registration.revocation.terms import CRLIssuer, RevocationTerms
 
 Headers = dict[str, str]
 
@@ -86,18 +86,18 @@ class Site:
 async def site() -> Site:
     registry, other = new_registry(), new_issuing_ca()
     metrics = RevocationMetrics(CollectorRegistry())
-    revokers = (Revoker(registry.ca), Revoker(other))
+    crl_issuers = (CRLIssuer(registry.ca), CRLIssuer(other))
     terms, lists = RevocationTerms(), PublishedLists(metrics.list_given_out)
     responders = Responders(registry.authority, CALLER.scope)
-    status = StatusService(registry.authority, lambda: revokers, responders, terms, metrics)
+    status = StatusService(registry.authority, lambda: crl_issuers, responders, terms, metrics)
     log = Observed()
     publisher = Publisher(
-        registry.authority, lists, lambda: revokers, terms, "node", status.forget, metrics, log, seconds=lambda: 0.0
+        registry.authority, lists, lambda: crl_issuers, terms, "node", status.forget, metrics, log, seconds=lambda: 0.0
     )
     await registry.add(5)
     await registry.add(6, status=CertificateStatus.INACTIVE)
     await publisher.turn()
-    application = PublicApplication(registry.clock, lambda: revokers, lists, status)
+    application = PublicApplication(registry.clock, lambda: crl_issuers, lists, status)
     return Site(registry, publisher, application, metrics, other)
 
 

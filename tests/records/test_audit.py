@@ -6,9 +6,9 @@ import pytest
 from tests.support.log import append, log_on, sequenced
 from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
 
+from thingmint.core.paging import PageKey
 from thingmint.records.audit import end_of_entries_before
 from thingmint.records.log.terms import audit_page_of_term, term_of_action, term_of_resource
-from thingmint.records.paging import PageKey
 from thingmint.registration.kernel.ports import Store
 
 NEWEST = 2**62

@@ -12,9 +12,9 @@ from tests.support.signing import SettableClock
 
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.identifiers import AccountId, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.data_directory.sealing import Sealer
 from thingmint.records import audit as audit_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Program
 from thingmint.registration.access.access_keys import (
     KEPT_AFTER_EXPIRY,

@@ -14,7 +14,7 @@ from tests.support.authority import ACCOUNT, EVERYTHING, StandingClock, caller_w
 
 from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.calls import Calls
-from thingmint.api.wire.errors import ErrorMap
+from thingmint.api.wire.errors import ErrorMap, RequestTooLarge
 from thingmint.api.wire.operation import Operation, Served, unimplemented
 from thingmint.api.wire.planes import Plane
 from thingmint.api.wire.resources import any_resource
@@ -441,7 +441,7 @@ async def test_unfinished_bodies_take_only_so_much_memory_together() -> None:
 async def test_a_body_that_goes_on_while_it_gives_way_is_not_counted_twice() -> None:
     reader = BodyReader(SMALL)
     parts = [asyncio.Queue[ReceivedMessage]() for _ in range(2)]
-    oldest, second = (asyncio.create_task(reader.read((), each.get)) for each in parts)
+    oldest, second = (asyncio.create_task(reader.read(scope_of("POST", "/"), each.get)) for each in parts)
     for each in parts:
         each.put_nowait(chunk(b"abc", more=True))
         await asyncio.sleep(0)
@@ -456,7 +456,28 @@ async def test_a_body_that_goes_on_while_it_gives_way_is_not_counted_twice() -> 
     for _ in range(4):
         parts[0].put_nowait(chunk(b"ab", more=True))
         parts[0].put_nowait(chunk(b"cd"))
-        assert await reader.read((), parts[0].get) == b"abcd"
+        assert await reader.read(scope_of("POST", "/"), parts[0].get) == b"abcd"
+
+
+async def test_a_body_that_has_arrived_is_read_without_the_messages() -> None:
+    reader = BodyReader(SMALL)
+
+    async def never() -> ReceivedMessage:
+        raise AssertionError("the body was there")
+
+    scope = scope_of("POST", "/")
+    scope["extensions"] = {"whole_body": lambda: b"abcd"}
+    assert await reader.read(scope, never) == b"abcd"
+    scope["extensions"] = {"whole_body": lambda: b"a" * (SMALL.bytes_each + 1)}
+    with pytest.raises(RequestTooLarge):
+        await reader.read(scope, never)
+    parts = iter([chunk(b"ab", more=True), chunk(b"cd")])
+    scope["extensions"] = {"whole_body": lambda: None}
+
+    async def next_part() -> ReceivedMessage:
+        return next(parts)
+
+    assert await reader.read(scope, next_part) == b"abcd"
 
 
 async def test_a_body_larger_than_all_may_be_together_is_refused() -> None:
@@ -585,10 +606,21 @@ async def test_nothing_keeps_an_answer_after_it_was_sent() -> None:
     assert sys.getrefcount(body) == before
 
 
-async def test_an_answer_s_repr_does_not_show_its_body() -> None:
+async def test_the_reprs_of_requests_and_answers_show_nothing_secret() -> None:
+    from thingmint.api.wire.binding import RawRequest
+    from thingmint.api.wire.calls import Sent
     from thingmint.rest.answers import Answer
+    from thingmint.rest.http.protocol.request_parser import RequestHead
 
-    assert SECRET not in repr(Answer(200, SECRET.encode()))
+    secret = SECRET.encode()
+    headers = [(b"authorization", secret), (b"x-amz-security-token", secret)]
+    values = (
+        Answer(200, secret),
+        RawRequest({}, [("X-Amz-Security-Token", SECRET)], headers, secret),
+        RequestHead("GET", "1.1", b"/?X-Amz-Security-Token=" + secret, headers, True, False),
+        Sent("https", headers),
+    )
+    assert [value for value in values if SECRET in repr(value)] == []
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -19,9 +19,10 @@ from thingmint.records.steps import Steps
 from thingmint.registration.issuers.issuers import list_issuers
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.service import new_issuers
+from thingmint.service.authority import registration_authority
 from thingmint.service.issuer_watch import IssuerWatch
 from thingmint.service.new_issuers import WantedIssuer
-from thingmint.service.opening import Registry, open_registry, registration_authority
+from thingmint.service.opening import Registry, open_registry
 from thingmint.settings.config import load_config
 
 

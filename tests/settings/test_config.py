@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from thingmint.cli.commands import main
-from thingmint.host.host_names import is_loopback
-from thingmint.settings.address_forms import Address, parse_address
+from thingmint.core.host_names import is_loopback
+from thingmint.settings.address_forms import Address, has_password, parse_address
 from thingmint.settings.config import Config, Origin, Source, load_config
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Places
@@ -308,3 +308,17 @@ def test_a_broker_must_answer_before_the_time_of_the_device_ends(tmp_path: Path)
 def test_a_data_directory_without_a_name_is_refused(flags: dict[str, object], environment: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="data_dir must be a path"):
         load_config(flags, environment)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:p@h/x", True),
+        ("postgresql://u@h/x?password=p", True),
+        ("postgresql://u@h:5432/x", False),
+        ("postgresql:///x?host=a", False),
+        ("postgresql://u@[::1]:1/x", False),
+    ],
+)
+def test_a_password_in_a_url_is_noticed(url: str, expected: bool) -> None:
+    assert has_password(url) is expected

@@ -16,7 +16,8 @@ from tests.support.softhsm import PIN, SoftHSM, new_softhsm
 
 from thingmint.issuance.authorities.issuer_request import issuer_request, issuer_subject
 from thingmint.issuance.keys.key_pairs import PublicKey
-from thingmint.signers.pkcs11 import SESSIONS, Token, TokenAway, TokenSigner, destroy_in_token, generate_in_token
+from thingmint.issuance.keys.signer import SignerUnavailable
+from thingmint.signers.pkcs11 import SESSIONS, Token, TokenSigner, destroy_in_token, generate_in_token
 from thingmint.signers.token_uri import parse_token_uri
 
 CONTENT = b"to be signed"
@@ -66,7 +67,7 @@ async def test_a_key_that_was_generated_in_the_token_signs_and_requests_a_certif
     await signer.check()
     await destroy_in_token(token, key_id)
     for asked in (signer.check(), signer.sign(CONTENT, hashes.SHA256())):
-        with pytest.raises(TokenAway) as refused:
+        with pytest.raises(SignerUnavailable) as refused:
             await asked
         assert "NoSuchKey" in refused.value.reason
         assert "pkcs11" not in refused.value.message
@@ -86,15 +87,15 @@ async def test_a_token_that_was_removed_is_used_again_when_it_is_back(token: Tok
     key_id = secrets.token_bytes(16)
     signer = TokenSigner(token, key_id, await generate_in_token(token, "ecdsa-p256", key_id, "label"))
     hsm.remove()
-    with pytest.raises(TokenAway):
+    with pytest.raises(SignerUnavailable):
         await signer.sign(CONTENT, hashes.SHA256())
-    with pytest.raises(TokenAway):
+    with pytest.raises(SignerUnavailable):
         await signer.check()
     hsm.put_back()
     signature = None
     while signature is None:
         # Without an end: the token is back, so a signature comes.
-        with contextlib.suppress(TokenAway):
+        with contextlib.suppress(SignerUnavailable):
             signature = await signer.sign(CONTENT, hashes.SHA256())
         await asyncio.sleep(0.1)
     verify(signer.public_key, signature, hashes.SHA256())
@@ -129,13 +130,13 @@ async def test_what_cannot_be_opened_is_named_to_operators_without_the_pin(hsm: 
     else:
         module = hsm.folder / "none.so"
     token = Token(module, hsm.pin_file, parse_token_uri(uri))
-    with pytest.raises(TokenAway) as refused:
+    with pytest.raises(SignerUnavailable) as refused:
         await TokenSigner(token, b"x", ec.generate_private_key(ec.SECP256R1()).public_key()).check()
     assert EXPECTED[fault] in refused.value.reason
     for text in (refused.value.reason, refused.value.message):
         assert PIN not in text
         assert "wrong-pin" not in text
     # For a moment, nothing is started for nothing.
-    with pytest.raises(TokenAway, match="cannot be used now"):
+    with pytest.raises(SignerUnavailable, match="cannot be used now"):
         await token.ask(do="check", id="00")
     await token.close()

@@ -10,8 +10,8 @@ from tests.support.stores import OTHER_SCOPE, SCOPE, sample_certificate
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId, SerialNumber
+from thingmint.core.paging import PageKey, PageRequest
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageKey, PageRequest
 from thingmint.registration.certificates import certificate_search
 from thingmint.registration.certificates.certificate_counts import HOURS, MONTHS, count_certificates
 from thingmint.registration.certificates.certificate_criteria import SearchBy

@@ -11,8 +11,8 @@ from tests.support.stores import SCOPE, changed, delete, fetch, insert, page, sa
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import Region, Scope
+from thingmint.core.paging import PageKey
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageKey
 from thingmint.registration.kernel.ports import Store
 
 _examples = itertools.count()

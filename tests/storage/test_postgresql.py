@@ -20,7 +20,7 @@ from thingmint.records.clock import postgresql_engine, postgresql_time
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Program, Steps
 from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, postgresql, schema
-from thingmint.storage.database_url import has_password, parse_database_url
+from thingmint.storage.database_url import parse_database_url
 from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
 from thingmint.storage.schema import migrations
 
@@ -311,17 +311,3 @@ def test_the_servers_of_a_url_are_told_without_user_and_password(url: str, serve
     parsed = parse_database_url(url)
     assert parsed.servers == servers
     assert parsed.place == f"{servers}/x"
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("postgresql://u:p@h/x", True),
-        ("postgresql://u@h/x?password=p", True),
-        ("postgresql://u@h:5432/x", False),
-        ("postgresql:///x?host=a", False),
-        ("postgresql://u@[::1]:1/x", False),
-    ],
-)
-def test_a_password_in_a_url_is_noticed(url: str, expected: bool) -> None:
-    assert has_password(url) is expected

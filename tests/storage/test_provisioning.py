@@ -13,10 +13,10 @@ from tests.support.signing import SettableClock
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ResourceNotFound, ThingmintError
 from thingmint.core.identifiers import ThingGroupName
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.registry.attributes import Attributes
 from thingmint.records import audit as audit_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.registry.attachments import Attachments
 from thingmint.registration.certificates import certificates

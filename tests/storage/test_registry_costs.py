@@ -16,7 +16,8 @@ from tests.support.stores import SCOPE
 from tests.support.things import group_path
 
 from thingmint.core.identifiers import BillingGroupName, ThingName, ThingTypeName
-from thingmint.records.paging import PageKey, PageRequest
+from thingmint.core.paging import PageKey, PageRequest
+from thingmint.core.registry.thing_filter import AttributeFilter, ThingFilter
 from thingmint.records.registry import billing_groups as billing_group_table
 from thingmint.records.registry import thing_group_members as thing_group_member_table
 from thingmint.records.registry import thing_groups as thing_group_table
@@ -24,7 +25,6 @@ from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry import thing_types as thing_type_table
 from thingmint.records.registry import things as thing_table
 from thingmint.records.registry.thing_groups import GroupFilter
-from thingmint.records.registry.things import AttributeFilter, ThingFilter
 from thingmint.records.statement import Row, Statement
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store

@@ -27,8 +27,9 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize("text", STATEMENTS.values(), ids=STATEMENTS.keys())
-def test_parameters_first_appear_in_the_order_of_their_numbers(text: str) -> None:
-    appearances = list(dict.fromkeys(int(number) for number in re.findall(r"\$([0-9]+)", text)))
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRESQL], ids=["sqlite", "postgresql"])
+def test_parameters_first_appear_in_the_order_of_their_numbers(text: str, dialect: Dialect) -> None:
+    appearances = list(dict.fromkeys(int(number) for number in re.findall(r"\$([0-9]+)", dialect.translate(text))))
     assert appearances == list(range(1, len(appearances) + 1))
 
 

@@ -18,10 +18,10 @@ from tests.support.stores import insert, sample_certificate
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
+from thingmint.core.paging import PageRequest
 from thingmint.records import audit as audit_table
 from thingmint.records.certificates import serial_reservations
 from thingmint.records.certificates.serial_reservations import SerialReservation
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import rows_of
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.serial_numbers import ABANDONED_AFTER, sweep_serial_reservations
@@ -40,7 +40,7 @@ import asyncio, sys
 from pathlib import Path
 from tests.support.authority import caller_with
 from tests.support.signers import authority_with, signing_process
-from thingmint.records.paging import PageRequest
+from thingmint.core.paging import PageRequest
 from thingmint.records.statement import rows_of
 from thingmint.registration.certificates import certificates
 from thingmint.storage import open_store

@@ -18,8 +18,10 @@ from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, Throttle
 from thingmint.records.certificates import certificates
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.policies.policy_attachments import EFFECTIVE
+from thingmint.records.statement import row_of
 from thingmint.records.steps import Program, Steps
 from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema, writer_connection
+from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite import SQLiteStore, open_sqlite
 from thingmint.storage.sqlite_connection import connect
@@ -74,7 +76,7 @@ async def test_a_database_of_a_later_version_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("query", [certificates.SUMMARIES_NEWEST_FIRST, certificates.SUMMARIES_OLDEST_FIRST])
 async def test_a_list_is_answered_from_its_index_alone(store: SQLiteStore, path: Path, query: str) -> None:
     connection = apsw.Connection(str(path))
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ("1", "2", 3, 4)).fetchall()
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {SQLITE.translate(query)}", ("1", "2", 3, 4)).fetchall()
     connection.close()
     bound = "<" if "DESC" in query else ">"
     columns = f"region=? AND position{bound}?"
@@ -351,3 +353,17 @@ async def test_policies_of_a_device_are_read_without_preparing_their_statement_a
 def test_a_start_on_sqlite_does_not_wait_for_postgresqls_driver() -> None:
     program = "import sys, thingmint.cli.serve; sys.exit('asyncpg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_a_change_between_two_statements_of_a_read_is_not_seen(store: SQLiteStore, path: Path) -> None:
+    other = connect(path, vfs=None)
+
+    def counted_twice() -> Steps[tuple[object, object]]:
+        first = yield from row_of("SELECT count(*) FROM principal_lock")
+        other.execute("INSERT INTO principal_lock (principal) SELECT 'p' || count(*) FROM principal_lock")
+        return first, (yield from row_of("SELECT count(*) FROM principal_lock"))
+
+    for _ in range(3):
+        first, second = await store.read(counted_twice)
+        assert first == second
+    other.close()

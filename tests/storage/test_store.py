@@ -26,10 +26,10 @@ from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import DuplicateCertificate, InvalidRequest, ResourceNotFound, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, SerialNumber
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records import audit as audit_table
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import ReadOnlyProgramWrites
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store

@@ -54,6 +54,7 @@ class Listener:
 
     entries: list[AuditEntry] = field(default_factory=list)
     events: list[RegistryEvent] = field(default_factory=list)
+    touches: int = 0
 
     def recorded(self, entry: AuditEntry) -> None:
         """Remember the entry."""
@@ -62,6 +63,10 @@ class Listener:
     def happened(self, event: RegistryEvent) -> None:
         """Remember the event."""
         self.events.append(event)
+
+    def touched(self) -> None:
+        """Count the change."""
+        self.touches += 1
 
 
 @dataclass

@@ -19,7 +19,8 @@ from thingmint.keys.pool import KeyPool
 from thingmint.registration.certificates.issuing import issue
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import UNHEARD
-from thingmint.service.opening import Registry, open_registry, registration_authority
+from thingmint.service.authority import registration_authority
+from thingmint.service.opening import Registry, open_registry
 from thingmint.service.start.first_credentials import ensure_credentials, operator
 
 T = TypeVar("T")

@@ -177,7 +177,7 @@ class Events:
 
     all: list[GatewayEvent] = field(default_factory=list)
 
-    def heard(self, event: GatewayEvent) -> None:
+    def receive(self, event: GatewayEvent) -> None:
         self.all.append(event)
 
 

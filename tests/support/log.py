@@ -14,6 +14,7 @@ from thingmint.core.certificates.certificate import Certificate, CertificateStat
 from thingmint.core.transparency.leaf import leaf_of, salt_of
 from thingmint.core.transparency.merkle import leaf_hash, root_of
 from thingmint.data_directory.sealing import Sealer
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.issuance.profiles.serial_number import random_serial_number
 from thingmint.records.audit import append_audit
 from thingmint.records.log.entries import entries_between
@@ -27,7 +28,7 @@ from thingmint.registration.log.identity import LogIdentity, open_log
 from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verification import verify
 from thingmint.registration.log.verified import Evidence, Verified
-from thingmint.signers.log_key import LogKeySigner, is_signed
+from thingmint.signers.log_key import LogKeySigner
 
 ORIGIN = "log.example/one"
 CALLER: Caller = caller_with(account=SCOPE.account, region=SCOPE.region)

@@ -101,7 +101,12 @@ async def connected_wire(node: Live, context: ssl.SSLContext, client_id: str, **
     port = node.service.endpoints.mqtt_port
     wire = Wire(*await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost"))
     wire.send(Connect(ProtocolVersion.MQTT_5, client_id, **fields))  # type: ignore[arg-type]  # the fields of a CONNECT
-    answer = await wire.next_packet()
-    assert isinstance(answer, Connack), answer
-    assert not answer.reason_code.is_failure, answer
+    try:
+        answer = await wire.next_packet()
+        assert isinstance(answer, Connack), answer
+        assert not answer.reason_code.is_failure, answer
+    except BaseException:
+        # A socket that is left open is found by the garbage collector, maybe after the loop was closed.
+        wire.close()
+        raise
     return wire

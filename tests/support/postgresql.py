@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import os
 import pwd
 import secrets
@@ -34,26 +35,33 @@ _PORT = 5432
 class PostgreSQLCluster:
     """A cluster of its own in a temporary directory, reached through a Unix socket only: no port is taken."""
 
-    def __init__(self, programs: Path, directory: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self, programs: Path, directory: Path, *, durable: bool = False, of: "PostgreSQLCluster | None" = None
+    ) -> None:
+        """Make a new cluster, or a standby ``of`` another one that runs."""
         self._programs = programs
-        self._directory = directory
+        self.directory = directory
         self._durable = durable
         self._server: subprocess.Popen[bytes] | None = None
         self._account = _unprivileged_account()
         if self._account is not None:
             os.chown(directory, self._account.pw_uid, self._account.pw_gid)
-        self._run("initdb", "-D", str(directory / "cluster"), "-U", _ROLE, "-A", "trust", "-E", "UTF8", "--no-sync")
+        place = ("-D", str(directory / "cluster"))
+        if of is None:
+            self._run("initdb", *place, "-U", _ROLE, "-A", "trust", "-E", "UTF8", "--no-sync")
+        else:
+            self._run("pg_basebackup", *place, "-d", of.url, "-R", "--checkpoint=fast", "--no-sync")
 
     @property
     def url(self) -> str:
         """The URL of the database that every cluster has."""
-        return f"postgresql://{_ROLE}@/{_ROLE}?host={self._directory}&port={_PORT}"
+        return f"postgresql://{_ROLE}@/{_ROLE}?host={self.directory}&port={_PORT}"
 
     def start(self) -> None:
         """Start the server and return when it accepts connections."""
         settings = {
             "listen_addresses": "",
-            "unix_socket_directories": str(self._directory),
+            "unix_socket_directories": str(self.directory),
             "port": str(_PORT),
             "max_connections": "300",
         }
@@ -61,8 +69,8 @@ class PostgreSQLCluster:
             # What the server has acknowledged survives its own end, but not that of the machine.
             settings |= {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
         arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
-        with (self._directory / "log").open("ab") as log:
-            self._server = self._spawn("postgres", "-D", str(self._directory / "cluster"), *arguments, log=log.fileno())
+        with (self.directory / "log").open("ab") as log:
+            self._server = self._spawn("postgres", "-D", str(self.directory / "cluster"), *arguments, log=log.fileno())
         run_apart(self._answers())
 
     def stop(self) -> None:
@@ -86,6 +94,20 @@ class PostgreSQLCluster:
         self._server.wait(_START_SECONDS)
         self._server = None
 
+    def kill(self) -> None:
+        """kill -9 of the server and all its processes."""
+        if self._server is None:
+            return
+        for pid in self._pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._server.wait(_START_SECONDS)
+        self._server = None
+
+    def promote(self) -> None:
+        """Make a standby the primary, and return when it accepts changes."""
+        self._run("pg_ctl", "promote", "-w", "-D", str(self.directory / "cluster"))
+
     def freeze(self) -> None:
         """Let the server and all its processes stand still: connections stay open, and nothing answers."""
         for pid in self._pids():
@@ -108,7 +130,7 @@ class PostgreSQLCluster:
                 connection = await asyncpg.connect(self.url)
             except (OSError, asyncpg.PostgresError):
                 assert self._server is not None
-                log = (self._directory / "log").read_text(errors="replace")
+                log = (self.directory / "log").read_text(errors="replace")
                 assert self._server.poll() is None, f"PostgreSQL ended at its start:\n{log}"
                 assert asyncio.get_running_loop().time() < deadline, f"PostgreSQL does not answer:\n{log}"
                 # There is no event to wait for: the server says in no machine-readable way that it is ready.
@@ -129,7 +151,7 @@ class PostgreSQLCluster:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd=self._directory,
+            cwd=self.directory,
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             user=None if account is None else account.pw_uid,
             group=None if account is None else account.pw_gid,
@@ -140,8 +162,9 @@ class PostgreSQLCluster:
 def find_programs() -> Path | None:
     """Return the directory with the newest server's programs, or None."""
     on_path = shutil.which("initdb")
-    if on_path is not None and Path(on_path).with_name("postgres").exists():
-        return Path(on_path).parent
+    # A link to one program may lie where the others are not.
+    if on_path is not None and Path(on_path).resolve().with_name("postgres").exists():
+        return Path(on_path).resolve().parent
     found = [initdb.parent for initdb in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     return max(found, key=lambda programs: _number(programs.parent.name), default=None)
 

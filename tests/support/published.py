@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -14,8 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.client import Created, client_of, create_from_csr
+from tests.support.forked import run_thingmint
 from tests.support.loop_thread import GENEROUS
-from tests.support.service import Service, running_service, thingmint
+from tests.support.service import Service, running_service
 
 from thingmint.cli.connection import SignedClient
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of
@@ -75,8 +75,8 @@ class Published:
     def revoke(self, device: Device, reason: str) -> None:
         """Revoke the certificate for a reason, on the command line."""
         directory = ("--data-dir", str(self.service.data_dir))
-        command = thingmint("certificate", "revoke", device.created.certificate_id, "--reason", reason, *directory)
-        subprocess.run(command, check=True, capture_output=True)
+        words = ("certificate", "revoke", device.created.certificate_id, "--reason", reason)
+        run_thingmint(*words, *directory, check=True)
 
     def fetch(self, path: str, body: bytes | None = None, **headers: str) -> Fetched:
         """Return the response to GET, or to POST if there is a body."""

@@ -12,11 +12,11 @@ from tests.support.stores import insert, sample_certificate
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.identifiers import BillingGroupName, ThingGroupName, ThingName, ThingTypeName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.registry.attributes import AttributePayload, Attributes
 from thingmint.core.registry.thing import Thing, ThingPrincipalType, ThingUpdate
 from thingmint.core.registry.thing_group import BillingGroup, ThingGroup
 from thingmint.core.registry.thing_type import ThingType, ThingTypeProperties
-from thingmint.records.paging import Page, PageRequest
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.registry import (

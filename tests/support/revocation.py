@@ -10,17 +10,17 @@ from tests.support.memory_store import MemoryStore
 from tests.support.stores import sample_certificate
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import CertificateId, SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
-from thingmint.records.certificates.revocation_lists import ListName, ListState
 from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.issuing import insert_issued
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.registration.revocation.publisher import Publisher
-from thingmint.registration.revocation.terms import RevocationTerms, Revoker
+from thingmint.registration.revocation.terms import CRLIssuer, RevocationTerms
 
 CALLER = caller_with()
 BEGIN = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -177,7 +177,7 @@ def new_publisher(
 ) -> Publishing:
     """Return a publisher of the registry's issuer that never pauses."""
     observed = Observed()
-    revokers = tuple(map(Revoker, (registry.ca,) if cas is None else cas))
+    revokers = tuple(map(CRLIssuer, (registry.ca,) if cas is None else cas))
     publisher = Publisher(
         registry.authority,
         PublishedLists(observed.list_given_out),

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.database import tables_of
+from tests.support.forked import Process, run_thingmint, start_thingmint
 from tests.support.invariants import violations
 
 from thingmint.data_directory.handover import Endpoints, read_credentials, read_endpoints
@@ -24,7 +24,7 @@ ENDED_WITHIN_SECONDS = 60.0
 class Service:
     """A running service and what a client needs to call it."""
 
-    process: "subprocess.Popen[str]"
+    process: Process
     data_dir: Path
     endpoints: Endpoints
     log_file: Path
@@ -83,25 +83,27 @@ def start_service(
     log_file: Path | None = None,
     key_reserve: int = 4,
     before: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Service:
     """Start a service on free ports and return when it is ready; raise AssertionError with its log if it ends first.
 
-    ``before`` is a command that takes the service's command line as its last arguments.
+    ``before`` is a command that takes the service's command line as its last arguments; ``folder`` is where it runs.
     """
     log_file = log_file or data_dir.with_name(data_dir.name + ".log")
-    command = thingmint(
-        "serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", str(key_reserve), *arguments
-    )
+    words = [
+        "serve",
+        "--data-dir",
+        str(data_dir),
+        "--api",
+        "127.0.0.1:0",
+        "--key-reserve",
+        str(key_reserve),
+        *arguments,
+    ]
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
+    own |= environment or {}
     with log_file.open("ab") as log:
-        process = subprocess.Popen(
-            [*before, *command],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            env=own | (environment or {}),
-            text=True,
-        )
+        process = start_thingmint(*words, before=before, environment=own, stderr=log, folder=folder)
     assert process.stdout is not None
     greeting = [process.stdout.readline()]
     if "is ready" not in greeting[0]:
@@ -118,14 +120,8 @@ def start_service(
 
 def ended_start(data_dir: Path, *options: str, environment: Mapping[str, str] | None = None) -> str:
     """Return what a service says that does not start."""
-    ended = subprocess.run(
-        thingmint("serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", "0", *options),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **(environment or {})},
-    )
+    words = ("serve", "--data-dir", str(data_dir), "--api", "127.0.0.1:0", "--key-reserve", "0", *options)
+    ended = run_thingmint(*words, environment={**os.environ, **(environment or {})}, timeout=ENDED_WITHIN_SECONDS)
     assert ended.returncode == 1, ended.stdout
     return ended.stderr
 
@@ -155,7 +151,7 @@ def assert_consistent(data_dir: Path, database_url: str | None) -> None:
         assert violations(tables_of(data_dir, database_url)) == []
 
 
-def _drain(process: "subprocess.Popen[str]", greeting: list[str]) -> None:
+def _drain(process: Process, greeting: list[str]) -> None:
     assert process.stdout is not None
     with process.stdout:
         greeting.extend(process.stdout)

@@ -12,9 +12,9 @@ from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus, CertificateSummary
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber, certificate_id_of
+from thingmint.core.paging import PageKey, PageRequest
 from thingmint.records import audit as audit_table
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageKey, PageRequest
 from thingmint.records.steps import Program, Steps
 from thingmint.registration.kernel.ports import Store
 

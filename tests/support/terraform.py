@@ -4,9 +4,11 @@ It cannot be had from a package index, so no machine has to have it: where it is
 """
 
 import os
+import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ USUAL_PLACES = (
     Path("/usr/share/terraform/plugins"),
     Path("~/.terraform.d/plugins"),
 )
+
+_REATTACH = re.compile(r"TF_REATTACH_PROVIDERS='(.+)'\n")
 
 PROVIDER_CONFIGURATION = """
 terraform {
@@ -71,6 +75,35 @@ class Terraform:
         """Plan again: exit code 2 would mean that something is to be changed."""
         plan = self.run("plan", "-input=false", "-detailed-exitcode", *_flags(variables))
         assert plan.returncode == 0, plan.stdout + plan.stderr
+
+
+def with_one_provider(terraform: Terraform, live: Live) -> Terraform:
+    """Return the same Terraform whose commands all use one process of the provider, which ends with the service.
+
+    Otherwise each command starts several, and that takes most of its time. The process cannot be configured twice with
+    AWS's variable for the trust anchor; the one of Go's library means the same.
+    """
+    own = dict(terraform.environment)
+    own["SSL_CERT_FILE"] = own.pop("AWS_CA_BUNDLE")
+    own |= {"TF_LOG_SDK": "OFF", "TF_LOG_PROVIDER": "OFF"}
+    plugins = find_plugins()
+    assert plugins is not None
+    (program,) = (path for path in (plugins / PROVIDER).rglob("terraform-provider-aws*") if path.is_file())
+    words = terraform.folder / "provider.log"
+    with words.open("wb") as log:
+        process = subprocess.Popen(
+            [program, "-debug"], env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+
+    live.service.closers.append(end)
+    while (told := _REATTACH.search(words.read_text())) is None:
+        assert process.poll() is None, words.read_text()
+        time.sleep(0.05)  # a file sets no event
+    return replace(terraform, environment=own | {"TF_REATTACH_PROVIDERS": told[1]})
 
 
 def _flags(variables: tuple[str, ...]) -> list[str]:

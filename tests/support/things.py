@@ -7,11 +7,11 @@ from typing import TypeVar
 from tests.support.stores import CREATED_AT, SCOPE
 
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingGroupName, ThingName, ThingTypeName
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.core.registry.attributes import Attributes
 from thingmint.core.registry.thing import Thing
 from thingmint.core.registry.thing_group import BillingGroup, GroupPath, ThingGroup
 from thingmint.core.registry.thing_type import ThingType, ThingTypeProperties
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.steps import Program, Steps
 from thingmint.registration.kernel.ports import Store
 

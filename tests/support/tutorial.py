@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.forked import programs
 from tests.support.service import Service, start_service
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -118,8 +119,8 @@ class Reader:
     @contextlib.contextmanager
     def _shell(self) -> Iterator["subprocess.Popen[str]"]:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
-        programs = os.pathsep.join((str(Path(sys.executable).parent), own.get("PATH", os.defpath)))
-        home = {"HOME": str(self.directory), "PATH": programs, "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": ""}
+        path = os.pathsep.join((str(programs()), str(Path(sys.executable).parent), own.get("PATH", os.defpath)))
+        home = {"HOME": str(self.directory), "PATH": path, "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": ""}
         shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             stdin=subprocess.PIPE,
@@ -178,5 +179,5 @@ class Reader:
             data_dir,
             *arguments,
             environment=dict(self.environment) | variables,
-            before=("env", "-C", str(self.directory)),
+            folder=self.directory,
         )

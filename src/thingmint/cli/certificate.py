@@ -6,13 +6,14 @@ import click
 
 from thingmint.cli.settings import fail
 from thingmint.core.certificates.revocation import revocation_reason
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import parse_certificate_id
-from thingmint.host.words import in_words
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.registration.certificates.certificates import revoke
 from thingmint.registration.kernel.mutation import UNHEARD
-from thingmint.service.opening import registration_authority, registry_beside_service
+from thingmint.service.authority import registration_authority
+from thingmint.service.opening import registry_beside_service
 from thingmint.service.start.first_credentials import operator, require_own_database
 from thingmint.settings.config import Config, StartRefused
 

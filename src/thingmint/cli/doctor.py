@@ -10,6 +10,7 @@ import click
 
 from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.certificates.certificate import Certificate
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.core.issuer import IssuerStatus
@@ -17,10 +18,7 @@ from thingmint.data_directory.authorities import ROOT
 from thingmint.data_directory.certificate_files import certificate_path, key_path
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.retired_issuers import name_of
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_life import life_left, warning_of
-from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
-from thingmint.keys.generators import Engine
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.records.clock import postgresql_engine
@@ -34,6 +32,7 @@ from thingmint.service.findings import (
     space_left,
 )
 from thingmint.service.issuers.known_issuers import KnownIssuer, KnownIssuers
+from thingmint.service.key_source import key_engine_finding
 from thingmint.service.nodes.findings import clock_finding, engine_finding, findings_of_nodes
 from thingmint.service.opening import registry_beside_service
 from thingmint.service.start.first_credentials import require_own_database
@@ -66,7 +65,7 @@ def findings_of(config: Config) -> Iterator[Finding]:
     certificates = findings_of_certificates(data_dir)
     yield from certificates
     yield space_left(data_dir)
-    yield _key_engine(config.key_engine)
+    yield key_engine_finding(config.key_engine)
     try:
         yield from asyncio.run(findings_of_brokers(config, Scope(AccountId(config.account), Region(config.region))))
     except StartRefused as error:
@@ -74,20 +73,6 @@ def findings_of(config: Config) -> Iterator[Finding]:
     for registry in asyncio.run(_registry(config)):
         if registry not in certificates:
             yield registry
-
-
-def _key_engine(setting: str) -> Finding:
-    """Examine the engine that the next start chooses; `thingmint_key_engine` is the metric of a running service."""
-    try:
-        choice = choose_engine(setting)
-    except EngineUnavailable as error:
-        return Finding(Verdict.WRONG, in_words(error))
-    if choice.engine is Engine.OPENSSL:
-        return Finding(Verdict.OK, f"keys are made by OpenSSL: {choice.reason}")
-    passed, said = run_self_test()
-    if not passed:
-        return Finding(Verdict.WARNING, f"keys are made by OpenSSL: {said}")
-    return Finding(Verdict.OK, f"keys are made by the engine ifma, whose self-test passed: {said}")
 
 
 async def _registry(config: Config) -> list[Finding]:

@@ -9,9 +9,9 @@ import click
 
 from thingmint.cli.connection import serve_command
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.handover import Endpoints, OperatorCredentials, read_credentials, read_endpoints
-from thingmint.host.words import in_words
 
 # These would make AWS's tools prefer other credentials, or sign with a token that belongs to them.
 _IN_THE_WAY = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")

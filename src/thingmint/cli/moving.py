@@ -9,9 +9,9 @@ import click
 
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import EVERY_SECONDS
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.files import DirectoryInUse
-from thingmint.host.words import in_words
 from thingmint.service.moving import move_registry
 from thingmint.settings.config import Config, StartRefused
 

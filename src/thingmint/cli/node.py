@@ -9,12 +9,12 @@ import click
 
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import table, terminal_width
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.shared_files import ROOT_KEY
-from thingmint.host.words import in_words
 from thingmint.records.authority_copies import take_out
 from thingmint.records.nodes.nodes import NodeRow, nodes
-from thingmint.service.nodes.alike import differences, settings_told
+from thingmint.service.nodes.settings_comparison import comparable_settings, differences
 from thingmint.service.opening import registry_beside_service, store_beside_service
 from thingmint.settings.config import Config, StartRefused
 
@@ -29,7 +29,7 @@ def list_nodes(config: Config, *, as_json: bool) -> None:
         found, now = asyncio.run(_nodes(config))
     except (StartRefused, ThingmintError, OSError) as error:
         fail(in_words(error))
-    own = settings_told(config)
+    own = comparable_settings(config)
     if as_json:
         for node in found:
             click.echo(_json(node, own))

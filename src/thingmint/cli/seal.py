@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse, held
 from thingmint.data_directory.resealing import reseal
-from thingmint.host.words import in_words
 from thingmint.issuance.keys.private_keys import PrivateKeyError
 from thingmint.service.opening import store_beside_service
 from thingmint.service.start.joining import reseal_copy

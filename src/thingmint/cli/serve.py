@@ -20,6 +20,7 @@ from thingmint import __version__
 from thingmint.cli.env import environment_lines
 from thingmint.cli.settings import fail
 from thingmint.cli.worker_service import serve_with_workers
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.handover import Endpoints, read_credentials
@@ -27,7 +28,6 @@ from thingmint.host.event_loop import new_event_loop
 from thingmint.host.hardening import harden_process
 from thingmint.host.printed_lines import printed_to
 from thingmint.host.telemetry import configure_logging
-from thingmint.host.words import in_words
 from thingmint.service.serving import serve
 from thingmint.settings.config import Config, StartRefused
 

@@ -7,7 +7,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
+from thingmint.settings.address_forms import has_password
 from thingmint.settings.config import Config, load_config
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Places
@@ -71,9 +72,6 @@ def config_of(flags: dict[str, object]) -> Config:
 
 
 def _warn_of_password(database_url: str) -> None:
-    # Imported here, because commands that must start fast have no database.
-    from thingmint.storage import has_password
-
     if has_password(database_url):
         click.echo(
             "thingmint: warning: process lists show the password in --database-url: put it into a file that "

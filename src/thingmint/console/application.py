@@ -18,8 +18,8 @@ from thingmint.console.rendering import Templates
 from thingmint.console.services import ConsoleServices
 from thingmint.console.table import PAGES
 from thingmint.console.visit import Visit, as_fields, read_form
+from thingmint.core.error_text import trace_of
 from thingmint.core.errors import AccessDenied, InvalidRequest, ThingmintError, Throttled
-from thingmint.host.traces import trace_of
 from thingmint.registration.access.console_sessions import SignedIn
 
 PREFIX: Final = b"/console"

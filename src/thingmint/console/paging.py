@@ -3,7 +3,7 @@
 import re
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.records.paging import PageKey
+from thingmint.core.paging import PageKey
 
 _KEY = re.compile(r"([0-9]{1,19})(?::(.{0,300}))?", re.DOTALL)
 

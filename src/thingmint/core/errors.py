@@ -3,7 +3,7 @@
 Every message is for the caller. It names what the caller sent, and never a secret or a cause inside the service.
 """
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 
 
 class ThingmintError(Exception):

@@ -34,7 +34,7 @@ Fixed: TypeAlias = str | Wildcard
 def glob(tokens: tuple[Fixed, ...]) -> Predicate:
     """Return a matcher of whole texts. ``*`` matches every character."""
     if tokens == (Wildcard.ANY_RUN,):
-        return _anything
+        return anything
     segments = [_segment(part) for part in _split_at_runs(tokens)]
     first, last, between = segments[0], segments[-1], tuple(segment for segment in segments[1:-1] if segment.length)
     shortest = sum(segment.length for segment in segments)
@@ -139,5 +139,6 @@ def _split_at_runs(tokens: tuple[Fixed, ...]) -> list[tuple[Fixed, ...]]:
     return [tuple(part) for part in parts]
 
 
-def _anything(_text: str) -> bool:
+def anything(_text: str) -> bool:
+    """Match every text. A pattern that is a lone ``*`` has this matcher."""
     return True

@@ -14,6 +14,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from thingmint.core.error_text import reason_of
+from thingmint.core.identifiers import SerialNumber
 from thingmint.data_directory.certificate_files import (
     AuthorityUnusable,
     certificate_path,
@@ -27,7 +29,6 @@ from thingmint.data_directory.files import DirectoryInUse, held, make_directory,
 from thingmint.data_directory.resealing import settle
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, destroyed_path, retired_issuers
 from thingmint.data_directory.root_signer import RootSigner
-from thingmint.host.words import reason_of
 from thingmint.issuance.authorities.trust_anchor import (
     CertificateAuthority,
     certificate_authority,
@@ -45,7 +46,6 @@ from thingmint.issuance.keys.private_keys import (
     load_private_key,
 )
 from thingmint.issuance.profiles.public_addresses import PublicAddresses
-from thingmint.registration.kernel.ports import SerialNumbers
 
 TRUST_ANCHOR = "ca.pem"
 DEVICE_AUTHORITIES = "device-ca.pem"
@@ -99,7 +99,7 @@ class AuthorityFiles:
     data_dir: Path
     passphrase: bytes | None = field(repr=False)
     key_type: str
-    serial_numbers: SerialNumbers
+    serial_numbers: Callable[[], SerialNumber]
     now: Callable[[], datetime]
     may_create: bool
     issuer_addresses: Callable[[x509.Certificate], PublicAddresses | None] = lambda root: None

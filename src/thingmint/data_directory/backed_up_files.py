@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from thingmint.core.error_text import reason_of
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed
 from thingmint.data_directory.files import make_directory, write_durably
 from thingmint.data_directory.handover import CREDENTIALS, ENDPOINTS, STORAGE
-from thingmint.host.words import reason_of
+from thingmint.data_directory.sealing import Sealer
 from thingmint.issuance.keys.private_keys import PrivateKeyError, dump_private_key, load_private_key
-from thingmint.registration.kernel.ports import SecretSealer
 
 _FOLDERS = ("certificates", "certificates/issuers", "keys", "keys/issuers")
 _PATTERNS = ("*.pem", "*.destroyed", "*.key")
@@ -51,7 +51,7 @@ def are_sealed(data_dir: Path) -> bool:
     return all(is_sealed(path.read_bytes()) for path in keys)
 
 
-def files_for_backup(data_dir: Path, keys: KeysForBackup, sealer: SecretSealer) -> Iterator[tuple[str, bytes]]:
+def files_for_backup(data_dir: Path, keys: KeysForBackup, sealer: Sealer) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each file, with sealed credentials; the caller holds the lock of the key folder.
 
     Raises AuthorityUnusable if a key that must be decrypted cannot be, OSError.
@@ -80,7 +80,7 @@ def write_file_of_backup(data_dir: Path, name: str, content: bytes) -> None:
     write_durably(path, content, _SECRET_MODE if path.suffix == ".key" or name == CREDENTIALS else _PUBLIC_MODE)
 
 
-def unseal_credentials(data_dir: Path, sealer: SecretSealer) -> None:
+def unseal_credentials(data_dir: Path, sealer: Sealer) -> None:
     """Replace the sealed form of the administrator's access key by the key; raise ServiceUnavailable, OSError."""
     path = data_dir / CREDENTIALS
     if path.exists():

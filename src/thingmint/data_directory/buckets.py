@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from thingmint.core.error_text import reason_of
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
 from thingmint.core.identifiers import AccountId
 from thingmint.core.provisioning.registration_task import MAX_LINE_BYTES, InputFile, InputLine, ReportType, TaskBroken
-from thingmint.host.words import reason_of
 
 REPORTS = "registration-reports"
 # The most bytes of one read, for any number of lines.
@@ -39,7 +39,7 @@ _FILE = os.O_RDONLY | _flags("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
 _REPORT = os.O_RDWR | os.O_CREAT | _flags("O_NOFOLLOW", "O_CLOEXEC")
 
 
-class DirectoryAway(ServiceUnavailable):
+class DirectoryUnavailable(ServiceUnavailable):
     """This node cannot reach the directory; other nodes may carry out the tasks that need it."""
 
 
@@ -58,12 +58,12 @@ class NoBuckets:
     async def lines(
         self, account: AccountId, file: InputFile, offset: int, number: int, count: int
     ) -> Sequence[InputLine]:
-        """Raise DirectoryAway, so that other nodes carry out the task."""
-        raise DirectoryAway("The setting registration_dir names no directory")
+        """Raise DirectoryUnavailable, so that other nodes carry out the task."""
+        raise DirectoryUnavailable("The setting registration_dir names no directory")
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
-        """Raise DirectoryAway, so that other nodes carry out the task."""
-        raise DirectoryAway("The setting registration_dir names no directory")
+        """Raise DirectoryUnavailable, so that other nodes carry out the task."""
+        raise DirectoryUnavailable("The setting registration_dir names no directory")
 
     def location(self, task_id: str, kind: ReportType) -> str:
         """Return a URL of no file."""
@@ -107,7 +107,7 @@ class Buckets:
     ) -> Sequence[InputLine]:
         """Return up to ``count`` lines from the offset on.
 
-        Raises TaskBroken if the file has changed, DirectoryAway if the account's folder does not exist: then the
+        Raises TaskBroken if the file has changed, DirectoryUnavailable if the account's folder does not exist: then the
         directory is not mounted on this node, and another node may continue.
         """
 
@@ -122,13 +122,13 @@ class Buckets:
             return await asyncio.to_thread(read)
         except (OSError, ValueError) as error:
             if not (self._root / account).exists():
-                raise DirectoryAway("The directory of bulk registrations is not reachable") from error
+                raise DirectoryUnavailable("The directory of bulk registrations is not reachable") from error
             raise TaskBroken("The input file cannot be read any more") from error
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
         """Truncate a report to this size and append to it; return its new size once that is durable.
 
-        Raises TaskBroken if it cannot be written, DirectoryAway if the directory does not exist.
+        Raises TaskBroken if it cannot be written, DirectoryUnavailable if the directory does not exist.
         """
         if not added:
             return size
@@ -136,7 +136,7 @@ class Buckets:
             return await asyncio.to_thread(_append, self._root, _report_name(task_id, kind), size, added)
         except OSError as error:
             if not self._root.is_dir():
-                raise DirectoryAway("The directory of bulk registrations is not reachable") from error
+                raise DirectoryUnavailable("The directory of bulk registrations is not reachable") from error
             raise TaskBroken(f"A report cannot be written: {reason_of(error)}") from error
 
     def location(self, task_id: str, kind: ReportType) -> str:

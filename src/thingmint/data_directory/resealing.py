@@ -11,9 +11,9 @@ The key that seals secrets in the database is one of these files, so the databas
 from collections.abc import Iterator
 from pathlib import Path
 
+from thingmint.core.error_text import reason_of
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed
 from thingmint.data_directory.files import remove_leftovers, sync_directory, write_durably
-from thingmint.host.words import reason_of
 from thingmint.issuance.keys.private_keys import PrivateKey, PrivateKeyError, dump_private_key, load_private_key
 
 _MARK = "resealed"

@@ -3,10 +3,9 @@
 import asyncio
 from typing import Protocol
 
+from thingmint.core.error_text import in_words
 from thingmint.core.hooks import HookFailed, Question
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
-from thingmint.host.words import in_words
-from thingmint.registration.kernel.ports import HookClient
 
 
 class Log(Protocol):
@@ -17,10 +16,18 @@ class Log(Protocol):
         ...
 
 
+class CalledHooks(Protocol):
+    """The hooks that are called."""
+
+    async def ask(self, hook: PreProvisioningHook, question: Question) -> object:
+        """Return the hook's decoded answer; raise HookFailed if there is none."""
+        ...
+
+
 class LoggedHooks:
     """Calls hooks, and writes a log line for each call that fails or takes too long."""
 
-    def __init__(self, hooks: HookClient, log: Log) -> None:
+    def __init__(self, hooks: CalledHooks, log: Log) -> None:
         self._hooks = hooks
         self._log = log
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
 from thingmint.hooks.handler_signature import Handler, handler_of, is_coroutine_handler
 from thingmint.hooks.lambda_context import LambdaContext
-from thingmint.hooks.raised import told
+from thingmint.hooks.raised import exception_text
 
 # Plain callables run in threads, which cannot be stopped. This limits how many threads can hang.
 MAX_THREADS = 16
@@ -73,10 +73,10 @@ async def _awaited(answer: object, question: Mapping[str, object]) -> object:
         if task is None or task.cancelling():
             raise
         # The caller was not cancelled; the operator's code was.
-        raise HookFailed(f"{_CALL} {told(error, question)}") from error
+        raise HookFailed(f"{_CALL} {exception_text(error, question)}") from error
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         # sys.exit() in a coroutine would end the service.
-        raise HookFailed(f"{_CALL} {told(error, question)}") from error
+        raise HookFailed(f"{_CALL} {exception_text(error, question)}") from error
     return answer
 
 
@@ -90,10 +90,10 @@ def _run(
     answer: object = None
     failure: HookFailed | None = None
     try:
-        # A copy: handlers may change their event, and `told` needs the question to remove its values from an exception.
+        # A copy: handlers may change their event, and `exception_text` needs the question, whose values it removes.
         answer = handler(copy.deepcopy(question), context)
     except BaseException as error:  # noqa: BLE001  the waiting task must learn of every error that ends the thread
-        failure = HookFailed(f"{_CALL} {told(error, question)}")
+        failure = HookFailed(f"{_CALL} {exception_text(error, question)}")
 
     def tell() -> None:
         # The caller may have gone after its time limit.

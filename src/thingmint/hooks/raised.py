@@ -18,7 +18,7 @@ _LIBRARIES = frozenset(
 )
 
 
-def told(error: BaseException, question: Mapping[str, object]) -> str:
+def exception_text(error: BaseException, question: Mapping[str, object]) -> str:
     """Return the exception in one line: type, message, file and line of the operator's code.
 
     Values of the question are replaced by their names: a device's parameters may be secret, and messages such as those

@@ -3,12 +3,20 @@
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-
-from thingmint.registration.kernel.ports import Clock
+from datetime import datetime
+from typing import Protocol
 
 HEADER = "X-Thingmint-Signature"
 # As long as the digest; a shorter secret would be weaker than the digest.
 MIN_SECRET_BYTES = 32
+
+
+class Clock(Protocol):
+    """A source of the present time."""
+
+    def now(self) -> datetime:
+        """Return the present time: aware, UTC."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.hooks.handler_signature import HandlerRefused
 from thingmint.hooks.python_callable import python_hook
-from thingmint.hooks.raised import told
+from thingmint.hooks.raised import exception_text
 from thingmint.hooks.signature import QuestionSigner
 from thingmint.hooks.trust import MachineTrust
 from thingmint.hooks.webhook import Webhook
-from thingmint.host.words import in_words
 
 HookTarget: TypeAlias = Callable[[Mapping[str, object]], Awaitable[object]]
 """Takes the question and returns the answer, both as decoded JSON; raises HookFailed."""
@@ -61,7 +61,9 @@ def _imported(arn: str, module_name: str, name: str) -> Callable[..., object]:
     try:
         found = getattr(importlib.import_module(module_name), name, None)
     except (Exception, SystemExit) as error:
-        raise HookTargetRefused(f"hooks.{arn}: {module_name} cannot be imported: {told(error, {})}") from error
+        raise HookTargetRefused(
+            f"hooks.{arn}: {module_name} cannot be imported: {exception_text(error, {})}"
+        ) from error
     if not callable(found):
         raise HookTargetRefused(f"hooks.{arn}: {module_name} has no callable {name}")
     return found  # type: ignore[no-any-return] # that it can be called is all there is to know of the operator's code

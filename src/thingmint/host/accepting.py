@@ -11,10 +11,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from thingmint.core.error_text import in_words
 from thingmint.host.listening import TurnedAway, descriptors_for_connections, listen, network_of
 from thingmint.host.proxied import ProxyHeaders, TrustedProxies
 from thingmint.host.proxy_header import CarriedAddresses
-from thingmint.host.words import in_words
 
 # The connections that are ended in their favour close one or two turns later. Until then, up to this many more
 # descriptors are open.
@@ -144,7 +144,7 @@ class Acceptor:
                 # Linux reports this for an empty queue, too. Only the first attempt of a turn shows that a client
                 # waits.
                 if error.errno in _EXHAUSTED and turn == 0 and self._edge.make_way(""):
-                    self.turned_away.note()
+                    self.turned_away.add()
                 log.warning("cannot accept a connection: %s", in_words(error))
                 self._pause(listener)
                 return
@@ -158,7 +158,7 @@ class Acceptor:
         network = network_of(address)
         if self._edge.has_no_room:
             # Either another connection is ended, or this one is closed. In both cases one client is turned away.
-            self.turned_away.note()
+            self.turned_away.add()
             if not self._edge.make_way(network):
                 accepted.close()
                 return

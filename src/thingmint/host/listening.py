@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from thingmint.core.error_text import reason_of
 from thingmint.host.open_files import most_open_files
-from thingmint.host.words import reason_of
 
 # Host, port and, for IPv6, more fields: the standard library has one type for each address family.
 Address: TypeAlias = tuple[Any, ...]
@@ -70,7 +70,7 @@ class TurnedAway:
         self._unsaid = 0
         self._say_after = -math.inf
 
-    def note(self) -> None:
+    def add(self) -> None:
         """Count a connection; write a log line if the last line was written long enough ago."""
         self._unsaid += 1
         self._observe(1)

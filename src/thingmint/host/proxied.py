@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from thingmint.core.error_text import in_words
 from thingmint.host.listening import Network
 from thingmint.host.proxy_header import MOST_BYTES, CarriedAddresses, InvalidHeader, parse
-from thingmint.host.words import in_words
 
 Admit: TypeAlias = Callable[[socket.socket, str, CarriedAddresses | None], None]
 

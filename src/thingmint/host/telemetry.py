@@ -5,12 +5,13 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, TextIO
 
-import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+from thingmint.host.json_lines import CONTROLS, JSONLines, encode, mask_secrets
+from thingmint.host.tallies import Counts, Timings
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DATABASE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
@@ -23,11 +24,7 @@ _ISSUING = frozenset(
         "EstServerKeygen",
     }
 )
-_SECRET_WORDS = ("secret", "private", "password", "passphrase", "token", "signature", "authorization", "credential")
-_MASKED = "[masked]"
 _OWN_LOGGERS = "thingmint"
-# Characters that a terminal may read as a command or a new line: controls, and marks that change the text direction.
-_CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
 # The service itself writes these fields, and they have several lines.
 _MULTILINE = frozenset({"exception", "traceback"})
 
@@ -37,14 +34,14 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self._registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "thingmint_requests", "Requests by operation and error.", ("operation", "error"), registry=registry
+        self._requests = Counts(
+            "thingmint_requests", "Requests by operation and error.", ("operation", "error"), registry
         )
-        self._request_seconds = Histogram(
-            "thingmint_request_seconds", "Time to serve a request.", ("operation",), buckets=_SECONDS, registry=registry
+        self._request_seconds = Timings(
+            "thingmint_request_seconds", "Time to serve a request.", _SECONDS, registry, label="operation"
         )
-        self._issuance_seconds = Histogram(
-            "thingmint_issuance_seconds", "Time to issue a certificate.", buckets=_SECONDS, registry=registry
+        self._issuance_seconds = Timings(
+            "thingmint_issuance_seconds", "Time to issue a certificate.", _SECONDS, registry
         )
         self._throttled = Counter(
             "thingmint_throttled",
@@ -52,7 +49,9 @@ class Metrics:
             ("operation",),
             registry=registry,
         )
-        self._in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
+        self._requests_in_flight = 0
+        in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
+        in_flight.set_function(lambda: self._requests_in_flight)
         self._connections = Gauge("thingmint_connections", "Open connections.", registry=registry)
         self._turned_away = Counter(
             "thingmint_connections_turned_away",
@@ -93,8 +92,8 @@ class Metrics:
         self._key_engine_faults = Counter(
             "thingmint_key_engine_faults", "Faults that turned a key engine off.", registry=registry
         )
-        self._database_seconds = Histogram(
-            "thingmint_database_seconds", "Database time.", ("kind",), buckets=_DATABASE_SECONDS, registry=registry
+        self._database_seconds = Timings(
+            "thingmint_database_seconds", "Database time.", _DATABASE_SECONDS, registry, label="kind"
         )
         self._expiry = Gauge(
             "thingmint_certificate_expiry_timestamp_seconds", "When a certificate ends.", ("name",), registry=registry
@@ -124,20 +123,11 @@ class Metrics:
         )
         self._nodes = Gauge("thingmint_nodes", "Nodes that serve this database, this one included.", registry=registry)
         Info("thingmint_build", "The version that runs.", registry=registry).info({"version": version})
-        # Finding a child by its labels costs more than counting. The names come from tables, so the dictionary stays
-        # small.
-        self._request_counters: dict[tuple[str, str], Counter] = {}
-        self._request_timers: dict[str, Histogram] = {}
-        self._database_timers: dict[str, Histogram] = {}
 
     def observe_request(self, operation: str, error: str, seconds: float) -> None:
         """Record a served request; ``error`` is empty for success."""
-        counter = self._request_counters.get((operation, error))
-        if counter is None:
-            counter = self._request_counters[operation, error] = self._requests.labels(operation, error)
-            self._request_timers[operation] = self._request_seconds.labels(operation)
-        counter.inc()
-        self._request_timers[operation].observe(seconds)
+        self._requests.count(operation, error)
+        self._request_seconds.observe(seconds, operation)
         if operation in _ISSUING and not error:
             self._issuance_seconds.observe(seconds)
 
@@ -147,7 +137,7 @@ class Metrics:
 
     def in_flight(self, delta: int) -> None:
         """Record that work on a request has begun (1) or ended (-1)."""
-        self._in_flight.inc(delta)
+        self._requests_in_flight += delta
 
     def connections(self, count: int) -> None:
         """Record how many connections are open."""
@@ -208,10 +198,7 @@ class Metrics:
 
     def observe_database(self, kind: str, seconds: float) -> None:
         """Record the time that the database took; ``kind`` is read, write or commit."""
-        timer = self._database_timers.get(kind)
-        if timer is None:
-            timer = self._database_timers[kind] = self._database_seconds.labels(kind)
-        timer.observe(seconds)
+        self._database_seconds.observe(seconds, kind)
 
     def certificate_expiry(self, name: str, not_after: datetime) -> None:
         """Record when one of the service's own certificates ends."""
@@ -258,25 +245,26 @@ def configure_logging(
     Each line contains the facts.
     """
     stream = stream or sys.stderr
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(_as_json)
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    )
+    is_json = log_format == "json"
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso" if log_format == "json" else "%Y-%m-%d %H:%M:%SZ", utc=True),
+        structlog.processors.TimeStamper(fmt="iso" if is_json else "%Y-%m-%d %H:%M:%SZ", utc=True),
         structlog.processors.format_exc_info,
         mask_secrets,
     ]
     if facts is not None:
         shared.insert(0, lambda logger, method, event: {**event, **facts})
-    if log_format != "json":
+    if is_json:
+        renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(encode)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         # JSON escapes control characters. In text for a terminal, a device's data must not begin a line.
         shared += [without_absent, escape_controls]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[JSONLines(facts or {})] if is_json else [*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: SteadyLogger(stream),
         cache_logger_on_first_use=False,
@@ -291,14 +279,6 @@ def configure_logging(
     logging.getLogger(_OWN_LOGGERS).setLevel(number)
 
 
-def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask the values of fields whose names suggest a secret, and every text that contains a private key."""
-    for name, value in event.items():
-        if _sounds_secret(name) or (isinstance(value, str) and "PRIVATE KEY" in value):
-            event[name] = _MASKED
-    return event
-
-
 def without_absent(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Leave out fields that are None."""
     return {name: value for name, value in event.items() if value is not None}
@@ -308,24 +288,12 @@ def escape_controls(logger: object, method: str, event: MutableMapping[str, Any]
     """Escape control characters in texts, so that a device's data cannot end a line or begin another one."""
     for name, value in event.items():
         if isinstance(value, str) and name not in _MULTILINE:
-            event[name] = _CONTROLS.sub(_escaped, value)
+            event[name] = CONTROLS.sub(_escaped, value)
     return event
 
 
 def _escaped(found: "re.Match[str]") -> str:
     return found[0].encode("unicode_escape").decode("ascii")
-
-
-@lru_cache(1024)
-def _sounds_secret(name: str) -> bool:
-    folded = name.lower()
-    return any(word in folded for word in _SECRET_WORDS)
-
-
-def _as_json(event: object, **_: object) -> str:
-    # Objects that msgspec cannot encode (an exception, an object of a library) are written as their repr.
-    # JSON does not escape controls beyond ASCII and marks of text direction, so they are escaped here.
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(event, enc_hook=repr).decode())
 
 
 class SteadyLogger:

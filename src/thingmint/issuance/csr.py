@@ -3,7 +3,7 @@
 Only the subject and the key of a request are used, and only after checks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
-from thingmint.host.words import in_words
 from thingmint.issuance.encoding.der import children, only_element
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
 from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey, accepted_public_key
-from thingmint.issuance.profiles.subject import SubjectRefused, check_subject
+from thingmint.issuance.profiles.subject import check_subject
 
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 _EMPTY_NAME = b"\x30\x00"
@@ -39,10 +39,19 @@ class CSRSignatureRefused(InvalidRequest):
 
 @dataclass(frozen=True, slots=True)
 class SigningRequest:
-    """A checked key and a checked subject. Without a subject the certificate gets that of its profile."""
+    """A checked key and a checked subject in DER. Without a subject the certificate gets that of its profile."""
 
-    subject: x509.Name | None
+    subject_der: bytes | None
     public_key: PublicKey
+    _parsed: x509.CertificateSigningRequest = field(repr=False, compare=False)
+
+    @property
+    def subject(self) -> x509.Name | None:
+        """The subject as the library's value, which takes longer to make than the rest of the request."""
+        if self.subject_der is None:
+            return None
+        with odd_names_allowed():
+            return self._parsed.subject
 
 
 def load_csr(pem: str) -> SigningRequest:
@@ -61,7 +70,9 @@ def load_csr_der(der: bytes) -> SigningRequest:
     csr = _parse(der)
     public_key = _public_key(csr, public_key_der)
     _verify(csr)
-    return SigningRequest(_subject(csr, subject_der), public_key)
+    # RFC 5280, 4.1.2.6: a certificate without a subject needs a critical subjectAltName, which device certificates
+    # lack.
+    return SigningRequest(None if subject_der == _EMPTY_NAME else subject_der, public_key, csr)
 
 
 def require_no_key_encryption(der: bytes) -> None:
@@ -163,15 +174,3 @@ def _is_signed_with_sha1(csr: x509.CertificateSigningRequest) -> bool:
     except InvalidSignature:
         return False
     return False
-
-
-def _subject(csr: x509.CertificateSigningRequest, encoded: bytes) -> x509.Name | None:
-    if encoded == _EMPTY_NAME:
-        # RFC 5280, 4.1.2.6: a certificate without a subject needs a critical subjectAltName, which device certificates
-        # lack.
-        return None
-    with odd_names_allowed():
-        subject = csr.subject
-    if subject.public_bytes() != encoded:
-        raise SubjectRefused("The subject is not encoded in DER, so that it could not be copied unchanged")
-    return subject

@@ -1,7 +1,7 @@
 """Owns issuance: a certificate is prepared, linted, and then signed once. Independent of storage and clock."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -13,11 +13,12 @@ from cryptography.x509.oid import ExtensionOID
 from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUnavailable, ThingmintError
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.encoding.der import with_signature
+from thingmint.issuance.encoding.der import signed_structure
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.throwaway_keys import throwaway_key_like
 from thingmint.issuance.profiles.certificate_form import CertificateForm
-from thingmint.issuance.profiles.lint import Expected, lint
+from thingmint.issuance.profiles.known_extensions import KnownExtensions
+from thingmint.issuance.profiles.lint import Candidate, Expected, lint
 from thingmint.issuance.profiles.profile import CertificateProfile
 from thingmint.issuance.profiles.public_addresses import PublicAddresses
 
@@ -49,16 +50,17 @@ class PreparedCertificateRefused(Exception):
 class PreparedCertificate:
     """A linted certificate, which the issuer that prepared it can sign once."""
 
-    __slots__ = ("_issuer_seal", "_linted", "not_after", "not_before", "serial_number")
+    __slots__ = ("_issuer_seal", "_linted", "not_after", "not_before", "serial_number", "subject_der")
 
-    def __init__(self, issuer_seal: object, linted: x509.Certificate) -> None:
+    def __init__(self, issuer_seal: object, linted: Candidate) -> None:
         self._issuer_seal = issuer_seal
-        self._linted: x509.Certificate | None = linted
+        self._linted: Candidate | None = linted
         self.serial_number = SerialNumber(linted.serial_number)
-        self.not_before = linted.not_valid_before_utc
-        self.not_after = linted.not_valid_after_utc
+        self.not_before = linted.not_before
+        self.not_after = linted.not_after
+        self.subject_der = linted.subject_der
 
-    def redeem(self, issuer_seal: object) -> x509.Certificate:
+    def redeem(self, issuer_seal: object) -> Candidate:
         """Return the linted certificate once; raise PreparedCertificateRefused for another issuer or a second call."""
         if issuer_seal is not self._issuer_seal:
             raise PreparedCertificateRefused("the certificate was prepared by another issuer")
@@ -79,6 +81,7 @@ class _Shape:
     form: CertificateForm
     extension_order: tuple[x509.ObjectIdentifier, ...]
     addresses: tuple[x509.ExtensionType, ...]
+    known: KnownExtensions = field(default_factory=KnownExtensions)
 
 
 class Issuer:
@@ -113,24 +116,23 @@ class Issuer:
         self._shapes: dict[PublicAddresses | None, _Shape] = {}
 
     def prepare(
-        self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject: x509.Name | None = None
+        self, public_key: PublicKey, serial_number: SerialNumber, at: datetime, subject_der: bytes | None = None
     ) -> PreparedCertificate:
         """Return a certificate that was linted with a constant instead of the signature. It can be issued once.
 
-        Without a subject, the profile's is used. Raises KeyUsageUnfit if the profile's usages do not fit the key,
-        IssuerNotValid or IssuerEnded if the issuer is not valid at this time, ProfileExhausted if the profile has ended
-        or goes past the issuer's, LintFailed if a rule is broken.
+        A subject is a Name in DER. Without one, the profile's is used. Raises KeyUsageUnfit if the profile's usages do
+        not fit the key, IssuerNotValid or IssuerEnded if the issuer is not valid at this time, ProfileExhausted if the
+        profile has ended or goes past the issuer's, LintFailed if a rule is broken.
         """
         _check_usages_fit(self.profile.key_usage, public_key)
         not_before, not_after = self.validity_at(at)
-        subject_der = self._profile_subject_der if subject is None else subject.public_bytes()
+        subject_der = self._profile_subject_der if subject_der is None else subject_der
         public_key_der = public_key.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        key_identifier = x509.SubjectKeyIdentifier.from_public_key(public_key).digest
         addresses = None if self._addresses is None else self._addresses(self.ca, serial_number)
         shape = self._shape_with(addresses)
-        der = shape.form.assemble(serial_number, not_before, not_after, subject_der, public_key_der, key_identifier)
+        der = shape.form.assemble(serial_number, not_before, not_after, subject_der, public_key_der)
         linted = lint(
             der,
             Expected(
@@ -146,6 +148,7 @@ class Issuer:
                 extended_key_usage=self.profile.extended_key_usage,
                 extension_order=shape.extension_order,
                 addresses=shape.addresses,
+                known=shape.known,
             ),
         )
         return PreparedCertificate(self._seal, linted)
@@ -168,9 +171,9 @@ class Issuer:
         ServiceUnavailable if the key cannot be used now, or a signature from outside of the process is wrong.
         """
         linted = prepared.redeem(self._seal)
-        tbs = linted.tbs_certificate_bytes
+        tbs = linted.to_be_signed
         signature = await self._signer.sign(tbs, self.profile.signature_hash)
-        der = with_signature(linted.public_bytes(serialization.Encoding.DER), signature)
+        der = signed_structure(tbs, linted.outer_algorithm, signature)
         signed = x509.load_der_x509_certificate(der)
         if signed.tbs_certificate_bytes != tbs:
             raise PreparedCertificateRefused("what was signed is not what was linted")

@@ -1,6 +1,6 @@
-"""Owns one key worker in its parent: the process, its two lanes and its end. Independent of the callers that wait.
+"""Owns one key worker in its parent: the process, its two channels and its end. Independent of the callers that wait.
 
-The event loop reads the lanes. The buffers in which key pairs arrive are overwritten as soon as they are read.
+The event loop reads the channels. The buffers in which key pairs arrive are overwritten as soon as they are read.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from thingmint.core.error_text import in_words
 from thingmint.host.hardening import WIPING_ENVIRONMENT
-from thingmint.host.words import in_words
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.generators import Engine
 from thingmint.keys.worker import CREDIT, FRAME_HEADER, MAX_FRAME
@@ -21,7 +21,7 @@ from thingmint.keys.worker import CREDIT, FRAME_HEADER, MAX_FRAME
 # -P: do not import from the working directory, in which other users may be able to write.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "thingmint.keys.worker")
 
-# A lane is asked for up to two key pairs at a time, so that a worker never waits for the event loop's next request.
+# A channel is asked for up to two key pairs at a time, so that a worker never waits for the event loop's next request.
 CREDITS_PER_LANE = 2
 
 # Signals by which a fault in a process's own code ends it; the last one is the time limit of the self-test.
@@ -50,18 +50,18 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class KeyPairReader:
-    """Decodes the bytes of a lane into key pairs and overwrites the bytes."""
+    """Decodes the bytes of a channel into key pairs and overwrites the bytes."""
 
     def __init__(self) -> None:
         self._buffer = bytearray(2 * MAX_FRAME)
         self._filled = 0
 
-    def read_from(self, lane: socket.socket) -> Iterator[KeyPair]:
+    def read_from(self, channel: socket.socket) -> Iterator[KeyPair]:
         """Receive once and yield complete key pairs; raise FrameBroken, or EOFError if the worker has gone."""
         with memoryview(self._buffer) as view:
-            received = lane.recv_into(view[self._filled :])
+            received = channel.recv_into(view[self._filled :])
         if received == 0:
-            raise EOFError("the key worker closed its lane")
+            raise EOFError("the key worker closed its channel")
         self._filled += received
         while (frame_length := self._complete_frame()) is not None:
             yield self._pop_key_pair(frame_length)
@@ -94,11 +94,11 @@ class KeyPairReader:
         return KeyPair(public_key_der=public, private_key_pem=private)
 
 
-class Lane:
+class Channel:
     """One of a worker's two sockets, with the number of key pairs that were asked for and have not arrived."""
 
     def __init__(
-        self, ours: socket.socket, deliver: "Callable[[Lane, KeyPair], None]", fail: Callable[[str, bool], None]
+        self, ours: socket.socket, deliver: "Callable[[Channel, KeyPair], None]", fail: Callable[[str, bool], None]
     ) -> None:
         ours.setblocking(False)
         self._socket = ours
@@ -114,7 +114,7 @@ class Lane:
 
     @property
     def has_room(self) -> bool:
-        """Whether the worker may be asked for another key pair on this lane."""
+        """Whether the worker may be asked for another key pair on this channel."""
         return self.owed < CREDITS_PER_LANE
 
     def ask(self) -> None:
@@ -166,8 +166,8 @@ class Child:
     def __init__(
         self,
         command: Sequence[str],
-        on_demand: Callable[[Lane, KeyPair], None],
-        on_idle: Callable[[Lane, KeyPair], None],
+        on_demand: Callable[[Channel, KeyPair], None],
+        on_idle: Callable[[Channel, KeyPair], None],
         engine: Engine = Engine.OPENSSL,
     ) -> None:
         """Start a worker; raise OSError if the system cannot start it."""
@@ -185,8 +185,8 @@ class Child:
             theirs_idle.close()
             theirs_demand.close()
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.idle = Lane(ours_idle, on_idle, self.drop)
-        self.demand = Lane(ours_demand, on_demand, self.drop)
+        self.idle = Channel(ours_idle, on_idle, self.drop)
+        self.demand = Channel(ours_demand, on_demand, self.drop)
 
     @property
     def pid(self) -> int:
@@ -236,27 +236,19 @@ class Child:
         return True
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def ask_evenly(lanes: Sequence[Lane], wanted: int) -> None:
-    """Ask the lanes, spread evenly, until ``wanted`` key pairs are outstanding in total, or no lane has room."""
-    owed = sum(lane.owed for lane in lanes)
+def ask_evenly(channels: Sequence[Channel], wanted: int) -> None:
+    """Ask the channels, spread evenly, until ``wanted`` key pairs are outstanding in total, or no channel has room."""
+    owed = sum(channel.owed for channel in channels)
     while owed < wanted:
-        lane = min(lanes, key=_owed_by, default=None)
-        if lane is None or not lane.has_room:
+        channel = min(channels, key=_owed_by, default=None)
+        if channel is None or not channel.has_room:
             return
-        lane.ask()
+        channel.ask()
         owed += 1
 
 
-def _owed_by(lane: Lane) -> int:
-    return lane.owed
+def _owed_by(channel: Channel) -> int:
+    return channel.owed
 
 
 def _start(

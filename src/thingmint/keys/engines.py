@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.keys.generators import PACKAGE, Engine
 
 _log = logging.getLogger(__name__)

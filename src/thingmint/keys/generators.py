@@ -1,4 +1,4 @@
-"""Owns the functions with which a worker generates key pairs: OpenSSL's, or a search of thingmint-ifma for each lane.
+"""Owns the functions with which a worker generates key pairs: OpenSSL's, or thingmint-ifma's, one for each channel.
 
 The package thingmint-ifma is loaded by name, because it is optional: a service with OpenSSL runs without it.
 """
@@ -19,17 +19,17 @@ class Engine(StrEnum):
     IFMA = "ifma"
 
 
-def generators(engine: Engine, lanes: int) -> list[Callable[[], KeyPair]]:
-    """Return a function for each lane that generates a key pair.
+def generators(engine: Engine, channels: int) -> list[Callable[[], KeyPair]]:
+    """Return a function for each channel that generates a key pair.
 
-    One thread at a time can use a search, so each lane has one. Raises ImportError if the engine's package cannot be
+    One thread at a time can use a search, so each channel has one. Raises ImportError if the engine's package cannot be
     loaded, its SelfTestFailed if a result is wrong, RuntimeError if the processor cannot run it.
     """
     if engine is Engine.OPENSSL:
-        return [generate_key_pair] * lanes
+        return [generate_key_pair] * channels
     package = importlib.import_module(PACKAGE)
     package.self_test()
-    return [_from(package.PrimeSearch().pair) for _ in range(lanes)]
+    return [_from(package.PrimeSearch().pair) for _ in range(channels)]
 
 
 def _from(pair: Callable[[], tuple[int, int]]) -> Callable[[], KeyPair]:

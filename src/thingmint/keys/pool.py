@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.host.words import in_words
+from thingmint.host.cores import usable_cores
 from thingmint.issuance.keys.key_pairs import KeyPair
-from thingmint.keys.child import WORKER_COMMAND, Child, Lane, ask_evenly, usable_cores
+from thingmint.keys.child import WORKER_COMMAND, Channel, Child, ask_evenly
 from thingmint.keys.engines import EngineInUse, EngineObserver
 from thingmint.keys.generators import Engine
 from thingmint.keys.reserve import Clocks, Reserve
@@ -209,13 +210,13 @@ class KeyPool:
                 self._reserve.put(key_pair)
         self._reserve_changed()
 
-    def _accept_demanded(self, lane: Lane, key_pair: KeyPair) -> None:
+    def _accept_demanded(self, channel: Channel, key_pair: KeyPair) -> None:
         now = time.monotonic()
-        self._seconds_per_key += _NEWEST_WEIGHT * (now - lane.busy_since - self._seconds_per_key)
-        lane.busy_since = now
+        self._seconds_per_key += _NEWEST_WEIGHT * (now - channel.busy_since - self._seconds_per_key)
+        channel.busy_since = now
         self._accept(key_pair)
 
-    def _accept_idle(self, _lane: Lane, key_pair: KeyPair) -> None:
+    def _accept_idle(self, _channel: Channel, key_pair: KeyPair) -> None:
         self._accept(key_pair)
 
     def _reserve_changed(self) -> None:

@@ -1,8 +1,8 @@
 """Owns the program of a key worker, which generates a key pair for each byte that it receives. Keeps no key pairs.
 
 It runs as ``python -m thingmint.keys.worker IDLE_FD DEMAND_FD PARENT_PID ENGINE``. It is started by exec, never by a
-fork of a process that holds keys. Each lane is a stream socket with its own thread. Each byte received asks for one key
-pair, and each answer is a frame of `encode_frame`: two lengths and two byte strings, without pickle.
+fork of a process that holds keys. Each channel is a stream socket with its own thread. Each byte received asks for one
+key pair, and each answer is a frame of `encode_frame`: two lengths and two byte strings, without pickle.
 
 The threads of a process share its GIL, but the generation releases it. An unprivileged thread cannot leave SCHED_IDLE.
 Therefore the reserve (which may wait for other programs) and the demand (which must not) need one thread each.
@@ -43,24 +43,24 @@ def encode_frame(public: bytes, private: bytes) -> bytearray:
     return bytearray().join((FRAME_HEADER.pack(len(public), len(private)), public, private))
 
 
-def announce_failure(lane: socket.socket, error: Exception) -> None:
+def announce_failure(channel: socket.socket, error: Exception) -> None:
     """Send the name of the error instead of a key pair; its text is not sent, because it may quote a secret number."""
-    lane.sendall(encode_frame(b"", type(error).__name__.encode()))
+    channel.sendall(encode_frame(b"", type(error).__name__.encode()))
 
 
-def serve_lane(lane: socket.socket, generate: Callable[[], KeyPair]) -> None:
-    """Answer each byte with a key pair until the parent closes the lane; announce a failed generation, and end."""
-    while credits_received := lane.recv(_CREDITS_AT_ONCE):
+def serve_channel(channel: socket.socket, generate: Callable[[], KeyPair]) -> None:
+    """Answer each byte with a key pair until the parent closes the channel; announce a failed generation, and end."""
+    while credits_received := channel.recv(_CREDITS_AT_ONCE):
         for _ in credits_received:
             try:
                 key_pair = generate()
             except Exception as error:  # noqa: BLE001 - with any error (no entropy, a weak key) no key leaves here
-                announce_failure(lane, error)
+                announce_failure(channel, error)
                 return
             frame = encode_frame(key_pair.public_key_der, key_pair.private_key_pem)
             del key_pair  # it would stay readable here until the next one is asked for
             try:
-                lane.sendall(frame)
+                channel.sendall(frame)
             finally:
                 frame[:] = bytes(len(frame))
 
@@ -85,48 +85,48 @@ def end_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         # prctl(2): "parent" means the thread that started this process, not its process.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    # On other systems, or if prctl fails, the end of the stream ends the lanes.
+    # On other systems, or if prctl fails, the end of the stream ends the channels.
     if os.getppid() != parent:
         os._exit(0)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve both lanes until the parent closes one of them; then the whole process exits."""
-    idle_lane, demand_lane, parent = map(int, arguments[:3])
+    """Serve both channels until the parent closes one of them; then the whole process exits."""
+    idle_channel, demand_channel, parent = map(int, arguments[:3])
     # A signal to the process group is for the parent, in which callers may still wait for keys.
     for signal_of_the_parent in _SIGNALS_OF_THE_PARENT:
         signal.signal(signal_of_the_parent, signal.SIG_IGN)
     harden_process(wipe_freed_memory=True)
     end_with_parent(parent)
-    idle, demand = _generators(Engine(arguments[3]), demand_lane)
-    threading.Thread(target=_run_lane, args=(idle_lane, yield_to_everyone, idle), daemon=True).start()
-    _run_lane(demand_lane, yield_to_the_service, demand)
+    idle, demand = _generators(Engine(arguments[3]), demand_channel)
+    threading.Thread(target=_run_channel, args=(idle_channel, yield_to_everyone, idle), daemon=True).start()
+    _run_channel(demand_channel, yield_to_the_service, demand)
 
 
-def _generators(engine: Engine, demand_lane: int) -> list[Callable[[], KeyPair]]:
-    """Return a generating function for each lane; if the engine cannot be used, announce this and exit."""
+def _generators(engine: Engine, demand_channel: int) -> list[Callable[[], KeyPair]]:
+    """Return a generating function for each channel; if the engine cannot be used, announce this and exit."""
     # Counted in processor time, so that a busy machine does not shorten it; the signal ends this process.
     signal.setitimer(signal.ITIMER_VIRTUAL, SELF_TEST_WITHIN)
     try:
         return generators(engine, 2)
     except Exception as error:  # noqa: BLE001 - an engine that fails its self-test with any error makes no key
-        with contextlib.suppress(OSError), socket.socket(fileno=demand_lane) as lane:
-            announce_failure(lane, error)
+        with contextlib.suppress(OSError), socket.socket(fileno=demand_channel) as channel:
+            announce_failure(channel, error)
         os._exit(1)
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
-def _run_lane(descriptor: int, lower_priority: Callable[[], None], generate: Callable[[], KeyPair]) -> None:
+def _run_channel(descriptor: int, lower_priority: Callable[[], None], generate: Callable[[], KeyPair]) -> None:
     try:
         lower_priority()
-        with socket.socket(fileno=descriptor) as lane:
-            serve_lane(lane, generate)
+        with socket.socket(fileno=descriptor) as channel:
+            serve_channel(channel, generate)
     except OSError:
         # The parent has ended or has dropped this worker, so nothing can be reported.
         pass
     finally:
-        # Do not wait for the other lane, which may be generating a key pair.
+        # Do not wait for the other channel, which may be generating a key pair.
         os._exit(0)
 
 

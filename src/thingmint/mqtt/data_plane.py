@@ -161,6 +161,24 @@ class KeptWill:
     delay: int
 
 
+class MessageTaker(Protocol):
+    """Takes encoded messages of one connection: of QoS 0, without RETAIN and properties."""
+
+    @property
+    def is_5(self) -> bool:
+        """Whether the messages must be encoded in MQTT 5; otherwise in MQTT 3.1.1."""
+        ...
+
+    @property
+    def takes_now(self) -> bool:
+        """Whether a message can be taken now. If not, `DataPlane.publish` waits, or says why not."""
+        ...
+
+    def take(self, encoded: bytes) -> None:
+        """Take over a message on a topic on which `DataPlane.publish` has accepted one of this connection."""
+        ...
+
+
 class NotReadable(Exception):
     """The data plane cannot list its retained messages."""
 
@@ -186,6 +204,10 @@ class DataPlane(Protocol):
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
         """Take over a message and return the code of its PUBACK. Topic aliases are already resolved."""
+        ...
+
+    def taker_of(self, connection: DeviceConnection) -> MessageTaker | None:
+        """Return what takes encoded messages of the open connection; None if each must be published."""
         ...
 
     async def subscribe(

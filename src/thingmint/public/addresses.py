@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
+from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA, issuer_id_of
 from thingmint.issuance.profiles.public_addresses import PublicAddresses
-from thingmint.records.certificates.revocation_lists import ListName
 
 OCSP_PATH = "/ocsp"
 PREFIXES = (b"/ca", b"/crl", b"/ocsp")

@@ -21,7 +21,7 @@ from thingmint.public.representation import Representation
 from thingmint.registration.kernel.ports import Clock
 from thingmint.registration.revocation.published import PublishedList, PublishedLists
 from thingmint.registration.revocation.status import StatusAnswer, StatusService
-from thingmint.registration.revocation.terms import Revokers
+from thingmint.registration.revocation.terms import CRLIssuers
 
 # The ASGI types; this application uses few of their fields (https://asgi.readthedocs.io/en/latest/specs/www.html).
 Scope: TypeAlias = Mapping[str, Any]
@@ -45,7 +45,7 @@ class PublicApplication:
     """Serves the published objects. The application that mounts it must limit the size of request bodies."""
 
     clock: Clock
-    revokers: Revokers
+    crl_issuers: CRLIssuers
     lists: PublishedLists
     status: StatusService
 
@@ -77,7 +77,7 @@ class PublicApplication:
         named = parse_certificate_path(path)
         if named is None:
             return None
-        cas = [each.ca for each in self.revokers() if named.issuer_id in (ALL, each.ca.issuer_id)]
+        cas = [each.ca for each in self.crl_issuers() if named.issuer_id in (ALL, each.ca.issuer_id)]
         if not cas:
             return None
         encoding = serialization.Encoding.PEM if named.is_pem else serialization.Encoding.DER
@@ -89,7 +89,7 @@ class PublicApplication:
         if named is None:
             return None
         if named.name.issuer_id == ALL:
-            found = self.lists.complete(each.ca.issuer_id for each in self.revokers())
+            found = self.lists.complete(each.ca.issuer_id for each in self.crl_issuers())
         else:
             found = tuple(filter(None, (self.lists.get(named.name),)))
         return _list_representation(found, is_pem=named.is_pem) if found else None

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
+from thingmint.records.tokens import after, before
 
 COLUMNS = "at, account, region, principal_arn, source_address, request_id, action, resource, detail"
 
@@ -21,21 +22,19 @@ APPEND_AUDIT = (
 
 AUDIT_PAGE_DOWN = (
     f"SELECT position, {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 AND region = $2 AND position < $3 ORDER BY position DESC LIMIT $4"
+    f"WHERE {before('account', 'region', 'position')} LIMIT $4"
 )
 AUDIT_PAGE_UP = (
     f"SELECT position, {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 AND region = $2 AND position > $3 ORDER BY position LIMIT $4"
+    f"WHERE {after('account', 'region', 'position')} LIMIT $4"
 )
 
 AUDIT_OF_RESOURCE = (
     f"SELECT position, {COLUMNS} FROM audit "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 AND region = $2 AND resource = $3 AND position < $4 ORDER BY position DESC LIMIT $5"
+    f"WHERE {before('account', 'region', 'resource', 'position')} LIMIT $5"
 )
 
-FIRST_FROM = (
-    "SELECT position, at FROM audit WHERE account = $1 AND region = $2 AND position >= $3 ORDER BY position LIMIT 1"
-)
+FIRST_AFTER = f"SELECT position, at FROM audit WHERE {after('account', 'region', 'position')} LIMIT 1"  # noqa: S608  constants
 
 
 _DETAIL = json.JSONEncoder(separators=(",", ":"))
@@ -72,7 +71,7 @@ def end_of_entries_before(scope: Scope, at: datetime, newest: int) -> Steps[Page
     first, end = 1, newest + 1
     while first < end:
         middle = (first + end) // 2
-        row = yield from row_of(FIRST_FROM, scope.account, scope.region, middle)
+        row = yield from row_of(FIRST_AFTER, scope.account, scope.region, middle - 1)
         if row is None or time_of_column(row[1]) >= at:
             end = middle
         else:

@@ -4,6 +4,9 @@ Transactions can overlap on PostgreSQL. If a change got its position when it was
 miss a 5 that is committed later. So a change is written without a position. Readers, one at a time, give the committed
 changes the next positions. A reader that has read up to a position has therefore seen every change below it, and
 changes that become visible later get higher positions.
+
+A server that takes another one's place may lack its last changes, and give their positions to others. A reader that
+compares `ChangesFound.server` notices that.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import CHANGE_POSITION, NOTIFY_CHANGE
+from thingmint.records.tokens import CHANGE_POSITION, DATABASE_RUN, NOTIFY_CHANGE
 
 KEPT_CHANGES = 20_000
 """The minimum number of kept positions. A reader that is further behind must assume that anything may have changed."""
@@ -25,9 +28,9 @@ LOCK_PRINCIPAL = (
 
 # Returns at least one row, which has the first and last position.
 CHANGES_FROM = (
-    "SELECT (SELECT coalesce(max(position), 0) + 1 FROM registry_change),"
+    "SELECT (SELECT coalesce(max(position), 0) + 1 FROM registry_change),"  # noqa: S608  a token
     " (SELECT coalesce(min(position), 1) FROM registry_change),"
-    " (SELECT min(id) FROM registry_change WHERE position IS NULL), changed.resource "
+    f" (SELECT min(id) FROM registry_change WHERE position IS NULL), {DATABASE_RUN}, changed.resource "
     "FROM (SELECT 1 AS one) AS always LEFT JOIN "
     "(SELECT resource FROM registry_change WHERE position >= $1 ORDER BY position LIMIT $2) AS changed ON 1 = 1"
 )
@@ -59,15 +62,17 @@ class ChangesFound:
     """The resources that changed from a position on, the position of the next call, and the oldest kept position.
 
     ``has_unplaced`` is true if there are changes without a position. They are returned after `place_changes`.
+    ``server`` differs from that of an earlier call if another server answers, or the same one after a restart.
     """
 
     following: int
     oldest: int
     has_unplaced: bool
+    server: int
     resources: Sequence[str]
 
 
-def note_change(resource: str) -> Steps[None]:
+def record_change(resource: str) -> Steps[None]:
     """Record that this transaction changes the resource."""
     yield from rows_of(NOTE_CHANGE, resource)
 
@@ -80,8 +85,9 @@ def lock_principal(principal: str) -> Steps[None]:
 def changes_from(position: int, limit: int) -> Steps[ChangesFound]:
     """Return up to ``limit`` changes from the position on."""
     found = yield from rows_of(CHANGES_FROM, position, limit)
-    following, oldest, unplaced, _ = found[0]
-    return ChangesFound(following, oldest, unplaced is not None, [row[3] for row in found if row[3] is not None])
+    following, oldest, unplaced, server, _ = found[0]
+    resources = [row[4] for row in found if row[4] is not None]
+    return ChangesFound(following, oldest, unplaced is not None, server, resources)
 
 
 def place_changes() -> Steps[None]:

@@ -3,8 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+from thingmint.core.paging import PageKey
 from thingmint.core.registry.attributes import Attributes
-from thingmint.records.paging import PageKey
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -1,14 +1,9 @@
-"""Owns pages of lists: their start, their size, and whether another page follows. Independent of the entries.
-
-A list is in the order in which its entries were stored. Positions of entries grow and are never reused, so a page costs
-the same at any start. A list that is filtered by the prefix of a text (a name, an attribute's value, a path) is in the
-order of that text, because an index returns this order.
-"""
+"""Owns the reading of pages of lists, and whether another page follows. Independent of the entries."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from thingmint.core.paging import Listed, Page, PageKey, PageRequest
 from thingmint.records.steps import Steps
 
 
@@ -23,39 +18,6 @@ class Positioned(Protocol):
 
 EntryT = TypeVar("EntryT", bound=Positioned)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class PageKey:
-    """The start of a page: after this position; in a list ordered by a text, after this text and position."""
-
-    position: int
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """An entry of a list, and the key of the page after it."""
-
-    item: T
-    key: PageKey
-
-
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """The size of a page, the key after which it starts, and the direction."""
-
-    size: int
-    after: PageKey | None
-    ascending: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """The entries of a page, and the key of the next page if there is one."""
-
-    items: tuple[T, ...]
-    next: PageKey | None
 
 
 def read_page(request: PageRequest, entries: Callable[[PageRequest], Steps[Sequence[EntryT]]]) -> Steps[Page[EntryT]]:

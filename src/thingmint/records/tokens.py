@@ -28,6 +28,9 @@ OPEN_CEILING = "{OPEN_CEILING}"
 DATABASE_TIME = "{DATABASE_TIME}"
 """Microseconds since 1970 by the database's clock; NULL if transactions do not overlap."""
 
+DATABASE_RUN = "{DATABASE_RUN}"
+"""A number that differs after the server was restarted or another one has taken its place, for example a standby."""
+
 NOTIFY_CHANGE = "{NOTIFY_CHANGE}"
 """At the end of an INSERT: notifies listening nodes when the transaction is committed."""
 
@@ -39,3 +42,17 @@ REVOCATION_HORIZON = "{REVOCATION_HORIZON}"
 
 REVOCATION_CEILING = "{REVOCATION_CEILING}"
 """A stamp above those of all transactions so far."""
+
+
+def before(*columns: str) -> str:
+    """Return the condition and the order of a page of rows that goes down from a position.
+
+    The last column is the position, and the others equal their parameters: ``$1`` belongs to the first column, ``$2``
+    to the second, and so on. There must be an index of these columns in this order.
+    """
+    return f"{{BEFORE {' '.join(columns)}}}"
+
+
+def after(*columns: str) -> str:
+    """Return the condition and the order of a page of rows that goes up from a position; see `before`."""
+    return f"{{AFTER {' '.join(columns)}}}"

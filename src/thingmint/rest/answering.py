@@ -10,8 +10,8 @@ from typing import Protocol
 
 from thingmint.api.wire.errors import ErrorAnswer, ErrorMap
 from thingmint.api.wire.planes import Plane
+from thingmint.core.error_text import trace_of
 from thingmint.core.errors import ThingmintError, Throttled
-from thingmint.host.traces import trace_of
 from thingmint.rest.answers import Answer, answer_of_error, send_answer
 from thingmint.rest.asgi_messages import HTTPScope, Send
 from thingmint.rest.body import RequestAborted

@@ -1,6 +1,6 @@
 """Owns the HTTP form of the API's answers: header fields, and errors in AWS's form."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from thingmint.api.wire.errors import ErrorAnswer
 from thingmint.rest.asgi_messages import Send
@@ -8,16 +8,18 @@ from thingmint.rest.asgi_messages import Send
 JSON = b"application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A status, a body and special header fields. The repr omits the body, which may contain a private key."""
 
     status: int
-    body: bytes = field(repr=False)
+    body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
     # An answer may contain a private key, so caches must not store it.
     cache_control: bytes = b"no-store"
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {len(self.body)} bytes of {self.content_type!r})"
 
 
 def error_answer(error: ErrorAnswer) -> Answer:

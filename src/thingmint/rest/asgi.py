@@ -54,7 +54,7 @@ class Application:
         match = self._calls.router.match(scope["method"], scope["raw_path"])
         record.operation, record.plane = match.operation.name, match.operation.plane
         headers = list(scope["headers"])
-        body = await self._bodies.read(headers, receive)
+        body = await self._bodies.read(scope, receive)
         request = HttpRequest(scope["method"], scope["raw_path"], scope["query_string"], headers, body)
         self._begin()
         try:

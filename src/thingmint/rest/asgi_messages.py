@@ -24,6 +24,16 @@ class PeerState(TypedDict):
     peer: Peer
 
 
+class Extensions(TypedDict):
+    """The server's additions to the interface.
+
+    ``whole_body`` returns the body if it has arrived completely and no part of it was received, and None otherwise. It
+    takes the place of ``receive``, without waiting.
+    """
+
+    whole_body: Callable[[], bytes | None]
+
+
 class HTTPScope(TypedDict):
     """A request without its body; the names of header fields are in lower case."""
 
@@ -40,6 +50,7 @@ class HTTPScope(TypedDict):
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
     state: NotRequired[PeerState]
+    extensions: NotRequired[Extensions]
 
 
 class RequestMessage(TypedDict):

@@ -1,12 +1,11 @@
 """Owns the reading of request bodies within limits of size, time and memory. Independent of their content."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from thingmint.api.wire.errors import RequestTooLarge, RequestTooSlow
 from thingmint.core.errors import Throttled
-from thingmint.rest.asgi_messages import Receive
+from thingmint.rest.asgi_messages import HTTPScope, Receive
 
 
 class RequestAborted(Exception):
@@ -40,15 +39,21 @@ class BodyReader:
         # In the order in which they began.
         self._unfinished: dict[_Unfinished, None] = {}
 
-    async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
-        """Return the whole body.
+    async def read(self, scope: HTTPScope, receive: Receive) -> bytes:
+        """Return the whole body of the request.
 
         Raises RequestTooLarge, RequestTooSlow, RequestAborted, and Throttled if the body is dropped in favour of others
         because unfinished bodies exceed their memory limit.
         """
-        for name, value in headers:
+        for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > self._limits.bytes_each:
                 raise self._too_large()
+        # Most bodies arrive together with their heads, and need neither a time limit nor a place.
+        body = scope["extensions"]["whole_body"]() if "extensions" in scope else None
+        if body is not None:
+            if len(body) > self._limits.bytes_each:
+                raise self._too_large()
+            return body
         unfinished = _Unfinished(asyncio.timeout(self._limits.seconds))
         try:
             async with unfinished.deadline:

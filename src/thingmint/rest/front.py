@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from thingmint.api.wire.errors import RequestTooLarge
+from thingmint.core.error_text import trace_of
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
-from thingmint.host.traces import trace_of
 from thingmint.rest.answers import Answer, send_answer
 from thingmint.rest.asgi_messages import ASGIApplication, HTTPScope, Receive, ReceivedMessage, Send, SentMessage
 
@@ -101,6 +101,8 @@ class _Request:
         if self._limits is None:
             await application(scope, self._receive, self.send)
             return
+        # Without it, every part of the body passes `receive`, which counts.
+        scope.pop("extensions", None)
         for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > self._limits.body_bytes:
                 raise self._too_large(self._limits)

@@ -14,11 +14,10 @@ from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.caller import Caller
 from thingmint.core.errors import CredentialsExpired, CredentialsUnknown, not_implemented
 from thingmint.core.identifiers import AccountId, Region
-from thingmint.records.access import access_keys as access_key_table
-from thingmint.records.steps import Steps
 from thingmint.registration.access.access_keys import (
     ADMINISTRATOR,
     ADMINISTRATOR_POLICY,
+    read_access_key,
     sealing_name,
     session_token_digest,
 )
@@ -103,10 +102,7 @@ class Authenticator:
         )
 
     async def _access_key(self, access_key_id: str, session_token: str | None) -> AccessKey:
-        def program() -> Steps[AccessKey | None]:
-            return access_key_table.access_key(access_key_id)
-
-        access_key = await self._store.read(program)
+        access_key = await read_access_key(self._store, access_key_id)
         if access_key is None or not _has_token(access_key, session_token):
             raise CredentialsUnknown("The security token included in the request is invalid.")
         return access_key

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.rest.sigv4.signature import Credentials as SigningCredentials
 from thingmint.rest.sigv4.signature import HttpRequest, sign
 

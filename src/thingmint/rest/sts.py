@@ -63,7 +63,7 @@ class SecurityTokens:
 
     async def _serve(self, scope: HTTPScope, receive: Receive, record: Record) -> Answer:
         headers = list(scope["headers"])
-        body = await self._bodies.read(headers, receive)
+        body = await self._bodies.read(scope, receive)
         action = _action(scope["query_string"] if scope["method"] == "GET" else body)
         if action == _OPERATION:
             record.operation = _OPERATION

@@ -3,10 +3,10 @@
 import os
 from dataclasses import dataclass
 
+from thingmint.core.host_names import is_concrete, is_loopback
 from thingmint.core.identifiers import AccountId, named_account
 from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.data_directory.handover import Endpoints
-from thingmint.host.host_names import is_concrete, is_loopback
 from thingmint.settings.config import Config
 
 # The port that devices use unless they are given another one (IANA: secure-mqtt).

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SERVICE
 from thingmint.data_directory.certificate_files import (
     AuthorityUnusable,
@@ -17,7 +18,6 @@ from thingmint.data_directory.certificate_files import (
 )
 from thingmint.data_directory.handover import CREDENTIALS
 from thingmint.data_directory.retired_issuers import destroyed_path, retired_issuers
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 
 _LITTLE_SPACE_BYTES = 512 * 1024 * 1024

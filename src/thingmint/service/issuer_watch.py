@@ -9,10 +9,10 @@ import contextlib
 from collections.abc import Sequence
 from typing import Protocol
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.issuer import IssuerStatus
 from thingmint.host.telemetry import Metrics
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_life import WARNED_AT, life_left, warning_of
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.keys.private_keys import PrivateKeyError

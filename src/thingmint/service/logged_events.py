@@ -53,3 +53,8 @@ class LoggedEvents:
         """Pass an event of a committed change to the listeners."""
         for listener in self.listeners:
             listener.happened(event)
+
+    def touched(self) -> None:
+        """Tell the listeners that the feed of changes has new resources."""
+        for listener in self.listeners:
+            listener.touched()

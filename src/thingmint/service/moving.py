@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.files import held
 from thingmint.data_directory.moved_registry import MoveMark, RegistryMoved, require_not_moved, set_move_mark
-from thingmint.host.words import in_words
 from thingmint.records.clock import postgresql_time
 from thingmint.service.backup.contents import lines_of_rows
 from thingmint.service.start.storage_choice import database_place, remember_storage

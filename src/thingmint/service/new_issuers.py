@@ -13,11 +13,11 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest, UpdateConflict
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
 from thingmint.data_directory.certificate_files import pem_of
 from thingmint.data_directory.files import DirectoryInUse, held
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_chain import checked_chain
 from thingmint.issuance.authorities.issuer_request import issuer_request, issuer_subject, require_root
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, issuer_id_of
@@ -33,17 +33,21 @@ from thingmint.service.opening import Registry, serial_numbers
 from thingmint.service.start.first_credentials import operator
 from thingmint.settings.config import StartRefused
 from thingmint.signers.pkcs11 import destroy_in_token, generate_in_token
-from thingmint.signers.token_uri import TokenURI, parse_token_uri
+from thingmint.signers.token_uri import TokenURI, TokenURIRefused, parse_token_uri
 
 _LABEL = "thingmint-issuer"
 
 
 @dataclass(frozen=True, slots=True)
 class WantedIssuer:
-    """The properties of a new issuer. ``profile`` is a table like [profile]; None means the profile of the settings."""
+    """The properties of a new issuer.
+
+    ``token`` is the URI of a PKCS#11 token for its key, ``profile`` a table like [profile]; None means the profile of
+    the settings.
+    """
 
     key_type: str
-    token: TokenURI | None = None
+    token: str | None = None
     subject: str | None = None
     end: datetime | None = None
     profile: dict[str, object] | None = None
@@ -148,6 +152,7 @@ async def _with_key(registry: Registry, wanted: WantedIssuer) -> IssuerRecord:
     """Return a pending issuer with a new key. If the key is in a token, the issuer is stored."""
     if wanted.profile is not None:
         certificate_profile(ProfileConfig.from_table(wanted.profile))
+    token = None if wanted.token is None else _token_of(wanted.token)
     # 128 bits; the issuer's own certificate is not known yet.
     reference = secrets.token_hex(16)
     pending = IssuerRecord(
@@ -163,15 +168,22 @@ async def _with_key(registry: Registry, wanted: WantedIssuer) -> IssuerRecord:
         profile=None if wanted.profile is None else json.dumps(wanted.profile),
         created_at=_now(registry),
     )
-    if wanted.token is None:
+    if token is None:
         private_key = generate_private_key(wanted.key_type)
         sealed = sealed_key(registry.sealer, reference, private_key)
         return replace(pending, sealed_key=sealed, public_key=_pem(private_key.public_key()))
-    uri = replace(wanted.token, label=wanted.token.label or _LABEL, key_id=bytes.fromhex(reference))
+    uri = replace(token, label=token.label or _LABEL, key_id=bytes.fromhex(reference))
     pending = replace(pending, key_place=KeyPlace.TOKEN, token_uri=str(uri))
     registry.sources.tokens.token(uri)
     await issuers.add(registry.store, operator(registry.scope), pending.created_at, "RequestIssuer", [pending])
     return await _with_key_in_token(registry, pending)
+
+
+def _token_of(uri: str) -> TokenURI:
+    try:
+        return parse_token_uri(uri)
+    except TokenURIRefused as error:
+        raise StartRefused(in_words(error)) from error
 
 
 async def _with_key_in_token(registry: Registry, pending: IssuerRecord) -> IssuerRecord:

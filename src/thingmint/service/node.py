@@ -15,9 +15,11 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.log.identity import LogIdentity
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.service.addresses import is_unnamed
+from thingmint.service.authority import registration_authority
 from thingmint.service.issuer_watch import IssuerWatch
+from thingmint.service.key_source import key_pool_of
 from thingmint.service.logged_events import LoggedEvents
-from thingmint.service.opening import Registry, key_pool_of, open_registry, registration_authority, serial_numbers
+from thingmint.service.opening import Registry, open_registry, serial_numbers
 from thingmint.service.public.publication import Publication, publication_of
 from thingmint.service.public.transparency import open_log_of
 from thingmint.service.readiness import ClockWatch

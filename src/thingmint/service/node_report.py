@@ -31,8 +31,8 @@ from thingmint.registration.log.reading import present_state, proven_resource
 from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.findings import Finding, Verdict, findings_of_directory
 from thingmint.service.node import OpenNode
-from thingmint.service.nodes.alike import differences, settings_told
 from thingmint.service.nodes.findings import clock_finding, engine_finding, findings_of_nodes
+from thingmint.service.nodes.settings_comparison import comparable_settings, differences
 from thingmint.settings.config import Source
 from thingmint.settings.table import SETTINGS
 
@@ -102,7 +102,7 @@ class NodeReport:
         """Return the nodes of the database, the oldest first; none if the registry serves one node only."""
         if self._node.config.database_url is None:
             return ()
-        own = settings_told(self._node.config)
+        own = comparable_settings(self._node.config)
         return [
             NodeShown(
                 name=each.name,

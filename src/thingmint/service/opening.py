@@ -1,73 +1,46 @@
-"""Owns an open data directory: its keys, its store, and its registration authority; for services and commands.
+"""Owns an open data directory: its keys, its issuers and its store, for services and commands.
 
 The random source is here. Independent of HTTP, MQTT and callers.
 """
 
 import contextlib
 import os
-import secrets
-import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import structlog
-
-from thingmint import __version__
-from thingmint.core.caller import Caller
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
 from thingmint.data_directory.authorities import ROOT, Authorities, AuthorityFiles
-from thingmint.data_directory.buckets import Buckets, NoBuckets
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path
-from thingmint.data_directory.files import held, make_directory
+from thingmint.data_directory.files import make_directory
 from thingmint.data_directory.sealing import Sealer
 from thingmint.data_directory.unfinished_restore import RestoreUnfinished, require_no_mark
-from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.telemetry import Metrics
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority
-from thingmint.issuance.issuers import Issuers
-from thingmint.issuance.profiles.profile import ProfileError, claim_profile
 from thingmint.issuance.profiles.serial_number import random_serial_number
-from thingmint.keys.engines import EngineUnavailable, choose_engine
-from thingmint.keys.generators import Engine
-from thingmint.keys.in_process import InProcessKeys
-from thingmint.keys.pool import KeyPool
-from thingmint.public.addresses import addresses_below, root_addresses_below
+from thingmint.public.addresses import root_addresses_below
 from thingmint.records.clock import postgresql_time
-from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.ports import EventOutbox, EventSink, KeySource, NoOutbox, RegistrationFiles, Store
+from thingmint.registration.kernel.ports import Store
 from thingmint.service.clocks import DatabaseClock, MovableClock, ServiceClock, SystemClock
 from thingmint.service.issuers.adoption import records_in_force
-from thingmint.service.issuers.issuer_fit import require_validity
 from thingmint.service.issuers.known_issuers import IssuerSources, KnownIssuers, follow_on_disk, records_of_files
 from thingmint.service.issuers.tokens import Tokens
-from thingmint.service.logged_events import LoggedEvents
-from thingmint.service.nodes.event_outbox import NodeOutbox
 from thingmint.service.start.first_credentials import (
     operator,
-    read_hook_secret,
     require_database,
-    require_own_database,
 )
 from thingmint.service.start.joining import join, share
 from thingmint.service.start.passphrases import read_passphrase
-from thingmint.service.start.role_settings import read_role_policies
 from thingmint.service.start.storage_choice import (
     database_options,
-    remember_storage,
     require_named_storage,
     require_same_storage,
 )
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL, open_store
-
-REGISTRATION_CODE_OCTETS = 32
-
-_log = structlog.get_logger("thingmint")
 
 
 def serial_numbers() -> SerialNumber:
@@ -207,106 +180,6 @@ async def _clock_of(config: Config, store: Store) -> ServiceClock:
 
 
 @contextlib.asynccontextmanager
-async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None = None) -> AsyncIterator[KeyPool]:
-    """Yield a source of key pairs with started workers; raise StartRefused if the chosen engine is not available."""
-    try:
-        choice = choose_engine(config.key_engine)
-    except EngineUnavailable as error:
-        raise StartRefused(in_words(error)) from error
-    if config.key_engine != Engine.OPENSSL:
-        # Without the setting, nothing is logged.
-        _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
-    pool = KeyPool(
-        reserve,
-        config.key_workers,
-        config.max_waiting_for_keys,
-        metrics or Metrics(__version__),
-        engine=choice.engine,
-    )
-    await pool.start()
-    try:
-        yield pool
-    finally:
-        await pool.close()
-
-
-@contextlib.asynccontextmanager
-async def keys_of_command(config: Config) -> AsyncIterator[KeyPool | InProcessKeys]:
-    """Yield a source of key pairs for a command; it uses workers if the system can start them on demand."""
-    if not hasattr(os, "fork"):
-        yield InProcessKeys()
-        return
-    async with key_pool_of(config, reserve=0) as pool:
-        yield pool
-
-
-def registration_authority(
-    registry: Registry,
-    key_source: KeySource,
-    events: EventSink | None = None,
-    shards: Callable[[str], int] = lambda issuer_id: 1,
-) -> RegistrationAuthority:
-    """Return the authority that issues from this registry; raise StartRefused for settings that do not fit it.
-
-    ``shards`` returns the number of revocation lists into which an issuer's new certificates are split.
-    """
-    try:
-        known, shortens = registry.issuers, registry.config.at_issuer_end == "shorten"
-        profile = registry.sources.profile_of(known.active.record)
-        url = registry.config.public_url
-        addresses = None if url is None else addresses_below(url, shards)
-        issuers = Issuers(known.active.ca, known.retired, profile, claim_profile(), addresses, shortens=shortens)
-        require_validity(issuers.active, registry.clock.now())
-        secret = read_hook_secret(registry.config.hook_secret_file)
-        signer = None if secret is None else QuestionSigner(secret, registry.clock)
-        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer), registry.scope.account), _log)
-        roles = read_role_policies(registry.config.roles, registry.config.data_dir)
-    except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
-        raise StartRefused(in_words(error)) from error
-    return RegistrationAuthority(
-        store=registry.store,
-        key_source=key_source,
-        issuers=issuers,
-        clock=registry.clock,
-        require_right_clock=registry.clock.require_right,
-        serial_numbers=serial_numbers,
-        new_generation_id=lambda: str(uuid.uuid4()),
-        new_registration_code=lambda: secrets.token_hex(REGISTRATION_CODE_OCTETS),
-        events=events or LoggedEvents(),
-        thing_type_deletable_after=timedelta(seconds=registry.config.thing_type_deletable_after),
-        renewal_overlap=timedelta(days=registry.config.renewal_overlap_days),
-        auto_register_any_usage=registry.config.auto_register_any_usage,
-        sealer=registry.sealer,
-        hooks=hooks,
-        files=_files(registry.config),
-        outbox=_outbox(registry),
-        roles=roles,
-    )
-
-
-def _outbox(registry: Registry) -> EventOutbox:
-    """Return the outbox of events for all nodes; on SQLite, one that keeps nothing."""
-    if registry.config.database_url is None:
-        return NoOutbox()
-    return NodeOutbox(registry.clock, lambda: str(uuid.uuid4()))
-
-
-def _files(config: Config) -> RegistrationFiles:
-    if config.registration_dir is None:
-        return NoBuckets()
-    if not config.registration_dir.is_dir():
-        raise StartRefused(f"registration_dir {config.registration_dir} is not a directory")
-    buckets = Buckets(config.registration_dir)
-    if misplaced := buckets.misplaced():
-        _log.warning(
-            "folders of registration_dir belong to no account: move each bucket into the folder of its account",
-            folders=misplaced,
-            example=f"{config.registration_dir / config.account / misplaced[0]}",
-        )
-    return buckets
-
-
-@contextlib.asynccontextmanager
 async def registry_beside_service(config: Config) -> AsyncIterator[Registry]:
     """Yield the registry for a short piece of work, whether or not a service is running on the directory.
 
@@ -348,14 +221,3 @@ def _require_registry(config: Config) -> None:
             f"{database} is missing: restore it from a backup or, if the service runs on PostgreSQL, give "
             "--database-url"
         )
-
-
-@contextlib.asynccontextmanager
-async def offline_authority(config: Config, keys: KeySource) -> AsyncIterator[tuple[RegistrationAuthority, Caller]]:
-    """Lock the data directory as a service does; yield its authority, and the operator as caller."""
-    make_directory(config.data_dir)
-    with held(config.data_dir, "thingmint issue --offline"):
-        async with open_registry(config) as registry:
-            await require_own_database(registry.store, registry.sealer, registry.issuer_ids, config.data_dir)
-            remember_storage(config)
-            yield registration_authority(registry, keys), operator(registry.scope)

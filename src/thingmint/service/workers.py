@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
+from thingmint.host.cores import usable_cores
 from thingmint.host.listening import ReservedPort, reserve_port
 from thingmint.host.shared_texts import SharedTexts
-from thingmint.keys.child import usable_cores
 from thingmint.public.merged_metrics import merged
 from thingmint.settings.address_forms import Address
 from thingmint.settings.config import Config

@@ -3,11 +3,14 @@
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import parse_qsl
 
-from thingmint.host.host_names import is_server_name
-from thingmint.host.listening import Network
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
+from thingmint.core.host_names import is_server_name
 from thingmint.settings.forms import ConfigError
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,12 @@ class URLWithPassword:
         name, colon, _ = user.partition(":")
         hidden = f"{name}:***" if colon else name
         return f"{scheme}://{hidden}{at}{place}{mark and '?…'}"
+
+
+def has_password(url: str) -> bool:
+    """Return whether the URL holds a password, which process lists show if the URL is a flag."""
+    authority, _, query = url.partition("://")[2].partition("?")
+    return ":" in authority.partition("/")[0].rpartition("@")[0] or "password" in dict(parse_qsl(query))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from thingmint.host.host_names import is_concrete, is_loopback
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
+from thingmint.core.host_names import is_concrete, is_loopback
 from thingmint.settings.broker_forms import BY_TABLE, LOCAL
 from thingmint.settings.file import FILE_NAME, read_file
 from thingmint.settings.forms import ConfigError

@@ -1,18 +1,28 @@
 """Owns the reading of `thingmint.toml`: its names, and the TOML types of their values. Does not check values."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from thingmint.host.words import misfit, reason_of
+from thingmint.core.error_text import reason_of
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Places
 from thingmint.settings.table import BY_NAME, SETTINGS
 
 FILE_NAME = "thingmint.toml"
+_MISFIT = re.compile(r"Expected `(?P<wanted>.+)`, got `(?P<given>.+)` - at `\$\.?(?P<place>.*)`")
+_KINDS: Mapping[str, str] = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a table",
+    "array": "a list",
+}
 _FILE_SETTINGS = msgspec.defstruct(
     "FileSettings",
     [
@@ -40,7 +50,7 @@ def read_file(path: Path) -> Mapping[str, object]:
             _require_known(path, name)
         values = msgspec.convert(found, _FILE_SETTINGS)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path}: {misfit(error)}") from error
+        raise ConfigError(f"{path}: {_misfit(error)}") from error
     return {name: getattr(values, name) for name in found}
 
 
@@ -57,3 +67,15 @@ def _require_known(path: Path, name: str) -> None:
         raise ConfigError(f"{path}: {name} is no setting{nearest(name, known)}")
     if Places.FILE not in setting.places:
         raise ConfigError(f"{path}: {name} cannot be set in this file: give {setting.variable} in the environment")
+
+
+def _misfit(error: BaseException) -> str:
+    """Return what is wrong in a settings file, in TOML's terms, from the message of the decoder."""
+    said = reason_of(error)
+    if not (found := _MISFIT.fullmatch(said)):
+        return said
+    wanted = " or ".join(_KINDS.get(kind, kind) for kind in found["wanted"].split(" | ") if kind != "null")
+    place, of_all, _ = found["place"].partition("[...]")
+    return (
+        f"{'a value in ' if of_all else ''}{place} must be {wanted}, not {_KINDS.get(found['given'], found['given'])}"
+    )

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from thingmint.host.listening import Network
 from thingmint.settings.address_forms import (
     Address,
     FilePath,
     HostAndPort,
+    Network,
     Networks,
     ServerNames,
     URLWithPassword,

@@ -1,7 +1,6 @@
 """Owns the Ed25519 key that signs the log's checkpoints, in this process's memory. Independent of their format."""
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 class LogKeySigner:
@@ -17,12 +16,3 @@ class LogKeySigner:
     def sign(self, content: bytes) -> bytes:
         """Return the signature of the content, 64 bytes."""
         return self._private_key.sign(content)
-
-
-def is_signed(public_key: bytes, content: bytes, signature: bytes) -> bool:
-    """Return whether the signature is a valid signature of the content by this Ed25519 key."""
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, content)
-    except InvalidSignature:
-        return False
-    return True

@@ -17,8 +17,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from thingmint.core.errors import ServiceUnavailable
 from thingmint.issuance.keys.key_pairs import PublicKey
+from thingmint.issuance.keys.signer import SignerUnavailable
 from thingmint.signers.token_uri import TokenURI
 
 SESSIONS = 4
@@ -28,14 +28,6 @@ _ANSWER_SECONDS = 30.0
 _GENERATION_SECONDS = 600.0
 _AWAY_SECONDS = 0.5
 _MOST_LINE_BYTES = 1 << 20
-
-
-class TokenAway(ServiceUnavailable):
-    """The token, its module or its key is not available; ``reason`` is for operators, the message for callers."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__("The key of the issuer cannot be used now")
-        self.reason = reason
 
 
 class _Refused(ValueError):
@@ -57,16 +49,16 @@ class Token:
         self._away_until = 0.0
 
     async def ask(self, *, seconds: float = _ANSWER_SECONDS, **question: str) -> bytes:
-        """Return the token's answer; raise TokenAway if the token is not available."""
+        """Return the token's answer; raise SignerUnavailable if the token is not available."""
         async with self._places:
             if self._idle:
-                with contextlib.suppress(TokenAway):
+                with contextlib.suppress(SignerUnavailable):
                     return await self._ask(self._idle.pop(), question, seconds)
             if time.monotonic() < self._away_until:
-                raise TokenAway(f"{self._uri} could not be used a moment ago")
+                raise SignerUnavailable(f"{self._uri} could not be used a moment ago")
             try:
                 process = await self._opened()
-            except TokenAway:
+            except SignerUnavailable:
                 self._away_until = time.monotonic() + _AWAY_SECONDS
                 raise
             return await self._ask(process, question, seconds)
@@ -78,7 +70,7 @@ class Token:
 
     async def _opened(self) -> asyncio.subprocess.Process:
         if find_spec("pkcs11") is None:
-            raise TokenAway("python-pkcs11 is not installed: pip install 'thingmint[pkcs11]'")
+            raise SignerUnavailable("python-pkcs11 is not installed: pip install 'thingmint[pkcs11]'")
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -102,7 +94,7 @@ class Token:
         except (OSError, TimeoutError, ValueError, KeyError) as error:
             await _end(process)
             reason = error.name if isinstance(error, _Refused) else type(error).__name__
-            raise TokenAway(f"{self._uri}: {reason}") from error
+            raise SignerUnavailable(f"{self._uri}: {reason}") from error
         except BaseException:
             # The caller was cancelled. The answer that is still to come would be taken for that of the next request.
             process.kill()
@@ -136,7 +128,7 @@ class TokenSigner:
 async def generate_in_token(token: Token, key_type: str, key_id: bytes, label: str) -> PublicKey:
     """Generate a key pair in the token, or find an existing one with this id; return its public key.
 
-    The private key is sensitive and not extractable. Raises TokenAway if the token is not available.
+    The private key is sensitive and not extractable. Raises SignerUnavailable if the token is not available.
     """
     der = await token.ask(seconds=_GENERATION_SECONDS, do="generate", key_type=key_type, id=key_id.hex(), label=label)
     public_key = serialization.load_der_public_key(der)
@@ -145,7 +137,7 @@ async def generate_in_token(token: Token, key_type: str, key_id: bytes, label: s
 
 
 async def destroy_in_token(token: Token, key_id: bytes) -> None:
-    """Delete the key pair from the token, if it exists; raise TokenAway if the token is not available."""
+    """Delete the key pair from the token, if it exists; raise SignerUnavailable if the token is not available."""
     await token.ask(do="destroy", id=key_id.hex())
 
 

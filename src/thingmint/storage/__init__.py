@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from thingmint.registration.kernel.ports import Store
+from thingmint.records.steps import Program
 from thingmint.storage.database_url import (
     DEFAULT_STATEMENT_CACHE_SIZE,
     DatabaseURL,
     InvalidDatabaseURL,
-    has_password,
     parse_database_url,
 )
 from thingmint.storage.schema import DatabaseTooNew
@@ -22,11 +21,12 @@ __all__ = [
     "DatabaseTooNew",
     "DatabaseURL",
     "InvalidDatabaseURL",
-    "has_password",
     "listener_of",
     "open_store",
     "parse_database_url",
 ]
+
+T = TypeVar("T")
 
 SQLITE_FILE_NAME = "thingmint.sqlite"
 
@@ -36,6 +36,26 @@ class DatabaseListener(Protocol):
 
     async def run(self) -> None:
         """Listen until cancelled."""
+        ...
+
+
+class DatabaseStore(Protocol):
+    """A store on either engine; implements `registration.kernel.ports.Store`."""
+
+    async def read(self, program: Program[T]) -> T:
+        """Run a read-only program."""
+        ...
+
+    async def write(self, program: Program[T]) -> T:
+        """Run a program in one transaction and return its result once it is durable."""
+        ...
+
+    async def check(self) -> None:
+        """Raise ServiceUnavailable unless the database answers and is writable."""
+        ...
+
+    async def close(self) -> None:
+        """Finish queued programs, then close the database."""
         ...
 
 
@@ -68,7 +88,7 @@ async def open_store(
     *,
     observe: Callable[[str, float], None],
     options: DatabaseOptions | None = None,
-) -> Store:
+) -> DatabaseStore:
     """Return a migrated store: on the PostgreSQL database if a URL is given, else on a file in the data directory.
 
     ``observe`` receives the seconds that each read, write and commit took.

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from thingmint.records.steps import Program
-from thingmint.registration.kernel.ports import Store
 from thingmint.storage.copied_tables import CopiedTable, TargetNotEmpty, copied_tables
 from thingmint.storage.database_url import DatabaseURL
 from thingmint.storage.sqlite_copying import sqlite_snapshot, sqlite_target
+from thingmint.storage.transaction_store import TransactionStore
 
 __all__ = ["CopySource", "CopyTarget", "Rows", "TargetNotEmpty", "copy_all", "open_snapshot", "open_target"]
 
@@ -48,7 +48,7 @@ class CopyTarget(Protocol):
     """An empty database that is filled. After an error, also one of a program in the store, nothing is kept."""
 
     @property
-    def store(self) -> Store:
+    def store(self) -> TransactionStore:
         """Runs programs inside the transaction that fills the database."""
         ...
 

@@ -2,16 +2,28 @@
 
 import os
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 _SCHEMES = ("postgresql://", "postgres://")
 _DEFAULT_PORT = "5432"
 DEFAULT_STATEMENT_CACHE_SIZE = 100
 _STATEMENT_CACHE_SIZE = "statement_cache_size"
+_WANTED = "target_session_attrs"
 
 
 class InvalidDatabaseURL(ValueError):
     """The database URL cannot be parsed; the message does not quote it."""
+
+
+class DatabaseServer(NamedTuple):
+    """The host name, address or socket directory of a server, and its port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +40,33 @@ class DatabaseURL:
     """The password of the setting database_password_file; without it, that of the URL or PostgreSQL's own sources."""
 
     @property
-    def servers(self) -> str:
-        """The servers as host:port, without user and password."""
+    def each_server(self) -> tuple[DatabaseServer, ...]:
+        """The servers in the order of the URL; raises InvalidDatabaseURL if a port is not a number."""
         base, _, query = self.dsn.partition("?")
         given = dict(parse_qsl(query))
         authority = base.partition("://")[2].partition("/")[0]
         hosts = authority.rpartition("@")[2] or given.get("host") or os.environ.get("PGHOST") or "localhost"
-        port = given.get("port") or os.environ.get("PGPORT") or _DEFAULT_PORT
-        return ", ".join(host if _names_port(host) else f"{host}:{port}" for host in unquote(hosts).split(","))
+        ports = (given.get("port") or os.environ.get("PGPORT") or _DEFAULT_PORT).split(",")
+        named = [_host_and_port(host) for host in unquote(hosts).split(",")]
+        if len(ports) == 1:
+            ports *= len(named)
+        try:
+            return tuple(
+                DatabaseServer(host, int(port or default)) for (host, port), default in zip(named, ports, strict=True)
+            )
+        except ValueError:
+            raise InvalidDatabaseURL("a port in the database URL is missing or not a number") from None
+
+    @property
+    def servers(self) -> str:
+        """The servers as host:port, without user and password."""
+        return ", ".join(map(str, self.each_server))
+
+    @property
+    def wanted(self) -> str | None:
+        """The attribute of the server to use: the primary if the URL names several servers; None if the URL says it."""
+        is_given = _WANTED in dict(parse_qsl(self.dsn.partition("?")[2])) or "PGTARGETSESSIONATTRS" in os.environ
+        return None if is_given or len(self.each_server) < 2 else "primary"
 
     @property
     def place(self) -> str:
@@ -43,15 +74,13 @@ class DatabaseURL:
         return f"{self.servers}/{urlsplit(self.dsn).path.strip('/')}"
 
 
-def has_password(url: str) -> bool:
-    """Return whether the URL holds a password, which process lists show if the URL is a flag."""
-    authority, _, query = url.partition("://")[2].partition("?")
-    return ":" in authority.partition("/")[0].rpartition("@")[0] or "password" in dict(parse_qsl(query))
-
-
-def _names_port(host: str) -> bool:
-    _, colon, port = host.rpartition(":")
-    return bool(colon) and port.isdigit() and (host.startswith("[") is ("]" in host)) and not host.endswith("]")
+def _host_and_port(text: str) -> tuple[str, str]:
+    """Return a host without brackets, and its port; the port is empty if the text has none."""
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        return host, port.removeprefix(":")
+    host, colon, port = text.rpartition(":")
+    return (host, port) if colon and not text.startswith("/") else (text, "")
 
 
 def parse_database_url(
@@ -71,4 +100,7 @@ def parse_database_url(
         raise InvalidDatabaseURL("the query of the database URL cannot be read") from None
     if cache_size < 0:
         raise InvalidDatabaseURL(f"{_STATEMENT_CACHE_SIZE} in the database URL is negative")
-    return DatabaseURL(f"{base}?{urlencode(parameters)}" if parameters else base, cache_size, password)
+    parsed = DatabaseURL(f"{base}?{urlencode(parameters)}" if parameters else base, cache_size, password)
+    # Reads the servers, so that an unreadable list is refused at the start.
+    _ = parsed.each_server
+    return parsed

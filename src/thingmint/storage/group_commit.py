@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import apsw
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.host.words import in_words
 from thingmint.records.steps import Program
 from thingmint.storage.writer_connection import ProgramOutcome, WriterConnection
 from thingmint.storage.writer_thread import WriterThread
@@ -46,16 +46,12 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._jobs: deque[SubmittedProgram] = deque()
         self._arrived = asyncio.Event()
-        self._stopping = False
+        self.stopping = False
+        """Whether stop() was called."""
         self.in_flight = 0
         self._connection = WriterConnection(connect)
         self._thread = WriterThread()
         self._task = asyncio.create_task(self._serve(), name="thingmint-writer")
-
-    @property
-    def stopping(self) -> bool:
-        """Return whether stop() was called."""
-        return self._stopping
 
     async def submit(self, program: Program[object]) -> ProgramOutcome:
         """Return the program's outcome, once it is durable."""
@@ -67,7 +63,7 @@ class GroupCommit:
 
     async def stop(self) -> None:
         """Finish all submitted programs, then close the database; may be called more than once."""
-        self._stopping = True
+        self.stopping = True
         self._arrived.set()
         await asyncio.shield(self._task)
 
@@ -81,7 +77,7 @@ class GroupCommit:
 
     async def _next_batch(self) -> list[SubmittedProgram]:
         """Wait for programs and return them, or none after `stop`."""
-        while not self._jobs and not self._stopping:
+        while not self._jobs and not self.stopping:
             await self._arrival()
         self._arrived.clear()
         return [self._jobs.popleft() for _ in range(min(len(self._jobs), MAX_BATCH))]

@@ -8,13 +8,14 @@ from typing import TypeVar
 
 import asyncpg
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, Throttled
-from thingmint.host.words import in_words
 from thingmint.records.steps import Program, Steps
 from thingmint.records.write_check import check_write
 from thingmint.storage.database_url import DatabaseURL, InvalidDatabaseURL
 from thingmint.storage.dialect import POSTGRESQL
 from thingmint.storage.postgresql_ending import end_politely, end_pool, give_back
+from thingmint.storage.postgresql_servers import Servers
 from thingmint.storage.postgresql_session import (
     COMMAND_SECONDS,
     CONNECT_SECONDS,
@@ -157,13 +158,14 @@ async def open_postgresql(
 ) -> PostgreSQLStore:
     """Return a store on a migrated database; raise ServiceUnavailable, DatabaseTooNew, InvalidDatabaseURL."""
     await _migrate(url)
+    # Connections to a server that another one has replaced are not used again: what they read may be out of date.
+    servers = Servers(url, lambda: pool.expire_connections())
     pool = await asyncpg.create_pool(
         url.dsn,
-        password=url.password,
+        connect=servers.connect,
         # Connections are opened on demand, so the pool recovers by itself after an outage of the database.
         min_size=0,
         max_size=max_connections,
-        timeout=CONNECT_SECONDS,
         command_timeout=COMMAND_SECONDS,
         statement_cache_size=url.statement_cache_size,
         reset=_leave_session,
@@ -202,12 +204,7 @@ def _is_current() -> Steps[bool]:
 async def first_connection(url: DatabaseURL) -> "asyncpg.Connection[asyncpg.Record]":
     """Return a connection outside of a pool; raise ServiceUnavailable, which names the server, InvalidDatabaseURL."""
     try:
-        return await asyncpg.connect(
-            url.dsn,
-            password=url.password,
-            timeout=CONNECT_SECONDS,
-            statement_cache_size=url.statement_cache_size,
-        )
+        return await Servers(url).connect(statement_cache_size=url.statement_cache_size)
     except (ValueError, asyncpg.ClientConfigurationError):
         # The driver's message may quote the URL, and with it the password.
         raise InvalidDatabaseURL("the database URL cannot be read") from None

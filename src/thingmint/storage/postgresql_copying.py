@@ -6,8 +6,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.host.words import in_words
 from thingmint.records.steps import Program
 from thingmint.storage.copied_tables import (
     CopiedTable,

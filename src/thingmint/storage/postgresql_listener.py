@@ -12,7 +12,8 @@ import asyncpg
 
 from thingmint.storage.database_url import DatabaseURL
 from thingmint.storage.postgresql_ending import end_politely
-from thingmint.storage.postgresql_session import COMMAND_SECONDS, CONNECT_SECONDS, is_outage
+from thingmint.storage.postgresql_servers import Servers
+from thingmint.storage.postgresql_session import COMMAND_SECONDS, is_outage
 
 # The interval of test queries, which detect a connection that was lost without an error.
 _ASK_SECONDS = 5.0
@@ -26,7 +27,7 @@ class PostgreSQLListener:
     """Calls a channel's function at each of its notifications, and all functions after an interruption."""
 
     def __init__(self, url: DatabaseURL, heard: Mapping[str, Callable[[], None]]) -> None:
-        self._url = url
+        self._servers = Servers(url)
         self._heard = heard
         self._pause = _SHORTEST_PAUSE_SECONDS
 
@@ -43,9 +44,7 @@ class PostgreSQLListener:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
 
     async def _listen(self) -> None:
-        connection = await asyncpg.connect(
-            self._url.dsn, password=self._url.password, timeout=CONNECT_SECONDS, statement_cache_size=0
-        )
+        connection = await self._servers.connect(statement_cache_size=0)
         ended = asyncio.Event()
         connection.add_termination_listener(lambda _: ended.set())
         try:

@@ -14,7 +14,8 @@ from thingmint.records.steps import Program
 from thingmint.records.write_check import check_write
 from thingmint.storage.group_commit import GroupCommit
 from thingmint.storage.schema import migrations
-from thingmint.storage.sqlite_connection import close, connect, create, is_outage, transact
+from thingmint.storage.sqlite_connection import connect, create, is_outage
+from thingmint.storage.sqlite_reader import SQLiteReader
 
 T = TypeVar("T")
 
@@ -33,17 +34,19 @@ class SQLiteStore:
         self._observe = observe
         self._max_in_flight = max_in_flight
         self._process_id = os.getpid()
-        self._reader: apsw.Connection | None = None
+        self._reader: SQLiteReader | None = None
         self._writer = GroupCommit(lambda: connect(path, vfs=vfs), observe)
 
     async def read(self, program: Program[T]) -> T:
         """Run a program that changes nothing, on the event loop: a read takes less time than a change of threads."""
-        self._require_open()
+        # The checks of `_require_open`, without three calls for each read.
+        if os.getpid() != self._process_id or self._writer.stopping:
+            self._require_open()
         started = time.perf_counter()
         try:
             if self._reader is None:
-                self._reader = connect(self._path, vfs=self._vfs, reader=True)
-            return transact(self._reader, "BEGIN", program, read_only=True)
+                self._reader = SQLiteReader(connect(self._path, vfs=self._vfs, reader=True))
+            return self._reader.run(program)
         except apsw.Error as error:
             if not is_outage(error):
                 raise
@@ -100,7 +103,7 @@ class SQLiteStore:
 
     def _let_go_of_reader(self) -> None:
         if self._reader is not None:
-            close(self._reader)
+            self._reader.close()
             self._reader = None
 
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import apsw
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.host.words import in_words
 from thingmint.records.statement import Statement, require_select
 from thingmint.records.steps import Program
 from thingmint.storage.dialect import SQLITE

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import apsw
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.host.words import in_words
 from thingmint.records.statement import row_of
 from thingmint.records.steps import Program
 from thingmint.storage.copied_tables import CopiedTable, TargetNotEmpty, migrations_to, settle

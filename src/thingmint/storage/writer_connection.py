@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import apsw
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.records.statement import Statement
 from thingmint.records.steps import Program
 from thingmint.storage.dialect import SQLITE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from thingmint.api.wire import marker
 from thingmint.api.wire.marker import decode_marker, encode_marker
 from thingmint.core.errors import InvalidRequest
-from thingmint.records.paging import PageKey
+from thingmint.core.paging import PageKey
 
 PLACE = ("List", "123456789012", "eu-west-1", "True")
 

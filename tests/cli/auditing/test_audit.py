@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import signal
-import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from tests.support.service import thingmint
+from tests.support.forked import start_thingmint
 
 from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
@@ -127,13 +126,8 @@ def test_without_a_terminal_each_entry_is_one_line_with_whole_names(data_dir: Pa
 def test_on_a_terminal_lines_fit(data_dir: Path, columns: int, command: list[str]) -> None:
     leader, follower = pty.openpty()
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
-    process = subprocess.Popen(
-        thingmint(*command, "--data-dir", str(data_dir)),
-        stdin=subprocess.DEVNULL,
-        stdout=follower,
-        stderr=subprocess.PIPE,
-        env={**own, "COLUMNS": str(columns)},
-    )
+    words = (*command, "--data-dir", str(data_dir))
+    process = start_thingmint(*words, stdout=follower, environment={**own, "COLUMNS": str(columns)})
     os.close(follower)
     written = b""
     try:
@@ -155,7 +149,7 @@ def test_on_a_terminal_lines_fit(data_dir: Path, columns: int, command: list[str
 
 def test_new_entries_are_shown_as_they_are_written(data_dir: Path) -> None:
     arguments = ["audit", "--follow", "--json", "--limit", "2", "--principal", "line-8", "--data-dir", str(data_dir)]
-    process = subprocess.Popen(thingmint(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_thingmint(*arguments)
     assert process.stdout is not None
     try:
         assert [json.loads(process.stdout.readline())["request_id"] for _ in range(2)] == ["request-2", "request-4"]
@@ -170,15 +164,13 @@ def test_new_entries_are_shown_as_they_are_written(data_dir: Path) -> None:
 
 
 def test_a_reader_that_has_enough_ends_the_command_without_a_word(data_dir: Path) -> None:
-    process = subprocess.Popen(
-        thingmint("audit", "--follow", "--data-dir", str(data_dir)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = start_thingmint("audit", "--follow", "--data-dir", str(data_dir))
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
     append(data_dir, *(entry(number) for number in range(5, 8)))
     assert process.stderr is not None
-    assert process.stderr.read() == b""
+    assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(timeout=60) == 1
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from thingmint.core.transparency.logged_facts import Subject
 from thingmint.core.transparency.replay import Present, Replay
-from thingmint.core.transparency.told import Subject
 
 ID = "ab" * 32
 SOURCE, TARGET = "111111111111", "222222222222"

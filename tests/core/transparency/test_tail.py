@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from thingmint.core.transparency.logged_facts import Subject
 from thingmint.core.transparency.tail import LaterState, LogTail
 from thingmint.core.transparency.tiles import bundle_of, split_bundle
-from thingmint.core.transparency.told import Subject
 
 ID = "ab" * 32
 SOURCE, TARGET = "111111111111", "222222222222"

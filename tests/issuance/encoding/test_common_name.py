@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from thingmint.issuance.encoding.common_name import MAX_CHARACTERS, common_name_of
+from thingmint.issuance.encoding.common_name import MAX_CHARACTERS, common_name_of, common_name_of_name
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -53,3 +53,20 @@ def test_the_first_common_name_is_found(names: tuple[x509.NameAttribute[str | by
 
 def test_what_is_no_certificate_has_none() -> None:
     assert common_name_of(b"\x30\x00") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ((x509.NameAttribute(NameOID.ORGANIZATION_NAME, "x"), common_name("sensor-17"), common_name("2")), "sensor-17"),
+        ((common_name("温度センサー"),), "温度センサー"),
+        ((x509.NameAttribute(NameOID.COMMON_NAME, "Zähler 温", _ASN1Type.BMPString),), "Zähler 温"),
+        ((x509.NameAttribute(NameOID.COMMON_NAME, "a 1", _ASN1Type.PrintableString),), "a 1"),
+        ((x509.NameAttribute(NameOID.ORGANIZATION_NAME, "x"),), None),
+    ],
+    ids=["first", "UTF8String", "BMPString", "PrintableString", "none"],
+)
+def test_the_same_common_name_is_found_in_a_name(
+    names: tuple[x509.NameAttribute[str | bytes], ...], found: str | None
+) -> None:
+    assert common_name_of_name(x509.Name(names).public_bytes()) == common_name_of(der_of(*names)) == found

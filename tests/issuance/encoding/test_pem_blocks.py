@@ -85,3 +85,21 @@ def test_anything_else_is_refused_with_its_reason(text: str, reason: str) -> Non
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(MalformedPEM):
         assert read_block(text, LABELS, "certificate") == b""
+
+
+@given(
+    where=st.integers(0, len(block())),
+    cut=st.integers(0, 3),
+    inserted=st.text(st.sampled_from("A=-\n\r\t \0é\ufeff\ud800\\n"), max_size=3),
+)
+def test_the_usual_form_is_read_like_every_other(where: int, cut: int, inserted: str) -> None:
+    text = block()[:where] + inserted + block()[where + cut :]
+
+    def read(variant: str) -> bytes | str:
+        try:
+            return read_block(variant, LABELS, "certificate")
+        except MalformedPEM as refusal:
+            return str(refusal)
+
+    # With white space before it, a text does not have the usual form.
+    assert read(text) == read(f"\n{text}")

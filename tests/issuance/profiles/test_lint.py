@@ -12,8 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.der import bits, context, integer, oid, sequence, tlv
+from tests.support.soak import examples
 
+from thingmint.issuance.profiles.known_extensions import KnownExtensions
 from thingmint.issuance.profiles.lint import CONTENT_RULES, STRUCTURE_RULES, Expected, LintFailed, lint
 from thingmint.issuance.profiles.public_addresses import PublicAddresses
 
@@ -247,3 +251,59 @@ def test_every_rule_has_a_certificate_that_breaks_it() -> None:
     rules = {rule.name for rule in STRUCTURE_RULES + CONTENT_RULES}
     assert set().union(*(broken for broken, _ in BROKEN.values())) == rules
     assert all(rule.clause for rule in STRUCTURE_RULES + CONTENT_RULES)
+
+
+def expected_of_a_known_issuer() -> Expected:
+    """Return an expectation for which a right certificate has been linted."""
+    expected = replace(EXPECTED, known=KnownExtensions())
+    assert lint(certificate(), expected).extensions is not None
+    return expected
+
+
+@pytest.mark.parametrize(("broken", "der"), BROKEN.values(), ids=BROKEN)
+def test_the_rules_are_the_same_when_the_extensions_of_the_issuer_are_known(broken: set[str], der: bytes) -> None:
+    expected = expected_of_a_known_issuer()
+    assert broken_rules(der, expected) == broken
+    assert lint(certificate(), expected).key_identifier == hashlib.sha1(POINT).digest()
+
+
+def test_known_extensions_are_not_parsed_again() -> None:
+    candidate = lint(certificate(), expected_of_a_known_issuer())
+    assert "extensions" not in vars(candidate)
+    assert candidate.key_identifier == hashlib.sha1(POINT).digest()
+
+
+@settings(max_examples=examples(100, 2_000))
+@given(where=st.integers(0, sum(map(len, EXTENSIONS)) - 1), octet=st.integers(0, 255))
+def test_no_octet_of_the_extensions_goes_unnoticed(where: int, octet: int) -> None:
+    listed = bytearray(b"".join(EXTENSIONS))
+    listed[where] = octet
+    der = certificate(extensions=(bytes(listed),))
+
+    def judged(expected: Expected) -> tuple[str, ...]:
+        try:
+            lint(der, expected)
+        except LintFailed as failure:
+            return failure.failed
+        return ()
+
+    assert set(judged(expected_of_a_known_issuer())) == set(judged(EXPECTED))
+
+
+def test_what_is_known_of_one_expectation_says_nothing_about_another() -> None:
+    known = expected_of_a_known_issuer()
+    another = replace(known, key_usage=x509.KeyUsage(True, True, *[False] * 7))
+    assert broken_rules(certificate(), another) == {"thingmint_key_usages_of_profile"}
+
+
+def test_extensions_whose_identifier_has_no_certain_place_are_not_remembered() -> None:
+    known, identifier, expectation = KnownExtensions(), hashlib.sha1(POINT).digest(), (object(),)
+    for extensions in (b"", NO_CA, SKI + SKI, SKI.replace(identifier, bytes(20))):
+        known.remember(extensions, identifier, expectation)
+        assert known.key_identifier_in(extensions, expectation) is None
+    known.remember(AKI + SKI + NO_CA, identifier, expectation)
+    other = SKI.replace(identifier, bytes(20))
+    assert known.key_identifier_in(AKI + other + NO_CA, expectation) == bytes(20)
+    assert known.key_identifier_in(AKI + other + NO_CA, (object(),)) is None
+    for changed in (SKI + NO_CA, AKI + other + USAGE, NO_CA + other + AKI, AKI + other + NO_CA[:-1] + b"x"):
+        assert known.key_identifier_in(changed, expectation) is None

@@ -1,4 +1,4 @@
-"""Whatever accounts do in rooms that are too small: memory is charged for what is there, and no loss goes uncounted."""
+"""With budgets that are too small, memory is charged for what is there, and each loss is counted."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,8 +12,8 @@ from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.queues.budgets import budgets_of
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.queues.rooms import rooms_of
 
 LIMITS = BrokerLimits(
     queued_messages=6,
@@ -35,14 +35,14 @@ LOST = frozenset(loss for loss in Loss if loss.family in ("dropped", "sessions_e
 
 
 class SmallRooms(RuleBasedStateMachine):
-    """Two accounts with three clients each, in rooms for a few messages."""
+    """Two accounts with three clients each, in budgets for a few messages."""
 
     def __init__(self) -> None:
         super().__init__()
         self.losses = Losses()
-        rooms = rooms_of(LIMITS)
-        self.rooms = rooms
-        self.brokers = [LocalBroker(LIMITS, rooms, Counters(self.losses)) for _ in range(2)]
+        budgets = budgets_of(LIMITS)
+        self.budgets = budgets
+        self.brokers = [LocalBroker(LIMITS, budgets, Counters(self.losses)) for _ in range(2)]
         self.now = 0.0
         self.devices: dict[tuple[int, str], Device] = {}
         self.number = 0
@@ -130,11 +130,11 @@ class SmallRooms(RuleBasedStateMachine):
     def memory_is_charged_for_what_is_there(self) -> None:
         charged = [charged_bytes(broker) for broker in self.brokers]
         assert charged == [reachable_bytes(broker) for broker in self.brokers]
-        for room, which in ((self.rooms.queued_bytes, 0), (self.rooms.retained_bytes, 1)):
+        for room, which in ((self.budgets.queued_bytes, 0), (self.budgets.retained_bytes, 1)):
             assert room.total - room.left == sum(each[which] for each in charged)
             assert all(each[which] >= 0 for each in charged)
             assert room.left >= 0
-        assert self.rooms.offline_sessions.left >= 0
+        assert self.budgets.offline_sessions.left >= 0
 
     @invariant()
     def no_client_exceeds_its_own_bounds(self) -> None:
@@ -164,7 +164,7 @@ class SmallRooms(RuleBasedStateMachine):
             assert broker._flow.router.is_empty
             assert broker.is_empty
             assert not len(broker._flow._by_size)
-            broker.leave_rooms()
+            broker.leave_budgets()
 
     def collect(self) -> None:
         """Forget connections that the broker has ended."""

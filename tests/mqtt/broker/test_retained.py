@@ -7,9 +7,9 @@ import pytest
 from thingmint.mqtt.broker.retained import RetainedMessages
 from thingmint.mqtt.codec.packets import Publish, QoS
 from thingmint.mqtt.codec.properties import PublishProperties
+from thingmint.mqtt.queues.budgets import AccountBudget, budgets_of
 from thingmint.mqtt.queues.kept_message import AccountMemory, kept
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.queues.rooms import Part, rooms_of
 
 LIMITS = BrokerLimits(retained_messages=4)
 
@@ -22,8 +22,10 @@ def put(messages: RetainedMessages, topic: str, now: float, payload: bytes = b"x
 
 @pytest.fixture
 def messages() -> RetainedMessages:
-    rooms = rooms_of(LIMITS)
-    return RetainedMessages(LIMITS, AccountMemory(Part(rooms.queued_bytes), Part(rooms.retained_bytes)))
+    budgets = budgets_of(LIMITS)
+    return RetainedMessages(
+        LIMITS, AccountMemory(AccountBudget(budgets.queued_bytes), AccountBudget(budgets.retained_bytes))
+    )
 
 
 def topics_after(messages: RetainedMessages, topic: str, count: int, now: float = 0) -> list[str]:

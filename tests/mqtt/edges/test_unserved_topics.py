@@ -178,8 +178,8 @@ def test_log_has_a_line_a_minute_for_each_certificate(caplog: pytest.LogCaptureF
     messages = UnservedMessages(count, lambda: now[0])
     with caplog.at_level(logging.WARNING):
         for topic in ("$aws/rules/a", "$aws/rules/b", "$aws/rules/c"):
-            messages.note(event_of("a", topic))
-        messages.note(event_of("b", "$aws/rules/b"))
+            messages.count(event_of("a", topic))
+        messages.count(event_of("b", "$aws/rules/b"))
         assert counts_of(caplog) == ["1", "1"]
         now[0] = 59.0
         messages.advance()
@@ -187,11 +187,11 @@ def test_log_has_a_line_a_minute_for_each_certificate(caplog: pytest.LogCaptureF
         now[0] = 61.0
         messages.advance()
         assert counts_of(caplog) == ["1", "1", "2"]
-        messages.note(event_of("a", "$aws/rules/d"))
-        messages.note(event_of("b", "$aws/rules/e"))
+        messages.count(event_of("a", "$aws/rules/d"))
+        messages.count(event_of("b", "$aws/rules/e"))
         assert counts_of(caplog) == ["1", "1", "2", "1"]
         now[0] = 122.0
-        messages.note(event_of("c", "$aws/rules/f"))
+        messages.count(event_of("c", "$aws/rules/f"))
     assert counts_of(caplog) == ["1", "1", "2", "1", "1", "1"]
     lines = [record.getMessage() for record in caplog.records]
     assert "last topic $aws/rules/c" in lines[2]
@@ -203,7 +203,7 @@ def test_what_is_counted_is_logged_at_the_end(caplog: pytest.LogCaptureFixture) 
     messages = UnservedMessages(monotonic=lambda: 0.0)
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
-            messages.note(event_of("a", "$aws/rules/a"))
+            messages.count(event_of("a", "$aws/rules/a"))
         messages.close()
         messages.close()
     assert counts_of(caplog) == ["1", "4"]
@@ -213,10 +213,10 @@ def test_what_is_counted_for_a_certificate_that_is_forgotten_is_logged(caplog: p
     messages = UnservedMessages(monotonic=lambda: 0.0)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            messages.note(event_of("a", "$aws/rules/a"))
+            messages.count(event_of("a", "$aws/rules/a"))
         for number in range(1024):
             link = Link("lamp", CertificateId(f"{number:064x}"), "session", "127.0.0.1", SCOPE)
-            messages.note(MessageNotServed(link, datetime.now(UTC), "$aws/rules/b"))
+            messages.count(MessageNotServed(link, datetime.now(UTC), "$aws/rules/b"))
     assert counts_of(caplog) == ["1"] * 1024 + ["2", "1"]
 
 
@@ -224,7 +224,7 @@ def test_certificates_that_are_remembered_are_bounded() -> None:
     messages = UnservedMessages()
     for number in range(1100):
         link = Link("lamp", CertificateId(f"{number:064x}"), "session", "127.0.0.1", SCOPE)
-        messages.note(MessageNotServed(link, datetime.now(UTC), "$aws/rules/a"))
+        messages.count(MessageNotServed(link, datetime.now(UTC), "$aws/rules/a"))
     assert len(messages._counts) == 1024
 
 

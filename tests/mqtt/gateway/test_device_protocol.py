@@ -103,28 +103,28 @@ def test_any_connect_is_taken_or_refused_with_words_that_can_be_said(
         connack = only_packet(protocol.accept(Opened(session_present=True, session_expiry_interval=0)), version)
         assert isinstance(connack, Connack)
     else:
-        said = protocol.farewell(refusal, "so it is")
+        said = protocol.last_packet(refusal, "so it is")
         assert said == b"" or isinstance(only_packet(said, version), Connack)
 
 
 @pytest.mark.parametrize("code", FAILURES)
 def test_every_refusal_can_be_said_before_and_after_connack(code: ReasonCode) -> None:
     if code is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
-        assert DeviceProtocol(CONNECT_BYTES).farewell(code) == UNSUPPORTED_VERSION_ANSWER
+        assert DeviceProtocol(CONNECT_BYTES).last_packet(code) == UNSUPPORTED_VERSION_ANSWER
         return
-    assert DeviceProtocol(CONNECT_BYTES).farewell(code, "why") == b""
-    connack = only_packet(connecting(V5).farewell(code, "why"), V5)
+    assert DeviceProtocol(CONNECT_BYTES).last_packet(code, "why") == b""
+    connack = only_packet(connecting(V5).last_packet(code, "why"), V5)
     assert isinstance(connack, Connack)
     assert connack.reason_code.is_failure
     assert connack.properties.reason_string == "why"
-    disconnect = only_packet(accepted(V5).farewell(code, "why"), V5)
+    disconnect = only_packet(accepted(V5).last_packet(code, "why"), V5)
     assert isinstance(disconnect, Disconnect)
     assert disconnect.reason_code.is_failure
-    assert accepted(V3).farewell(code, "why") == b""
+    assert accepted(V3).last_packet(code, "why") == b""
 
 
 def test_mqtt_3_1_1_is_told_of_two_refusals_only() -> None:
-    told = {code for code in FAILURES if connecting(V3).farewell(code)} - {ReasonCode.UNSUPPORTED_PROTOCOL_VERSION}
+    told = {code for code in FAILURES if connecting(V3).last_packet(code)} - {ReasonCode.UNSUPPORTED_PROTOCOL_VERSION}
 
     assert told == {ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, ReasonCode.SERVER_UNAVAILABLE}
 
@@ -132,7 +132,7 @@ def test_mqtt_3_1_1_is_told_of_two_refusals_only() -> None:
 def test_what_the_client_cannot_take_is_not_said() -> None:
     tiny = ConnectProperties(maximum_packet_size=8)
 
-    assert connecting(V5, properties=tiny).farewell(ReasonCode.NOT_AUTHORIZED, "a long reason") == b""
+    assert connecting(V5, properties=tiny).last_packet(ReasonCode.NOT_AUTHORIZED, "a long reason") == b""
     assert accepted(V5, properties=tiny).bytes_of(Publish("topic", b"payload")) is None
     assert accepted(V5, properties=tiny).bytes_of(Publish("t", b"")) is not None
 

@@ -23,7 +23,7 @@ class Listening:
     filters: OwnFilters = field(default_factory=OwnFilters)
     heard: list[str] = field(default_factory=list)
 
-    def told(self, topic: str, payload: bytes) -> None:
+    def send_event(self, topic: str, payload: bytes) -> None:
         self.heard.append(topic)
 
 
@@ -36,34 +36,34 @@ def listening(listeners: EventListeners, *patterns: str, scope: Scope = SCOPE) -
     device = Listening(scope)
     for pattern in patterns:
         device.filters.add(pattern, QoS.AT_MOST_ONCE)
-    listeners.note(device)
+    listeners.update(device)
     return device
 
 
 def test_an_event_is_told_to_the_listeners_of_its_account(listeners: EventListeners) -> None:
     own, foreign = listening(listeners, EVENTS), listening(listeners, EVENTS, scope=OTHER)
-    listeners.tell(SCOPE, "event", b"")
+    listeners.publish_event(SCOPE, "event", b"")
     assert (own.heard, foreign.heard) == (["event"], [])
 
 
 @pytest.mark.parametrize("pattern", ["$aws/#", "$aws/+/presence/connected/a", "$aws/events/#", EVENTS])
 def test_any_filter_that_an_event_may_match_makes_a_listener(listeners: EventListeners, pattern: str) -> None:
     device = listening(listeners, ANSWERS, pattern)
-    listeners.tell(SCOPE, "event", b"")
+    listeners.publish_event(SCOPE, "event", b"")
     assert device.heard == ["event"]
 
 
 def test_who_waits_for_an_answer_is_no_listener(listeners: EventListeners) -> None:
     device = listening(listeners, ANSWERS)
-    listeners.tell(SCOPE, "event", b"")
+    listeners.publish_event(SCOPE, "event", b"")
     assert device.heard == []
 
 
 def test_who_unsubscribed_is_told_no_more(listeners: EventListeners) -> None:
     device, other = listening(listeners, EVENTS), listening(listeners, EVENTS)
     device.filters.remove(EVENTS)
-    listeners.note(device)
-    listeners.tell(SCOPE, "event", b"")
+    listeners.update(device)
+    listeners.publish_event(SCOPE, "event", b"")
     assert (device.heard, other.heard) == ([], ["event"])
 
 
@@ -73,21 +73,21 @@ def test_a_connection_that_is_over_is_listed_no_more_and_not_again(listeners: Ev
     listeners.forget(device)
     listeners.forget(device)
     # Its last request was still under way.
-    listeners.note(device)
-    listeners.tell(SCOPE, "event", b"")
+    listeners.update(device)
+    listeners.publish_event(SCOPE, "event", b"")
     assert device.heard == []
 
 
 def test_a_listener_that_ends_of_what_it_is_told_keeps_nothing_from_the_others(listeners: EventListeners) -> None:
     class Ending(Listening):
-        def told(self, topic: str, payload: bytes) -> None:
-            super().told(topic, payload)
+        def send_event(self, topic: str, payload: bytes) -> None:
+            super().send_event(topic, payload)
             listeners.forget(self)
 
     devices = [Ending(), Ending()]
     for device in devices:
         device.filters.add(EVENTS, QoS.AT_MOST_ONCE)
-        listeners.note(device)
+        listeners.update(device)
     for _ in range(2):
-        listeners.tell(SCOPE, "event", b"")
+        listeners.publish_event(SCOPE, "event", b"")
     assert [device.heard for device in devices] == [["event"], ["event"]]

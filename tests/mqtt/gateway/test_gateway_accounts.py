@@ -113,8 +113,8 @@ def test_events_are_told_to_the_devices_of_their_account(accounts: Accounts) -> 
     ):
         own.subscribe("$aws/events/#")
         foreign.subscribe("$aws/events/#")
-        live.thread.call(lambda: live.gateway.tell(SCOPE, PRESENCE, b"own"))
-        live.thread.call(lambda: live.gateway.tell(OTHER, PRESENCE, b"foreign"))
+        live.thread.call(lambda: live.gateway.publish_event(SCOPE, PRESENCE, b"own"))
+        live.thread.call(lambda: live.gateway.publish_event(OTHER, PRESENCE, b"foreign"))
         assert (payload_of(own), payload_of(foreign)) == (b"own", b"foreign")
         assert own.is_served()
     connected = [event for event in live.events.all if isinstance(event, ClientConnected)]

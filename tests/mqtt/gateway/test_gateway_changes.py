@@ -134,7 +134,7 @@ def test_revocation_while_the_session_is_opened_leaves_no_session_and_no_will(
 
 def test_revocation_ends_what_has_not_even_sent_connect(live: LiveGateway, device: Identity) -> None:
     with peer(live, device) as connection:
-        live.wait_until(lambda: len(live.gateway._roster.of_certificate(device.certificate_id)) == 1)
+        live.wait_until(lambda: len(live.gateway._index.of_certificate(device.certificate_id)) == 1)
         revoke(live, device)
         assert connection.is_closed()
 
@@ -369,7 +369,7 @@ def test_stop_waits_for_answers_in_flight(tmp_path: Path) -> None:
         with connected_peer(live, device) as connection:
             connection.publish(CREATE, b"{}")
             stopping = asyncio.run_coroutine_threadsafe(live.gateway.stop(30.0), live.thread.loop)
-            live.wait_until(lambda: live.gateway._desk._is_closing)
+            live.wait_until(lambda: live.gateway._provisioning._is_closing)
             connection.send(Publish(CREATE, b"{}"))
             assert connection.expect(Publish).topic == f"{CREATE}/rejected"
             live.thread.call(live.fleet.gate.set)

@@ -262,7 +262,7 @@ def test_requests_that_wait_for_the_registry_are_bounded_and_not_lost(live: Live
             while sent < 30_000:
                 eager.socket.sendall(message)
                 sent += 1
-        (connection,) = live.gateway._roster.of_certificate(device.certificate_id)
+        (connection,) = live.gateway._index.of_certificate(device.certificate_id)
         assert connection.protocol.buffered < 100_000
         live.thread.call(live.registry.gate.set)
         eager.socket.settimeout(GENEROUS)
@@ -324,8 +324,8 @@ def test_connections_that_come_and_go_leave_nothing_behind(live: LiveGateway, de
             if number % 3 == 0:
                 connection.send(Disconnect())
     live.wait_until(lambda: live.gateway.open_connections == 0 and not live.gateway._services.work)
-    roster = live.gateway._roster
-    assert (roster._first_of, roster._others_of, roster._by_client) == ({}, {}, {})
-    assert roster.accepted == frozenset()
-    assert len(live.gateway._listener._strangers) == 0
+    index = live.gateway._index
+    assert (index._first_of, index._others_of, index._by_client) == ({}, {}, {})
+    assert index.accepted == frozenset()
+    assert len(live.gateway._listener._unauthenticated) == 0
     assert live.gateway._listener._stalled == {}

@@ -127,8 +127,8 @@ class Registry:
     async def connected(self, registration: object, source_address: str) -> None:
         raise AssertionError("nothing is registered here by connecting")
 
-    async def fill(self, device: Identity, speaker: Identity, world: World) -> None:
-        for identity in (device, speaker):
+    async def fill(self, device: Identity, source: Identity, world: World) -> None:
+        for identity in (device, source):
             pem = identity.certificate.public_bytes(Encoding.PEM).decode()
             await self.call("POST", "/certificate/register-no-ca", certificatePem=pem, status="ACTIVE")
         await store_memberships(self.store, SCOPE, Memberships(GROUPS, THINGS, tuple(world.members)))
@@ -140,7 +140,7 @@ class Registry:
         for number, said in enumerate(world.said):
             target = arn_of(device) if said.target == OWN else f"{ARN}thinggroup/{said.target}"
             await self.attach(f"p{number}", text_of(said), target)
-        await self.attach("speaker", text_of(ALL), arn_of(speaker))
+        await self.attach("source", text_of(ALL), arn_of(source))
 
     async def attach(self, name: str, text: str, target: str) -> None:
         await self.call("POST", f"/policies/{name}", policyDocument=text)
@@ -186,16 +186,16 @@ class Standing:
 
 @dataclass(frozen=True, repr=False)
 class Stage:
-    """A running gateway, a device that is bound by the world's policies, and a speaker that may do everything."""
+    """A running gateway, a device that is bound by the world's policies, and a source that may do everything."""
 
     live: LiveGateway
     standing: Standing
     device: Identity
-    speaker: Identity
+    source: Identity
 
     def set_up(self, world: World) -> Registry:
         self.standing.registry = registry = Registry()
-        self.live.thread.run(registry.fill(self.device, self.speaker, world))
+        self.live.thread.run(registry.fill(self.device, self.source, world))
         return registry
 
     def done_by(self, world: World) -> dict[Asked, bool]:
@@ -216,11 +216,11 @@ class Stage:
         """Return the topics of the messages that reach the device through a filter that it may subscribe to."""
         with (
             connected_peer(self.live, self.device, V5, client_id) as device,
-            connected_peer(self.live, self.speaker, V5, "speaker") as speaker,
+            connected_peer(self.live, self.source, V5, "source") as source,
         ):
             assert device.subscribe(topic_filter) == (ReasonCode.GRANTED_QOS_1,)
             for topic in TOPICS:
-                speaker.publish(topic)
+                source.publish(topic)
             device.send(Pingreq())
             heard = itertools.takewhile(lambda packet: not isinstance(packet, Pingresp), iter(device.next_packet, None))
             return {packet.topic for packet in heard if isinstance(packet, Publish)}
@@ -230,7 +230,7 @@ class Stage:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     standing = Standing()
     with live_gateway(tmp_path_factory.mktemp("gateway"), registry=standing) as live:
-        yield Stage(live, standing, new_identity("device"), new_identity("speaker"))
+        yield Stage(live, standing, new_identity("device"), new_identity("source"))
 
 
 @given(world=worlds)

@@ -222,7 +222,7 @@ def test_answer_is_dropped_with_the_connection_that_asked(
     with connected_peer(live, claim, version, "same", **lasting) as second:
         second.subscribe(ACCEPTED)
         release(live, gate)
-        live.wait_until(lambda: len(live.gateway._desk) == 0)
+        live.wait_until(lambda: len(live.gateway._provisioning) == 0)
         assert second.is_served()
 
 
@@ -236,7 +236,7 @@ def test_answer_is_dropped_if_another_connection_has_taken_over(
         with connected_peer(live, claim, version, "same") as second:
             second.subscribe(ACCEPTED)
             release(live, gate)
-            live.wait_until(lambda: len(live.gateway._desk) == 0)
+            live.wait_until(lambda: len(live.gateway._provisioning) == 0)
             assert second.is_served()
             heard = first.next_packet()
             assert heard is None or isinstance(heard, Disconnect)
@@ -331,7 +331,7 @@ def test_an_answer_needs_the_permission_to_receive_it(
     claim = live.register(allowed=allowed)
     with connected_peer(live, claim, version) as device:
         assert device.publish(CREATE, b"{}") is ReasonCode.SUCCESS
-        live.wait_until(lambda: len(live.gateway._desk) == 0)
+        live.wait_until(lambda: len(live.gateway._provisioning) == 0)
         assert device.is_served()
     (refused,) = [event.refused for event in live.events.all if isinstance(event, ActionRefused)]
     assert (refused.action, refused.resource) == ("iot:Receive", f"topic/{ACCEPTED}")
@@ -377,7 +377,7 @@ def test_a_rejection_needs_the_permission_to_receive_it(live: LiveGateway, versi
     claim = live.register(allowed=policy(*RECEIVES, ("iot:Receive", f"topic/{ACCEPTED}")))
     with connected_peer(live, claim, version) as device:
         assert device.publish(CREATE, b"{}") is ReasonCode.SUCCESS
-        live.wait_until(lambda: len(live.gateway._desk) == 0)
+        live.wait_until(lambda: len(live.gateway._provisioning) == 0)
         assert device.is_served()
 
 

@@ -92,7 +92,7 @@ def told(version: ProtocolVersion, code: ReasonCode) -> ReasonCode | None:
     return code if version is V5 else None
 
 
-def last_words(version: ProtocolVersion, connection: Peer) -> ReasonCode | None:
+def last_packet(version: ProtocolVersion, connection: Peer) -> ReasonCode | None:
     """Return the code of the DISCONNECT that ends the connection; None if there is none, as in MQTT 3.1.1."""
     packet = connection.next_packet()
     if version is V3:
@@ -259,7 +259,7 @@ def test_username_is_ignored_and_nowhere_in_the_log(
     with connected_peer(live, device, version, **fields) as connection:
         assert connection.is_served()
         connection.send_bytes(b"\xff\xff\xff\xff\xff")
-        last_words(version, connection)
+        last_packet(version, connection)
 
     assert "of-the-user" not in caplog.text
     assert "secret-word" not in caplog.text
@@ -322,7 +322,7 @@ def test_connection_that_does_not_begin_with_connect_is_closed_in_silence(
 def test_second_connect_ends_the_connection(live: LiveGateway, device: Identity, version: ProtocolVersion) -> None:
     with connected_peer(live, device, version) as connection:
         connection.send(Connect(version, "device"))
-        assert last_words(version, connection) == told(version, ReasonCode.PROTOCOL_ERROR)
+        assert last_packet(version, connection) == told(version, ReasonCode.PROTOCOL_ERROR)
 
 
 def test_packets_sent_right_behind_connect_are_answered_in_order(
@@ -352,7 +352,7 @@ def test_second_connection_of_a_client_takes_over(
     live: LiveGateway, device: Identity, version: ProtocolVersion
 ) -> None:
     with connected_peer(live, device, version) as old, connected_peer(live, device, version) as new:
-        assert last_words(version, old) == told(version, ReasonCode.SESSION_TAKEN_OVER)
+        assert last_packet(version, old) == told(version, ReasonCode.SESSION_TAKEN_OVER)
         assert new.is_served()
         live.wait_until(lambda: live.gateway.connected_devices == 1)
     reasons = [event.reason for event in live.events.all if isinstance(event, ClientDisconnected)]
@@ -371,7 +371,7 @@ def test_message_that_is_not_allowed_is_refused(live: LiveGateway, version: Prot
             assert connection.expect(Puback).reason_code is ReasonCode.NOT_AUTHORIZED
             assert connection.is_served()
         else:
-            assert last_words(version, connection) == told(version, ReasonCode.NOT_AUTHORIZED)
+            assert last_packet(version, connection) == told(version, ReasonCode.NOT_AUTHORIZED)
 
 
 def test_retained_message_needs_a_permission_of_its_own(live: LiveGateway) -> None:
@@ -398,7 +398,7 @@ def test_topic_alias_does_not_hide_the_topic_from_policies(live: LiveGateway) ->
 def test_topic_alias_beyond_what_was_offered_ends_the_connection(live: LiveGateway, device: Identity) -> None:
     with connected_peer(live, device, V5) as connection:
         connection.send(Publish("a", b"", properties=PublishProperties(topic_alias=9)))
-        assert last_words(V5, connection) is ReasonCode.TOPIC_ALIAS_INVALID
+        assert last_packet(V5, connection) is ReasonCode.TOPIC_ALIAS_INVALID
 
 
 VIOLATIONS: dict[str, tuple[Packet, ReasonCode]] = {
@@ -419,7 +419,7 @@ def test_what_aws_does_not_serve_ends_the_connection(
     packet, code = VIOLATIONS[kind]
     with connected_peer(live, device, version) as connection:
         connection.send(packet)
-        assert last_words(version, connection) == told(version, code)
+        assert last_packet(version, connection) == told(version, code)
 
 
 def test_payload_of_128_kib_goes_through(live: LiveGateway, device: Identity, version: ProtocolVersion) -> None:
@@ -448,7 +448,7 @@ def test_what_aws_does_not_serve_of_mqtt_5_ends_the_connection(live: LiveGateway
     packet, code = VIOLATIONS_OF_5[kind]
     with connected_peer(live, device, V5) as connection:
         connection.send(packet)
-        assert last_words(V5, connection) is code
+        assert last_packet(V5, connection) is code
 
 
 def test_reason_is_put_in_words_unless_the_client_wants_none(live: LiveGateway, device: Identity) -> None:
@@ -473,7 +473,7 @@ def test_subscription_that_is_not_allowed_is_refused(live: LiveGateway, version:
             assert connection.is_served()
         else:
             connection.send(Subscribe(1, (Subscription("a"), Subscription("b"))))
-            assert last_words(version, connection) is None
+            assert last_packet(version, connection) is None
 
 
 def test_shared_subscription_needs_permission_for_its_filter(live: LiveGateway) -> None:

@@ -82,8 +82,8 @@ def test_a_client_that_took_its_own_place_is_connected_and_its_earlier_end_comes
 def test_accounts_have_memories_of_their_own_and_forget_who_is_gone_for_longest() -> None:
     endings = LastEndings(most=2)
     for name in ("a", "b", "a", "c"):
-        endings.note(SCOPE, name, LOST)
-    endings.note(OTHER, "b", replace(LOST, at=AT + timedelta(1)))
+        endings.record(SCOPE, name, LOST)
+    endings.record(OTHER, "b", replace(LOST, at=AT + timedelta(1)))
 
     known = {name: endings.of_client(SCOPE, name) for name in ("a", "b", "c")}
     assert known == {"a": LOST, "b": None, "c": LOST}
@@ -96,5 +96,5 @@ def test_accounts_have_memories_of_their_own_and_forget_who_is_gone_for_longest(
 def test_a_client_that_no_thing_can_be_called_as_is_not_remembered() -> None:
     endings = LastEndings()
     for client_id in ("", "a/b", "x" * 129):
-        endings.note(SCOPE, client_id, LOST)
+        endings.record(SCOPE, client_id, LOST)
         assert endings.of_client(SCOPE, client_id) is None

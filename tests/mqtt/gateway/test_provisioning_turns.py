@@ -15,8 +15,8 @@ from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
-from thingmint.mqtt.pacing.fair_line import FairLine
+from thingmint.mqtt.gateway.provisioning_queue import ProvisioningQueue
+from thingmint.mqtt.pacing.fair_queue import FairQueue
 from thingmint.mqtt.rights.ports import DeviceAnswer, Requester
 from thingmint.mqtt.transport.limits import GatewayLimits
 
@@ -25,7 +25,7 @@ CLAIM, SECOND = CertificateId("aa" * 32), CertificateId("bb" * 32)
 
 
 @dataclass
-class Asker:
+class RequestingConnection:
     """A connection with one request."""
 
     provisioning: int = 0
@@ -59,19 +59,21 @@ class SlowFleet(FakeFleet):
         return DeviceAnswer(f"{request.topic}/rejected", error.message.encode())
 
 
-class Desk:
-    """A desk with a slow fleet, and short names."""
+class Queue:
+    """A queue with a slow fleet, and short names."""
 
     def __init__(self, **limits: int) -> None:
         self.fleet = SlowFleet()
         self.losses = Losses()
-        self.desk = ProvisioningDesk(self.fleet, GatewayLimits(**limits), Counters(self.losses))
+        self.queue = ProvisioningQueue(self.fleet, GatewayLimits(**limits), Counters(self.losses))
 
-    def ask(self, name: str, certificate: CertificateId = CLAIM, topic: str = CREATE, *, scope: Scope = SCOPE) -> Asker:
-        asker = Asker()
+    def ask(
+        self, name: str, certificate: CertificateId = CLAIM, topic: str = CREATE, *, scope: Scope = SCOPE
+    ) -> RequestingConnection:
+        connection = RequestingConnection()
         requester = Requester(FakeDevice(certificate, scope=scope), name, "127.0.0.1")
-        self.desk.request(asker, requester, asked(topic), b"{}")
-        return asker
+        self.queue.request(connection, requester, asked(topic), b"{}")
+        return connection
 
     async def answer(self, count: int) -> None:
         for _ in range(count):
@@ -84,73 +86,73 @@ class Desk:
 
 
 async def test_a_second_claim_is_next_when_a_crowd_of_the_first_has_filled_every_place() -> None:
-    desk = Desk(max_provisioning=96)
-    crowd = [desk.ask(f"crowd{number}") for number in range(300)]
-    second = [desk.ask(f"second{number}", SECOND) for number in range(20)]
-    await desk.pause()
-    assert not any(asker.answers for asker in second)
+    queue = Queue(max_provisioning=96)
+    crowd = [queue.ask(f"crowd{number}") for number in range(300)]
+    second = [queue.ask(f"second{number}", SECOND) for number in range(20)]
+    await queue.pause()
+    assert not any(connection.answers for connection in second)
 
     # Eight requests are under way; then the two claims take turns.
-    await desk.answer(8 + 2 * 20)
+    await queue.answer(8 + 2 * 20)
 
-    assert not any(asker.was_turned_away for asker in second)
-    answered = [asker for asker in crowd if asker.answers]
-    assert sum(asker.was_turned_away for asker in answered) == 300 - 96 + 20
-    assert desk.losses.of(Loss.PROVISIONING_THROTTLED) == 300 - 96 + 20
-    await desk.answer(96)
-    assert all(asker.answers for asker in crowd)
-    assert all(asker.provisioning == 0 for asker in [*crowd, *second])
+    assert not any(connection.was_turned_away for connection in second)
+    answered = [connection for connection in crowd if connection.answers]
+    assert sum(connection.was_turned_away for connection in answered) == 300 - 96 + 20
+    assert queue.losses.of(Loss.PROVISIONING_THROTTLED) == 300 - 96 + 20
+    await queue.answer(96)
+    assert all(connection.answers for connection in crowd)
+    assert all(connection.provisioning == 0 for connection in [*crowd, *second])
 
 
 async def test_an_account_has_its_turn_however_many_certificates_another_uses() -> None:
-    desk = Desk(max_provisioning=96)
+    queue = Queue(max_provisioning=96)
     for number in range(300):
-        desk.ask(f"crowd{number}", CertificateId(f"{number:064x}"))
-    others = [desk.ask(f"other{number}", SECOND, scope=OTHER) for number in range(10)]
+        queue.ask(f"crowd{number}", CertificateId(f"{number:064x}"))
+    others = [queue.ask(f"other{number}", SECOND, scope=OTHER) for number in range(10)]
 
-    await desk.answer(8 + 2 * 10)
+    await queue.answer(8 + 2 * 10)
 
-    assert not any(asker.was_turned_away for asker in others)
+    assert not any(connection.was_turned_away for connection in others)
 
 
 async def test_requests_that_need_no_key_do_not_wait_for_those_that_do() -> None:
-    desk = Desk()
+    queue = Queue()
     for number in range(100):
-        desk.ask(f"crowd{number}")
-    fast = desk.ask("fast", topic=FROM_CSR)
-    await desk.pause()
+        queue.ask(f"crowd{number}")
+    fast = queue.ask("fast", topic=FROM_CSR)
+    await queue.pause()
     assert not fast.was_turned_away
 
 
 async def test_what_a_connection_that_is_gone_has_asked_for_is_not_carried_out() -> None:
-    desk = Desk()
-    askers = [desk.ask(f"crowd{number}") for number in range(12)]
-    for asker in askers[8:]:
-        asker.is_over = True
-    await desk.answer(12)
-    assert desk.fleet.began == [f"crowd{number}" for number in range(8)]
-    assert all(asker.provisioning == 0 for asker in askers)
+    queue = Queue()
+    connections = [queue.ask(f"crowd{number}") for number in range(12)]
+    for connection in connections[8:]:
+        connection.is_over = True
+    await queue.answer(12)
+    assert queue.fleet.began == [f"crowd{number}" for number in range(8)]
+    assert all(connection.provisioning == 0 for connection in connections)
 
 
 async def test_the_desk_settles_when_all_that_waits_is_answered_or_abandons_it() -> None:
-    desk = Desk()
-    askers = [desk.ask(f"crowd{number}") for number in range(20)]
+    queue = Queue()
+    connections = [queue.ask(f"crowd{number}") for number in range(20)]
     for _ in range(20):
-        desk.fleet.tokens.release()
-    await desk.desk.settle(10.0)
-    assert not any(asker.was_turned_away for asker in askers)
-    assert desk.ask("late").was_turned_away
+        queue.fleet.tokens.release()
+    await queue.queue.settle(10.0)
+    assert not any(connection.was_turned_away for connection in connections)
+    assert queue.ask("late").was_turned_away
 
-    stuck = Desk()
+    stuck = Queue()
     for number in range(20):
         stuck.ask(f"crowd{number}")
-    await stuck.desk.settle(0.01)
-    assert len(stuck.desk) == 0
+    await stuck.queue.settle(0.01)
+    assert len(stuck.queue) == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=60))
 def test_everything_waits_its_turn_and_no_certificate_is_overtaken_twice(arrivals: list[tuple[int, int]]) -> None:
-    line: FairLine[tuple[int, int, int]] = FairLine()
+    line: FairQueue[tuple[int, int, int]] = FairQueue()
     for number, (account, certificate) in enumerate(arrivals):
         line.add(account, certificate, (account, certificate, number))
     left = [line.next() for _ in range(len(line))]
@@ -172,7 +174,7 @@ def test_everything_waits_its_turn_and_no_certificate_is_overtaken_twice(arrival
 def test_who_has_most_makes_way_and_never_for_who_would_have_as_many(
     arrivals: list[tuple[int, int]], newcomer: int
 ) -> None:
-    line: FairLine[tuple[int, int]] = FairLine()
+    line: FairQueue[tuple[int, int]] = FairQueue()
     for account, certificate in arrivals:
         line.add(account, certificate, (account, certificate))
     before = Counter(arrivals)
@@ -192,7 +194,7 @@ def test_who_has_most_makes_way_and_never_for_who_would_have_as_many(
 
 
 def test_nobody_makes_way_where_nobody_waits() -> None:
-    line: FairLine[int] = FairLine()
+    line: FairQueue[int] = FairQueue()
     assert line.make_way("account", "certificate") is None
     line.add("account", "certificate", 1)
     assert line.clear() == [1]

@@ -171,7 +171,7 @@ def test_connect_messages_and_disconnect_in_one_write_are_all_heard(
         hasty.send_bytes(connect + stream(version, count) + encode(Disconnect(), version))
         end(hasty)
         if slow != "neither":
-            live.wait_until(lambda: bool(live.gateway._roster.of_certificate(device.certificate_id)))
+            live.wait_until(lambda: bool(live.gateway._index.of_certificate(device.certificate_id)))
             live.thread.run(asyncio.sleep(0.05))
             live.thread.call(gate.set)
         assert last_event(live).reason is DisconnectReason.CLIENT_INITIATED_DISCONNECT
@@ -240,7 +240,7 @@ def test_what_arrives_with_the_end_while_the_device_does_not_read_is_worked_thro
         device = live.register()
         with connected_peer(live, device, V3) as slow:
             slow.subscribe("large")
-            writer = live.thread.call(lambda: next(iter(live.gateway._roster.accepted))._writer)
+            writer = live.thread.call(lambda: next(iter(live.gateway._index.accepted))._writer)
             large = Publish("large", bytes(100_000), AT_MOST_ONCE)
             with connected_peer(live, live.register(), V3, "sender") as sender:
                 for _ in range(200):
@@ -324,7 +324,7 @@ def test_closed_connections_do_not_fill_the_memory_of_the_process(
         with contextlib.suppress(TimeoutError):
             for _ in range(200):
                 sender.socket.sendall(message)
-        (connection,) = live.gateway._roster.of_certificate(device.certificate_id)
+        (connection,) = live.gateway._index.of_certificate(device.certificate_id)
         sender.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sender.socket.close()
         live.thread.run(asyncio.sleep(0.1))

@@ -79,8 +79,8 @@ def test_stranger_that_is_not_admitted_in_time_is_cut_off(loop_name: str, device
     with echo_server(loop_name=loop_name, limits=limits) as server, contextlib.ExitStack() as stack:
         admitted = stack.enter_context(connected(server, device))
         assert is_echoed(admitted, b"Admit")
-        stranger = stack.enter_context(connected(server, device))
-        assert is_closed(stranger)
+        connection = stack.enter_context(connected(server, device))
+        assert is_closed(connection)
         assert is_echoed(admitted)
 
 
@@ -107,12 +107,12 @@ def test_silent_stranger_makes_way_where_connections_are_scarce(loop_name: str, 
     ):
         first = stack.enter_context(connected(server, device))
         assert is_echoed(first, b"Admit")
-        stranger = silent(server, stack)
+        connection = silent(server, stack)
 
         second = stack.enter_context(connected(server, device))
 
         assert is_echoed(second, b"Admit")
-        assert is_closed(stranger)
+        assert is_closed(connection)
         assert is_closed(silent(server, stack))
         assert is_echoed(first)
         assert is_echoed(second)
@@ -250,7 +250,7 @@ def test_tampered_record_ends_the_connection(loop_name: str, device: ssl.SSLCont
             plain = silent(server, stack)
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             client = device.wrap_bio(incoming, outgoing, server_hostname="localhost")
-            shake_hands(plain, client, incoming, outgoing)
+            handshake(plain, client, incoming, outgoing)
             client.write(b"hello")
             record = bytearray(outgoing.read())
             record[-1] ^= 1
@@ -259,7 +259,7 @@ def test_tampered_record_ends_the_connection(loop_name: str, device: ssl.SSLCont
         assert only_protocol(server).received == b""
 
 
-def shake_hands(plain: socket.socket, client: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+def handshake(plain: socket.socket, client: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
     while True:
         try:
             client.do_handshake()
@@ -323,15 +323,15 @@ class ExhaustedSocket:
 def test_want_of_descriptors_costs_a_stranger_its_place_and_ends(loop_name: str, device: ssl.SSLContext) -> None:
     limits = GatewayLimits(silent_seconds=0.5)
     with echo_server(loop_name=loop_name, limits=limits) as server, contextlib.ExitStack() as stack:
-        stranger = silent(server, stack)
+        connection = silent(server, stack)
         server.thread.wait_until(lambda: server.listener.open_connections == 1)
         exhausted = ExhaustedSocket(server.listener._acceptor._listeners[0])
         listener = server.listener
-        server.thread.wait_until(lambda: listener._strangers.stalled(listener._loop.time()) is not None)
+        server.thread.wait_until(lambda: listener._unauthenticated.stalled(listener._loop.time()) is not None)
 
         server.thread.call(lambda: server.listener._acceptor._accept(exhausted))  # type: ignore[arg-type]  # it is enough of one
 
-        assert is_closed(stranger)
+        assert is_closed(connection)
         assert is_echoed(stack.enter_context(connected(server, device)))
 
 

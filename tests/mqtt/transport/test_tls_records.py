@@ -78,7 +78,7 @@ class Ends:
                 with contextlib.suppress(ssl.SSLWantReadError):
                     step()
             try:
-                self.records.shake_hands()
+                self.records.handshake()
                 is_done = True
             except SSL.WantReadError:
                 pass

@@ -22,9 +22,9 @@ from thingmint.core.certificates.ca_certificate import (
 from thingmint.core.certificates.certificate import CertificateMode, CertificateStatus
 from thingmint.core.errors import DeletionRefused, LimitExceeded, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Region, Scope, TemplateName, certificate_id_of
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.stored_template import TemplateType
 from thingmint.records.certificates import ca_certificates as ca_certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates, registration_codes
 from thingmint.registration.certificates.auto_registration import (
     AutoRegistrationOutcome,

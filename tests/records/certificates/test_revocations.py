@@ -6,10 +6,11 @@ import pytest
 from tests.support.stores import insert, sample_certificate
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.identifiers import SerialNumber
 from thingmint.records.certificates import revocation_lists as list_table
 from thingmint.records.certificates import revocations as revocation_table
-from thingmint.records.certificates.revocation_lists import ListName, ListState, StoredList
+from thingmint.records.certificates.revocation_lists import StoredList
 from thingmint.records.certificates.revocations import PARTS, Changed, part_of
 from thingmint.registration.kernel.ports import Store
 
@@ -32,7 +33,7 @@ def revocation(
 
 async def note(store: Store, *revocations: Revocation) -> None:
     for each in revocations:
-        await store.write(lambda each=each: revocation_table.note_revocation(each))  # type: ignore[misc]  # mypy infers no lambda with defaults
+        await store.write(lambda each=each: revocation_table.record_revocation(each))  # type: ignore[misc]  # mypy infers no lambda with defaults
 
 
 async def stored(store: Store, number: int) -> Revocation | None:
@@ -40,7 +41,7 @@ async def stored(store: Store, number: int) -> Revocation | None:
 
 
 async def changed(store: Store, stamp: int, limit: int = 100) -> tuple[int, list[Changed]]:
-    following, found = await store.read(lambda: revocation_table.changed_from(stamp, limit))
+    following, found, _ = await store.read(lambda: revocation_table.changed_from(stamp, limit))
     return following, list(found)
 
 

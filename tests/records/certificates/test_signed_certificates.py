@@ -18,11 +18,11 @@ from thingmint.core.certificates.ca_certificate import CACertificate
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus
 from thingmint.core.errors import CertificateInvalid, ResourceExists
 from thingmint.core.identifiers import AccountId, CertificateId, Scope, certificate_id_of
+from thingmint.core.paging import PageRequest
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.foreign.signed_form import signed_digest
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.records.certificates import signed_certificates as statements
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates, certificates
 from thingmint.registration.certificates.auto_registration import (
     AutoRegistrationOutcome,

@@ -69,11 +69,11 @@ async def test_a_node_is_entered_seen_and_removed_by_one_other_only_if_it_stays_
         "local",
         "{}",
     )
-    assert await store.write(lambda: node_table.beat("two", 0))
+    assert await store.write(lambda: node_table.heartbeat("two", 0))
     assert not await store.write(lambda: node_table.remove_silent(two))
     removed = await asyncio.gather(*(store.write(lambda: node_table.remove_silent(one)) for _ in range(3)))
     assert sorted(removed) == [False, False, True]
-    assert not await store.write(lambda: node_table.beat("one", 0))
+    assert not await store.write(lambda: node_table.heartbeat("one", 0))
     await store.write(lambda: node_table.remove_node("two"))
     assert await store.read(node_table.nodes) == []
 
@@ -96,7 +96,7 @@ async def test_messages_are_read_in_one_order_by_whom_they_are_for_until_all_hav
     assert (await store.read(lambda: message_table.messages_from(None, "two", 2))).following == 5
 
     for node, read_to, left in (("one", 5, 4), ("two", 3, 2), ("two", 5, 1)):
-        await store.write(lambda node=node, read_to=read_to: node_table.beat(node, read_to))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda node=node, read_to=read_to: node_table.heartbeat(node, read_to))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         await store.write(node_table.prune_messages)
         found = await store.read(lambda: message_table.messages_from(1, "two", 10))
         assert len(found.messages) == left
@@ -184,10 +184,12 @@ async def test_the_last_ending_of_a_client_is_remembered_and_the_oldest_are_forg
     endings = [EndingRow("s1", SCOPE, "lamp", 2, b"second"), EndingRow("s0", SCOPE, "lamp", 1, b"first")]
     await store.write(lambda: connection_table.end_connections(endings))
     assert await current(store) is None
-    await store.write(lambda: connection_table.note_endings([EndingRow("s0", SCOPE, "lamp", 1, b"late")]))
+    await store.write(lambda: connection_table.record_endings([EndingRow("s0", SCOPE, "lamp", 1, b"late")]))
     assert await store.read(lambda: connection_table.last_ending(SCOPE, "lamp")) == b"second"
     await store.write(
-        lambda: connection_table.note_endings([EndingRow(f"t{n}", SCOPE, f"client-{n}", 10 + n, b"") for n in range(5)])
+        lambda: connection_table.record_endings(
+            [EndingRow(f"t{n}", SCOPE, f"client-{n}", 10 + n, b"") for n in range(5)]
+        )
     )
     await store.write(lambda: connection_table.prune_endings(3))
     kept = [await store.read(lambda n=n: connection_table.last_ending(SCOPE, f"client-{n}")) for n in range(5)]  # type: ignore[misc]  # mypy cannot infer a lambda with a default

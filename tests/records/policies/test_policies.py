@@ -21,11 +21,11 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, thing_arn, thing_group_arn
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import MAX_POLICIES_OF_A_TARGET, MAX_VERSIONS, DevicePolicy, PolicyVersion
 from thingmint.core.policies.target import CertificateTarget, CognitoTarget, PolicyTarget, ThingGroupTarget
 from thingmint.records import changes as change_table
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.policies.policy_attachments import Beginning
@@ -284,7 +284,7 @@ async def test_every_reader_is_told_of_every_change_once_however_commits_overlap
     """Three nodes read while a dozen transactions of different lengths are open at a time; some are undone."""
     stores = [await open_store(postgresql_url, tmp_path, observe=Timings()) for _ in range(3)]
     writer = await asyncpg.create_pool(postgresql_url, min_size=12, max_size=12)
-    note, chance = next(change_table.note_change("any")), random.Random(1)
+    note, chance = next(change_table.record_change("any")), random.Random(1)
     assert isinstance(note, Statement)
     sql, kept = POSTGRESQL.translate(note.sql), set[str]()
 
@@ -345,7 +345,7 @@ async def test_changes_that_nobody_needs_any_more_are_forgotten(store: Store, mo
 
 
 def note_of(resource: str) -> Program[None]:
-    return lambda: change_table.note_change(resource)
+    return lambda: change_table.record_change(resource)
 
 
 async def test_a_change_that_began_first_and_ends_last_is_told(postgresql_url: str, tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ async def test_a_change_that_began_first_and_ends_last_is_told(postgresql_url: s
     store = await open_store(postgresql_url, tmp_path, observe=Timings())
     try:
         stamp = (await changes_from(store, None)).stamp
-        note = next(change_table.note_change("early"))
+        note = next(change_table.record_change("early"))
         assert isinstance(note, Statement)
         async with early.transaction():
             await early.execute(POSTGRESQL.translate(note.sql), *note.parameters)
@@ -400,7 +400,7 @@ async def test_a_change_that_was_undone_is_not_told(store: Store) -> None:
     stamp = (await changes_from(store, None)).stamp
 
     def program() -> Steps[None]:
-        yield from change_table.note_change("resource")
+        yield from change_table.record_change("resource")
         raise ResourceNotFound("nothing here")
 
     with pytest.raises(ResourceNotFound):

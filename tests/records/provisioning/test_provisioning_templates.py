@@ -10,6 +10,7 @@ from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
 
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import CertificateId, TemplateName
+from thingmint.core.paging import PageKey, PageRequest
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.ownership import Ownership, OwnershipUse
 from thingmint.core.provisioning.stored_template import (
@@ -18,7 +19,6 @@ from thingmint.core.provisioning.stored_template import (
     TemplateType,
     TemplateVersion,
 )
-from thingmint.records.paging import PageKey, PageRequest
 from thingmint.records.provisioning import claims as claim_table
 from thingmint.records.provisioning import provisioning_templates as provisioning_template_table
 from thingmint.records.steps import Steps
@@ -212,6 +212,6 @@ async def test_a_token_is_taken_for_one_request_and_keeps_its_answer(store: Stor
     assert await store.write(lambda: claim_table.take_ownership(ownership, "first"))
     assert not await store.write(lambda: claim_table.take_ownership(ownership, "second"))
     assert not await store.write(lambda: claim_table.take_ownership(ownership, "first"))
-    await store.write(lambda: claim_table.note_answer(ownership, b"\x00sealed"))
+    await store.write(lambda: claim_table.record_answer(ownership, b"\x00sealed"))
     use = await store.read(lambda: claim_table.ownership_use(ownership))
     assert use == OwnershipUse("first", b"\x00sealed")

@@ -14,6 +14,7 @@ from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
 
 from thingmint.core.errors import TaskExists
 from thingmint.core.identifiers import Scope
+from thingmint.core.paging import PageKey, PageRequest
 from thingmint.core.provisioning.registration_task import (
     InputFile,
     LineOutcome,
@@ -24,7 +25,6 @@ from thingmint.core.provisioning.registration_task import (
 )
 from thingmint.data_directory.buckets import Buckets
 from thingmint.records import audit as audit_table
-from thingmint.records.paging import PageKey, PageRequest
 from thingmint.records.provisioning import registration_tasks as registration_task_table
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.provisioning import bulk

@@ -9,9 +9,9 @@ from tests.support.registry import registry_on
 
 from thingmint.core.certificates.certificate_provider import ProvidedOperation
 from thingmint.core.identifiers import CertificateProviderName, RoleAliasName
+from thingmint.core.paging import PageRequest
 from thingmint.core.registry.event_configuration import EventType
 from thingmint.records.certificates import certificate_providers as certificate_provider_table
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import certificate_providers
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.registry import event_configurations, role_aliases

@@ -8,8 +8,8 @@ from tests.support.things import next_version, sample_thing, turned, write
 
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingName, ThingTypeName
 from thingmint.core.registry.thing import Thing
+from thingmint.core.registry.thing_filter import AttributeFilter, ThingFilter
 from thingmint.records.registry import things as thing_table
-from thingmint.records.registry.things import AttributeFilter, ThingFilter
 from thingmint.registration.kernel.ports import Store
 
 LAMP = sample_thing("lamp", "light", billing="ward", colour="red", wattage="60")

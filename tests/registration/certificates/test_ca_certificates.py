@@ -32,9 +32,9 @@ from thingmint.core.errors import (
     UpdateConflict,
 )
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, TemplateName, certificate_id_of
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.stored_template import TemplateType
 from thingmint.records.certificates import ca_certificates as ca_certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates import ca_certificates, registration_codes
 from thingmint.registration.certificates.ca_certificates import CARegistration

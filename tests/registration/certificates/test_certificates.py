@@ -22,6 +22,7 @@ from thingmint.core.errors import (
     ServiceUnavailable,
 )
 from thingmint.core.identifiers import AccountId, Region, certificate_id_of
+from thingmint.core.paging import PageRequest
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.data_directory.buckets import NoBuckets
 from thingmint.data_directory.sealing import Sealer
@@ -29,7 +30,6 @@ from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
 from thingmint.issuance.profiles.serial_number import random_serial_number
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -59,6 +59,7 @@ class Heard:
 
     def __init__(self, store: MemoryStore) -> None:
         self.entries: list[AuditEntry] = []
+        self.touches = 0
         self._store = store
 
     def recorded(self, entry: AuditEntry) -> None:
@@ -67,6 +68,9 @@ class Heard:
 
     def happened(self, event: RegistryEvent) -> None:
         raise AssertionError(event)
+
+    def touched(self) -> None:
+        self.touches += 1
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,11 @@ def authority(store: MemoryStore, key_pair: KeyPair, issuers: Issuers) -> Regist
 def heard(authority: RegistrationAuthority) -> list[AuditEntry]:
     assert isinstance(authority.events, Heard)
     return authority.events.entries
+
+
+def touches(authority: RegistrationAuthority) -> int:
+    assert isinstance(authority.events, Heard)
+    return authority.events.touches
 
 
 async def issued(authority: RegistrationAuthority, *, active: bool = False) -> Certificate:
@@ -147,6 +156,7 @@ async def test_signing_request_gives_subject_and_key(authority: RegistrationAuth
     parsed = x509.load_der_x509_certificate(certificate.der)
     assert parsed.subject.rfc4514_string() == "CN=sensor"
     assert heard(authority)[0].action == "CreateCertificateFromCsr"
+    assert touches(authority) == 0, "no device has the certificate yet"
 
 
 async def test_nothing_is_recorded_of_a_bad_signing_request(
@@ -201,6 +211,7 @@ async def test_status_change_is_stored_and_audited(authority: RegistrationAuthor
     changed = await certificates.describe(authority, CALLER, certificate.certificate_id)
     assert (changed.status, changed.customer_version) == (CertificateStatus.ACTIVE, 2)
     assert heard(authority)[-1].detail == {"status": "ACTIVE", "previous_status": "INACTIVE"}
+    assert touches(authority) == 1
 
 
 async def test_status_that_is_held_already_changes_nothing(authority: RegistrationAuthority) -> None:

@@ -20,8 +20,8 @@ from thingmint.core.errors import (
     ResourceExists,
 )
 from thingmint.core.identifiers import AccountId, CertificateId
+from thingmint.core.paging import PageRequest
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates, certificates, registration_codes
 from thingmint.registration.certificates.ca_certificates import CARegistration
 from thingmint.registration.certificates.registered_certificates import register, register_without_ca

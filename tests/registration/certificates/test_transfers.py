@@ -20,9 +20,9 @@ from thingmint.core.errors import (
     TransferRefused,
 )
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, certificate_arn
+from thingmint.core.paging import PageRequest
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates import certificates, transfers
 from thingmint.registration.certificates.registered_certificates import register_without_ca

@@ -10,10 +10,10 @@ from tests.support.stores import insert, sample_certificate
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, UpdateConflict
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
+from thingmint.core.paging import PageRequest
 from thingmint.records import audit as audit_table
 from thingmint.records import issuers as issuer_table
-from thingmint.records.paging import PageRequest
-from thingmint.registration.certificates.standing import note_deletion
+from thingmint.registration.certificates.standing import record_deletion
 from thingmint.registration.issuers.issuers import (
     NODES_FOLLOW_WITHIN,
     activate,
@@ -178,7 +178,7 @@ async def test_the_key_is_kept_for_certificates_that_were_deleted_and_have_not_e
     store = await stored_with(old)
     certificate = replace(sample_certificate(1), issuer_id=old.issuer_id, not_after=LATER + timedelta(days=1))
     # All that the registry keeps of it.
-    await store.write(lambda: note_deletion(certificate, NOW))
+    await store.write(lambda: record_deletion(certificate, NOW))
     await add_active(store, CALLER, NOW, record(2), old)
     retired, _ = await list_issuers(store)
     with pytest.raises(InvalidRequest, match="has issued a certificate that ends at"):

@@ -8,9 +8,9 @@ from tests.support.memory_store import MemoryStore
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.identifiers import AccountId, Scope
+from thingmint.core.paging import PageKey
 from thingmint.records import audit as audit_table
 from thingmint.records.log.terms import term_of_action, term_of_principal, term_of_resource
-from thingmint.records.paging import PageKey
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.audit_trail import MOST_LOOKED_AT, entries_of_resource, wanted_entries

@@ -1,11 +1,18 @@
 """Which decisions a change makes untrue: all that depend on it and no other, even if it comes while one is read."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import pytest
 from tests.support.memory_store import MemoryStore
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.records import changes as change_table
+from thingmint.records.steps import Program
 from thingmint.registration.kernel.change_watch import ChangeWatch
+from thingmint.registration.kernel.changes import changes_from
+
+T = TypeVar("T")
 
 WATCHED = frozenset({"certificate", "group"})
 
@@ -23,7 +30,7 @@ async def started(store: MemoryStore) -> ChangeWatch[str]:
 
 async def change(store: MemoryStore, *resources: str) -> None:
     for resource in resources:
-        await store.write(lambda resource=resource: change_table.note_change(resource))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await store.write(lambda resource=resource: change_table.record_change(resource))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
 
 async def watched(watch: ChangeWatch[str], key: str, resources: frozenset[str] = WATCHED) -> None:
@@ -78,6 +85,39 @@ async def test_a_watch_that_begins_anew_tells_of_everything_once(store: MemorySt
     watch.begin_anew()
     assert await watch.changed_keys() == {"a"}
     assert await watch.changed_keys() == frozenset()
+
+
+class Interrupted(MemoryStore):
+    """A store during whose reads something happens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def read(self, program: Program[T]) -> T:
+        found = await super().read(program)
+        self.meanwhile()
+        return found
+
+
+async def test_a_new_beginning_during_a_look_is_not_lost_nor_one_that_fails() -> None:
+    store = Interrupted()
+    watch = await started(store)
+    await watched(watch, "a")
+    store.meanwhile = watch.begin_anew
+    assert await watch.changed_keys() == frozenset()
+    store.refuse_with = ServiceUnavailable()
+    with pytest.raises(ServiceUnavailable):
+        await watch.changed_keys()
+    store.refuse_with, store.meanwhile = None, lambda: None
+    assert await watch.changed_keys() == {"a"}
+    assert await watch.changed_keys() == frozenset()
+
+
+async def test_a_stamp_of_another_server_is_worth_nothing(store: MemoryStore) -> None:
+    first = await changes_from(store, None)
+    assert (await changes_from(store, first.stamp, first.server)).resources == frozenset()
+    assert (await changes_from(store, first.stamp, first.server + 1)).resources is None
 
 
 async def test_what_comes_to_light_while_something_is_read_is_read_again(store: MemoryStore) -> None:

@@ -8,9 +8,10 @@ from tests.support.log import ORIGIN, execute, log_on, sealer_of, state_of
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.transparency.checkpoint import TreeHead, read_checkpoint
 from thingmint.core.transparency.merkle import EMPTY_ROOT
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.identity import open_log
-from thingmint.signers.log_key import LogKeySigner, is_signed
+from thingmint.signers.log_key import LogKeySigner
 
 
 async def test_a_log_begins_with_a_signed_checkpoint_of_the_empty_tree(store: Store) -> None:

@@ -8,7 +8,7 @@ from tests.support.soak import SOAK, examples
 from tests.support.stores import CREATED_AT, sample_audit_entry
 
 from thingmint.records import changes as change_table
-from thingmint.records.changes import note_change
+from thingmint.records.changes import record_change
 from thingmint.records.columns import column_of_time
 from thingmint.records.statement import row_of
 from thingmint.records.steps import Steps
@@ -39,7 +39,7 @@ async def room(store: Store) -> int | None:
 
 def changes(first: int) -> Steps[None]:
     for number in range(first, first + CHANGES):
-        yield from note_change(f"arn:aws:iot:us-east-1:000000000000:thing/thing-{number}")
+        yield from record_change(f"arn:aws:iot:us-east-1:000000000000:thing/thing-{number}")
 
 
 @pytest.mark.soak

@@ -15,6 +15,7 @@ from thingmint.cli.log.files import ExportFolder
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ResourceNotFound
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.records.columns import column_of_time
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.ports import Store
@@ -26,7 +27,6 @@ from thingmint.registration.log.pruning import archived_lines, prunable, prune
 from thingmint.registration.log.reading import present_state
 from thingmint.registration.log.verification import verify
 from thingmint.registration.log.verified import Evidence
-from thingmint.signers.log_key import is_signed
 
 TOOL = Path(__file__).parents[3] / "tools" / "verify_log.py"
 REVOKED = CertificateStatus.REVOKED

@@ -10,8 +10,9 @@ from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import AccountId, Region
 from thingmint.core.policies.language import parse_policy
-from thingmint.registration.policies.authorization import authorize, user_id
+from thingmint.registration.policies.authorization import authorize, depends_on_request, user_id
 
+ARN = "arn:aws:iot:us-east-1:000000000000:cert/"
 USER = "arn:aws:iam::000000000000:user/ada"
 CREATE = "iot:CreateKeysAndCertificate"
 
@@ -134,3 +135,31 @@ def test_temporary_credentials_tell_when_they_were_made() -> None:
 def test_who_is_no_user_has_no_keys_of_one() -> None:
     root = "arn:aws:iam::000000000000:root"
     assert not any(has(key, "*", arn=root) for key in ("aws:PrincipalType", "aws:userid", "aws:username"))
+
+
+def test_condition_keys_are_asked_for_only_if_a_policy_depends_on_them() -> None:
+    plain, named = (
+        document(statement(Action=CREATE)),
+        document(statement(Resource="arn:aws:iot:*:*:cert/${aws:username}")),
+    )
+    assert not depends_on_request(caller(plain))
+    assert depends_on_request(caller(plain, named))
+    assert depends_on_request(caller(document(statement(Condition={"Bool": {"aws:SecureTransport": "true"}}))))
+
+
+@pytest.mark.parametrize("first", [CREATE, "iot:DeleteCertificate"])
+def test_a_decision_for_every_resource_is_only_used_where_resources_do_not_matter(first: str) -> None:
+    everything = statement(Action="iot:*")
+    one_denied = statement(Effect="Deny", Action="iot:Delete*", Resource=f"{ARN}a")
+    known = caller(document(everything, one_denied))
+    for action in (first, CREATE, "iot:DeleteCertificate"):
+        authorize(known, action, f"{ARN}b", {})
+    authorize(known, CREATE, f"{ARN}a", {})
+    with pytest.raises(AccessDenied, match="explicit deny"):
+        authorize(known, "iot:DeleteCertificate", f"{ARN}a", {})
+    for refusing in (
+        caller(document(statement(Action="s3:*"))),
+        caller(document(everything, statement(Effect="Deny"))),
+    ):
+        with pytest.raises(AccessDenied):
+            authorize(refusing, CREATE, f"{ARN}a", {})

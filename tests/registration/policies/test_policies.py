@@ -18,9 +18,9 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import AccountId, PolicyName
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import DevicePolicy
 from thingmint.core.policies.target import parse_policy_target
-from thingmint.records.paging import PageRequest
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.changes import changes_from
 from thingmint.registration.policies import policies, policy_attachments

@@ -21,8 +21,8 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import PolicyName, ThingGroupName
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.target import CertificateTarget, CognitoTarget, PolicyTarget, ThingGroupTarget
-from thingmint.records.paging import PageRequest
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.changes import changes_from
 from thingmint.registration.policies import policies, policy_attachments

@@ -13,10 +13,10 @@ from tests.support.policies import document, statement
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName, thing_arn
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.policies.stored_policy import PolicySummary
 from thingmint.core.policies.target import PolicyTarget, ThingGroupTarget, parse_policy_target
 from thingmint.records import changes as change_table
-from thingmint.records.paging import Page, PageRequest
 from thingmint.records.policies.policies import MOST_DOCUMENTS
 from thingmint.records.policies.policy_attachments import (
     MAX_REACHED,
@@ -345,7 +345,7 @@ async def test_stamps_of_another_history_and_too_many_changes_are_told_as_anythi
 
     def program() -> Steps[None]:
         for number in range(MAX_RESOURCES + 1):
-            yield from change_table.note_change(f"resource-{number}")
+            yield from change_table.record_change(f"resource-{number}")
 
     await store.write(program)
     assert (await changes_from(store, stamp)).resources is None

@@ -19,9 +19,9 @@ from tests.support.signing_requests import csr_pem
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, ServiceUnavailable, TaskExists
 from thingmint.core.identifiers import AccountId, Region
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.registration_task import RUNNING, RegistrationTask, ReportType, TaskBroken, TaskStatus
 from thingmint.data_directory.buckets import Buckets, NoBuckets
-from thingmint.records.paging import PageRequest
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import bulk, bulk_runner
 from thingmint.registration.provisioning.bulk_runner import LEASE, BulkRunner

@@ -105,7 +105,7 @@ async def test_a_template_of_first_connections_serves_as_well(
         parameters=(common_name,),
     )
     await create_template(authority, body, kind=TemplateType.JITP)
-    certificate, _ = await enroll_with_new_key(authority, BY_KEY, NAME, FLEET)
+    certificate, _ = await enroll_with_new_key(authority, BY_KEY, NAME.public_bytes(), FLEET)
     assert certificate.status is CertificateStatus.INACTIVE
     assert store.tables.certificates == [certificate]
 
@@ -150,7 +150,7 @@ async def test_what_cannot_be_changes_nothing(authority: RegistrationAuthority, 
         with pytest.raises(error):
             await enroll(authority, enrollee, request(name), template)
         with pytest.raises(error):
-            await enroll_with_new_key(authority, enrollee, name, template)
+            await enroll_with_new_key(authority, enrollee, name.public_bytes(), template)
     assert store.tables.dump() == before
 
 
@@ -166,7 +166,7 @@ async def test_a_template_that_is_deleted_while_a_key_is_made_leaves_nothing(
             return shared_key_pair()
 
     with pytest.raises(AccessDenied, match="cannot be used any more"):
-        await enroll_with_new_key(replace(authority, key_source=Meanwhile()), claim, NAME, FLEET)
+        await enroll_with_new_key(replace(authority, key_source=Meanwhile()), claim, NAME.public_bytes(), FLEET)
     assert store.tables.certificates == []
 
 

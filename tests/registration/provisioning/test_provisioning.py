@@ -29,10 +29,10 @@ from thingmint.core.identifiers import (
     ThingTypeName,
     parse_certificate_id,
 )
+from thingmint.core.paging import PageRequest
 from thingmint.core.registry.attributes import Attributes
 from thingmint.core.registry.thing import Thing, ThingPrincipalType
 from thingmint.core.registry.thing_type import ThingTypeProperties
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates, certificates
 from thingmint.registration.certificates.ca_certificates import CARegistration
 from thingmint.registration.kernel.authority import RegistrationAuthority

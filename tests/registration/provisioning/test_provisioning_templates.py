@@ -25,6 +25,7 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import CertificateId, Region, TemplateName, certificate_id_of
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.stored_template import (
     MAX_TEMPLATES,
     PreProvisioningHook,
@@ -33,7 +34,6 @@ from thingmint.core.provisioning.stored_template import (
     TemplateUpdate,
 )
 from thingmint.issuance.keys.key_pairs import KeyPair
-from thingmint.records.paging import PageRequest
 from thingmint.registration.certificates import ca_certificates
 from thingmint.registration.certificates.ca_certificates import CARegistration
 from thingmint.registration.kernel.authority import RegistrationAuthority

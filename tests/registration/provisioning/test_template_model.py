@@ -16,8 +16,8 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import TemplateName
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.stored_template import TemplateType, TemplateUpdate
-from thingmint.records.paging import PageRequest
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import provisioning_templates
 

@@ -14,8 +14,8 @@ from thingmint.core.certificates.ca_certificate import AutoRegistrationStatus, C
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import CertificateId, SerialNumber
+from thingmint.core.transparency.logged_facts import Subject
 from thingmint.core.transparency.tail import LaterState
-from thingmint.core.transparency.told import Subject
 from thingmint.records.certificates import ca_certificates as ca_certificate_table
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import revocations as revocation_table

@@ -21,7 +21,7 @@ from thingmint.core.errors import DeletionRefused, ThingmintError
 from thingmint.core.identifiers import CertificateId, ThingTypeName
 from thingmint.core.registry.event_configuration import EventType
 from thingmint.core.registry.thing import ThingPrincipalType
-from thingmint.records.registry.things import AttributeFilter, ThingFilter
+from thingmint.core.registry.thing_filter import AttributeFilter, ThingFilter
 from thingmint.registration.certificates import certificates
 from thingmint.registration.registry import event_configurations, things
 

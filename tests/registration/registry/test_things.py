@@ -10,7 +10,7 @@ from tests.support.registry import Registry, turned
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, ServiceUnavailable, VersionMismatch
 from thingmint.core.identifiers import Region, ThingName, ThingTypeName
-from thingmint.records.registry.things import AttributeFilter, ThingFilter
+from thingmint.core.registry.thing_filter import AttributeFilter, ThingFilter
 from thingmint.registration.registry import things
 
 ARN = "arn:aws:iot:eu-west-1:123456789012:thing/lamp"

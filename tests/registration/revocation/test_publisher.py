@@ -16,11 +16,11 @@ from tests.support.revocation import Publishing, Registry, new_publisher, new_re
 from tests.support.signers import signing_process
 
 from thingmint.core.certificates.certificate import CertificateStatus
+from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
-from thingmint.records.certificates.revocation_lists import ListName
 from thingmint.records.steps import Program
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.revocation import publisher as publisher_module

@@ -17,7 +17,12 @@ from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import revocations as revocation_table
 from thingmint.registration.certificates import certificates, transfers
-from thingmint.registration.certificates.standing import KEPT_AFTER_END, note_deletion, note_standing, sweep_revocations
+from thingmint.registration.certificates.standing import (
+    KEPT_AFTER_END,
+    record_deletion,
+    record_standing,
+    sweep_revocations,
+)
 
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED
 OTHER = caller_with(account=AccountId("210987654321"))
@@ -153,8 +158,8 @@ async def test_certificates_of_others_are_nobodys_business(registry: Registry) -
     foreign = certificate_of_another(certificate)
     now, write = registry.clock.now(), registry.authority.store.write
 
-    await write(lambda: note_standing(None, foreign, now))
-    await write(lambda: note_deletion(foreign, now))
+    await write(lambda: record_standing(None, foreign, now))
+    await write(lambda: record_deletion(foreign, now))
     await registry.authority.store.write(lambda: certificate_table.insert_certificate(foreign))
     await certificates.revoke(registry.authority, CALLER, named(foreign), RevocationReason.KEY_COMPROMISE)
     await certificates.revoke(registry.authority, CALLER, named(foreign), RevocationReason.SUPERSEDED)

@@ -27,7 +27,7 @@ from thingmint.records.steps import Program
 from thingmint.registration.revocation import status as status_module
 from thingmint.registration.revocation.responders import Responders
 from thingmint.registration.revocation.status import StatusAnswer, StatusService
-from thingmint.registration.revocation.terms import RevocationTerms, Revoker
+from thingmint.registration.revocation.terms import CRLIssuer, RevocationTerms
 
 T = TypeVar("T")
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED
@@ -55,10 +55,10 @@ class Answering:
         return ocsp.load_der_ocsp_response((await self.service.answer(self.request(number, nonce, ca))).der)
 
 
-def answering(registry: Registry, terms: RevocationTerms | None = None, *revokers: Revoker) -> Answering:
+def answering(registry: Registry, terms: RevocationTerms | None = None, *crl_issuers: CRLIssuer) -> Answering:
     """Return the status service of a node for these CAs."""
     observed = Observed()
-    cas = revokers or (Revoker(registry.ca),)
+    cas = crl_issuers or (CRLIssuer(registry.ca),)
     service = StatusService(
         registry.authority,
         lambda: cas,
@@ -111,7 +111,7 @@ async def test_holds_can_be_left_out(registry: Registry) -> None:
 
 async def test_certificates_that_are_not_in_the_registry_may_be_known(registry: Registry) -> None:
     root = new_issuing_ca()
-    node = answering(registry, None, Revoker(registry.ca), Revoker(root, frozenset({SerialNumber(77)})))
+    node = answering(registry, None, CRLIssuer(registry.ca), CRLIssuer(root, frozenset({SerialNumber(77)})))
 
     assert (await node.ask(77, ca=root)).certificate_status is GOOD
     assert (await node.ask(78, ca=root)).certificate_status is UNKNOWN
@@ -275,7 +275,7 @@ async def test_a_request_about_another_issuer_is_not_answered(node: Answering) -
 
 async def test_an_issuer_without_its_key_delegates_nothing(registry: Registry) -> None:
     without_key = IssuingCA(registry.ca.certificate, None)
-    node = answering(registry, None, Revoker(without_key))
+    node = answering(registry, None, CRLIssuer(without_key))
 
     answer = await node.service.answer(node.request(5))
 
@@ -296,7 +296,7 @@ async def test_without_the_database_a_client_is_asked_to_try_later(registry: Reg
 
 async def test_certificates_of_two_issuers_are_not_asked_about_together(registry: Registry) -> None:
     other = new_issuing_ca()
-    node = answering(registry, None, Revoker(registry.ca), Revoker(other))
+    node = answering(registry, None, CRLIssuer(registry.ca), CRLIssuer(other))
     together = together_in_one(node.request(5), node.request(6, ca=other))
 
     assert refused(await node.service.answer(together)) is ocsp.OCSPResponseStatus.UNAUTHORIZED

@@ -41,7 +41,7 @@ from thingmint.records import changes as change_table
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.kernel import turns
 from thingmint.registration.provisioning.renewals import end_overlaps, renew
-from thingmint.service.devices import device_changes, device_edge, device_news
+from thingmint.service.devices import device_changes, device_edge, device_event_publisher
 from thingmint.service.devices.device_edge import DeviceAddress, DeviceEdge
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -74,7 +74,7 @@ class FakeGateway:
     async def stop(self, grace: float) -> None:
         self.is_stopped = True
 
-    def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
+    def publish_event(self, scope: Scope, topic: str, payload: bytes) -> None:
         self.told.append((scope, topic, json.loads(payload)))
 
     def certificate_changed(self, target: CertificateTarget) -> None:
@@ -152,7 +152,7 @@ async def told_of(edge: DeviceEdge, kind: str, target: CertificateTarget) -> Non
             pass
 
 
-def nudge(edge: DeviceEdge, house: House) -> None:
+def wake(edge: DeviceEdge, house: House) -> None:
     entries: Any = house.authority.events
     edge.recorded(entries.entries[-1])
 
@@ -186,7 +186,7 @@ async def test_a_port_that_was_asked_for_is_had_or_nothing_starts(
 async def test_a_certificate_that_leaves_active_is_told_at_once(house: House, edge: DeviceEdge) -> None:
     target = await known(edge, await house.certificate())
     await house.set_status(target, "INACTIVE")
-    nudge(edge, house)
+    wake(edge, house)
 
     await told_of(edge, "certificate", target)
 
@@ -198,7 +198,7 @@ async def test_a_certificate_whose_overlap_ends_is_told(house: House, edge: Devi
     request = load_csr(csr_pem("p-384", x509.load_der_x509_certificate(der).subject))
     await renew(authority, caller_with(), target.certificate_id, request, may_provision=False)
     assert await end_overlaps(authority, 10) == 1
-    nudge(edge, house)
+    wake(edge, house)
 
     await told_of(edge, "certificate", target)
 
@@ -207,7 +207,7 @@ async def test_a_certificate_that_is_deleted_is_told(house: House, edge: DeviceE
     target = await known(edge, await house.certificate())
     await house.set_status(target, "INACTIVE")
     await house.api.call("DELETE", f"/certificates/{target.certificate_id}")
-    nudge(edge, house)
+    wake(edge, house)
 
     await told_of(edge, "certificate", target)
 
@@ -243,7 +243,7 @@ async def test_a_store_that_fails_between_two_certificates_delays_and_misses_non
     monkeypatch.setattr(edge._changes, "_look_at", look_at)
     for target in targets:
         await house.set_status(target, "REVOKED")
-    nudge(edge, house)
+    wake(edge, house)
 
     told: set[CertificateTarget] = set()
     async with asyncio.timeout(PATIENCE):
@@ -266,17 +266,17 @@ async def test_a_revocation_overtakes_the_change_of_a_policy_that_a_fleet_shares
         arn = f"arn:aws:iot:{SCOPE.region}:{SCOPE.account}:cert/{certificate_id_of(der)}"
         await house.api.call("PUT", "/target-policies/shared", json.dumps({"target": arn}).encode())
         targets.append(await known(edge, der))
-    nudge(edge, house)
+    wake(edge, house)
     await told_of(edge, "policies", targets[-1])
 
     body = json.dumps({"policyDocument": document(statement(Action="iot:Connect"))}).encode()
     await house.api.call("POST", "/policies/shared/version?setAsDefault=true", body)
-    nudge(edge, house)
+    wake(edge, house)
     kind, first = await gateway_of(edge).changed.get()
     assert kind == "policies"
     revoked = next(target for target in reversed(targets) if target != first)
     await house.set_status(revoked, "REVOKED")
-    nudge(edge, house)
+    wake(edge, house)
 
     before = []
     async with asyncio.timeout(PATIENCE):
@@ -306,7 +306,7 @@ async def test_a_registry_that_cannot_be_asked_what_has_changed_is_asked_again(h
         raise ServiceUnavailable
 
     house.store.read = refuse  # type: ignore[method-assign, assignment]  # as a database that is away
-    nudge(edge, house)
+    wake(edge, house)
     await asyncio.wait_for(refused.wait(), PATIENCE)
     house.store.read = really_read  # type: ignore[method-assign]  # it is back
 
@@ -319,7 +319,7 @@ async def test_a_device_that_cannot_be_provisioned_is_only_refused(
     async def refuse(*_arguments: object) -> None:
         raise InvalidRequest("the template has no such parameter")
 
-    monkeypatch.setattr(device_news, "provision_at_first_connection", refuse)
+    monkeypatch.setattr(device_event_publisher, "provision_at_first_connection", refuse)
     ca = new_ca()
     config = {"templateBody": JITP_BODY, "roleArn": ROLE_ARN}
     body = {"caCertificate": ca.pem, "certificateMode": "SNI_ONLY", "registrationConfig": config}
@@ -357,11 +357,11 @@ async def test_what_is_gone_for_two_looks_is_forgotten(house: House, monkeypatch
 
 
 async def test_connections_are_told_to_their_account_and_refusals_are_not(edge: DeviceEdge) -> None:
-    edge._news.heard(ClientConnected(Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
-    edge._news.heard(ConnectRefused(CertificateId("cd" * 32), "192.0.2.7", AT, "DEVICE_CERTIFICATE_REVOKED"))
+    edge._publisher.receive(ClientConnected(Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
+    edge._publisher.receive(ConnectRefused(CertificateId("cd" * 32), "192.0.2.7", AT, "DEVICE_CERTIFICATE_REVOKED"))
 
     # Its topic would be a filter.
-    edge._news.heard(ClientConnected(Link("#", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
+    edge._publisher.receive(ClientConnected(Link("#", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER), AT))
 
     ((scope, topic, event),) = gateway_of(edge).told
     assert (scope, topic, event["clientId"]) == (OTHER, "$aws/events/presence/connected/lamp", "lamp")
@@ -374,7 +374,7 @@ async def test_messages_that_are_not_served_are_all_logged_when_it_stops(
     await edge.start()
     link = Link("lamp", CertificateId("ab" * 32), "session", "192.0.2.7", OTHER)
     for _ in range(5):
-        edge._news.heard(MessageNotServed(link, AT, "$aws/rules/a"))
+        edge._publisher.receive(MessageNotServed(link, AT, "$aws/rules/a"))
     assert gateway_of(edge).told == []
     await edge.stop(1.0)
     lines = [each.getMessage() for each in caplog.records if "$aws/rules/a" in each.getMessage()]
@@ -438,7 +438,7 @@ async def test_what_one_account_does_with_a_certificate_of_two_is_told_of_its_ow
     assert (own.scope, other.scope) == (SCOPE, OTHER)
 
     await house.set_status(other, "INACTIVE")
-    nudge(edge, house)
+    wake(edge, house)
     told: list[tuple[str, CertificateTarget]] = []
     async with asyncio.timeout(PATIENCE):
         while not told or told[-1] != ("certificate", other):
@@ -446,7 +446,7 @@ async def test_what_one_account_does_with_a_certificate_of_two_is_told_of_its_ow
     assert ("certificate", own) not in told
 
     await house.set_status(own, "REVOKED")
-    nudge(edge, house)
+    wake(edge, house)
     await told_of(edge, "certificate", own)
 
 
@@ -465,7 +465,7 @@ async def test_a_certificate_that_is_transferred_is_told_to_its_old_account_and_
 
     # It connects in its new account before anybody has looked at the old one.
     new = await known(edge, der)
-    nudge(edge, house)
+    wake(edge, house)
 
     await told_of(edge, "certificate", old)
     assert new == CertificateTarget(OTHER, old.certificate_id)
@@ -491,7 +491,7 @@ def test_a_change_that_concerns_a_fleet_has_no_long_turn(monkeypatch: pytest.Mon
             other = CertificateTarget(SCOPE, CertificateId(f"{number:064}"))
             await edge._changes._watch.read(other, reading_of(frozenset({"shared"})))
         await edge._changes._watch.changed_keys()
-        await house.store.write(lambda: change_table.note_change("shared"))
+        await house.store.write(lambda: change_table.record_change("shared"))
         await begin(selector)
         await edge._changes._look_at_all()
         assert gateway_of(edge).changed.qsize() == devices

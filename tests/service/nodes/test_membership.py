@@ -14,8 +14,8 @@ from thingmint.service.nodes.membership import (
     BEAT_SECONDS,
     CROSSES_NOT,
     LOST_AFTER_SECONDS,
-    Introduction,
     Membership,
+    NodeDescription,
 )
 from thingmint.storage import open_store
 
@@ -41,11 +41,11 @@ class Member:
     counts: list[int] = field(default_factory=list)
 
     async def beat_for(self, seconds: float) -> bool:
-        """Beat each second, and return whether this node removed another one."""
+        """Heartbeat each second, and return whether this node removed another one."""
         removed = False
         for _ in range(int(seconds / BEAT_SECONDS)):
             self.watch.seconds += BEAT_SECONDS
-            await self.membership.beat(0)
+            await self.membership.heartbeat(0)
             removed = await self.membership.remove_lost() or removed
         return removed
 
@@ -60,8 +60,8 @@ async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:
 async def joined(store: Store, name: str, settings: str = "{}", data_plane: str = "local") -> Member:
     """Return a node that has joined, and did not wait long for the others to notice."""
     watch, counts = Stopwatch(step=1.0), list[int]()
-    introduction = Introduction(name, "1", data_plane, settings)
-    membership = Membership(store, introduction, lambda: name, structlog.get_logger(), counts.append, watch)
+    description = NodeDescription(name, "1", data_plane, settings)
+    membership = Membership(store, description, lambda: name, structlog.get_logger(), counts.append, watch)
     await membership.join()
     # What it has seen while it joined counts for nothing.
     watch.step, watch.seconds = 0.0, watch.seconds + 60
@@ -92,17 +92,17 @@ async def test_a_pause_makes_worthless_what_was_seen_before(store: Store) -> Non
     assert not await one.beat_for(LOST_AFTER_SECONDS)
     await silent.beat_for(BEAT_SECONDS)
     assert not await one.beat_for(LOST_AFTER_SECONDS)
-    assert (await silent.membership.beat(0)).is_member
+    assert (await silent.membership.heartbeat(0)).is_member
 
 
 async def test_a_node_that_was_removed_learns_it_and_joins_again(store: Store) -> None:
     lost = await joined(store, "lost")
     one = await joined(store, "one")
     assert await one.beat_for(LOST_AFTER_SECONDS + 2 * BEAT_SECONDS)
-    assert not (await lost.membership.beat(0)).is_member
+    assert not (await lost.membership.heartbeat(0)).is_member
     lost.watch.step = 1.0
     await lost.membership.join()
-    found = await lost.membership.beat(0)
+    found = await lost.membership.heartbeat(0)
     assert (found.is_member, found.is_marked, len(found.nodes)) == (True, True, 2)
     await lost.membership.leave()
     await one.beat_for(BEAT_SECONDS)

@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,8 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from tests.support.service import Service, running_service, thingmint
+from tests.support.forked import run_thingmint
+from tests.support.service import Service, running_service
 
 from thingmint.core.transparency.checkpoint import key_of_text, read_checkpoint
 from thingmint.data_directory.handover import read_credentials
@@ -61,10 +61,8 @@ def administrator(service: Service) -> Credentials:
 
 def key_with(service: Service, statement: Mapping[str, str], *options: str) -> Credentials:
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    command = thingmint(
-        "access-key", "create", "--data-dir", str(service.data_dir), "--policy", "-", "--json", *options
-    )
-    made = json.loads(subprocess.run(command, input=policy, capture_output=True, text=True, check=True).stdout)
+    command = ("access-key", "create", "--data-dir", str(service.data_dir), "--policy", "-", "--json", *options)
+    made = json.loads(run_thingmint(*command, stdin=policy, check=True).stdout)
     return Credentials(made["AccessKeyId"], made["SecretAccessKey"])
 
 
@@ -73,8 +71,8 @@ def test_the_administrator_reads_a_checkpoint_that_the_key_verifies(service: Ser
     assert fetched.status == 200
     assert fetched.headers["content-type"] == "text/plain; charset=utf-8"
     assert fetched.headers["cache-control"] == "private, max-age=1"
-    command = thingmint("log", "checkpoint", "--data-dir", str(service.data_dir), "--key")
-    key = key_of_text(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    printed = run_thingmint("log", "checkpoint", "--data-dir", str(service.data_dir), "--key", check=True)
+    key = key_of_text(printed.stdout)
     assert key.origin == "log.example/tests"
     assert read_checkpoint(fetched.body.decode(), key).head.size >= 0
 

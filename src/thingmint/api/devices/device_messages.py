@@ -18,7 +18,7 @@ from thingmint.api.wire.messages import Message
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import Scope, topic_arn
-from thingmint.records.paging import PageKey
+from thingmint.core.paging import PageKey
 from thingmint.registration.policies.authorization import Permission
 
 MaxResults: TypeAlias = Annotated[int, Constraint(ge=1, le=200)]

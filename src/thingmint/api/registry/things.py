@@ -17,7 +17,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import parse_billing_group_name, parse_thing_name, parse_thing_type_name
 from thingmint.core.registry.thing import Thing, ThingUpdate
-from thingmint.records.registry.things import AttributeFilter, ThingFilter
+from thingmint.core.registry.thing_filter import AttributeFilter, ThingFilter
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.registry import things
 

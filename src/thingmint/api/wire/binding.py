@@ -6,12 +6,12 @@ once, when the service starts. Independent of operations, routes and HTTP.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import FieldInfo, fields
 
 from thingmint.api.wire.codec import decode_object
@@ -37,8 +37,7 @@ PATH, QUERY, HEADER, BODY = Location.PATH, Location.QUERY, Location.HEADER, Loca
 PAYLOAD = Location.PAYLOAD
 
 
-@dataclass(frozen=True, slots=True)
-class RawRequest:
+class RawRequest(Struct, frozen=True):
     """The decoded but unchecked parts of a request; header names are lower case."""
 
     labels: Mapping[str, str]
@@ -46,9 +45,11 @@ class RawRequest:
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     # Cached, because several callers read the body, and decoding a large one takes milliseconds.
-    _decoded: list[dict[str, object] | InvalidRequest] = field(
-        default_factory=list, init=False, repr=False, compare=False
-    )
+    _decoded: list[dict[str, object] | InvalidRequest] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        # Header fields and the query have signatures and session tokens.
+        return f"RawRequest({len(self.headers)} header fields, {len(self.body)} bytes)"
 
     @property
     def members(self) -> dict[str, object]:

@@ -5,15 +5,17 @@ acts for callers uses this module.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.api.wire.routing import Match, Router
 from thingmint.core.caller import Caller
 from thingmint.registration.kernel.ports import Clock
-from thingmint.registration.policies.authorization import Permission, TagsOf, authorize_all
+from thingmint.registration.policies.authorization import Permission, TagsOf, authorize_all, depends_on_request
 
 
 class Throttle(Protocol):
@@ -24,12 +26,15 @@ class Throttle(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """The facts of a request's transport for policies: its scheme and its header fields, with names in lower case."""
 
     scheme: str
-    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+    headers: Sequence[tuple[bytes, bytes]]
+
+    def __repr__(self) -> str:
+        # The header fields have signatures and session tokens.
+        return f"Sent({self.scheme})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class Calls:
 
     async def require(self, caller: Caller, needed: Sequence[Permission], sent: Sent) -> None:
         """Return if the caller's policies allow all permissions; raise AccessDenied otherwise."""
-        await authorize_all(caller, needed, self.conditions(sent), self.tags_of)
+        conditions = self.conditions(sent) if depends_on_request(caller) else {}
+        await authorize_all(caller, needed, conditions, self.tags_of)
 
     def conditions(self, sent: Sent) -> Mapping[str, tuple[str, ...]]:
         """Return the condition keys that every request has, except those of its caller."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from thingmint.api.wire.marker import decode_marker, encode_marker
 from thingmint.core.identifiers import Scope
-from thingmint.records.paging import PageKey, PageRequest
+from thingmint.core.paging import PageKey, PageRequest
 
 # The default of AWS's lists: documented for CA certificates, observed for the others.
 _DEFAULT_PAGE_SIZE = 25

@@ -9,7 +9,7 @@ import base64
 import hashlib
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.records.paging import PageKey
+from thingmint.core.paging import PageKey
 
 _VERSION = b"\x01"
 _POSITION_BYTES = 8

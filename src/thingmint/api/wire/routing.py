@@ -6,18 +6,19 @@ The raw path is split before it is decoded, so that an encoded slash stays insid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from thingmint.api.wire.binding import RawRequest, decode_component, decode_query
 from thingmint.api.wire.operation import Invoke, Operation, Served
 from thingmint.core.errors import OperationUnknown
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """An operation and the labels in the path."""
 
     operation: Operation
     labels: dict[str, str]
-    invoke: Invoke = field(repr=False)
+    invoke: Invoke
     """Checks the request, carries it out and returns the body of the answer; raises the operation's errors."""
 
     def read(self, raw_query: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> RawRequest:

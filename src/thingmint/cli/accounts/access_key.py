@@ -7,13 +7,9 @@ from typing import TypeVar
 
 import click
 
-from thingmint.api.wire.planes import DATA_ROUTES
-from thingmint.api.wire.routes import ROUTES
 from thingmint.cli.accounts.registry_work import with_registry
 from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.access_key import AccessKey
-from thingmint.core.policies.condition_keys import CALLER_KEYS, never_present
-from thingmint.core.policies.language import parse_policy
 from thingmint.data_directory.handover import CREDENTIALS, read_credentials
 from thingmint.registration.access.access_keys import (
     AccessKeyRequest,
@@ -23,6 +19,7 @@ from thingmint.registration.access.access_keys import (
     list_access_keys,
 )
 from thingmint.service.opening import Registry
+from thingmint.service.start.caller_policies import missing_keys
 from thingmint.service.start.first_credentials import operator, require_own_database
 from thingmint.settings.config import Config
 
@@ -57,12 +54,6 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
         click.echo(f"aws_session_token = {created.session_token}")
         click.echo(f"expires {fields['Expiration']}", err=True)
     click.echo("The secret is shown this one time.", err=True)
-
-
-def missing_keys(policy_text: str) -> tuple[str, ...]:
-    """Return the condition keys of the policy that no request to this service has."""
-    actions = [f"iot:{name}" for name in (*ROUTES, *DATA_ROUTES)]
-    return never_present(parse_policy(policy_text), CALLER_KEYS, [*actions, "iot:RetainPublish", "iam:PassRole"])
 
 
 def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:

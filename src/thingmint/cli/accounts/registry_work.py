@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
-from thingmint.host.words import in_words
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused
 

@@ -10,7 +10,7 @@ import click
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, find_connection
 from thingmint.cli.settings import fail
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 
 _SERVICE = "thingmint"
 

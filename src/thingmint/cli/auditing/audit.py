@@ -10,10 +10,10 @@ from thingmint.cli.auditing.audit_pages import newest_entries
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import lines_of, printable, table, table_rows, terminal_width, widths_of
 from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
-from thingmint.host.words import in_words
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records.audit import audit_page
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records.audit import audit_page, end_of_entries_before
 from thingmint.records.log.state import log_state, newest_position
 from thingmint.records.log.terms import audit_page_of_term
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.ports import Store

@@ -10,12 +10,12 @@ import click
 
 from thingmint.cli.settings import fail
 from thingmint.core.audit_entry import audit_entry
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import iot_arn
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.tiles import TILE_WIDTH
 from thingmint.data_directory.files import sync_directory
-from thingmint.host.words import in_words
 from thingmint.records.columns import column_of_time
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.pruning import archived_lines, prunable, prune

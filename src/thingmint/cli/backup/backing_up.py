@@ -9,11 +9,11 @@ import click
 
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import shown_progress
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse
-from thingmint.host.words import in_words
 from thingmint.service.backup.container import BackupDamaged
 from thingmint.service.backup.making import KeySealing, leftovers, make_backup
 from thingmint.service.backup.reading import BackupReader, check_backup

@@ -7,25 +7,25 @@ from pathlib import Path
 
 import click
 
-from thingmint.cli.log.files import checkpoint_of, lines_of_archives
+from thingmint.cli.log.files import lines_of_archives
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import shown_progress
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.unfinished_restore import RestoreUnfinished
-from thingmint.host.words import in_words
 from thingmint.issuance.revocation.revocation_list import ListUnusable
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.recovery.later_changes import Replayed
+from thingmint.service.backup.checkpoints import checkpoint_of
 from thingmint.service.backup.container import BackupDamaged
 from thingmint.service.backup.later import Later, LaterFound
 from thingmint.service.backup.log_tails import TailUnusable
 from thingmint.service.backup.restoring import Restored, RestoreInput, RestoreRefused, restore
 from thingmint.settings.config import Config, StartRefused
-from thingmint.storage.copying import TargetNotEmpty
 
 _ERRORS = (
     AuthorityUnusable,
@@ -38,7 +38,6 @@ _ERRORS = (
     RestoreUnfinished,
     StartRefused,
     TailUnusable,
-    TargetNotEmpty,
     ThingmintError,
     TreeDamaged,
 )

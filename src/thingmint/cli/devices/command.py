@@ -16,15 +16,15 @@ from thingmint.cli.devices.requests import Requests
 from thingmint.cli.devices.work import DeviceWork, RefusedRow
 from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused
 from thingmint.cli.issuing.parts import registrar_of, station_keys
-from thingmint.cli.issuing.patience import Patience, WorkStopped
+from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import shown_progress
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
 from thingmint.data_directory.files import DirectoryInUse, write_durably
+from thingmint.host.cores import usable_cores
 from thingmint.host.telemetry import configure_logging
-from thingmint.host.words import in_words
-from thingmint.keys.child import usable_cores
 from thingmint.settings.config import Config, StartRefused
 
 _INTERRUPTED = 130
@@ -124,7 +124,7 @@ async def _run(
                     registrar=registrar,
                     requests=requests,
                     concurrency=usable_cores() + 2,
-                    patience=Patience(options.patience, _RETRY_SECONDS),
+                    patience=RetryLimit(options.patience, _RETRY_SECONDS),
                     on_progress=on_progress,
                     passphrase=passphrase,
                 )

@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from thingmint.cli.devices.device import ListedDevice, ListRefused, Row, without_doubles
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
-from thingmint.host.words import in_words
 from thingmint.issuance.csr import load_csr
 
 _SUFFIXES = (".csr", ".pem", ".der", ".p10")

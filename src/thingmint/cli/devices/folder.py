@@ -25,8 +25,8 @@ from thingmint.cli.devices.manifest import (
 )
 from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused, held_folder
 from thingmint.cli.terminal.tables import table
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.files import make_directory, remove_leftovers, sync_directory, write_durably
-from thingmint.host.words import in_words
 
 JOURNAL, WORK, ISSUERS = "journal.jsonl", "work", "issuers.pem"
 REQUEST = ".csr"

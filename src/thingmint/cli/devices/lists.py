@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from thingmint.cli.devices.device import ListedDevice, ListRefused, Row, without_doubles
-from thingmint.host.words import in_words, reason_of
+from thingmint.core.error_text import in_words, reason_of
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_ROWS = 250_000

@@ -19,8 +19,8 @@ from thingmint.cli.devices.delivered import Held, Openers, read_delivered
 from thingmint.cli.devices.folder import ISSUERS, JOURNAL, WORK
 from thingmint.cli.devices.manifest import ERRORS_CSV, MANIFEST_CSV, MANIFEST_JSON_LINES, DeviceEntry, as_csv
 from thingmint.cli.issuing.folder import JOB_FILE, ManifestEntry, public_key_sha256
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
-from thingmint.host.words import in_words
 
 _OWN = frozenset({JOB_FILE, JOURNAL, MANIFEST_JSON_LINES, MANIFEST_CSV, ERRORS_CSV, ISSUERS})
 _PRIVATE_ENDINGS = (".key.pem", ".key.der", ".p12", ".h")

@@ -14,7 +14,7 @@ from thingmint.cli.devices.options import read_passphrase
 from thingmint.cli.devices.recipients import read_recipient
 from thingmint.cli.devices.verify import Verification
 from thingmint.cli.settings import fail
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 
 _SHOWN = 50
 

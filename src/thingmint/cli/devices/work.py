@@ -23,8 +23,8 @@ from thingmint.cli.devices.formats import DeviceIdentity, files_of
 from thingmint.cli.devices.manifest import DeviceEntry
 from thingmint.cli.devices.requests import Asked, Requests
 from thingmint.cli.issuing.folder import FolderRefused, public_key_sha256
-from thingmint.cli.issuing.patience import THROTTLED, Patience
 from thingmint.cli.issuing.registrar import DeviceRegistrar, Registered
+from thingmint.cli.issuing.retries import THROTTLED, RetryLimit
 from thingmint.cli.threads import to_its_end
 from thingmint.core.identifiers import certificate_id_of
 
@@ -54,7 +54,7 @@ class DeviceWork:
     registrar: DeviceRegistrar
     requests: Requests
     concurrency: int
-    patience: Patience
+    patience: RetryLimit
     on_progress: Callable[[int], None]
     passphrase: bytes | None = field(default=None, repr=False)
     entries: dict[str, DeviceEntry] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class DeviceWork:
         caller, FolderRefused and OSError if the folder or its disk cannot be used.
         """
         self.entries = self.folder.open_journal()
-        await self.patience.keep_trying(self._require_same_registry)
+        await self.patience.until_answered(self._require_same_registry)
         for entry in self.entries.values():
             self._name_key(entry)
             self._stems |= dict.fromkeys((name.partition(".")[0].casefold() for name in entry.files), entry.thing)
@@ -159,9 +159,9 @@ class DeviceWork:
             raise refusal
         if refusal.name not in _CONFLICTS:
             raise RowRefused(refusal.args[0]) from refusal
-        ids = await self.patience.keep_trying(lambda: self.registrar.certificates_of_thing(device.thing))
+        ids = await self.patience.until_answered(lambda: self.registrar.certificates_of_thing(device.thing))
         for certificate_id in ids:
-            found = await self.patience.keep_trying(lambda each=certificate_id: self.registrar.find(each))  # type: ignore[misc]  # a default binds the loop's variable
+            found = await self.patience.until_answered(lambda each=certificate_id: self.registrar.find(each))  # type: ignore[misc]  # a default binds the loop's variable
             if found is not None and _fingerprint(found.der) == asked.public_key_sha256:
                 return found
         owner = f" (certificate {ids[0]})" if ids else ""

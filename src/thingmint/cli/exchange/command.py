@@ -20,11 +20,11 @@ from thingmint.cli.exchange.station import StationImport, StationRefused, read_d
 from thingmint.cli.exchange.verification import verification_certificate
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import shown_progress
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, iot_arn, parse_account_id, parse_region
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
 from thingmint.data_directory.files import make_directory
-from thingmint.host.words import in_words
 
 _SHOWN = 50
 

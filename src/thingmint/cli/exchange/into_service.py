@@ -14,7 +14,7 @@ from typing import Any
 
 from thingmint.cli.connection import ServiceRefused, SignedClient
 from thingmint.cli.exchange.fleet import CertificateItem, Fleet, GroupItem, ThingItem, ThingTypeItem
-from thingmint.cli.issuing.patience import THROTTLED
+from thingmint.cli.issuing.retries import THROTTLED
 
 _EXISTS = "ResourceAlreadyExistsException"
 

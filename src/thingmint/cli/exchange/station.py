@@ -29,8 +29,8 @@ from thingmint.cli.devices.verify import read_listed
 from thingmint.cli.exchange.into_service import Conflict, IntoService
 from thingmint.cli.issuing.begin import Making
 from thingmint.cli.issuing.folder import ManifestEntry
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
-from thingmint.host.words import in_words
 from thingmint.issuance.encoding.pem import certificate_pem
 
 

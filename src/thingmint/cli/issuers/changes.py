@@ -10,20 +10,19 @@ from pathlib import Path
 import click
 
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.issuer import IssuerRecord, IssuerStatus
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import write_durably
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_chain import MOST_BYTES
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
+from thingmint.issuance.keys.signer import SignerUnavailable
 from thingmint.issuance.profiles.profile import ProfileError
 from thingmint.service import new_issuers
 from thingmint.service.new_issuers import WantedIssuer
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.settings.config import Config, StartRefused
-from thingmint.signers.pkcs11 import TokenAway
-from thingmint.signers.token_uri import TokenURIRefused, parse_token_uri
 
 
 def create_issuer(config: Config, *, days: int | None, **wanted: object) -> None:
@@ -91,7 +90,7 @@ def _wanted(*, key_type: object, token: object, subject: object, profile: object
         table = table["profile"]
     return WantedIssuer(
         key_type=str(key_type),
-        token=None if token is None else parse_token_uri(str(token)),
+        token=None if token is None else str(token),
         subject=None if subject is None else str(subject),
         end=None if days is None else datetime.now(UTC) + timedelta(days=days),
         profile=table,
@@ -113,9 +112,9 @@ def _changed(
 
     try:
         record = asyncio.run(run())
-    except TokenAway as error:
+    except SignerUnavailable as error:
         fail(error.reason)
-    except (StartRefused, ThingmintError, AuthorityUnusable, IssuerUnfit, ProfileError, TokenURIRefused) as error:
+    except (StartRefused, ThingmintError, AuthorityUnusable, IssuerUnfit, ProfileError) as error:
         fail(in_words(error))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         fail(in_words(error))

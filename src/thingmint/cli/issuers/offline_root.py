@@ -8,9 +8,9 @@ import click
 
 from thingmint.cli.issuers.changes import read_bounded
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed, pem_of, read_certificates
 from thingmint.data_directory.files import write_durably
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_request import sign_issuer_request
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, issuer_id_of
 from thingmint.issuance.authorities.trust_anchor import certificate_authority

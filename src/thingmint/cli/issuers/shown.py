@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import table, terminal_width
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
 from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SERVER, SERVICE
@@ -23,7 +24,6 @@ from thingmint.data_directory.certificate_files import (
     read_certificate,
 )
 from thingmint.data_directory.retired_issuers import name_of, retired_issuers
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuer_life import life_left
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 from thingmint.registration.issuers.issuers import list_issuers, named

@@ -10,17 +10,17 @@ from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreacha
 from thingmint.cli.issuing.begin import Making, begin
 from thingmint.cli.issuing.folder import JOB_FILE, Folder, FolderRefused
 from thingmint.cli.issuing.parts import registrar_of, station_keys
-from thingmint.cli.issuing.patience import Patience, WorkStopped
+from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
 from thingmint.cli.issuing.station_keys import RSA_2048
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import shown_progress
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 from thingmint.core.provisioning.production import production_details
 from thingmint.data_directory.files import DirectoryInUse
+from thingmint.host.cores import usable_cores
 from thingmint.host.telemetry import configure_logging
-from thingmint.host.words import in_words
-from thingmint.keys.child import usable_cores
 from thingmint.settings.config import Config, StartRefused
 
 _INTERRUPTED = 130
@@ -93,8 +93,8 @@ async def _run(
         station_keys(config, making.key_type) as keys,
         registrar_of(config, connection, keys, making.production) as registrar,
     ):
-        first = Patience(patience, Pauses().retry)
-        job = await first.keep_trying(lambda: begin(folder, registrar, count=count, active=active, making=making))
+        first = RetryLimit(patience, Pauses().retry)
+        job = await first.until_answered(lambda: begin(folder, registrar, count=count, active=active, making=making))
         with shown_progress("issuing", count) as on_progress:
             work = Work(
                 folder=folder,

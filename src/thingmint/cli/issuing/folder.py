@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from thingmint.cli.terminal.tables import table
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.host.file_locks import AlreadyHeld, folder_held
-from thingmint.host.words import in_words
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.keys.private_keys import PrivateKey
 

@@ -9,7 +9,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.core.identifiers import CertificateId, ThingName
-from thingmint.records.paging import PageRequest
+from thingmint.core.paging import PageRequest
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import provisioning

@@ -9,7 +9,8 @@ from thingmint.cli.issuing.registrar import HttpsRegistrar, file_sha256
 from thingmint.cli.issuing.station_keys import RSA_2048, CurveKeys
 from thingmint.data_directory.authorities import TRUST_ANCHOR
 from thingmint.registration.kernel.ports import KeySource
-from thingmint.service.opening import keys_of_command, offline_authority
+from thingmint.service.authority import offline_authority
+from thingmint.service.key_source import keys_of_command
 from thingmint.settings.config import Config
 
 

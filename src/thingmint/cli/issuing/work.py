@@ -17,13 +17,13 @@ from cryptography.x509.oid import NameOID
 from msgspec import structs
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.issuing.doubts import discard_doubles, find_lost
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
-from thingmint.cli.issuing.patience import THROTTLED, Patience
+from thingmint.cli.issuing.incomplete_identities import discard_doubles, find_lost
 from thingmint.cli.issuing.registrar import Registered, Registrar
+from thingmint.cli.issuing.retries import THROTTLED, RetryLimit
 from thingmint.cli.issuing.station_keys import signing_request
 from thingmint.cli.threads import to_its_end
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.issuance.keys.private_keys import PrivateKey
 from thingmint.registration.kernel.ports import KeySource
 
@@ -63,7 +63,7 @@ class Work:
     _settling_since: float = 0.0
     _slowest_answer: float = 0.0
     _done: int = 0
-    _left: Patience = field(init=False)
+    _left: RetryLimit = field(init=False)
 
     async def run(self) -> None:
         """Complete the job.
@@ -72,7 +72,7 @@ class Work:
         FolderRefused and OSError if the folder or its disk cannot be used.
         """
         self._settling_since = time.monotonic()
-        self._left = Patience(self.patience, self.pauses.retry)
+        self._left = RetryLimit(self.patience, self.pauses.retry)
         self._done = len(self.folder.complete())
         self.on_progress(self._done)
         self._in_doubt = set(self.folder.in_doubt())
@@ -152,11 +152,11 @@ class Work:
     async def _settle_doubts(self) -> None:
         if not self._in_doubt:
             return
-        await self._left.keep_trying(self._find_lost)
+        await self._left.until_answered(self._find_lost)
         if self._in_doubt:
             # A request in progress when its sender died may still be served; wait until its certificate is registered.
             await asyncio.sleep(self.pauses.retry)
-            await self._left.keep_trying(self._find_lost)
+            await self._left.until_answered(self._find_lost)
         if self._in_doubt:
             # Recorded durably before the second request, so that a resumed run knows that there may be two
             # certificates.
@@ -173,7 +173,7 @@ class Work:
     async def _end_doubles(self) -> None:
         settle = max(self.pauses.settle, self._slowest_answer)
         await asyncio.sleep(max(0.0, self._settling_since + settle - time.monotonic()))
-        await self._left.keep_trying(lambda: discard_doubles(self.folder, self.job, self.registrar))
+        await self._left.until_answered(lambda: discard_doubles(self.folder, self.job, self.registrar))
         self._record(structs.replace(self.job, asked_again=()))
 
     def _record(self, job: Job) -> None:

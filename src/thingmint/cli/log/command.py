@@ -10,16 +10,17 @@ from typing import TypeVar
 
 import click
 
-from thingmint.cli.log.files import ExportFolder, checkpoint_of, lines_of_archives
+from thingmint.cli.log.files import ExportFolder, lines_of_archives
 from thingmint.cli.settings import fail
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest, ThingmintError
 from thingmint.core.identifiers import CertificateId, certificate_arn, certificate_id_of
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.merkle import ProofInvalid
 from thingmint.core.transparency.proof import proof_text
-from thingmint.host.words import in_words
 from thingmint.issuance.foreign.certificate import load_foreign_pem
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.log.exporting import export
 from thingmint.registration.log.identity import LogIdentity
@@ -27,10 +28,10 @@ from thingmint.registration.log.reading import LeafProof, present_state, proven_
 from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verification import verify
 from thingmint.registration.log.verified import Evidence, Verified
+from thingmint.service.backup.checkpoints import checkpoint_of
 from thingmint.service.opening import Registry, registry_beside_service
 from thingmint.service.public.transparency import open_log_of
 from thingmint.settings.config import Config, StartRefused
-from thingmint.signers.log_key import is_signed
 
 T = TypeVar("T")
 _ERRORS = (StartRefused, ThingmintError, OSError, CheckpointInvalid, TreeDamaged, LineUnreadable, ProofInvalid)

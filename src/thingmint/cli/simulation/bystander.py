@@ -19,8 +19,8 @@ from thingmint.cli.simulation.failing import Failing
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.preparation import MadeCertificate
 from thingmint.cli.simulation.target import Target
+from thingmint.core.error_text import in_words
 from thingmint.host.hardening import harden_process
-from thingmint.host.words import in_words
 
 INTERVAL_SECONDS: Final = 0.05
 """The interval of reads from the API and of messages; the next one starts after the one before has ended."""

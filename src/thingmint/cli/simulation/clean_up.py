@@ -10,7 +10,7 @@ from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.simulation.api import NOT_FOUND, Api
 from thingmint.cli.simulation.device import SimulatedDevice
 from thingmint.cli.simulation.preparation import remove_certificate
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 
 _CALLERS = 8
 _PRINCIPAL = "x-amzn-principal"

@@ -34,9 +34,9 @@ from thingmint.cli.simulation.report import RunOutcome, print_json, print_report
 from thingmint.cli.simulation.service import Service
 from thingmint.cli.simulation.storm import FEWEST_DEVICES, Storm, StormKind, will_topic_of_storms
 from thingmint.cli.simulation.target import Target, TargetRefused, find_target
+from thingmint.core.error_text import in_words
 from thingmint.host.hardening import harden_process
 from thingmint.host.open_files import most_open_files
-from thingmint.host.words import in_words
 
 ROTATED = "rotated"
 """The value of ``renew`` with which devices wait for another issuer."""

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.identity import Identity
 from thingmint.cli.simulation.target import TargetRefused, require_loopback_url
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 
 BUSY = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE})
 

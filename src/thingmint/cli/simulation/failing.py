@@ -6,7 +6,7 @@ from ssl import SSLError
 
 from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.measures import Measures, Step
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 
 
 class _Failed(Exception):

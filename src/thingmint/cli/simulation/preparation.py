@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.simulation.api import NOT_FOUND, Api
 from thingmint.cli.simulation.identity import Identity
+from thingmint.core.error_text import in_words
 from thingmint.core.topics.patterns import (
     CREATE_CERTIFICATE_FROM_CSR,
     CREATE_KEYS_AND_CERTIFICATE,
     REGISTER_THING,
     TEMPLATE_NAME,
 )
-from thingmint.host.words import in_words
 
 PARAMETER = "Device"
 _THING = "${iot:Connection.Thing.ThingName}"

@@ -9,7 +9,7 @@ import ssl
 import urllib.parse
 from dataclasses import dataclass
 
-from thingmint.host.words import in_words, reason_of
+from thingmint.core.error_text import in_words, reason_of
 from thingmint.service.addresses import MQTT_PORT
 
 _PROBE_SECONDS = 10.0

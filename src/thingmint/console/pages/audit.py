@@ -12,7 +12,7 @@ from thingmint.console.services import READ_AUDIT
 from thingmint.console.visit import PAGE_SIZE, Visit
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.errors import InvalidRequest
-from thingmint.records.paging import PageKey
+from thingmint.core.paging import PageKey
 from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.audit_trail import wanted_entries
 

@@ -18,7 +18,7 @@ from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.certificates.renewal import Renewal
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId
-from thingmint.records.paging import PageRequest
+from thingmint.core.paging import PageRequest
 from thingmint.registration.certificates.certificate_criteria import SearchBy
 from thingmint.registration.certificates.certificate_search import (
     MOST_EXAMINED,

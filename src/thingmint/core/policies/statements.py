@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
+from thingmint.core.error_text import in_words
 from thingmint.core.policies.conditions import (
     Clause,
     Condition,
@@ -25,8 +26,7 @@ from thingmint.core.policies.patterns import (
     weight_of,
 )
 from thingmint.core.strict_json import Entry, JSONNumber, Malformed, Members, Node
-from thingmint.core.wildcards import Predicate, glob
-from thingmint.host.words import in_words
+from thingmint.core.wildcards import Predicate, anything, glob
 
 # Variables and escapes exist since this version. In the older version they are plain text.
 VERSION_WITH_VARIABLES = "2012-10-17"
@@ -84,11 +84,20 @@ class PolicyStatement:
 
     def speaks_of(self, folded_action: str) -> bool:
         """Return whether the statement is about the action, which is in lower case."""
-        return any(predicate(folded_action) for predicate in self.actions) is not self.other_actions
+        # A loop, because a generator takes longer, and every message and every request of a caller gets here.
+        for predicate in self.actions:
+            if predicate(folded_action):
+                return not self.other_actions
+        return self.other_actions
+
+    @property
+    def is_about_every_resource(self) -> bool:
+        """Whether the statement applies to every resource, if it speaks of the action and its condition holds."""
+        return not self.other_resources and any(pattern.predicate is anything for pattern in self.resources)
 
     def holds(self, context: RequestContext) -> bool:
         """Return whether the request satisfies the condition."""
-        return all(clause.holds(context) for clause in self.condition)
+        return not self.condition or all(clause.holds(context) for clause in self.condition)
 
     def bound(self, context: RequestContext) -> Predicate:
         """Return a test whether the statement is about a resource. It has the variables of this request replaced."""

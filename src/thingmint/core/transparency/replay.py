@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from thingmint.core.transparency.told import REVOKED, Subject, told_by
+from thingmint.core.transparency.logged_facts import REVOKED, Subject, facts_in
 
 
 class Logged(NamedTuple):
@@ -37,7 +37,7 @@ class Replay:
 
     def apply(self, index: int | None, leaf: bytes) -> None:
         """Apply the next leaf. The index is None if its entry is not in the log yet."""
-        told = told_by(leaf)
+        told = facts_in(leaf)
         if told is None:
             return
         if told.is_gone:

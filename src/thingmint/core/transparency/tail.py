@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from thingmint.core.transparency.told import REVOKED, Subject, told_by
+from thingmint.core.transparency.logged_facts import REVOKED, Subject, facts_in
 
 # A device can connect with these statuses.
 _RIGHTS = frozenset({"ACTIVE", "PENDING_ACTIVATION"})
@@ -36,7 +36,7 @@ class LogTail:
 
     def apply(self, leaf: bytes, *, is_covered: bool) -> None:
         """Apply the next leaf; raise ValueError if it is not a leaf."""
-        told = told_by(leaf)
+        told = facts_in(leaf)
         if told is None:
             self.other_actions[str(json.loads(leaf)["action"])] += 1
         elif told.is_gone:

@@ -1,11 +1,14 @@
 """Owns the DER of whole numbers and of times (X.690, 8.3; RFC 5280, 4.1.2.5); refuses to know what they stand for."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from thingmint.issuance.encoding.der import encode
 
 _INTEGER, _UTC_TIME, _GENERALIZED_TIME = 0x02, 0x17, 0x18
 _LAST_YEAR_OF_UTC_TIME = 2049
+# The certificates of one second have the same times.
+_REMEMBERED_TIMES = 64
 
 
 def integer(number: int) -> bytes:
@@ -19,6 +22,7 @@ def generalized_time(moment: datetime) -> bytes:
     return encode(_GENERALIZED_TIME, f"{moment.astimezone(UTC):%Y%m%d%H%M%SZ}".encode())
 
 
+@lru_cache(_REMEMBERED_TIMES)
 def time(moment: datetime) -> bytes:
     """Return a Time: UTCTime through 2049, GeneralizedTime from 2050 on; the moment is aware, from 1950 on."""
     moment = moment.astimezone(UTC)

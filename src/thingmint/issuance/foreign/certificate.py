@@ -13,9 +13,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import SignatureAlgorithmOID
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import CertificateInvalid
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
-from thingmint.host.words import in_words
 from thingmint.issuance.encoding.der import MalformedDER, children, only_element
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block

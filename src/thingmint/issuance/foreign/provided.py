@@ -27,7 +27,7 @@ def load_provided_pem(pem: str, request: SigningRequest, at: datetime) -> Foreig
     ensure_accepted_signature(certificate)
     if _encoded(accepted_public_key(certificate.parsed.public_key())) != _encoded(request.public_key):
         raise CertificateInvalid(f"The {certificate.what} has another public key than the signing request")
-    if certificate.subject != (_EMPTY_NAME if request.subject is None else request.subject.public_bytes()):
+    if certificate.subject != (_EMPTY_NAME if request.subject_der is None else request.subject_der):
         raise CertificateInvalid(f"The {certificate.what} has another subject than the signing request")
     return certificate
 

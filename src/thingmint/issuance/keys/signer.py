@@ -4,7 +4,16 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives import hashes
 
+from thingmint.core.errors import ServiceUnavailable
 from thingmint.issuance.keys.key_pairs import PublicKey
+
+
+class SignerUnavailable(ServiceUnavailable):
+    """The key, or the token that has it, is not available; ``reason`` is for operators, the message for callers."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The key of the issuer cannot be used now")
+        self.reason = reason
 
 
 class Signer(Protocol):

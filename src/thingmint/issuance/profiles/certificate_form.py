@@ -4,6 +4,7 @@
 number, the validity, the subject, the public key and its identifier.
 """
 
+import hashlib
 from datetime import datetime
 
 from cryptography import x509
@@ -40,11 +41,10 @@ class CertificateForm:
         not_after: datetime,
         subject_der: bytes,
         public_key_der: bytes,
-        key_identifier: bytes,
     ) -> bytes:
         """Return the DER of a certificate with these parts (RFC 5280, 4.1) and the constant signature.
 
-        The serial number is positive. The key identifier has 20 bytes.
+        The serial number is positive.
         """
         tbs = b"".join(
             (
@@ -55,8 +55,15 @@ class CertificateForm:
                 subject_der,
                 public_key_der,
                 self._before_identifier,
-                key_identifier,
+                _key_identifier(public_key_der),
                 self._after_identifier,
             )
         )
         return encode(SEQUENCE, encode(SEQUENCE, tbs) + self._unsigned)
+
+
+def _key_identifier(public_key_der: bytes) -> bytes:
+    """Return the identifier of RFC 5280, 4.2.1.2, method 1: the SHA-1 of the key's bits."""
+    _, bits = children(public_key_der, only_element(public_key_der))
+    # The first octet counts the unused bits. SHA-1 only identifies the key.
+    return hashlib.sha1(public_key_der[bits.content + 1 : bits.end], usedforsecurity=False).digest()

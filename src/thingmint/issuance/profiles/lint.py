@@ -15,12 +15,14 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from thingmint.issuance.encoding.der import Element, children, only_element
+from thingmint.issuance.profiles.known_extensions import KnownExtensions
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 _UNIQUE_IDENTIFIERS = frozenset({0x81, 0xA1, 0x82, 0xA2})
 _FIELDS_OF_A_V3_TBS = 8
+_EXTENSIONS = 7
 _LAST_YEAR_OF_UTC_TIME = 2049
 _BITS_OF_LARGEST_SERIAL = 159
 _BITS_OF_SMALLEST_SERIAL = 64
@@ -64,6 +66,19 @@ class Expected:
     extended_key_usage: x509.ExtendedKeyUsage | None
     extension_order: tuple[x509.ObjectIdentifier, ...]
     addresses: tuple[x509.ExtensionType, ...] = ()
+    known: KnownExtensions | None = None
+    """The extensions of earlier certificates of which the same is expected, if they are remembered."""
+
+    @property
+    def of_extensions(self) -> tuple[object, ...]:
+        """What the rules about extensions compare with, apart from the public key."""
+        return (
+            self.issuer_key_identifier,
+            self.key_usage,
+            self.extended_key_usage,
+            self.extension_order,
+            self.addresses,
+        )
 
 
 class Candidate:
@@ -77,12 +92,23 @@ class Candidate:
         self.serial_number = self.certificate.serial_number
         self.not_before = self.certificate.not_valid_before_utc
         self.not_after = self.certificate.not_valid_after_utc
-        tbs, self._outer_algorithm, _ = children(der, only_element(der))
-        self.fields = children(der, tbs)
+        self._tbs, self._outer_algorithm, _ = children(der, only_element(der))
+        self.fields = children(der, self._tbs)
+        self.known_key_identifier: bytes | None = None
 
     def octets(self, index: int) -> bytes:
         """Return the encoding of the TBSCertificate's field at this position."""
         return self._octets(self.fields[index])
+
+    @property
+    def to_be_signed(self) -> bytes:
+        """The encoding of the TBSCertificate."""
+        return self._octets(self._tbs)
+
+    @property
+    def subject_der(self) -> bytes:
+        """The encoding of the subject."""
+        return self.octets(5)
 
     @property
     def outer_algorithm(self) -> bytes:
@@ -96,6 +122,14 @@ class Candidate:
             return {extension.oid: extension for extension in self.certificate.extensions}
         except (ValueError, x509.DuplicateExtension):
             return None
+
+    @property
+    def key_identifier(self) -> bytes | None:
+        """The subject key identifier, None if there is none that can be read."""
+        if self.known_key_identifier is not None:
+            return self.known_key_identifier
+        value = self.extension(ExtensionOID.SUBJECT_KEY_IDENTIFIER, x509.SubjectKeyIdentifier, critical=False)
+        return None if value is None else value.digest
 
     def extension(self, oid: x509.ObjectIdentifier, kind: type[E], *, critical: bool) -> E | None:
         """Return the extension's value if it exists with this kind and criticality."""
@@ -117,17 +151,32 @@ class Rule:
     is_kept_by: Callable[[Candidate], bool]
 
 
-def lint(der: bytes, expected: Expected) -> x509.Certificate:
+def lint(der: bytes, expected: Expected) -> Candidate:
     """Return the certificate if it follows all rules; raise LintFailed with the names of the broken rules otherwise."""
     try:
         candidate = Candidate(der, expected)
     except (ValueError, x509.InvalidVersion) as error:
         raise LintFailed(("rfc5280_certificate_readable",)) from error
     # The rules about the content need a valid structure.
-    for rules in (STRUCTURE_RULES, CONTENT_RULES):
-        if failed := tuple(rule.name for rule in rules if not rule.is_kept_by(candidate)):
-            raise LintFailed(failed)
-    return candidate.certificate
+    _require(STRUCTURE_RULES, candidate)
+    known = expected.known
+    if known is None:
+        _require(CONTENT_RULES, candidate)
+        return candidate
+    extensions = candidate.octets(_EXTENSIONS)
+    candidate.known_key_identifier = known.key_identifier_in(extensions, expected.of_extensions)
+    if candidate.known_key_identifier is not None:
+        _require(VARYING_RULES, candidate)
+        return candidate
+    _require(CONTENT_RULES, candidate)
+    assert candidate.key_identifier is not None, "a rule requires it"
+    known.remember(extensions, candidate.key_identifier, expected.of_extensions)
+    return candidate
+
+
+def _require(rules: tuple[Rule, ...], candidate: Candidate) -> None:
+    if failed := [rule.name for rule in rules if not rule.is_kept_by(candidate)]:
+        raise LintFailed(tuple(failed))
 
 
 def _is_version_3(candidate: Candidate) -> bool:
@@ -218,12 +267,11 @@ def _authority_key_identifier_is_right(candidate: Candidate) -> bool:
 
 
 def _subject_key_identifier_is_right(candidate: Candidate) -> bool:
-    value = candidate.extension(ExtensionOID.SUBJECT_KEY_IDENTIFIER, x509.SubjectKeyIdentifier, critical=False)
     _, bit_string = children(candidate.der, candidate.fields[6])
     # RFC 5280, 4.2.1.2, method 1: the bits, without the octet that counts the unused ones. SHA-1 only identifies the
     # key.
     bits = candidate.der[bit_string.content + 1 : bit_string.end]
-    return value is not None and value.digest == hashlib.sha1(bits, usedforsecurity=False).digest()
+    return candidate.key_identifier == hashlib.sha1(bits, usedforsecurity=False).digest()
 
 
 def _is_no_ca(candidate: Candidate) -> bool:
@@ -252,7 +300,8 @@ STRUCTURE_RULES: tuple[Rule, ...] = (
     Rule("rfc5280_no_unique_identifiers", "RFC 5280, 4.1.2.8", _has_no_unique_identifiers),
     Rule("rfc5280_fields_of_version_3", "RFC 5280, 4.1", _has_the_fields_of_version_3),
 )
-CONTENT_RULES: tuple[Rule, ...] = (
+# What differs between the certificates of an issuer.
+VARYING_RULES: tuple[Rule, ...] = (
     Rule("rfc5280_serial_positive_20_octets", "RFC 5280, 4.1.2.2", _serial_is_positive_and_short),
     Rule("cabf_serial_64_bits", "BR, 7.1", _serial_is_long),
     Rule("thingmint_serial_as_prepared", "this service", _serial_is_as_prepared),
@@ -266,12 +315,16 @@ CONTENT_RULES: tuple[Rule, ...] = (
     Rule("rfc5280_subject_not_empty", "RFC 5280, 4.1.2.6", _subject_is_not_empty),
     Rule("thingmint_subject_as_prepared", "this service", _subject_is_as_prepared),
     Rule("thingmint_public_key_as_prepared", "this service", _public_key_is_as_prepared),
+    Rule("rfc5280_subject_key_identifier", "RFC 5280, 4.2.1.2", _subject_key_identifier_is_right),
+)
+# What is the same for all certificates of an issuer, as `KnownExtensions` says.
+EXTENSION_RULES: tuple[Rule, ...] = (
     Rule("rfc5280_extensions_unique", "RFC 5280, 4.2", _extensions_are_readable_and_unique),
     Rule("thingmint_extensions_of_profile", "this service", _extensions_are_the_profiles),
     Rule("rfc5280_authority_key_identifier", "RFC 5280, 4.2.1.1", _authority_key_identifier_is_right),
-    Rule("rfc5280_subject_key_identifier", "RFC 5280, 4.2.1.2", _subject_key_identifier_is_right),
     Rule("rfc5280_basic_constraints_no_ca", "RFC 5280, 4.2.1.9", _is_no_ca),
     Rule("rfc5280_key_usage_signs_no_certificates", "RFC 5280, 4.2.1.3", _key_usage_signs_no_certificates),
     Rule("thingmint_key_usages_of_profile", "this service", _key_usages_are_the_profiles),
     Rule("thingmint_addresses_as_prepared", "this service", _addresses_are_as_prepared),
 )
+CONTENT_RULES = VARYING_RULES + EXTENSION_RULES

@@ -3,7 +3,7 @@
 import re
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.issuance.encoding.der import children, only_element
+from thingmint.issuance.encoding.der import Element, children, only_element
 
 _MAX_ATTRIBUTES = 16
 _MAX_OCTETS = 4096
@@ -45,7 +45,7 @@ def check_subject(encoded: bytes) -> None:
         attributes = [
             (encoded[kind.content : kind.end], value.tag, encoded[value.content : value.end])
             for relative_name in children(encoded, only_element(encoded))
-            for attribute in children(encoded, relative_name)
+            for attribute in _attributes(encoded, relative_name)
             for kind, value in [children(encoded, attribute)]
         ]
     except ValueError as error:
@@ -54,6 +54,15 @@ def check_subject(encoded: bytes) -> None:
         raise SubjectRefused(f"The subject has {len(attributes)} attributes, more than {_MAX_ATTRIBUTES}")
     for kind, tag, octets in attributes:
         _check_attribute(kind, tag, octets)
+
+
+def _attributes(encoded: bytes, relative_name: Element) -> list[Element]:
+    """Return the attributes of a RelativeDistinguishedName; raise ValueError if there are none, or two are equal."""
+    attributes = children(encoded, relative_name)
+    # X.501, 9.3: a set of one or more attributes.
+    if len({encoded[each.start : each.end] for each in attributes}) != max(len(attributes), 1):
+        raise ValueError("no attribute, or one twice")
+    return attributes
 
 
 def _check_attribute(kind: bytes, tag: int, octets: bytes) -> None:

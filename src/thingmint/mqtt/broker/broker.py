@@ -22,9 +22,9 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic
 from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, Opened, Retained, WillRight
 from thingmint.mqtt.pacing.due_times import DueTimes
+from thingmint.mqtt.queues.budgets import AccountBudget, MemoryBudgets, budgets_of
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, KeptMessage, kept
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.queues.rooms import Part, Rooms, rooms_of
 
 _SWEEP_SECONDS: Final = 60.0
 # How many due times may be outdated before they are removed.
@@ -40,7 +40,7 @@ class LocalBroker:
     def __init__(
         self,
         limits: BrokerLimits,
-        rooms: Rooms | None = None,
+        budgets: MemoryBudgets | None = None,
         counters: Counters | None = None,
         spread: Callable[[FanOut, float], object] = lambda fan_out, now: fan_out.run(now),
         wills: WillsDue | None = None,
@@ -51,7 +51,7 @@ class LocalBroker:
         """
         self._wills = wills
         self._undecided = 0
-        rooms = rooms or rooms_of(limits)
+        budgets = budgets or budgets_of(limits)
         self._limits = limits
         self._counters = counters or Counters()
         self._spread = spread
@@ -60,9 +60,9 @@ class LocalBroker:
         self._away: OrderedDict[str, Session] = OrderedDict()
         self._due: DueTimes[Session] = DueTimes()
         self._replays = Replays(limits.replayed_per_second)
-        self._offline = Part(rooms.offline_sessions, self._end_longest_away)
+        self._offline = AccountBudget(budgets.offline_sessions, self._end_longest_away)
         self._stuck = StuckClients(limits.stuck_seconds, self._counters, self._end_connection)
-        self._flow = MessageFlow(limits, rooms, self._sessions, self._counters, self._end_connection, self._stuck)
+        self._flow = MessageFlow(limits, budgets, self._sessions, self._counters, self._end_connection, self._stuck)
         self._subscribing = Subscribing(self._flow, self._counters)
         self._sweep_at = 0.0
 
@@ -72,7 +72,7 @@ class LocalBroker:
         is_idle = not self._flow.running and not self._undecided
         return not self._sessions and self._flow.retained.is_empty and is_idle
 
-    def leave_rooms(self) -> None:
+    def leave_budgets(self) -> None:
         """Leave the shared memory budgets; the broker must be empty."""
         for part in (self._flow.memory.queued, self._flow.memory.retained, self._offline):
             part.leave()
@@ -288,7 +288,7 @@ class LocalBroker:
         del self._sessions[session.client_id]
         self._is_back(session)
         self._subscribing.end_all(session)
-        self._flow.disown(session)
+        self._flow.drop_waiting(session)
         self._publish_will(session, now)
 
     # Wills

@@ -13,14 +13,14 @@ from typing import Final
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.broker.broker import LocalBroker
 from thingmint.mqtt.broker.due_wills import DueWills
-from thingmint.mqtt.broker.fan_out import FanOut, Spreader
+from thingmint.mqtt.broker.fan_out import FanOut, FanOutScheduler
 from thingmint.mqtt.codec.packets import Connect, Publish, Subscription
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, Opened, Retained, WillRight
+from thingmint.mqtt.queues.budgets import budgets_of
 from thingmint.mqtt.queues.kept_message import KeptMessage
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.queues.rooms import rooms_of
 
 # How long due wills and sessions are handled before other work gets its turn.
 _TURN_SECONDS: Final = 0.005
@@ -48,11 +48,11 @@ class LocalDataPlane:
         self._limits = limits
         self._clock = clock
         self._counters = counters or Counters()
-        self._rooms = rooms_of(limits)
+        self._budgets = budgets_of(limits)
         self._brokers: dict[Scope, LocalBroker] = {}
         # The one that was used last: scopes are hashed in Python, and acknowledgements come in bursts.
         self._recent: tuple[Scope, LocalBroker] | None = None
-        self._spreader: Spreader[Scope] = Spreader(clock)
+        self._spreader: FanOutScheduler[Scope] = FanOutScheduler(clock)
         self._wills = DueWills()
         self._going_on: asyncio.Handle | None = None
 
@@ -79,6 +79,10 @@ class LocalDataPlane:
         if not fan_out.is_done:
             await self._spreader.done(fan_out)
         return fan_out.code
+
+    def taker_of(self, connection: DeviceConnection) -> None:
+        """Return None, because the broker needs each message itself."""
+        del connection
 
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
@@ -114,7 +118,7 @@ class LocalDataPlane:
         self._cancel_rest()
         self._go_on(list(self._brokers.values()))
         for scope in [scope for scope, broker in self._brokers.items() if broker.is_empty]:
-            self._brokers.pop(scope).leave_rooms()
+            self._brokers.pop(scope).leave_budgets()
             self._recent = None
         measured = Counter(dict.fromkeys(_OF_BROKERS, 0))
         for broker in self._brokers.values():
@@ -190,7 +194,7 @@ class LocalDataPlane:
         if broker is None:
             broker = self._brokers[scope] = LocalBroker(
                 self._limits,
-                self._rooms,
+                self._budgets,
                 self._counters,
                 partial(self._spread, scope),
                 partial(self._will_is_due, scope),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from thingmint.mqtt.codec.packets import Publish
 from thingmint.mqtt.data_plane import WillRight
-from thingmint.mqtt.pacing.fair_line import FairLine
+from thingmint.mqtt.pacing.fair_queue import FairQueue
 from thingmint.registration.kernel.turns import Pace
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class DueWills:
     """Decides for each will whether it may be published; an account's wills in the order in which they became due."""
 
     def __init__(self) -> None:
-        self._waiting: FairLine[_Due] = FairLine()
+        self._waiting: FairQueue[_Due] = FairQueue()
         self._worker: asyncio.Task[None] | None = None
 
     def add(

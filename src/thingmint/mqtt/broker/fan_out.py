@@ -154,7 +154,7 @@ def refused(message: KeptMessage, code: ReasonCode) -> FanOut:
     return fan_out
 
 
-class Spreader(Generic[K]):
+class FanOutScheduler(Generic[K]):
     """Runs fan-outs of several accounts on the event loop; a short one runs at once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

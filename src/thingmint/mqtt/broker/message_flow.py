@@ -21,11 +21,11 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.queues.budgets import AccountBudget, MemoryBudgets
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, AccountMemory, KeptMessage
 from thingmint.mqtt.queues.limits import BrokerLimits
-from thingmint.mqtt.queues.outbox import Outbox, Surroundings
+from thingmint.mqtt.queues.outbox import Outbox, OutboxContext
 from thingmint.mqtt.queues.outgoing import Outgoing, as_sent
-from thingmint.mqtt.queues.rooms import Part, Rooms
 from thingmint.mqtt.queues.size_classes import SizeClasses
 
 # This many queues that are not large do not fill the budget.
@@ -38,7 +38,7 @@ class MessageFlow:
     def __init__(
         self,
         limits: BrokerLimits,
-        rooms: Rooms,
+        budgets: MemoryBudgets,
         sessions: Mapping[str, Session],
         counters: Counters,
         end_connection: Callable[[Session, ReasonCode], None],
@@ -48,12 +48,14 @@ class MessageFlow:
         self._counters = counters
         self._end_connection = end_connection
         self._stuck = stuck
-        self.memory = AccountMemory(Part(rooms.queued_bytes, self._give_up), Part(rooms.retained_bytes))
+        self.memory = AccountMemory(
+            AccountBudget(budgets.queued_bytes, self._give_up), AccountBudget(budgets.retained_bytes)
+        )
         self.router = TopicRouter()
         self.retained = RetainedMessages(limits, self.memory)
         self._by_size: SizeClasses[Outbox] = SizeClasses()
-        large = max(1, rooms.queued_bytes.total // _SMALL_QUEUES)
-        self._around = Surroundings(limits, self.memory, counters, self._by_size, large, self._became_large)
+        large = max(1, budgets.queued_bytes.total // _SMALL_QUEUES)
+        self._around = OutboxContext(limits, self.memory, counters, self._by_size, large, self._became_large)
         self._owner_of: MutableMapping[Outbox, Session] = {}
         self.running = 0
         """How many messages are being delivered."""
@@ -66,7 +68,7 @@ class MessageFlow:
         """Register the session of a queue."""
         self._owner_of[session.outbox] = session
 
-    def disown(self, session: Session) -> None:
+    def drop_waiting(self, session: Session) -> None:
         """Drop the messages that wait in a session that has ended."""
         count = session.outbox.clear()
         if count:
@@ -87,7 +89,7 @@ class MessageFlow:
         is_kept = publish.retain and bool(publish.payload)
         if stored and not self._make_room_for(message, receivers, stored, now, is_kept=is_kept):
             self._counters.lost(Loss.PUBLISH_WITHOUT_ROOM)
-            self._stuck.room_is_short()
+            self._stuck.memory_is_short()
             return refused(message, ReasonCode.QUOTA_EXCEEDED)
         if publish.retain and not self._retain(message, now):
             self._counters.lost(Loss.RETAINED_WITHOUT_ROOM)

@@ -41,7 +41,7 @@ class StuckClients:
         self._due_at.pop(session, None)
         self._stalled.pop(session, None)
 
-    def room_is_short(self) -> None:
+    def memory_is_short(self) -> None:
         """Examine the tolerated sessions again."""
         self._was_short = True
         for session in tuple(self._stalled):

@@ -89,6 +89,29 @@ class FrameReader:
             self._wanted = _SHORTEST
         return packet_id
 
+    def next_repeated(self, first_byte: int, beginning: bytes) -> bytes:
+        """Return the whole next packet if it has this first byte and its body begins so; otherwise nothing.
+
+        `next_frame` returns all others, and packets whose remaining length has more than two octets.
+        """
+        buffer = self._buffer
+        if len(buffer) < self._wanted or buffer[0] != first_byte:
+            return b""
+        length, start = buffer[1], 2
+        if length & _CONTINUES:
+            if len(buffer) < start + 1 or not 0 < buffer[2] < _CONTINUES:
+                return b""
+            length, start = length & ~_CONTINUES | buffer[2] << 7, 3
+        end = start + length
+        if len(buffer) < end or end > self.max_packet_size or len(beginning) > length:
+            return b""
+        if not buffer.startswith(beginning, start):
+            return b""
+        taken = bytes(buffer[:end])
+        del buffer[:end]
+        self._wanted = _SHORTEST
+        return taken
+
     def next_frame(self) -> Frame | None:
         """Return the next packet, or None if it is incomplete; raise PacketRefused if it is too large or invalid."""
         buffer = self._buffer

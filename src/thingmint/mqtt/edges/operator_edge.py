@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
 from thingmint.api.devices.data_plane import DeviceMessage, EndedConnection, OpenConnection, RetainedMessage
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import (
     AccessDenied,
     DeliveryUnconfirmed,
@@ -20,7 +21,6 @@ from thingmint.core.errors import (
 )
 from thingmint.core.identifiers import Scope
 from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved
-from thingmint.host.words import in_words
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.properties import PublishProperties

@@ -35,15 +35,12 @@ from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.claim_policy import claim_policy
 from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAuthorizer, DeviceRefusal, DeviceRefused
-from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.steps import Steps
 from thingmint.registration.access.unnamed_accounts import account_of_unnamed
 from thingmint.registration.certificates.auto_registration import AutoRegistration, FirstConnection, auto_register
-from thingmint.registration.certificates.presented_certificates import presented_certificate
+from thingmint.registration.certificates.presented_certificates import presented_certificate, registered_certificate
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.registration.kernel.compiled_policies import Versions, read_with_policies
-from thingmint.registration.policies.device_authorization import BoundDevice, bound_device
+from thingmint.registration.policies.device_authorization import BoundDevice, read_device
 from thingmint.registration.provisioning.claims import recognise_claim
 from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
@@ -183,9 +180,7 @@ class RegisteredDevices:
 
     async def of_target(self, target: CertificateTarget) -> RegisteredDevice:
         """Return the device of a certificate that has opened a connection; raise DeviceRefused if it no longer may."""
-        certificate = await self.authority.store.read(
-            lambda: certificate_table.certificate(target.scope, target.certificate_id)
-        )
+        certificate = await registered_certificate(self.authority, target)
         if certificate is not None:
             self.ensure_admissible(certificate)
             return self._known(certificate)
@@ -273,18 +268,13 @@ class _KnownCertificate:
         return bound.connection, bound.policies
 
     async def check(self) -> None:
-        target, authority = self.target, self.devices.authority
-        stored = await authority.store.read(lambda: certificate_table.certificate(target.scope, target.certificate_id))
+        stored = await registered_certificate(self.devices.authority, self.target)
         if stored is None:
-            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, self.target.scope)
         self.devices.ensure_admissible(stored)
 
     async def _bound(self, client_id: str) -> tuple[BoundDevice, frozenset[str]]:
-        def program(versions: Versions) -> Steps[BoundDevice]:
-            return bound_device(versions, self.target, self.target.scope, client_id)
-
-        authority = self.devices.authority
-        found = await read_with_policies(authority.store, authority.compiled_policies, program)
+        found = await read_device(self.devices.authority, self.target, client_id)
         return found, found.depends_on
 
 

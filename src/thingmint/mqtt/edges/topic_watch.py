@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from thingmint.api.devices.live_devices import WatchedMessage
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable, Throttled
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.topics.names import InvalidTopic, is_reserved, parse_filter
-from thingmint.host.words import in_words
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish

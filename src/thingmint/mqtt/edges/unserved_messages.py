@@ -48,7 +48,7 @@ class UnservedMessages:
         # In the order in which their minutes end.
         self._counts: dict[CertificateId, _Count] = {}
 
-    def note(self, event: MessageNotServed) -> None:
+    def count(self, event: MessageNotServed) -> None:
         """Count a message; write a line if it is the certificate's first one in a minute."""
         self._observe(1)
         self.advance()

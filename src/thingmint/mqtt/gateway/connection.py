@@ -15,15 +15,16 @@ from thingmint.host.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
+from thingmint.mqtt.gateway.connection_index import ConnectionIndex
 from thingmint.mqtt.gateway.device_link import DeviceLink
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.gateway.device_requests import publish, subscribe, unsubscribe
-from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_of, said_of
+from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_of, reason_string
 from thingmint.mqtt.gateway.entry import enter
 from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.gateway.observed_connection import ObservedConnection
+from thingmint.mqtt.gateway.repetition import Repetition
 from thingmint.mqtt.gateway.request_turns import next_in_turn, next_now, take_acknowledgements
-from thingmint.mqtt.gateway.roster import Roster
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
 from thingmint.mqtt.transport.tls_transport import TLSTransport
@@ -42,10 +43,11 @@ class GatewayConnection(ObservedConnection):
         "_ended_at",
         "_ending",
         "_has_heard_all",
+        "_index",
         "_last_heard_at",
         "_leave",
         "_peer",
-        "_roster",
+        "_repetition",
         "_services",
         "_worker",
         "_writer",
@@ -56,14 +58,15 @@ class GatewayConnection(ObservedConnection):
     _writer: Writer
     _ended_at: datetime
 
-    def __init__(self, services: Services, roster: "Roster[GatewayConnection]") -> None:
+    def __init__(self, services: Services, index: "ConnectionIndex[GatewayConnection]") -> None:
         super().__init__(DeviceProtocol(services.limits.connect_bytes))
         self._services = services
-        self._roster = roster
+        self._index = index
         self.is_open_above = False
         # Set by the gateway when policies change.
         self.is_stale = False
         self._peer: Peer | None = None
+        self._repetition: Repetition | None = None
         self._has_heard_all = False
         self._ending: DisconnectReason | None = None
         self._leave = Leave()
@@ -86,7 +89,7 @@ class GatewayConnection(ObservedConnection):
             services.counters,
             self._tell_refused,
         )
-        self._roster.arrived(self)
+        self._index.arrived(self)
 
     def data_received(self, data: bytes) -> None:
         """Handle the received bytes; while requests are being handled, buffer only a limited number of bytes."""
@@ -94,11 +97,11 @@ class GatewayConnection(ObservedConnection):
             self._worker is None
             and self._may_acknowledge()
             and len(data) <= _SHORT_BYTES
-            and self._is_met_at_once(data)
+            and self._handle_short_packet(data)
         ):
             return
         self.protocol.feed(data)
-        if self._worker is None and not self._are_acknowledgements_only():
+        if self._worker is None and not self._is_handled_at_once():
             self._start_working()
         elif self.protocol.buffered > self._services.limits.request_backlog_bytes:
             self._transport.pause_reading()
@@ -145,15 +148,15 @@ class GatewayConnection(ObservedConnection):
         """
         if self._ending is not None:
             return
-        last_words = self.protocol.farewell(reason, message)
+        last_packet = self.protocol.last_packet(reason, message)
         if cut:
-            self._writer.cut(last_words)
+            self._writer.cut(last_packet)
         else:
-            self._writer.close(last_words)
+            self._writer.close(last_packet)
         self._mark_over(told or reason_of(reason))
 
     def _end_from_above(self, reason: ReasonCode) -> None:
-        self.end(reason, said_of(reason))
+        self.end(reason, reason_string(reason))
 
     def remove(self, *, clean_session: bool, prevent_will: bool) -> None:
         """End the connection at an operator's request, and its session or its will if requested."""
@@ -164,7 +167,7 @@ class GatewayConnection(ObservedConnection):
             told=DisconnectReason.API_INITIATED_DISCONNECT,
         )
 
-    def disown(self) -> None:
+    def end_without_will(self) -> None:
         """End the connection without its will: other nodes have declared it lost and publish the will."""
         self._leave = Leave(cleanly=True)
         self.end(ReasonCode.SERVER_UNAVAILABLE, "The node was cut off from the others", cut=True)
@@ -202,7 +205,7 @@ class GatewayConnection(ObservedConnection):
     def _mark_over(self, reason: DisconnectReason) -> None:
         if self._ending is None:
             self._ending, self.device.is_over = reason, True
-            self._roster.left(self)
+            self._index.left(self)
             if self.device.admitted is not None:
                 self._services.listeners.forget(self.device)
                 self._note_ending(reason)
@@ -212,7 +215,7 @@ class GatewayConnection(ObservedConnection):
         """Record the ending now, because events are sent later, and those of two connections in any order."""
         self._ended_at = self._services.clock.now()
         ending = Ending(self._ended_at, reason, self.protocol.keep_alive, self.is_clean, self._session_expiry)
-        self._services.last_endings.note(self.device.scope, self.client_id, ending)
+        self._services.last_endings.record(self.device.scope, self.client_id, ending)
 
     async def _work(self) -> None:
         try:
@@ -229,15 +232,16 @@ class GatewayConnection(ObservedConnection):
         self._worker = None
         self._transport.resume_reading()
 
-    def _are_acknowledgements_only(self) -> bool:
-        """Handle acknowledgements, which need no task; return whether nothing else has arrived."""
+    def _is_handled_at_once(self) -> bool:
+        """Handle what needs no task: acknowledgements, repeated messages; return whether nothing else has arrived."""
         if not self._may_acknowledge():
             return False
         if take_acknowledgements(self.protocol, self._acknowledged):
             self._last_heard_at = self._services.loop.time()
+        self._pass_on_repeated()
         return not self.protocol.buffered
 
-    def _is_met_at_once(self, data: bytes) -> bool:
+    def _handle_short_packet(self, data: bytes) -> bool:
         """Handle a single acknowledgement or ping, which need no task; return whether it was one.
 
         These are most of what receiving and idle clients send.
@@ -256,11 +260,19 @@ class GatewayConnection(ObservedConnection):
     def _may_acknowledge(self) -> bool:
         return self._ending is None and self.device.admitted is not None and not self._writer.paused
 
+    def _pass_on_repeated(self) -> None:
+        if self._repetition is None:
+            return
+        self.enforce_validity(self._services.clock.now())
+        if self._may_go_on() and self._repetition.pass_on(self.protocol, self.device.authorizer, self._services.turns):
+            self._last_heard_at = self._services.loop.time()
+
     def _may_go_on(self) -> bool:
         return self._ending is None and not self._writer.paused
 
     async def _work_through(self) -> None:
         while self._may_go_on():
+            self._pass_on_repeated()
             # Mostly there is time, and a coroutine for each message would cost some of it.
             request = next_now(self.protocol, self._services)
             if request is None:
@@ -283,7 +295,7 @@ class GatewayConnection(ObservedConnection):
             return
         match request:
             case Publish():
-                await publish(self.device, self._services, request)
+                await self._publish(request)
             case Puback():
                 self._acknowledged(request.packet_id)
             case Pingreq():
@@ -297,28 +309,36 @@ class GatewayConnection(ObservedConnection):
             case Disconnect():
                 self._left(request)
 
+    async def _publish(self, message: Publish) -> None:
+        authorizer = self.device.authorizer
+        is_accepted = await publish(self.device, self._services, message)
+        if is_accepted and self._repetition is not None:
+            self._repetition.accepted(message, authorizer, is_5=self.protocol.is_5)
+
     async def _connect(self, connect: Connect) -> None:
         assert self._peer is not None, "the handshake comes first"
-        opened = await enter(self, self._services, self._roster, self._peer, connect)
+        opened = await enter(self, self._services, self._index, self._peer, connect)
         if opened is None:
             return
         services, self._peer = self._services, None
         self._opened_at, self._session_expiry = services.clock.now(), opened.session_expiry_interval
-        self._roster.was_accepted(self)
+        self._index.was_accepted(self)
         services.deadlines.watch(self)
         services.last_endings.forget(self.device.scope, self.client_id)
         services.admit(self._transport)
         self._writer.write(self.protocol.accept(opened))
-        services.events.heard(ClientConnected(self.device.link, self._opened_at))
+        services.events.receive(ClientConnected(self.device.link, self._opened_at))
+        taker = services.data_plane.taker_of(self.device)
+        self._repetition = None if taker is None else Repetition(taker)
         services.data_plane.resume(self.device)
 
     def _tell_connect_refused(self, refusal: PacketRefused) -> None:
         services, address = self._services, self._transport.address
         event = connect_refused(refusal, self.certificate_id, address, services.clock.now(), self.client_id, self.scope)
-        services.events.heard(event)
+        services.events.receive(event)
 
     def _tell_refused(self, refused: Refused) -> None:
-        self._services.events.heard(ActionRefused(self.device.link, self._services.clock.now(), refused))
+        self._services.events.receive(ActionRefused(self.device.link, self._services.clock.now(), refused))
 
     def _acknowledged(self, packet_id: int) -> None:
         if self.device.was_own(packet_id):
@@ -340,6 +360,7 @@ class GatewayConnection(ObservedConnection):
             await close_above(services, self.device, self._leave)
         if self.device.admitted is not None:
             self.device.admitted = None
-            services.events.heard(ClientDisconnected(self.device.link, self._ended_at, self._ending))
+            services.events.receive(ClientDisconnected(self.device.link, self._ended_at, self._ending))
         # The two would keep each other until the next full collection of garbage.
         self.device.let_go()
+        self._repetition = None

@@ -95,7 +95,7 @@ class Deliveries:
             self._await_acknowledgement(packet_id)
         self._writer.write(encoded)
 
-    def tell(self, topic: str, payload: bytes) -> None:
+    def send_event(self, topic: str, payload: bytes) -> None:
         """Write an event of the service at QoS 0 if the client has subscribed to it and reads; drop it otherwise."""
         if self.filters.qos_for(topic) is None:
             return

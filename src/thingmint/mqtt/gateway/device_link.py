@@ -158,10 +158,10 @@ class DeviceLink:
         if not self.is_over:
             self._deliveries.send(packet)
 
-    def told(self, topic: str, payload: bytes) -> None:
+    def send_event(self, topic: str, payload: bytes) -> None:
         """Write an event of the service if the client has subscribed to it and may receive it."""
         if not self.is_over and self.filters.qos_for(topic) is not None and self.may_receive(topic):
-            self._deliveries.tell(topic, payload)
+            self._deliveries.send_event(topic, payload)
 
     def sent(self, message: Publish, confirmed: "asyncio.Future[None] | None") -> Delivery:
         """Write a permitted message of the service; ``confirmed`` is set when the client has acknowledged it."""

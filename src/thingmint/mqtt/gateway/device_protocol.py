@@ -8,8 +8,8 @@ import uuid
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from thingmint.core.error_text import in_words
 from thingmint.core.topics.names import InvalidTopic, check_topic
-from thingmint.host.words import in_words
 from thingmint.mqtt.codec.aliases import TopicAliases
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
@@ -31,6 +31,7 @@ from thingmint.mqtt.codec.packets import (
 from thingmint.mqtt.codec.properties import ConnackProperties, DisconnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.reason_tables import CONNACK, DISCONNECT_OF_SERVER
+from thingmint.mqtt.codec.repeated_publish import RepeatedPublish
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.queues.limits import check_subscribe
 
@@ -124,6 +125,10 @@ class DeviceProtocol:
         """Return the packet identifier of a PUBACK without a reason, if that is the next request; otherwise 0."""
         return self._reader.next_acknowledgement() if self._accepted else 0
 
+    def next_repeated(self, repeated: RepeatedPublish) -> bytes:
+        """Return the next message's bytes for the data plane if it is one of the repeated ones; otherwise nothing."""
+        return repeated.read(self._reader)
+
     def next_request(self) -> Request | None:
         """Return the next request, or None if it is incomplete; raise PacketRefused if the connection must end."""
         frame = self._reader.next_frame()
@@ -215,7 +220,7 @@ class DeviceProtocol:
             return None
         return encoded
 
-    def farewell(self, reason: ReasonCode, message: str = "") -> bytes:
+    def last_packet(self, reason: ReasonCode, message: str = "") -> bytes:
         """Return the last packet before the connection ends; empty if AWS IoT sends none."""
         if reason is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             return UNSUPPORTED_VERSION_ANSWER

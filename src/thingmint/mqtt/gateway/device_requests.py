@@ -26,7 +26,7 @@ from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link, MessageNotServed, Refused
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.gateway.event_listeners import EventListener
-from thingmint.mqtt.gateway.provisioning import Asker
+from thingmint.mqtt.gateway.provisioning_queue import RequestingConnection
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.queues.limits import MAX_SUBSCRIPTIONS
 from thingmint.mqtt.rights.permissions import to_publish, to_subscribe
@@ -40,7 +40,7 @@ _GRANTED: Final = {
 }
 
 
-class Speaker(DeviceConnection, Asker, EventListener, Protocol):
+class RequestSource(DeviceConnection, RequestingConnection, EventListener, Protocol):
     """The connection that a request came from."""
 
     @property
@@ -72,123 +72,126 @@ class Speaker(DeviceConnection, Asker, EventListener, Protocol):
         ...
 
 
-async def publish(speaker: Speaker, services: Services, message: Publish) -> None:
-    """Handle a message; raise PacketRefused if it can be refused only by ending the connection."""
+async def publish(source: RequestSource, services: Services, message: Publish) -> bool:
+    """Handle a message; return whether the data plane has accepted it.
+
+    Raises PacketRefused if it can be refused only by ending the connection.
+    """
     request = DEVICE_OPERATIONS.find(message.topic)
-    refusal = _refusal(speaker, message, request)
+    refusal = _refusal(source, message, request)
     if refusal is not None:
-        _refuse(speaker, message, refusal)
-        return
+        _refuse(source, message, refusal)
+        return False
     if request is not None and request.operation.hears is Hearer.NOBODY:
-        _drop(speaker, services, message)
-        return
+        _drop(source, services, message)
+        return False
     if request is not None:
         # The acknowledgement says that the request has arrived, and comes before its answer.
-        _acknowledge(speaker, message, ReasonCode.SUCCESS)
-        services.provisioning.request(speaker, speaker.requester, request, message.payload)
-        return
-    code = await services.data_plane.publish(speaker, message)
+        _acknowledge(source, message, ReasonCode.SUCCESS)
+        services.provisioning.request(source, source.requester, request, message.payload)
+        return False
+    code = await services.data_plane.publish(source, message)
     if code.is_failure:
-        speaker.refuse(to_publish(message)[0].refused_for(code.name))
-        _refuse(speaker, message, PacketRefused(code, "The message was not taken"))
-    else:
-        _acknowledge(speaker, message, ReasonCode.SUCCESS)
+        source.refuse(to_publish(message)[0].refused_for(code.name))
+        _refuse(source, message, PacketRefused(code, "The message was not taken"))
+        return False
+    _acknowledge(source, message, ReasonCode.SUCCESS)
+    return True
 
 
-async def subscribe(speaker: Speaker, services: Services, packet: Subscribe) -> None:
+async def subscribe(source: RequestSource, services: Services, packet: Subscribe) -> None:
     """Answer each filter with a code; raise PacketRefused if MQTT 3.1.1 has no code for the refusal."""
-    codes = [_judge(speaker, services, each) for each in packet.subscriptions]
-    if ReasonCode.NOT_AUTHORIZED in codes and not speaker.protocol.is_5:
+    codes = [_judge(source, services, each) for each in packet.subscriptions]
+    if ReasonCode.NOT_AUTHORIZED in codes and not source.protocol.is_5:
         raise PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
-    services.listeners.note(speaker)
+    services.listeners.update(source)
     judged = list(zip(packet.subscriptions, codes, strict=True))
     foreign = [each for each, code in judged if code is None]
-    granted = iter(await services.data_plane.subscribe(speaker, foreign) if foreign else ())
+    granted = iter(await services.data_plane.subscribe(source, foreign) if foreign else ())
     answer = tuple(next(granted) if code is None else code for code in codes)
     for each, code in zip(packet.subscriptions, answer, strict=True):
         if code.is_failure and code is not ReasonCode.NOT_AUTHORIZED:
-            speaker.refuse(to_subscribe(each.topic_filter).refused_for(code.name))
-    speaker.send(Suback(packet.packet_id, answer))
+            source.refuse(to_subscribe(each.topic_filter).refused_for(code.name))
+    source.send(Suback(packet.packet_id, answer))
     if foreign:
-        services.data_plane.resume(speaker)
+        services.data_plane.resume(source)
     subscribed = tuple(
         each.topic_filter for each, code in zip(packet.subscriptions, answer, strict=True) if not code.is_failure
     )
     if subscribed:
-        services.events.heard(ClientSubscribed(speaker.link, services.clock.now(), subscribed))
+        services.events.receive(ClientSubscribed(source.link, services.clock.now(), subscribed))
 
 
-async def unsubscribe(speaker: Speaker, services: Services, packet: Unsubscribe) -> None:
+async def unsubscribe(source: RequestSource, services: Services, packet: Unsubscribe) -> None:
     """End subscriptions; in MQTT 5 each filter is answered with a code."""
-    own = [topic_filter in speaker.filters for topic_filter in packet.topic_filters]
+    own = [topic_filter in source.filters for topic_filter in packet.topic_filters]
     foreign = [each for each, is_own in zip(packet.topic_filters, own, strict=True) if not is_own]
-    ended = iter(await services.data_plane.unsubscribe(speaker, foreign) if foreign else ())
+    ended = iter(await services.data_plane.unsubscribe(source, foreign) if foreign else ())
     codes = tuple(
-        _forget(speaker, each) if is_own else next(ended)
-        for each, is_own in zip(packet.topic_filters, own, strict=True)
+        _forget(source, each) if is_own else next(ended) for each, is_own in zip(packet.topic_filters, own, strict=True)
     )
-    services.listeners.note(speaker)
-    speaker.send(Unsuback(packet.packet_id, codes))
+    services.listeners.update(source)
+    source.send(Unsuback(packet.packet_id, codes))
     unsubscribed = tuple(
         each for each, code in zip(packet.topic_filters, codes, strict=True) if code is ReasonCode.SUCCESS
     )
     if unsubscribed:
-        services.events.heard(ClientUnsubscribed(speaker.link, services.clock.now(), unsubscribed))
+        services.events.receive(ClientUnsubscribed(source.link, services.clock.now(), unsubscribed))
 
 
-def _refusal(speaker: Speaker, message: Publish, request: DeviceRequest | None) -> PacketRefused | None:
-    authorizer = speaker.authorizer
+def _refusal(source: RequestSource, message: Publish, request: DeviceRequest | None) -> PacketRefused | None:
+    authorizer = source.authorizer
     for needed in to_publish(message):
         if not needed.is_given_by(authorizer):
-            speaker.refuse(needed.refused_by(authorizer))
+            source.refuse(needed.refused_by(authorizer))
             return PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
     if not is_reserved(message.topic):
         return None
     # A message on …/accepted would be a forged answer; one that is retained would be an answer for ever.
     if request is None or (message.retain and request.operation.handler is not None):
-        speaker.refuse(to_publish(message)[0].refused_for("TOPIC_NOT_SERVED"))
+        source.refuse(to_publish(message)[0].refused_for("TOPIC_NOT_SERVED"))
         return PacketRefused(ReasonCode.TOPIC_NAME_INVALID, _NOT_SERVED)
     return None
 
 
-def _refuse(speaker: Speaker, message: Publish, refusal: PacketRefused) -> None:
-    if not speaker.protocol.is_5 or message.qos is QoS.AT_MOST_ONCE:
+def _refuse(source: RequestSource, message: Publish, refusal: PacketRefused) -> None:
+    if not source.protocol.is_5 or message.qos is QoS.AT_MOST_ONCE:
         raise refusal
-    _acknowledge(speaker, message, refusal.reason_code)
+    _acknowledge(source, message, refusal.reason_code)
 
 
-def _drop(speaker: Speaker, services: Services, message: Publish) -> None:
+def _drop(source: RequestSource, services: Services, message: Publish) -> None:
     """Acknowledge and drop a message; if the connection were ended instead, the client would send it again."""
-    services.events.heard(MessageNotServed(speaker.link, services.clock.now(), message.topic))
-    _acknowledge(speaker, message, ReasonCode.TOPIC_NAME_INVALID if speaker.protocol.is_5 else ReasonCode.SUCCESS)
+    services.events.receive(MessageNotServed(source.link, services.clock.now(), message.topic))
+    _acknowledge(source, message, ReasonCode.TOPIC_NAME_INVALID if source.protocol.is_5 else ReasonCode.SUCCESS)
 
 
-def _acknowledge(speaker: Speaker, message: Publish, code: ReasonCode) -> None:
+def _acknowledge(source: RequestSource, message: Publish, code: ReasonCode) -> None:
     if message.qos is QoS.AT_LEAST_ONCE:
-        speaker.send(Puback(message.packet_id, code))
+        source.send(Puback(message.packet_id, code))
 
 
-def _judge(speaker: Speaker, services: Services, subscription: Subscription) -> ReasonCode | None:
+def _judge(source: RequestSource, services: Services, subscription: Subscription) -> ReasonCode | None:
     """Return the code of a filter that is refused or handled here; None if the data plane handles it."""
     try:
         parsed = parse_filter(subscription.topic_filter)
     except InvalidTopic:
         return ReasonCode.TOPIC_FILTER_INVALID
     needed = to_subscribe(parsed.text)
-    if not needed.is_given_by(speaker.authorizer):
-        speaker.refuse(needed.refused_by(speaker.authorizer))
+    if not needed.is_given_by(source.authorizer):
+        source.refuse(needed.refused_by(source.authorizer))
         return ReasonCode.NOT_AUTHORIZED
     if not is_reserved(parsed.pattern):
         return None
     # A shared subscription would hand one connection's answers to another.
     if parsed.group is not None or not DEVICE_OPERATIONS.are_heard_with(parsed.pattern):
         return ReasonCode.TOPIC_FILTER_INVALID
-    if parsed.pattern not in speaker.filters and len(speaker.filters) >= MAX_SUBSCRIPTIONS:
+    if parsed.pattern not in source.filters and len(source.filters) >= MAX_SUBSCRIPTIONS:
         services.counters.lost(Loss.SUBSCRIPTION_LIMIT)
         return ReasonCode.QUOTA_EXCEEDED
-    return _GRANTED[speaker.filters.add(parsed.pattern, subscription.qos)]
+    return _GRANTED[source.filters.add(parsed.pattern, subscription.qos)]
 
 
-def _forget(speaker: Speaker, topic_filter: str) -> ReasonCode:
+def _forget(source: RequestSource, topic_filter: str) -> ReasonCode:
     # The same filter may stand twice in one packet.
-    return ReasonCode.SUCCESS if speaker.filters.remove(topic_filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED
+    return ReasonCode.SUCCESS if source.filters.remove(topic_filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED

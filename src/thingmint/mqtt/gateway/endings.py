@@ -33,7 +33,7 @@ _SAID: Final = {
 }
 
 
-def said_of(code: ReasonCode) -> str:
+def reason_string(code: ReasonCode) -> str:
     """Return the reason string for an end by the data plane; empty if the code is sufficient."""
     return _SAID.get(code, "")
 

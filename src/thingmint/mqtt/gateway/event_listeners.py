@@ -27,7 +27,7 @@ class EventListener(Protocol):
         """The filters on reserved topics of its connection."""
         ...
 
-    def told(self, topic: str, payload: bytes) -> None:
+    def send_event(self, topic: str, payload: bytes) -> None:
         """Write an event if a filter matches and policies allow it."""
         ...
 
@@ -38,7 +38,7 @@ class EventListeners:
     def __init__(self) -> None:
         self._by_account: dict[Scope, set[EventListener]] = {}
 
-    def note(self, device: EventListener) -> None:
+    def update(self, device: EventListener) -> None:
         """Add or remove the device, by its current filters and its connection."""
         if device.filters.may_hear_events and not device.is_over:
             self._by_account.setdefault(device.scope, set()).add(device)
@@ -56,8 +56,8 @@ class EventListeners:
         """Return whether an account has listeners."""
         return scope in self._by_account
 
-    def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
+    def publish_event(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Send an account's event to each of its devices that listens to it."""
         # A copy: a listener may end while it is notified.
         for device in tuple(self._by_account.get(scope, ())):
-            device.told(topic, payload)
+            device.send_event(topic, payload)

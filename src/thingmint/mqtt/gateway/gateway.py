@@ -20,12 +20,12 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.connection import GatewayConnection
-from thingmint.mqtt.gateway.endings import said_of
+from thingmint.mqtt.gateway.connection_index import ConnectionIndex
+from thingmint.mqtt.gateway.endings import reason_string
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
 from thingmint.mqtt.gateway.policy_refresh import PolicyRefresh
-from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
-from thingmint.mqtt.gateway.roster import Roster
+from thingmint.mqtt.gateway.provisioning_queue import ProvisioningQueue
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.loop_lag import LoopLag
@@ -68,13 +68,13 @@ class Gateway:
     ) -> None:
         self._limits = limits or GatewayLimits()
         self._counters = counters or Counters()
-        self._desk = ProvisioningDesk(responder, self._limits, self._counters)
-        self._roster: Roster[GatewayConnection] = Roster()
+        self._provisioning = ProvisioningQueue(responder, self._limits, self._counters)
+        self._index: ConnectionIndex[GatewayConnection] = ConnectionIndex()
         self._listeners = EventListeners()
         self._deadlines = Deadlines()
         self._last_endings = LastEndings()
         self._listener = Listener(
-            lambda: GatewayConnection(self._services, self._roster),
+            lambda: GatewayConnection(self._services, self._index),
             host=host,
             port=port,
             also=also,
@@ -90,7 +90,7 @@ class Gateway:
             Services,
             registry=registry,
             data_plane=data_plane,
-            provisioning=self._desk,
+            provisioning=self._provisioning,
             events=events,
             listeners=self._listeners,
             deadlines=self._deadlines,
@@ -132,7 +132,7 @@ class Gateway:
     @property
     def connected_devices(self) -> int:
         """How many connections were accepted and are open."""
-        return self._roster.accepted_count
+        return self._index.accepted_count
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another server certificate for new connections; open connections keep theirs."""
@@ -153,8 +153,8 @@ class Gateway:
     async def stop(self, grace: float) -> None:
         """Stop accepting, send pending answers within ``grace`` seconds, send DISCONNECT, and close all connections."""
         self._listener.stop_listening()
-        await self._desk.settle(grace)
-        for connection in self._roster.accepted:
+        await self._provisioning.settle(grace)
+        for connection in self._index.accepted:
             connection.end(ReasonCode.SERVER_SHUTTING_DOWN, "The service stops")
         await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
         await self._listener.stop()
@@ -172,49 +172,49 @@ class Gateway:
 
     def certificate_changed(self, target: CertificateTarget) -> None:
         """End the connections, also those before CONNECT, of an account's certificate that is no longer ACTIVE."""
-        self._to_end.extend(self._roster.of_target(target))
+        self._to_end.extend(self._index.of_target(target))
         if self._ender is None and not self._end_some():
             self._ender = self._services.loop.create_task(self._end_rest())
 
     def has_connection_of(self, target: CertificateTarget) -> bool:
         """Return whether a connection, also one before CONNECT, has an account's certificate."""
-        return bool(self._roster.of_target(target))
+        return bool(self._index.of_target(target))
 
     def policies_changed(self, targets: Iterable[CertificateTarget] | None = None) -> None:
         """Apply the policies that are attached now to the connections of these certificates, or to all connections."""
-        self._policy_refresh.refresh(self._roster.all_of(targets), self._services.loop)
+        self._policy_refresh.refresh(self._index.all_of(targets), self._services.loop)
 
     def has_listeners(self, scope: Scope) -> bool:
         """Return whether a client of the account may get its events."""
         return self._listeners.has_any(scope)
 
-    def tell(self, scope: Scope, topic: str, payload: bytes) -> None:
+    def publish_event(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Send an account's event to each of its clients that has subscribed to it and may receive it."""
-        self._listeners.tell(scope, topic, payload)
+        self._listeners.publish_event(scope, topic, payload)
 
     def connection_of(self, scope: Scope, client_id: str) -> GatewayConnection | None:
         """Return the connection of an account's client whose CONNECT was accepted, or None."""
-        return self._roster.of_client(scope, client_id)
+        return self._index.of_client(scope, client_id)
 
     def connections_of_account(self, scope: Scope) -> Mapping[str, GatewayConnection]:
         """Return the connections of an account whose CONNECT was accepted, by client id."""
-        return self._roster.of_account(scope)
+        return self._index.of_account(scope)
 
     @property
     def accepted_connections(self) -> frozenset[GatewayConnection]:
         """The connections whose CONNECT was accepted, as of now."""
-        return self._roster.accepted
+        return self._index.accepted
 
     def taken_over(self, scope: Scope, client_id: str, session_id: str) -> None:
         """End the connection of a client that has connected to another node; do nothing if it has already ended."""
         connection = self.connection_of(scope, client_id)
         if connection is not None and connection.device.session_id == session_id:
-            connection.end(ReasonCode.SESSION_TAKEN_OVER, said_of(ReasonCode.SESSION_TAKEN_OVER))
+            connection.end(ReasonCode.SESSION_TAKEN_OVER, reason_string(ReasonCode.SESSION_TAKEN_OVER))
 
-    def disown_all(self) -> None:
+    def end_all_without_wills(self) -> None:
         """End every connection without its will, because other nodes have declared them lost and publish the wills."""
         for connection in self.accepted_connections:
-            connection.disown()
+            connection.end_without_will()
 
     def last_ending_of(self, scope: Scope, client_id: str) -> Ending | None:
         """Return how the last connection of an account's client ended; None while it is connected, or if not known."""
@@ -256,7 +256,7 @@ class Gateway:
         loop = self._services.loop
         self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
         now, time_of_certificates = loop.time(), self._services.clock.now()
-        self._deadlines.advance(now, time_of_certificates, self._roster.all_accepted)
+        self._deadlines.advance(now, time_of_certificates, self._index.all_accepted)
         self._data_plane.advance()
         self._counters.measured(self._measured())
         self._counters.tick(now)
@@ -266,5 +266,5 @@ class Gateway:
         return {
             Gauge.CONNECTIONS_ACCEPTED: self.connected_devices,
             Gauge.CONNECTIONS_UNAUTHENTICATED: max(0, self.open_connections - self.connected_devices),
-            Gauge.PROVISIONING: len(self._desk),
+            Gauge.PROVISIONING: len(self._provisioning),
         }

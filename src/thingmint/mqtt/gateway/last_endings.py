@@ -32,7 +32,7 @@ class LastEndings:
         self._most = most
         self._by_account: dict[Scope, dict[str, Ending]] = {}
 
-    def note(self, scope: Scope, client_id: str, ending: Ending) -> None:
+    def record(self, scope: Scope, client_id: str, ending: Ending) -> None:
         """Record the ending, and replace the client's earlier one."""
         if not is_thing_name(client_id):
             return

@@ -8,7 +8,7 @@ from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.event_listeners import EventListeners
 from thingmint.mqtt.gateway.last_endings import LastEndings
-from thingmint.mqtt.gateway.provisioning import ProvisioningDesk
+from thingmint.mqtt.gateway.provisioning_queue import ProvisioningQueue
 from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.turns import Turns
 from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink
@@ -23,7 +23,7 @@ class Services:
 
     registry: DeviceRegistry
     data_plane: DataPlane
-    provisioning: ProvisioningDesk
+    provisioning: ProvisioningQueue
     events: GatewayEventSink
     listeners: EventListeners
     deadlines: Deadlines

@@ -9,7 +9,7 @@ from typing import Final
 
 from thingmint.mqtt.codec.packets import Publish
 from thingmint.mqtt.codec.properties import NO_PUBLISH_PROPERTIES
-from thingmint.mqtt.queues.rooms import Part
+from thingmint.mqtt.queues.budgets import AccountBudget
 
 # The approximate overhead of Python's objects in bytes: for a message, for a user property, for a holder.
 _MESSAGE_OVERHEAD: Final = 500
@@ -58,7 +58,7 @@ class AccountMemory:
 
     __slots__ = ("messages", "queued", "retained")
 
-    def __init__(self, queued: Part, retained: Part) -> None:
+    def __init__(self, queued: AccountBudget, retained: AccountBudget) -> None:
         self.queued = queued
         self.retained = retained
         self.messages = 0

@@ -36,7 +36,7 @@ class BrokerLimits:
     """How long new messages wait for stored ones; then stored ones are sent as fast as the client acknowledges."""
     retained_messages: int = 10_000
     """Most retained messages of one account."""
-    # For all accounts together, which share as `rooms` says. A message that waits for many clients is counted once.
+    # For all accounts together, which share as `budgets` says. A message that waits for many clients is counted once.
     queued_bytes_in_all: int = 256 * 1024 * 1024
     retained_bytes_in_all: int = 64 * 1024 * 1024
     offline_sessions: int = 10_000

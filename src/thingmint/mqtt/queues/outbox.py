@@ -19,7 +19,7 @@ from thingmint.mqtt.queues.size_classes import SizeClasses
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class OutboxContext:
     """The objects that all outboxes of an account share."""
 
     limits: BrokerLimits
@@ -52,7 +52,7 @@ class Outbox:
         "turn",
     )
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: OutboxContext) -> None:
         self._around = around
         # Messages of QoS 0 for which the connection had no room, and messages of QoS 1. Most clients never have any,
         # and an empty deque takes most of a kilobyte.

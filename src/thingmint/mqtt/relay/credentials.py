@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId
-from thingmint.host.words import in_words
 
 PLACEHOLDERS: Final = ("{certificate_id}", "{client_id}", "{account}")
 # The service's own value for certificate id and client id. No device has such a certificate id.

@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 from thingmint.core.topics.names import is_reserved
-from thingmint.mqtt.codec.packets import Publish, QoS
+from thingmint.mqtt.codec.framing import FrameReader
+from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.repeated_publish import RepeatedPublish
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
 from thingmint.mqtt.queues.kept_message import size_of
 
@@ -28,7 +30,18 @@ class RelayDeliveries:
     - If the device does not read, nothing is read from the broker: see ``is_full``.
     """
 
-    __slots__ = ("_acknowledge", "_connection", "_in_flight", "_stuck", "_waiting", "_waiting_bytes", "is_full")
+    __slots__ = (
+        "_acknowledge",
+        "_connection",
+        "_in_flight",
+        "_last_topic",
+        "_repeated",
+        "_stuck",
+        "_waiting",
+        "_waiting_bytes",
+        "is_5",
+        "is_full",
+    )
 
     def __init__(self, connection: DeviceConnection, acknowledge: Callable[[int], None]) -> None:
         self._connection = connection
@@ -38,6 +51,10 @@ class RelayDeliveries:
         self._waiting: deque[Publish] = deque()
         self._waiting_bytes = 0
         self._stuck: Publish | None = None
+        self._last_topic = ""
+        self._repeated: RepeatedPublish | None = None
+        self.is_5 = True
+        """Whether the broker speaks MQTT 5."""
         self.is_full = False
         """Whether the device does not read, so that nothing more may be read from the broker."""
 
@@ -56,6 +73,17 @@ class RelayDeliveries:
         self._waiting.append(message)
         self._waiting_bytes += size_of(message)
         self._send_waiting()
+
+    def take_repeated(self, reader: FrameReader) -> bool:
+        """Deliver the next message if it repeats the last one of QoS 0; return whether it does."""
+        repeated, connection = self._repeated, self._connection
+        if repeated is None or not repeated.read(reader):
+            return False
+        may_be_given = not connection.is_over and connection.may_receive(repeated.topic)
+        if may_be_given and connection.deliver_shared(repeated, 0) is Delivery.FULL:
+            self.is_full, self._stuck = True, repeated.message(0)
+        repeated.release()
+        return True
 
     def resume(self) -> None:
         """Try again to deliver the messages that wait."""
@@ -77,6 +105,12 @@ class RelayDeliveries:
             return
         if self._connection.deliver(message) is Delivery.FULL:
             self.is_full, self._stuck = True, message
+        elif message.topic != self._last_topic:
+            # For a single message, the preparation would cost more than it saves.
+            self._last_topic, self._repeated = message.topic, None
+        elif self._repeated is None:
+            to_5 = self._connection.version is ProtocolVersion.MQTT_5
+            self._repeated = RepeatedPublish(message.topic, from_5=self.is_5, to_5=to_5)
 
     def _send_waiting(self) -> None:
         if self._connection.is_over:

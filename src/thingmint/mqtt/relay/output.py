@@ -41,6 +41,15 @@ class RelayOutput:
             waiting, self._waiting = self._waiting, bytearray()
             self._transport.write(bytes(waiting))
 
+    def finish(self) -> None:
+        """Send at once, and end this half of the connection."""
+        self.flush()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            # TLS connections cannot be half closed; written bytes are still sent.
+            self._transport.close()
+
     async def drained(self) -> None:
         """Return when the broker has read enough; raise the error that ``fail`` got."""
         if self.is_congested:

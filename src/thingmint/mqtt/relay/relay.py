@@ -12,23 +12,26 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import Scope
 from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, parse_filter
-from thingmint.host.words import in_words
 from thingmint.mqtt.broker.session import will_message
 from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.codec.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.codec.repeated_publish import LARGEST_BYTES
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, NotReadable, Offer, Opened, Retained
-from thingmint.mqtt.relay import older
+from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, MessageTaker, NotReadable, Offer, Opened, Retained
+from thingmint.mqtt.relay import mqtt_3_1_1
 from thingmint.mqtt.relay.abilities import BrokerAbilities
-from thingmint.mqtt.relay.account_broker import AccountBroker, BrokerAway
+from thingmint.mqtt.relay.account_broker import AccountBroker
+from thingmint.mqtt.relay.broker_nodes import BrokerUnreachable
+from thingmint.mqtt.relay.input import new_read_buffer
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
 from thingmint.mqtt.relay.spec import Brokers
 from thingmint.mqtt.relay.terms import BrokerTerms, upstream_connect
-from thingmint.mqtt.relay.upstream import Upstream, new_read_buffer
+from thingmint.mqtt.relay.upstream import Upstream
 
 # A cache, because devices publish repeatedly to the same few topics.
 _TOPICS: Final = 4096
@@ -95,7 +98,7 @@ class RelayDataPlane:
             async with asyncio.timeout(self._limits.open_seconds), self._openings:
                 asked = upstream_connect(connection, connect, self._limits.sessions, login)
                 return await self._open(broker, connection, asked)
-        except (BrokerAway, OSError, TimeoutError) as error:
+        except (BrokerUnreachable, OSError, TimeoutError) as error:
             log.warning("the broker %s cannot be reached: %s", broker, in_words(error))
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available") from error
 
@@ -105,12 +108,19 @@ class RelayDataPlane:
             return ReasonCode.TOPIC_NAME_INVALID
         link = self._link_of(connection)
         upstream = link.upstream
-        if link.is_3_1_1 and older.loses(message):
+        if link.is_3_1_1 and mqtt_3_1_1.loses(message):
             self._counters.lost(Loss.PROPERTIES)
         if message.qos:
             # At QoS 0 there is no packet id and no DUP, so the message is passed on unchanged.
             message = replace(message, packet_id=upstream.new_id(), dup=False)
         return await upstream.publish(message)
+
+    def taker_of(self, connection: DeviceConnection) -> MessageTaker | None:
+        """Return the broker's connection, if the broker takes packets of the size of such messages."""
+        link = self._links.get(connection)
+        if link is None or link.terms.abilities.maximum_packet_size < LARGEST_BYTES:
+            return None
+        return link.upstream
 
     async def subscribe(
         self, connection: DeviceConnection, subscriptions: Sequence[Subscription]
@@ -118,7 +128,7 @@ class RelayDataPlane:
         """Subscribe at the broker to the filters that it supports, and return all codes."""
         link = self._link_of(connection)
         filters_before = set(link.filters)
-        unsaid = older.refusals(subscriptions) if link.is_3_1_1 else {}
+        unsaid = mqtt_3_1_1.refusals(subscriptions) if link.is_3_1_1 else {}
         codes = [unsaid.get(each.topic_filter) or self._refusal_of(connection, link, each) for each in subscriptions]
         judged = list(zip(subscriptions, codes, strict=True))
         passed_on = tuple(replace(each, qos=min(each.qos, QoS.AT_LEAST_ONCE)) for each, code in judged if code is None)
@@ -167,8 +177,8 @@ class RelayDataPlane:
             # The broker publishes the will by itself, so a will that may not be published must be removed first.
             if not clean and link.will is not None:
                 clean = not await connection.will_right.allows(link.will)
-            await link.upstream.leave(self._farewell(link, clean, session_expiry_interval))
-            if link.is_3_1_1 and (session_expiry_interval == 0 or older.is_resumed_and_ends(link.asked)):
+            await link.upstream.leave(self._disconnect_of(link, clean, session_expiry_interval))
+            if link.is_3_1_1 and (session_expiry_interval == 0 or mqtt_3_1_1.is_resumed_and_ends(link.asked)):
                 await self._end_session(connection, link)
 
     def advance(self) -> None:
@@ -250,7 +260,7 @@ class RelayDataPlane:
             async with asyncio.timeout(self._limits.open_seconds):
                 if (connection.scope, connection.client_id) not in self._of_client:
                     await link.broker.end_session(connection, asked)
-        except (BrokerAway, OSError, TimeoutError, PacketRefused) as error:
+        except (BrokerUnreachable, OSError, TimeoutError, PacketRefused) as error:
             log.warning("a session could not be ended at the broker %s: %s", link.broker, in_words(error))
 
     def _link_of(self, connection: DeviceConnection) -> _Link:
@@ -270,7 +280,7 @@ class RelayDataPlane:
             link.filters.add(subscription.topic_filter)
         return refusal
 
-    def _farewell(self, link: _Link, clean: bool, session_expiry_interval: int | None) -> Disconnect | None:
+    def _disconnect_of(self, link: _Link, clean: bool, session_expiry_interval: int | None) -> Disconnect | None:
         properties = NO_DISCONNECT_PROPERTIES
         # MQTT 5, 3.14.2.2.2: DISCONNECT cannot extend a session whose expiry interval was 0 in CONNECT.
         if session_expiry_interval is not None and link.terms.session_expiry_interval:

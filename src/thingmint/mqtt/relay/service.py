@@ -8,10 +8,11 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.mqtt.codec.packets import Disconnect, Publish, QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.relay.account_broker import AccountBroker, BrokerAway, new_own_id
+from thingmint.mqtt.relay.account_broker import AccountBroker
+from thingmint.mqtt.relay.broker_nodes import BrokerUnreachable, new_own_id
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.own_client import OwnClient
 from thingmint.mqtt.relay.upstream import Upstream
@@ -124,7 +125,7 @@ class ServiceLink:
         try:
             async with asyncio.timeout(self._limits.open_seconds):
                 return await self._broker.open_own(client)
-        except (BrokerAway, TimeoutError) as error:
+        except (BrokerUnreachable, TimeoutError) as error:
             log.warning("the broker %s cannot be reached: %s", self._broker, in_words(error))
             raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker is not available") from error
 

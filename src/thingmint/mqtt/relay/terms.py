@@ -2,7 +2,7 @@
 
 If the broker supports MQTT 5, the relay uses it for every device: the broker then gets the device's Receive Maximum and
 maximum packet size, gives reasons for refusals, and expires sessions of MQTT 3.1.1 clients as AWS does. For other
-brokers the relay uses MQTT 3.1.1, see `older`.
+brokers the relay uses MQTT 3.1.1, see `mqtt_3_1_1`.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Owns one connection to the broker, for one device: bytes, the pending request, back-pressure and the end.
+"""Owns one connection to the broker, for one device: its requests, its messages, its time limits and its end.
 
 One request at a time, like the calls of the data plane. Therefore answers need no table, and the broker's Receive
-Maximum is always respected.
+Maximum is always respected. Bytes are divided and joined in `input` and `output`.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
-from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import (
     ClientPacket,
     Connack,
@@ -31,15 +30,15 @@ from thingmint.mqtt.codec.packets import (
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import DeviceConnection
-from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.deliveries import RelayDeliveries
+from thingmint.mqtt.relay.input import RelayInput
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.output import RelayOutput
-from thingmint.mqtt.relay.patience import BrokerPatience
+from thingmint.mqtt.relay.pending_request import AnswerNotReadable, PendingRequest
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
+from thingmint.mqtt.relay.time_limits import BrokerTimeLimits
 
-_READ_BYTES: Final = 64 * 1024
 _LARGEST_ID: Final = 0xFFFF
 _BROKEN: Final = "the broker broke the protocol: %s"
 _UNAVAILABLE: Final = "The broker is not available"
@@ -48,23 +47,12 @@ _Answer = TypeVar("_Answer", Connack, Puback, Suback, Unsuback)
 log = logging.getLogger(__name__)
 
 
-def new_read_buffer() -> memoryview:
-    """Return a buffer that all connections of one event loop may share, because none uses it after a call."""
-    return memoryview(bytearray(_READ_BYTES))
-
-
-class _Crowded(PacketRefused):
-    """The answer cannot be read, because too many messages before it wait for the device."""
-
-    def __init__(self) -> None:
-        super().__init__(ReasonCode.QUOTA_EXCEEDED, "Too many messages wait to be acknowledged")
-
-
 class Upstream(asyncio.BufferedProtocol):
     """A device's connection to the broker. If it is lost, the pending request is refused with PacketRefused."""
 
     _terms: BrokerTerms
     _transport: asyncio.Transport
+    _input: RelayInput
     _output: RelayOutput
 
     def __init__(
@@ -82,26 +70,25 @@ class Upstream(asyncio.BufferedProtocol):
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._read_buffer = read_buffer
-        self._reader = FrameReader(MAX_PACKET_BYTES)
         self._deliveries = RelayDeliveries(connection, self._acknowledge)
-        self._answer: asyncio.Future[ServerPacket] | None = None
-        self._expected: tuple[type[ServerPacket], int] = (Connack, 0)
+        self._request = PendingRequest(self._loop)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._lost: PacketRefused | None = None
-        self._is_reading_paused = self._is_open = self._is_leaving = False
+        self._is_open = self._is_leaving = False
         # Set while the gateway must send CONNACK or SUBACK first.
         self._is_held = False
         self.has_successor = False
         """Whether another connection of the client is taking over the session."""
         self._last_id = 0
         self._version = ProtocolVersion.MQTT_5
-        self._patience = BrokerPatience(limits.answer_seconds, self._loop.time())
+        self._time_limits = BrokerTimeLimits(limits.answer_seconds, self._loop.time())
 
     # For the relay
 
     async def open(self, connect: Connect, abilities: BrokerAbilities) -> BrokerTerms:
         """Connect and return the broker's terms; raise PacketRefused if the broker does not accept the device."""
         self._version = connect.version
+        self._deliveries.is_5 = self.is_5
         self._terms = terms_of(await self._ask(connect, Connack), connect, abilities)
         self._is_open = True
         return self._terms
@@ -117,6 +104,22 @@ class Upstream(asyncio.BufferedProtocol):
         await self._ready()
         self._output.write(encoded)
         return ReasonCode.SUCCESS
+
+    # Messages of devices that need no decision: see `data_plane.MessageTaker`.
+
+    @property
+    def is_5(self) -> bool:
+        """Whether the broker speaks MQTT 5."""
+        return self._version is ProtocolVersion.MQTT_5
+
+    @property
+    def takes_now(self) -> bool:
+        """Whether the broker is connected and reads."""
+        return self._lost is None and not self._is_leaving and not self._output.is_congested
+
+    def take(self, encoded: bytes) -> None:
+        """Send a message."""
+        self._output.write(encoded)
 
     async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
         """Subscribe and return the broker's codes. Messages that arrive afterwards wait for ``resume``."""
@@ -145,11 +148,11 @@ class Upstream(asyncio.BufferedProtocol):
         self._is_held = False
         self._go_on()
 
-    async def leave(self, farewell: Disconnect | None) -> None:
-        """End the connection, without ``farewell`` like a lost device, and wait until the broker has closed it."""
+    async def leave(self, disconnect: Disconnect | None) -> None:
+        """End the connection, without a DISCONNECT like a lost device, and wait until the broker has closed it."""
         self._is_leaving = True
         try:
-            self._say_farewell(farewell)
+            self._send_disconnect(disconnect)
             # The device's last packets may still wait until the broker reads them.
             async with asyncio.timeout(self._limits.answer_seconds):
                 await self._output.emptied()
@@ -177,8 +180,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._lost = PacketRefused(reason, _UNAVAILABLE)
         self._transport.abort()
         self._output.fail(self._lost)
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(self._lost)
+        self._request.fail(self._lost)
         if self._is_open and not self._connection.is_over:
             if reason is not ReasonCode.SESSION_TAKEN_OVER:
                 self._counters.lost(loss)
@@ -191,14 +193,14 @@ class Upstream(asyncio.BufferedProtocol):
         if self._deliveries.is_full or self._deliveries.is_crowded:
             # The device's connection may have ended. Then its messages are dropped, because an answer may follow them.
             self._go_on()
-        waits = self._answer is not None or self._output.is_congested
-        if self._patience.is_over(now, waits=waits, is_full=self._deliveries.is_full):
+        waits = self._request.is_begun or self._output.is_congested
+        if self._time_limits.is_over(now, waits=waits, is_full=self._deliveries.is_full):
             log.warning("the broker does not answer")
             self._on_silence()
             self.lose(ReasonCode.SERVER_BUSY, Loss.BROKER_SILENT)
             return
         has_written, self._output.has_written = self._output.has_written, False
-        if self._patience.must_ping(now, self._terms.keep_alive, has_written=has_written):
+        if self._time_limits.must_ping(now, self._terms.keep_alive, has_written=has_written):
             self._output.write(encode(Pingreq(), self._version))
 
     # For asyncio
@@ -207,6 +209,7 @@ class Upstream(asyncio.BufferedProtocol):
         """Begin; the relay sends the first request."""
         # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
+        self._input = RelayInput(self._transport, self._limits.write_high_bytes)
         self._output = RelayOutput(self._transport, self._limits.write_high_bytes)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -217,11 +220,10 @@ class Upstream(asyncio.BufferedProtocol):
         """Process bytes from the broker."""
         if self._is_leaving or self._lost is not None:
             return
-        self._reader.feed(bytes(self._read_buffer[:nbytes]))
+        self._input.feed(bytes(self._read_buffer[:nbytes]))
         self._pump()
-        if self._must_wait and self._reader.buffered > self._limits.write_high_bytes:
-            self._is_reading_paused = True
-            self._transport.pause_reading()
+        if self._must_wait:
+            self._input.pause_if_full()
 
     def pause_writing(self) -> None:
         """Accept nothing more from the device until the broker has read."""
@@ -229,7 +231,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._patience.heard()
+        self._time_limits.answered()
         self._output.resume()
 
     def eof_received(self) -> bool:
@@ -259,43 +261,40 @@ class Upstream(asyncio.BufferedProtocol):
     def _go_on(self) -> None:
         self._deliveries.resume()
         self._pump()
-        if self._is_reading_paused and not self._must_wait and not self._transport.is_closing():
-            self._is_reading_paused = False
-            self._transport.resume_reading()
+        if not self._must_wait:
+            self._input.resume()
 
     def _pump(self) -> None:
         try:
-            while not self._must_wait and self._lost is None and (frame := self._reader.next_frame()) is not None:
+            while not self._must_wait and self._lost is None:
+                if self._deliveries.take_repeated(self._input.reader):
+                    continue
+                frame = self._input.next_frame()
+                if frame is None:
+                    break
                 self._heard(decode_server_packet(frame, self._version))
         except PacketRefused as refusal:
             # Before CONNACK, the cause may be only another version of MQTT.
             log.log(logging.WARNING if self._is_open else logging.DEBUG, _BROKEN, refusal.message)
             self.lose(ReasonCode.SERVER_UNAVAILABLE)
-        if self._deliveries.is_crowded and self._answer is not None and not self._answer.done():
+        if self._deliveries.is_crowded:
             # The answer follows messages that wait for the device, whose acknowledgements wait for the answer.
-            self._answer.set_exception(_Crowded())
+            self._request.fail(AnswerNotReadable())
 
     def _heard(self, packet: ServerPacket) -> None:
         match packet:
             case Publish() if self._is_open and packet.topic and packet.properties.topic_alias is None:
                 self._deliveries.take(packet)
             case Connack() | Puback() | Suback() | Unsuback():
-                self._answered(packet)
+                if self._request.answered(packet):
+                    self._is_held = isinstance(packet, Connack | Suback)
+                    self._time_limits.answered()
             case Pingresp():
-                self._patience.ping_answered()
+                self._time_limits.ping_answered()
             case Disconnect():
                 self.lose(ending_of(packet.reason_code))
             case _:
                 raise PacketRefused(ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} is not expected")
-
-    def _answered(self, packet: Connack | Puback | Suback | Unsuback) -> None:
-        packet_id = 0 if isinstance(packet, Connack) else packet.packet_id
-        if self._answer is None or self._answer.done() or self._expected != (type(packet), packet_id):
-            # The answer to an abandoned request.
-            return
-        self._is_held = isinstance(packet, Connack | Suback)
-        self._patience.heard()
-        self._answer.set_result(packet)
 
     def _one_for_each(self, codes: tuple[ReasonCode, ...], count: int) -> tuple[ReasonCode, ...]:
         if len(codes) != count:
@@ -312,7 +311,7 @@ class Upstream(asyncio.BufferedProtocol):
     async def _publish_at_least_once(self, encoded: bytes, packet_id: int) -> ReasonCode:
         try:
             return (await self._ask_encoded(encoded, Puback, packet_id)).reason_code
-        except _Crowded:
+        except AnswerNotReadable:
             return ReasonCode.QUOTA_EXCEEDED
 
     async def _ask_encoded(self, encoded: bytes, kind: type[_Answer], packet_id: int) -> _Answer:
@@ -322,17 +321,17 @@ class Upstream(asyncio.BufferedProtocol):
             self.resume()
         await self._ready()
         if self._deliveries.is_crowded:
-            raise _Crowded
-        self._answer, self._expected = self._loop.create_future(), (kind, packet_id)
+            raise AnswerNotReadable
+        pending = self._request.begin(kind, packet_id)
         self._output.write(encoded)
         try:
-            answer = await self._answer
+            answer = await pending
         except asyncio.CancelledError:
             # The gateway is stopping, so that no code will close the connection later.
             self.abort()
             raise
         finally:
-            self._answer = None
+            self._request.end()
         assert isinstance(answer, kind), "what is not expected is no answer"
         return answer
 
@@ -350,16 +349,12 @@ class Upstream(asyncio.BufferedProtocol):
 
     # The end
 
-    def _say_farewell(self, farewell: Disconnect | None) -> None:
+    def _send_disconnect(self, disconnect: Disconnect | None) -> None:
         if self._transport.is_closing():
             return
-        if self._is_reading_paused:
-            self._transport.resume_reading()
-        if farewell is not None:
-            self._output.write(encode(farewell, self._version))
-        self._output.flush()
-        if farewell is None and self._transport.can_write_eof():
-            self._transport.write_eof()
-        elif farewell is None:
-            # TLS connections cannot be half closed; written bytes are still sent.
-            self._transport.close()
+        self._input.resume()
+        if disconnect is None:
+            self._output.finish()
+        else:
+            self._output.write(encode(disconnect, self._version))
+            self._output.flush()

@@ -154,7 +154,7 @@ class Responder(Protocol):
 class GatewayEventSink(Protocol):
     """Is notified of connections. The methods must not raise or block."""
 
-    def heard(self, event: GatewayEvent) -> None:
+    def receive(self, event: GatewayEvent) -> None:
         """Receive an event."""
         ...
 

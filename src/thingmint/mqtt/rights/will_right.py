@@ -5,8 +5,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
-from thingmint.host.words import in_words
 from thingmint.mqtt.codec.packets import Publish
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.rights.permissions import to_publish

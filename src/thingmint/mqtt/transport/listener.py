@@ -13,17 +13,17 @@ from itertools import takewhile
 
 from OpenSSL import SSL
 
+from thingmint.core.error_text import in_words
 from thingmint.host.accepting import Acceptor
 from thingmint.host.proxied import TrustedProxies
 from thingmint.host.proxy_header import CarriedAddresses
-from thingmint.host.words import in_words
 from thingmint.mqtt.transport.limits import GatewayLimits
-from thingmint.mqtt.transport.plain_speakers import PlainSpeakers
+from thingmint.mqtt.transport.plaintext_clients import PlaintextClients
 from thingmint.mqtt.transport.queue_of_networks import QueueOfNetworks
-from thingmint.mqtt.transport.strangers import Strangers
 from thingmint.mqtt.transport.tls_records import new_read_buffer
 from thingmint.mqtt.transport.tls_roles import TLSProtocol
 from thingmint.mqtt.transport.tls_transport import TLSTransport
+from thingmint.mqtt.transport.unauthenticated import UnauthenticatedConnections
 
 # Left to itself, Linux keeps megabytes for each peer that does not read, and sends them even after a revocation.
 _KERNEL_SEND_BYTES = 128 * 1024
@@ -69,9 +69,11 @@ class Listener:
         self._observe_connections = observe_connections or (lambda count: None)
         self._read_buffer = new_read_buffer()
         self._connections: set[TLSTransport] = set()
-        self._strangers: Strangers[TLSTransport] = Strangers(limits.max_strangers, limits.silent_seconds)
+        self._unauthenticated: UnauthenticatedConnections[TLSTransport] = UnauthenticatedConnections(
+            limits.max_strangers, limits.silent_seconds
+        )
         self._queue: QueueOfNetworks[_Waiting] = QueueOfNetworks(limits.max_waiting)
-        self._plain_speakers = PlainSpeakers()
+        self._plaintext_clients = PlaintextClients()
         # In the order in which they stalled, so that a sweep looks at those only whose time is over.
         self._stalled: dict[TLSTransport, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,7 +116,7 @@ class Listener:
     @property
     def connections_before_connect(self) -> int:
         """How many open connections have no accepted CONNECT yet."""
-        return len(self._strangers) + len(self._queue)
+        return len(self._unauthenticated) + len(self._queue)
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another certificate for new connections; open connections keep theirs."""
@@ -148,22 +150,22 @@ class Listener:
     def admit(self, transport: TLSTransport) -> None:
         """Count the connection as a device's, and give its place to a waiting connection."""
         transport.is_admitted = True
-        self._strangers.remove(transport)
+        self._unauthenticated.remove(transport)
         self._fill_places()
 
     # What connections report
 
-    def heard(self, transport: TLSTransport) -> None:
+    def received(self, transport: TLSTransport) -> None:
         """Record that an unauthenticated connection has made progress."""
-        self._strangers.heard(transport, self._loop.time())
+        self._unauthenticated.received(transport, self._loop.time())
 
     def failed(self, transport: TLSTransport, beginning: bytes) -> None:
         """Log, at a limited rate, that clients use another protocol on this port."""
-        self._plain_speakers.note(transport.address, beginning, self._loop.time())
+        self._plaintext_clients.count(transport.address, beginning, self._loop.time())
 
     def established(self, transport: TLSTransport) -> None:
         """Start the connection's time limit for CONNECT."""
-        self._strangers.established(transport, self._loop.time())
+        self._unauthenticated.established(transport, self._loop.time())
 
     def stalled(self, transport: TLSTransport, since: float | None) -> None:
         """Record since when the peer has too much unread, or that it has caught up."""
@@ -174,7 +176,7 @@ class Listener:
 
     def lost(self, transport: TLSTransport) -> None:
         """Forget the connection."""
-        self._strangers.remove(transport)
+        self._unauthenticated.remove(transport)
         self._connections.discard(transport)
         self._fill_places()
         self._observe_connections(self.open_connections)
@@ -190,10 +192,12 @@ class Listener:
     def leaves_next_in_kernel(self) -> bool:
         """Whether the next connection would be refused now, but can probably be accepted in a moment."""
         now = self._loop.time()
-        if not self.has_no_room or self._strangers.silent(now - _FIRST_BYTES_SECONDS) is not None:
+        if not self.has_no_room or self._unauthenticated.silent(now - _FIRST_BYTES_SECONDS) is not None:
             return False
-        networks = max(self._queue.networks(), self._strangers.networks())
-        return self._strangers.has_silent() or (networks == 1 and self._strangers.go_on(now - _STALL_SECONDS))
+        networks = max(self._queue.networks(), self._unauthenticated.networks())
+        return self._unauthenticated.has_silent() or (
+            networks == 1 and self._unauthenticated.go_on(now - _STALL_SECONDS)
+        )
 
     def make_way(self, network: str) -> bool:
         """End one connection in favour of a new one from the network; return whether one was ended."""
@@ -202,23 +206,23 @@ class Listener:
             waiting.socket.close()
             return True
         now = self._loop.time()
-        return self._end(self._strangers.gives_way_to(network, now)) or (
+        return self._end(self._unauthenticated.gives_way_to(network, now)) or (
             # One that has had its time for the first bytes. Descriptors may be exhausted by others than connections.
-            network != "" and self._end(self._strangers.silent(now - _FIRST_BYTES_SECONDS))
+            network != "" and self._end(self._unauthenticated.silent(now - _FIRST_BYTES_SECONDS))
         )
 
     def take(self, accepted: socket.socket, address: str, network: str, carried: CarriedAddresses | None) -> None:
         """Give the connection a place, or queue it."""
         self._queue.put(_Waiting(accepted, address, carried), network)
         self._fill_places()
-        if self._queue.of(network) and self._turn_away(self._strangers.gives_way_to(network, self._loop.time())):
+        if self._queue.of(network) and self._turn_away(self._unauthenticated.gives_way_to(network, self._loop.time())):
             self._begin(self._queue.take_of(network), network)
         self._observe_connections(self.open_connections)
 
     def _fill_places(self) -> None:
         """Give waiting connections the free places, and the places of connections that send nothing."""
         while self._queue:
-            if self._strangers.is_full and not self._turn_away(self._strangers.stalled(self._loop.time())):
+            if self._unauthenticated.is_full and not self._turn_away(self._unauthenticated.stalled(self._loop.time())):
                 return
             self._begin(*self._queue.take())
 
@@ -234,7 +238,7 @@ class Listener:
             carried=waiting.carried,
         )
         self._connections.add(transport)
-        self._strangers.add(transport, network, self._loop.time())
+        self._unauthenticated.add(transport, network, self._loop.time())
         task = self._loop.create_task(self._serve(transport, waiting.socket))
         # The loop itself holds tasks weakly.
         self._tasks.add(task)
@@ -250,18 +254,18 @@ class Listener:
             accepted.close()
             self.lost(transport)
 
-    def _turn_away(self, stranger: TLSTransport | None) -> bool:
-        if stranger is not None:
-            self._acceptor.turned_away.note()
-        return self._end(stranger)
+    def _turn_away(self, connection: TLSTransport | None) -> bool:
+        if connection is not None:
+            self._acceptor.turned_away.add()
+        return self._end(connection)
 
-    def _end(self, stranger: TLSTransport | None) -> bool:
-        if stranger is None:
+    def _end(self, connection: TLSTransport | None) -> bool:
+        if connection is None:
             return False
         # Its socket closes in the loop's next turn; the next to be accepted should not choose it again.
-        self._strangers.remove(stranger)
-        self._connections.discard(stranger)
-        stranger.abort()
+        self._unauthenticated.remove(connection)
+        self._connections.discard(connection)
+        connection.abort()
         return True
 
     # Time
@@ -270,7 +274,7 @@ class Listener:
         self._sweep_timer = self._loop.call_later(self._sweep_seconds(), self._sweep)
         now = self._loop.time()
         handshake, connect = self._limits.handshake_seconds, self._limits.connect_seconds
-        for transport in [*self._strangers.late(now - handshake, now - connect), *self._deaf(now)]:
+        for transport in [*self._unauthenticated.late(now - handshake, now - connect), *self._deaf(now)]:
             log.debug("%r has kept the gateway waiting too long", transport)
             transport.abort()
         self._fill_places()

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Generic, TypeVar
 
-from thingmint.mqtt.transport.tally import Tally
+from thingmint.mqtt.transport.network_counts import NetworkCounts
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ class QueueOfNetworks(Generic[T]):
         self._limit = limit
         # In the order of their turns.
         self._waiting: dict[str, deque[T]] = {}
-        self._tally = Tally()
+        self._tally = NetworkCounts()
         self._count = 0
 
     def __len__(self) -> int:

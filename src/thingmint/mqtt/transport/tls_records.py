@@ -62,7 +62,7 @@ class TLSRecords:
             self.have_grown = True
         self._ssl.put(received)
 
-    def shake_hands(self) -> Peer:
+    def handshake(self) -> Peer:
         """Return the peer; raise SSL.WantReadError while the handshake continues, SSL.Error if it has failed."""
         self._ssl.do_handshake()
         return peer_of(self._ssl)
@@ -86,7 +86,7 @@ class TLSRecords:
         """Encrypt at most one record's data into the output, and return how many bytes it took; raise SSL.Error."""
         return self._ssl.encrypt(data if len(data) <= RECORD_BYTES else data[:RECORD_BYTES])
 
-    def say_goodbye(self) -> None:
+    def send_close_notify(self) -> None:
         """Put a close_notify into the output; raise SSL.Error after an alert or before the end of the handshake."""
         self._ssl.shutdown()
 

@@ -46,7 +46,7 @@ class TLSProtocol(Protocol[T_contra]):
 class Owner(Protocol[T_contra]):
     """Keeps count of the connections."""
 
-    def heard(self, transport: T_contra) -> None:
+    def received(self, transport: T_contra) -> None:
         """Called when bytes have arrived on a connection that is not admitted yet."""
         ...
 

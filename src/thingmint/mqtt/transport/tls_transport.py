@@ -16,9 +16,9 @@ from typing import cast
 
 from OpenSSL import SSL
 
+from thingmint.core.error_text import in_words
 from thingmint.host.peer_tls import Peer
 from thingmint.host.proxy_header import CarriedAddresses
-from thingmint.host.words import in_words
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_records import OUTPUT_BYTES, RECORD_BYTES, TLSRecords
 from thingmint.mqtt.transport.tls_roles import Owner, TLSProtocol
@@ -152,7 +152,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._state is _State.OPEN:
             # After a record that OpenSSL has refused it sends no close_notify: its alert said what there was to say.
             with contextlib.suppress(SSL.Error):
-                self._records.say_goodbye()
+                self._records.send_close_notify()
         if self._state in (_State.OPEN, _State.HANDSHAKE):
             self._say_last_words()
 
@@ -198,7 +198,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self.is_admitted:
             self._records.take(received)
         else:
-            self._owner.heard(self)
+            self._owner.received(self)
             self._take(received)
         self._pump()
 
@@ -272,7 +272,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         records = self._records
         try:
             if self._state is _State.HANDSHAKE:
-                self._establish(records.shake_hands())
+                self._establish(records.handshake())
             while self._may_deliver():
                 assert self._upper is not None
                 self._upper.data_received(records.read())

@@ -13,12 +13,12 @@ from thingmint.core.certificates.ca_certificate import (
 from thingmint.core.certificates.certificate import CertificateMode, CertificateSummary
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.records.certificates.certificates import SUMMARY_COLUMNS, summary_of_row
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_UPDATE
+from thingmint.records.tokens import FOR_UPDATE, after, before
 
 COLUMNS = (
     "account, region, certificate_id, der, subject_digest, status, mode, auto_registration, template_body, "
@@ -51,22 +51,28 @@ OF_ANY_ACCOUNT = (
 )
 
 
-def _pages(columns: str, table: str, condition: str, first: int) -> tuple[str, str]:
+def _pages(columns: str, source: str, *index: str) -> tuple[str, str]:
     """Return the statements for a page of a list, newest first and oldest first."""
-    start = f"SELECT {columns} FROM {table} WHERE account = $1 AND region = $2{condition} AND position "  # noqa: S608  constants
-    return (
-        f"{start}< ${first} ORDER BY position DESC LIMIT ${first + 1}",
-        f"{start}> ${first} ORDER BY position ASC LIMIT ${first + 1}",
-    )
+    start = f"SELECT {columns} FROM {source}"  # noqa: S608  constants
+    limit = f"LIMIT ${len(index) + 1}"
+    return f"{start} {before(*index)} {limit}", f"{start} {after(*index)} {limit}"
 
 
-ALL_NEWEST_FIRST, ALL_OLDEST_FIRST = _pages(_SUMMARY_COLUMNS, "ca_certificate", "", 3)
+ALL_NEWEST_FIRST, ALL_OLDEST_FIRST = _pages(_SUMMARY_COLUMNS, "ca_certificate WHERE", "account", "region", "position")
 
 OF_TEMPLATE_NEWEST_FIRST, OF_TEMPLATE_OLDEST_FIRST = _pages(
-    _SUMMARY_COLUMNS, "ca_certificate", " AND template_name = $3", 4
+    _SUMMARY_COLUMNS, "ca_certificate WHERE", "account", "region", "template_name", "position"
 )
 
-BY_CA_NEWEST_FIRST, BY_CA_OLDEST_FIRST = _pages(SUMMARY_COLUMNS, "certificate", " AND ca_certificate_id = $3", 4)
+BY_CA_NEWEST_FIRST, BY_CA_OLDEST_FIRST = _pages(
+    SUMMARY_COLUMNS,
+    # The condition of the index, which the planner does not derive from a comparison of rows.
+    "certificate WHERE ca_certificate_id IS NOT NULL AND",
+    "account",
+    "region",
+    "ca_certificate_id",
+    "position",
+)
 
 INSERT_CA_CERTIFICATE = (
     f"INSERT INTO ca_certificate ({COLUMNS}) VALUES "  # noqa: S608  the columns are the constants above

@@ -9,12 +9,13 @@ from thingmint.core.identifiers import Scope
 from thingmint.records.columns import column_of_time
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
+from thingmint.records.tokens import after
 
 # The inner SELECT reads only columns of the index that SQLite uses to list certificates.
 COUNTED = (
-    "SELECT status, created_at / 3600000000, count(*), max(position) FROM ("
-    "SELECT status, created_at, position FROM certificate WHERE account = $1 AND region = $2 AND position > $3 "
-    "ORDER BY position LIMIT $4) AS part GROUP BY status, created_at / 3600000000"
+    "SELECT status, created_at / 3600000000, count(*), max(position) FROM ("  # noqa: S608  constants
+    "SELECT status, created_at, position FROM certificate "
+    f"WHERE {after('account', 'region', 'position')} LIMIT $4) AS part GROUP BY status, created_at / 3600000000"
 )
 
 ENDING = (

@@ -8,8 +8,8 @@ from thingmint.core.certificates.certificate_provider import (
     ProvidedOperation,
 )
 from thingmint.core.identifiers import AccountId, CertificateProviderName, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_UPDATE
@@ -29,9 +29,10 @@ UPDATE_PROVIDER = f"UPDATE certificate_provider SET function_arn = $1, operation
 
 DELETE_PROVIDER = f"DELETE FROM certificate_provider {one_named(1)}"  # noqa: S608  constants above
 
-_LIST = "SELECT name, position FROM certificate_provider WHERE account = $1 AND region = $2 AND position"
-NEWEST_FIRST = f"{_LIST} < $3 ORDER BY position DESC LIMIT $4"
-OLDEST_FIRST = f"{_LIST} > $3 ORDER BY position ASC LIMIT $4"
+# An account has few providers, which are found by the account; the expression keeps the planner from the primary key.
+_LIST = "SELECT name, position FROM certificate_provider WHERE account = $1 AND region = $2 AND position + 0"
+NEWEST_FIRST = f"{_LIST} < $3 ORDER BY position + 0 DESC LIMIT $4"
+OLDEST_FIRST = f"{_LIST} > $3 ORDER BY position + 0 LIMIT $4"
 
 
 def certificate_provider(scope: Scope, name: CertificateProviderName) -> Steps[CertificateProvider | None]:

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
+from thingmint.records.tokens import before
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ _SELECT = f"SELECT {COLUMNS} FROM certificate WHERE account = $1 AND region = $2
 # The expression keeps the planner from using the order of positions. A cached plan must be good for rare values, too.
 _BEFORE = "position + 0 < $4 ORDER BY position + 0 DESC LIMIT $5"
 
-NEWEST = f"{_SELECT} AND position < $3 ORDER BY position DESC LIMIT $4"
+NEWEST = f"SELECT {COLUMNS} FROM certificate WHERE {before('account', 'region', 'position')} LIMIT $4"  # noqa: S608  as above
 
 BY_STATUS = f"{_SELECT} AND status = $3 AND {_BEFORE}"
 

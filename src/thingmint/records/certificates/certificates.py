@@ -1,7 +1,7 @@
 """Owns the table of device certificates. Independent of the database engine."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,11 +14,11 @@ from thingmint.core.certificates.certificate import (
 )
 from thingmint.core.errors import DuplicateCertificate
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, SerialNumber
+from thingmint.core.paging import PageRequest
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_UPDATE
+from thingmint.records.tokens import FOR_UPDATE, after, before
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,21 @@ ACCOUNTS_OF_CERTIFICATE = (
 
 # A list has the account's certificates and those whose transfer to it is pending: a page of each, merged. Without a
 # LIMIT in each SELECT, PostgreSQL would read and sort all rows after the page.
-def _summaries(comparison: str, direction: str) -> str:
-    page = f"region = $2 AND position {comparison} $3 ORDER BY position {direction} LIMIT $4"
+def _summaries(page: Callable[..., str], comparison: str, direction: str) -> str:
     return (
         f"SELECT {SUMMARY_COLUMNS} FROM ("  # noqa: S608  the columns are the constants above
-        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE account = $1 AND {page}) AS own "
+        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE {page('account', 'region', 'position')} LIMIT $4) AS own "
         f"UNION ALL SELECT {SUMMARY_COLUMNS} FROM ("
-        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE transfer_to = $1 AND {page}) AS incoming "
+        # Few certificates have a pending transfer, and the planner knows it.
+        f"SELECT {SUMMARY_COLUMNS} FROM certificate WHERE transfer_to = $1 AND region = $2 "
+        f"AND position {comparison} $3 ORDER BY position {direction} LIMIT $4) AS incoming "
         f"ORDER BY position {direction} LIMIT $4"
     )
 
 
-SUMMARIES_NEWEST_FIRST = _summaries("<", "DESC")
+SUMMARIES_NEWEST_FIRST = _summaries(before, "<", "DESC")
 
-SUMMARIES_OLDEST_FIRST = _summaries(">", "ASC")
+SUMMARIES_OLDEST_FIRST = _summaries(after, ">", "ASC")
 
 NEWEST_ISSUED = (
     "SELECT certificate_id, issuer_id FROM certificate WHERE issuer_id IS NOT NULL ORDER BY position DESC LIMIT 1"

@@ -3,31 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-
-
-class ListName(NamedTuple):
-    """The list of an issuer's certificates with serial number modulo ``shards`` equal to ``shard``."""
-
-    issuer_id: str
-    shards: int = 1
-    shard: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ListState:
-    """A stored list without its DER. The digest is that of its entries."""
-
-    name: ListName
-    number: int
-    entries: int
-    this_update: datetime
-    next_update: datetime
-    content_digest: str
 
 
 @dataclass(frozen=True, slots=True)

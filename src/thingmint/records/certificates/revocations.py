@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import REVOCATION_CEILING, REVOCATION_HORIZON, REVOCATION_STAMP
+from thingmint.records.tokens import DATABASE_RUN, REVOCATION_CEILING, REVOCATION_HORIZON, REVOCATION_STAMP
 
 PARTS = 1024
 """The number of parts of an issuer's revocations. The lowest ten bits of a serial number select its part."""
@@ -50,7 +51,7 @@ PART = (
 
 # Returns at least one row, which has the horizon.
 CHANGED_FROM = (
-    f"SELECT {REVOCATION_HORIZON}, changed.issuer_id, changed.serial_number, changed.part "  # noqa: S608  tokens
+    f"SELECT {REVOCATION_HORIZON}, {DATABASE_RUN}, changed.issuer_id, changed.serial_number, changed.part "  # noqa: S608  tokens
     "FROM (SELECT 1 AS one) AS always LEFT JOIN "
     "(SELECT issuer_id, serial_number, part FROM revocation "
     f"WHERE stamp >= $1 AND stamp < {REVOCATION_CEILING} ORDER BY stamp LIMIT $2) AS changed ON 1 = 1"
@@ -75,12 +76,23 @@ class Changed:
     part: int
 
 
+class RevocationsFound(NamedTuple):
+    """The stamp for the next call, and what may have changed since the stamp of this one.
+
+    ``server`` differs from that of an earlier call if another server answers, or the same one after a restart.
+    """
+
+    following: int
+    changed: Sequence[Changed]
+    server: int
+
+
 def part_of(serial_number: SerialNumber) -> int:
     """Return the part that the serial number is in."""
     return serial_number % PARTS
 
 
-def note_revocation(revocation: Revocation) -> Steps[None]:
+def record_revocation(revocation: Revocation) -> Steps[None]:
     """Record that a certificate is revoked or on hold; change nothing if it is revoked already."""
     yield from rows_of(
         NOTE_REVOCATION,
@@ -120,15 +132,15 @@ def revocations_of_part(issuer_id: str, part: int, ending_from: datetime) -> Ste
     return tuple(map(_revocation_of_row, found))
 
 
-def changed_from(stamp: int, limit: int) -> Steps[tuple[int, Sequence[Changed]]]:
-    """Return the stamp for the next call, and up to ``limit`` revocations that may have changed since this stamp."""
+def changed_from(stamp: int, limit: int) -> Steps[RevocationsFound]:
+    """Return up to ``limit`` revocations that may have changed since this stamp, and the stamp for the next call."""
     found = yield from rows_of(CHANGED_FROM, stamp, limit)
     changed = [
         Changed(issuer_id, SerialNumber(int(serial_number, 16)), part)
-        for _, issuer_id, serial_number, part in found
+        for _, _, issuer_id, serial_number, part in found
         if issuer_id is not None
     ]
-    return found[0][0], changed
+    return RevocationsFound(found[0][0], changed, found[0][1])
 
 
 def all_parts() -> Steps[Sequence[tuple[str, int]]]:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.certificates.transfer import OutgoingCertificate
 from thingmint.core.identifiers import CertificateId, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.records.certificates.certificates import COLUMNS, certificate_of_row, transfer_of_column
 from thingmint.records.columns import position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_UPDATE
+from thingmint.records.tokens import FOR_UPDATE, after, before
 
 _OUTGOING_COLUMNS = "certificate_id, transfer, created_at, position"
 
@@ -28,12 +28,12 @@ CERTIFICATES_OF_REGION = (
 
 OUTGOING_NEWEST_FIRST = (
     f"SELECT {_OUTGOING_COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 AND region = $2 AND transfer_to IS NOT NULL AND position < $3 ORDER BY position DESC LIMIT $4"
+    f"WHERE transfer_to IS NOT NULL AND {before('account', 'region', 'position')} LIMIT $4"
 )
 
 OUTGOING_OLDEST_FIRST = (
     f"SELECT {_OUTGOING_COLUMNS} FROM certificate "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 AND region = $2 AND transfer_to IS NOT NULL AND position > $3 ORDER BY position ASC LIMIT $4"
+    f"WHERE transfer_to IS NOT NULL AND {after('account', 'region', 'position')} LIMIT $4"
 )
 
 

@@ -110,7 +110,7 @@ def gaps() -> Steps[Sequence[int]]:
     return [position for (position,) in (yield from rows_of(GAPS))]
 
 
-def note_gaps(first: int, last: int, time: int) -> Steps[None]:
+def record_gaps(first: int, last: int, time: int) -> Steps[None]:
     """Record that entries from one position to another, both included, may still become visible."""
     yield from rows_of(NOTE_GAPS, first, last, time)
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from thingmint.core.transparency.logged_facts import Subject
 from thingmint.core.transparency.replay import Present
-from thingmint.core.transparency.told import Subject
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
+from thingmint.core.paging import Listed, PageKey
 from thingmint.records.audit import COLUMNS, audit_entry_of_row
-from thingmint.records.paging import Listed, PageKey
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Steps
 

@@ -157,10 +157,10 @@ def open_connections(opened: Sequence[ConnectionRow]) -> Steps[tuple[Sequence[Di
 def end_connections(ended: Sequence[EndingRow]) -> Steps[None]:
     """Delete connections that have ended, and store their ends."""
     yield from rows_of(END, [each.session_id for each in ended])
-    yield from note_endings(ended)
+    yield from record_endings(ended)
 
 
-def note_endings(ended: Sequence[EndingRow]) -> Steps[None]:
+def record_endings(ended: Sequence[EndingRow]) -> Steps[None]:
     """Store the ends of clients' last connections."""
     columns = [
         [each.scope.account for each in ended],

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.records.statement import Row, rows_of
 from thingmint.records.steps import Steps
+from thingmint.records.tokens import DATABASE_RUN
 
 ADD_MESSAGES = (
     "INSERT INTO node_message (recipient, origin, kind, account, region, subject, body) "
@@ -16,8 +17,8 @@ ADD_MESSAGES = (
     "RETURNING pg_notify('thingmint_messages', '')"
 )
 MESSAGES_FROM = (
-    "SELECT (SELECT coalesce(max(position), 0) + 1 FROM node_message),"
-    " (SELECT min(id) FROM node_message WHERE position IS NULL),"
+    "SELECT (SELECT coalesce(max(position), 0) + 1 FROM node_message),"  # noqa: S608  a token
+    f" (SELECT min(id) FROM node_message WHERE position IS NULL), {DATABASE_RUN},"
     " found.position, found.origin, found.kind, found.account, found.region, found.subject, found.body "
     "FROM (SELECT 1 AS one) AS always LEFT JOIN (SELECT * FROM node_message"
     " WHERE position >= $1 AND (recipient IS NULL OR recipient = $2) ORDER BY position LIMIT $3) AS found ON 1 = 1 "
@@ -52,10 +53,14 @@ class NodeMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessagesFound:
-    """Messages in their order, the position of the next call, and whether others have no position yet."""
+    """Messages in their order, the position of the next call, and whether others have no position yet.
+
+    ``server`` differs from that of an earlier call if another server answers, or the same one after a restart.
+    """
 
     following: int
     has_unplaced: bool
+    server: int
     messages: Sequence[NodeMessage]
 
 
@@ -78,11 +83,11 @@ def messages_from(position: int | None, recipient: str, limit: int) -> Steps[Mes
     """Return up to ``limit`` messages for the node from the position on. Messages without a position are left out."""
     asked = _FROM_NOW_ON if position is None else position
     rows = yield from rows_of(MESSAGES_FROM, asked, recipient, limit)
-    found = [_message_of(row) for row in rows if row[2] is not None]
+    found = [_message_of(row) for row in rows if row[3] is not None]
     following = found[-1].position + 1 if len(found) == limit else rows[0][0]
-    return MessagesFound(following, rows[0][1] is not None, found)
+    return MessagesFound(following, rows[0][1] is not None, rows[0][2], found)
 
 
 def _message_of(row: Row) -> NodeMessage:
-    _, _, position, origin, kind, account, region, subject, body = row
+    _, _, _, position, origin, kind, account, region, subject, body = row
     return NodeMessage(position, origin, kind, Scope(AccountId(account), Region(region)), subject, body)

@@ -50,7 +50,7 @@ def add_node(node_id: str, name: str, version: str, data_plane: str, settings: s
     yield from rows_of(ADD_NODE, node_id, name, version, data_plane, settings)
 
 
-def beat(node_id: str, read_to: int) -> Steps[bool]:
+def heartbeat(node_id: str, read_to: int) -> Steps[bool]:
     """Record that the node is alive and has read its messages up to a position; return whether it still has a row."""
     return (yield from row_of(BEAT, read_to, node_id)) is not None
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from thingmint.core.identifiers import AccountId, PolicyName, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import DevicePolicy, PolicySummary, PolicyVersion, PolicyVersionSummary
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
+from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE, after, before
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,9 @@ WITH_VERSION = (
 
 POLICY = f"SELECT {COLUMNS} FROM policy {one_named(1)}"  # noqa: S608  constants
 
-SUMMARIES_NEWEST_FIRST = (
-    "SELECT name, position FROM policy "
-    "WHERE account = $1 AND region = $2 AND position < $3 ORDER BY position DESC LIMIT $4"
-)
+SUMMARIES_NEWEST_FIRST = f"SELECT name, position FROM policy WHERE {before('account', 'region', 'position')} LIMIT $4"  # noqa: S608  constants
 
-SUMMARIES_OLDEST_FIRST = (
-    "SELECT name, position FROM policy "
-    "WHERE account = $1 AND region = $2 AND position > $3 ORDER BY position ASC LIMIT $4"
-)
+SUMMARIES_OLDEST_FIRST = f"SELECT name, position FROM policy WHERE {after('account', 'region', 'position')} LIMIT $4"  # noqa: S608  constants
 
 VERSIONS = (
     "SELECT version.version, version.created_at, policy.default_version FROM policy "

@@ -16,12 +16,13 @@ from thingmint.core.identifiers import (
     thing_arn,
     thing_group_arn,
 )
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import PolicySummary
 from thingmint.records.columns import position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.policies.policies import VersionKey, summary_of_row
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
+from thingmint.records.tokens import after, before
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,6 @@ DETACH = f"DELETE {_OF_ONE_TARGET} AND policy_name = $4 RETURNING position"
 
 COUNT_OF_TARGET = f"SELECT count(*) {_OF_ONE_TARGET}"
 
-ANY_TARGET = (
-    "SELECT position FROM policy_attachment "
-    "WHERE account = $1 AND region = $2 AND policy_name = $3 ORDER BY position LIMIT 1"
-)
-
 OF_TARGET_LATEST_FIRST = (
     f"SELECT policy_name, position {_OF_ONE_TARGET} AND position < $4 ORDER BY position DESC LIMIT $5"
 )
@@ -112,12 +108,11 @@ OF_TARGET_EARLIEST_FIRST = (
     f"SELECT policy_name, position {_OF_ONE_TARGET} AND position > $4 ORDER BY position ASC LIMIT $5"
 )
 
-_OF_POLICY = (
-    "SELECT target, position FROM policy_attachment "
-    "WHERE account = $1 AND region = $2 AND policy_name = $3 AND position"
-)
-OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} < $4 ORDER BY position DESC LIMIT $5"
-OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} > $4 ORDER BY position ASC LIMIT $5"
+_OF_POLICY = "SELECT target, position FROM policy_attachment WHERE"
+_BY_POLICY = ("account", "region", "policy_name", "position")
+ANY_TARGET = f"{_OF_POLICY} {after(*_BY_POLICY)} LIMIT 1"
+OF_POLICY_LATEST_FIRST = f"{_OF_POLICY} {before(*_BY_POLICY)} LIMIT $5"
+OF_POLICY_EARLIEST_FIRST = f"{_OF_POLICY} {after(*_BY_POLICY)} LIMIT $5"
 
 # A LIMIT applies to a whole UNION, so it needs a nested SELECT. One more thing than allowed shows the excess.
 _SOME_THINGS = (
@@ -189,7 +184,7 @@ def count_policies(scope: Scope, target: str) -> Steps[int]:
 
 def is_policy_attached(scope: Scope, name: PolicyName) -> Steps[bool]:
     """Return whether the policy is attached to anything."""
-    row = yield from row_of(ANY_TARGET, scope.account, scope.region, name)
+    row = yield from row_of(ANY_TARGET, scope.account, scope.region, name, 0)
     return row is not None
 
 

@@ -96,7 +96,7 @@ def take_ownership(ownership: Ownership, request_digest: str) -> Steps[bool]:
     return (yield from row_of(TAKE_OWNERSHIP, request_digest, ownership.certificate_id)) is not None
 
 
-def note_answer(ownership: Ownership, sealed_answer: bytes) -> Steps[None]:
+def record_answer(ownership: Ownership, sealed_answer: bytes) -> Steps[None]:
     """Store the answer to the request that used the token."""
     yield from rows_of(NOTE_ANSWER, sealed_answer, ownership.certificate_id)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import AccountId, Region, Scope, TemplateName, provisioning_template_arn
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.stored_template import (
     PreProvisioningHook,
     ProvisioningTemplate,
@@ -13,10 +14,9 @@ from thingmint.core.provisioning.stored_template import (
     TemplateVersionEntry,
 )
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
+from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE, after
 
 COLUMNS = (
     "account, region, name, type, description, enabled, role_arn, hook_target_arn, hook_payload_version, "
@@ -30,7 +30,7 @@ TEMPLATE = f"SELECT {COLUMNS} FROM provisioning_template {_ONE_TEMPLATE}"  # noq
 
 TEMPLATES = (
     f"SELECT {_ENTRY_COLUMNS} FROM provisioning_template "  # noqa: S608  the columns are the constants above
-    "WHERE account = $1 AND region = $2 AND position > $3 ORDER BY position LIMIT $4"
+    f"WHERE {after('account', 'region', 'position')} LIMIT $4"
 )
 
 # A conflict returns no row instead of an error, which would end the whole transaction on PostgreSQL.

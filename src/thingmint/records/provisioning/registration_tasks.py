@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.core.provisioning.registration_task import (
     InputFile,
     LineOutcome,
@@ -13,10 +14,9 @@ from thingmint.core.provisioning.registration_task import (
     TaskStatus,
 )
 from thingmint.records.columns import column_of_time, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_SHARE, FOR_UPDATE
+from thingmint.records.tokens import FOR_SHARE, FOR_UPDATE, before
 
 COLUMNS = (
     "account, region, task_id, template_body, bucket, object_key, input_size, input_stamp, role_arn, principal_arn, "
@@ -29,14 +29,11 @@ _RUNNING = "status IN ('InProgress', 'Cancelling')"
 
 TASK = f"SELECT {COLUMNS} FROM registration_task {_ONE_TASK}"  # noqa: S608  constants above
 
-TASKS = (
-    "SELECT task_id, position FROM registration_task "
-    "WHERE account = $1 AND region = $2 AND position < $3 ORDER BY position DESC LIMIT $4"
-)
+TASKS = f"SELECT task_id, position FROM registration_task WHERE {before('account', 'region', 'position')} LIMIT $4"  # noqa: S608  constants
 
 TASKS_OF_STATUS = (
-    "SELECT task_id, position FROM registration_task "
-    "WHERE account = $1 AND region = $2 AND status = $3 AND position < $4 ORDER BY position DESC LIMIT $5"
+    "SELECT task_id, position FROM registration_task "  # noqa: S608  constants
+    f"WHERE {before('account', 'region', 'status', 'position')} LIMIT $5"
 )
 
 # A conflict returns no row instead of an error, which would end the whole transaction on PostgreSQL.

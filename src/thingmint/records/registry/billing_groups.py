@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from thingmint.core.identifiers import AccountId, BillingGroupName, Region, Scope
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.core.registry.thing_group import BillingGroup
 from thingmint.records.columns import column_of_time, end_of_texts, first_text, one_named, time_of_column
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE

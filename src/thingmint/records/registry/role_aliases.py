@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import AccountId, Region, RoleAliasName, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.core.registry.role_alias import RoleAlias, RoleAliasEntry
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.paging import PageRequest
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_UPDATE
+from thingmint.records.tokens import FOR_UPDATE, after, before
 
 COLUMNS = "account, region, name, role_arn, credential_seconds, created_at, modified_at"
 
@@ -24,9 +24,9 @@ UPDATE_ROLE_ALIAS = f"UPDATE role_alias SET role_arn = $1, credential_seconds = 
 
 DELETE_ROLE_ALIAS = f"DELETE FROM role_alias {one_named(1)}"  # noqa: S608  constants above
 
-_LIST = "SELECT name, position FROM role_alias WHERE account = $1 AND region = $2 AND position"
-NEWEST_FIRST = f"{_LIST} < $3 ORDER BY position DESC LIMIT $4"
-OLDEST_FIRST = f"{_LIST} > $3 ORDER BY position ASC LIMIT $4"
+_LIST = "SELECT name, position FROM role_alias WHERE"
+NEWEST_FIRST = f"{_LIST} {before('account', 'region', 'position')} LIMIT $4"
+OLDEST_FIRST = f"{_LIST} {after('account', 'region', 'position')} LIMIT $4"
 
 # One statement counts and inserts. If two transactions race for the last place, the second sees the first one counted.
 COUNT_UP = (

@@ -6,9 +6,9 @@ A member's row has the path of its group, so the things below a group, at any de
 from collections.abc import Sequence
 
 from thingmint.core.identifiers import Scope, ThingGroupName, ThingName
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.core.registry.thing_group import GroupPath
 from thingmint.records.columns import end_of_texts, position_after
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
 

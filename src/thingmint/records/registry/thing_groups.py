@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thingmint.core.identifiers import AccountId, Region, Scope, ThingGroupName
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.core.registry.thing_group import GroupPath, ThingGroup
 from thingmint.records.columns import (
     attributes_of_column,
@@ -14,7 +15,6 @@ from thingmint.records.columns import (
     one_named,
     time_of_column,
 )
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.registry.thing_group_members import (
     column_of_path,
     path_of_column,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thingmint.core.identifiers import Scope, ThingName
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.core.registry.thing import ThingPrincipalType
 from thingmint.records.columns import position_after
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 
 from thingmint.core.identifiers import AccountId, Region, Scope, ThingTypeName
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.core.registry.thing_type import PropagatingAttribute, ThingType, ThingTypeProperties
 from thingmint.records.columns import column_of_time, one_named, position_after, time_of_column
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
+from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE, after
 
 COLUMNS = "account, region, name, type_id, properties, created_at, deprecated_at"
 
@@ -25,8 +25,8 @@ UPDATE_THING_TYPE = f"UPDATE thing_type SET properties = $1, deprecated_at = $2 
 DELETE_THING_TYPE = f"DELETE FROM thing_type {one_named(1)}"  # noqa: S608  constants above
 
 THING_TYPES = (
-    f"SELECT {COLUMNS}, position FROM thing_type WHERE account = $1 AND region = $2 "  # noqa: S608  constants above
-    "AND position > $3 ORDER BY position LIMIT $4"
+    f"SELECT {COLUMNS}, position FROM thing_type "  # noqa: S608  constants above
+    f"WHERE {after('account', 'region', 'position')} LIMIT $4"
 )
 
 # Returns at most one row, so the page needs no order.

@@ -4,10 +4,11 @@ The thing's row has its attributes for reading. The table of attributes has them
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from thingmint.core.identifiers import AccountId, BillingGroupName, Region, Scope, ThingName, ThingTypeName
+from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.core.registry.thing import Thing
+from thingmint.core.registry.thing_filter import AttributeFilter, ThingFilter
 from thingmint.records.columns import (
     attributes_of_column,
     column_of_attributes,
@@ -17,28 +18,9 @@ from thingmint.records.columns import (
     position_after,
     time_of_column,
 )
-from thingmint.records.paging import Listed, PageKey, PageRequest
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
-from thingmint.records.tokens import FOR_UPDATE
-
-
-@dataclass(frozen=True, slots=True)
-class AttributeFilter:
-    """A filter of things by an attribute and its value or the prefix of its value."""
-
-    name: str
-    value: str
-    is_prefix: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ThingFilter:
-    """A filter of things. Without values it matches all things."""
-
-    type_name: ThingTypeName | None = None
-    attribute: AttributeFilter | None = None
-
+from thingmint.records.tokens import FOR_UPDATE, after
 
 _BESIDES_SCOPE = "name, thing_id, type_name, billing_group, attributes, version, created_at"
 COLUMNS = f"account, region, {_BESIDES_SCOPE}"
@@ -68,10 +50,7 @@ INSERT_ATTRIBUTE = (
 
 DELETE_ATTRIBUTES = "DELETE FROM thing_attribute WHERE position + 0 = $1"
 
-THINGS = (
-    f"SELECT {_LISTED} FROM thing WHERE account = $1 AND region = $2 "  # noqa: S608  constants above
-    "AND position > $3 ORDER BY position LIMIT $4"
-)
+THINGS = f"SELECT {_LISTED} FROM thing WHERE {after('account', 'region', 'position')} LIMIT $4"  # noqa: S608  constants above
 
 THINGS_OF_TYPE = (
     f"SELECT {_LISTED} FROM thing WHERE account = $1 AND region = $2 "  # noqa: S608  constants above

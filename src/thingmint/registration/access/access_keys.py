@@ -137,6 +137,15 @@ async def list_access_keys(store: Store, account: AccountId | None) -> tuple[Acc
     return await store.read(program)
 
 
+async def read_access_key(store: Store, access_key_id: str) -> AccessKey | None:
+    """Return the access key with its sealed secret, also if it has expired; None if it is unknown."""
+
+    def program() -> Steps[AccessKey | None]:
+        return access_key_table.access_key(access_key_id)
+
+    return await store.read(program)
+
+
 async def delete_access_key(
     store: Store, clock: Clock, caller: Caller, access_key_id: str, events: EventSink = UNHEARD
 ) -> None:

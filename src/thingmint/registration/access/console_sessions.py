@@ -19,7 +19,7 @@ from thingmint.core.identifiers import Region
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.access import console_sessions as session_table
 from thingmint.records.steps import Steps
-from thingmint.registration.access.access_keys import sealing_name, session_token_digest
+from thingmint.registration.access.access_keys import read_access_key, sealing_name, session_token_digest
 from thingmint.registration.access.principals import Principals
 from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
 from thingmint.registration.kernel.ports import Clock, EventSink, SecretSealer, Store
@@ -124,7 +124,7 @@ class ConsoleSessions:
         return Caller(key.account, self.region, self.principals.principal_of(key), request_id, source_address)
 
     async def _matching_key(self, given: SignIn) -> AccessKey:
-        key = await self.store.read(lambda: access_key_table.access_key(given.access_key_id))
+        key = await read_access_key(self.store, given.access_key_id)
         if key is None or _is_expired(key, self.clock) or not _has_token(key, given.session_token):
             raise AuthenticationFailure(_REFUSED)
         secret = self.sealer.unseal(key.sealed_secret, sealing_name(key.access_key_id))

@@ -10,9 +10,7 @@ from thingmint.core.access_key import AccessKey
 from thingmint.core.caller import Caller
 from thingmint.core.errors import CredentialsExpired, CredentialsUnknown
 from thingmint.core.identifiers import Region
-from thingmint.records.access import access_keys as access_key_table
-from thingmint.records.steps import Steps
-from thingmint.registration.access.access_keys import sealing_name
+from thingmint.registration.access.access_keys import read_access_key, sealing_name
 from thingmint.registration.access.principals import Principals
 from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
 
@@ -41,12 +39,9 @@ class SecretAuthenticator:
         Raises CredentialsUnknown with the same text for a wrong key and a wrong secret, and for temporary credentials,
         which need a session token; CredentialsExpired; AccessDenied if the stored policy cannot be parsed.
         """
-
-        def program() -> Steps[AccessKey | None]:
-            return access_key_table.access_key(presented.access_key_id)
-
         # PostgreSQL's text cannot have NUL.
-        access_key = None if "\0" in presented.access_key_id else await self._store.read(program)
+        is_readable = "\0" not in presented.access_key_id
+        access_key = await read_access_key(self._store, presented.access_key_id) if is_readable else None
         if (
             access_key is None
             or access_key.session_token_sha256 is not None

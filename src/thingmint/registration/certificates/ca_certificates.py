@@ -33,13 +33,14 @@ from thingmint.core.errors import (
     UpdateConflict,
 )
 from thingmint.core.identifiers import CertificateId, Scope, parse_template_name
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.provisioning.stored_template import TemplateType
 from thingmint.issuance.foreign.certificate import ForeignCertificate, ensure_acceptable, load_foreign_pem
 from thingmint.issuance.foreign.client_use import ensure_ca_of_clients
 from thingmint.issuance.foreign.signed_form import signed_digest
 from thingmint.issuance.foreign.user_ca import carries_code, ensure_ca, ensure_issued_by, lacks_cert_sign
 from thingmint.records.certificates import ca_certificates as ca_certificate_table
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.provisioning import provisioning_templates as provisioning_template_table
 from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps

@@ -14,9 +14,9 @@ from typing import Final, TypeAlias
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.paging import PageRequest
 from thingmint.records.certificates import certificate_search as search_table
 from thingmint.records.certificates.certificate_search import Found, FoundCertificate
-from thingmint.records.paging import PageRequest
 from thingmint.records.steps import Steps
 
 # Fewer digits find thousands of certificates: the operator probably pressed the button too early.

@@ -27,12 +27,13 @@ from thingmint.core.errors import (
 )
 from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
 from thingmint.core.identifiers import CertificateId, CertificateProviderName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.issuance.csr import SigningRequest
 from thingmint.issuance.foreign.certificate import ForeignCertificate
 from thingmint.issuance.foreign.provided import load_provided_pem
 from thingmint.records.certificates import certificate_providers as certificate_provider_table
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import record

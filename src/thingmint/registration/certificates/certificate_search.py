@@ -12,9 +12,9 @@ from typing import Final
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.paging import PageKey, PageRequest
 from thingmint.records.certificates import certificate_search as search_table
 from thingmint.records.certificates.certificate_search import FoundCertificate
-from thingmint.records.paging import PageKey, PageRequest
 from thingmint.registration.certificates.certificate_criteria import Criterion, SearchBy, criteria_of
 from thingmint.registration.kernel.authority import RegistrationAuthority
 

@@ -22,16 +22,17 @@ from thingmint.core.certificates.certificate import (
 from thingmint.core.certificates.revocation import RevocationReason
 from thingmint.core.errors import CertificateStateRefused, DeletionRefused, ResourceNotFound
 from thingmint.core.identifiers import CertificateId
+from thingmint.core.paging import Page, PageRequest
 from thingmint.issuance.csr import load_csr
 from thingmint.issuance.keys.key_pairs import KeyPair, load_public_key
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import transfers as transfer_table
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issue
 from thingmint.registration.certificates.signed_certificates import remember_revoked
-from thingmint.registration.certificates.standing import note_deletion, note_reason, note_standing
+from thingmint.registration.certificates.standing import record_deletion, record_reason, record_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -67,7 +68,7 @@ async def issue_from_csr(
     """
     request = load_csr(csr_pem)
     status = _status_of_new(active=active)
-    return await issue(authority, caller, "CreateCertificateFromCsr", request.public_key, request.subject, status)
+    return await issue(authority, caller, "CreateCertificateFromCsr", request.public_key, request.subject_der, status)
 
 
 async def describe(authority: RegistrationAuthority, caller: Caller, certificate_id: CertificateId) -> Certificate:
@@ -109,7 +110,7 @@ async def update_status(
         if after is before:
             return None
         _require_unchanged((yield from certificate_table.update_certificate(before, after)), before)
-        yield from note_standing(before, after, now)
+        yield from record_standing(before, after, now)
         return _status_entry(caller, now, before, after)
 
     await _change(authority, caller, certificate_id, update)
@@ -127,10 +128,10 @@ async def revoke(
     def update(before: Certificate) -> Steps[AuditEntry | None]:
         after = with_status(before, CertificateStatus.REVOKED, now)
         if after is before:
-            is_new = yield from note_reason(before, reason)
+            is_new = yield from record_reason(before, reason)
             return _status_entry(caller, now, before, after, reason=reason.word) if is_new else None
         _require_unchanged((yield from certificate_table.update_certificate(before, after)), before)
-        yield from note_standing(before, after, now, reason)
+        yield from record_standing(before, after, now, reason)
         return _status_entry(caller, now, before, after, reason=reason.word)
 
     await _change(authority, caller, certificate_id, update)
@@ -156,7 +157,7 @@ async def delete(
         detached = yield from attachment_table.detach_policies(before.scope, before.arn)
         _require_unchanged((yield from certificate_table.delete_certificate(before)), before)
         yield from remember_revoked(before)
-        yield from note_deletion(before, now)
+        yield from record_deletion(before, now)
         return audit_entry(
             caller,
             now,

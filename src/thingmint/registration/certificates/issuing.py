@@ -6,20 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
-
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
-from thingmint.issuance.encoding.common_name import common_name_of
+from thingmint.issuance.encoding.common_name import common_name_of_name
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates.serial_reservations import SerialReservation
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.serial_numbers import issue_with_reservation, use_reservation
-from thingmint.registration.certificates.standing import note_standing
+from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -33,6 +31,7 @@ class SignedCertificate:
     serial_number: SerialNumber
     not_before: datetime
     not_after: datetime
+    subject_der: bytes
     reservation: SerialReservation | None
     """The serial number that was reserved before the signature; None if this process signed."""
 
@@ -47,21 +46,27 @@ async def sign(
     caller: Caller,
     issuer: Issuer,
     public_key: PublicKey,
-    subject: x509.Name | None,
+    subject_der: bytes | None,
     at: datetime,
 ) -> SignedCertificate:
     """Return a prepared, linted and signed certificate for the key.
 
-    Without a subject, the subject of the issuer's profile is used. Raises what the issuer's ``prepare`` and ``issue``
-    raise.
+    A subject is a Name in DER. Without one, the subject of the issuer's profile is used. Raises what the issuer's
+    ``prepare`` and ``issue`` raise.
     """
-    prepared = issuer.prepare(public_key, authority.serial_numbers(), at, subject)
+    prepared = issuer.prepare(public_key, authority.serial_numbers(), at, subject_der)
     if issuer.signs_in_process:
         der, reservation = await issuer.issue(prepared), None
     else:
         der, reservation = await issue_with_reservation(authority, caller, issuer, prepared)
     return SignedCertificate(
-        der, issuer.ca.issuer_id, prepared.serial_number, prepared.not_before, prepared.not_after, reservation
+        der,
+        issuer.ca.issuer_id,
+        prepared.serial_number,
+        prepared.not_before,
+        prepared.not_after,
+        prepared.subject_der,
+        reservation,
     )
 
 
@@ -69,7 +74,7 @@ async def new_certificate(
     authority: RegistrationAuthority,
     caller: Caller,
     public_key: PublicKey,
-    subject: x509.Name | None,
+    subject_der: bytes | None,
     status: CertificateStatus,
 ) -> tuple[Certificate, SerialReservation | None]:
     """Return a signed certificate with this status for the key, not stored yet, and its reservation.
@@ -78,7 +83,7 @@ async def new_certificate(
     """
     authority.require_right_clock()
     now = authority.clock.now()
-    signed = await sign(authority, caller, authority.issuers.active, public_key, subject, now)
+    signed = await sign(authority, caller, authority.issuers.active, public_key, subject_der, now)
     certificate = Certificate(
         scope=caller.scope,
         certificate_id=signed.certificate_id,
@@ -93,7 +98,7 @@ async def new_certificate(
         modified_at=now,
         customer_version=1,
         generation_id=authority.new_generation_id(),
-        common_name=common_name_of(signed.der),
+        common_name=common_name_of_name(signed.subject_der),
     )
     return certificate, signed.reservation
 
@@ -117,7 +122,7 @@ def insert_issued(certificate: Certificate, reservation: SerialReservation | Non
     Raises DuplicateCertificate; ServiceUnavailable if its serial number was abandoned after the signature.
     """
     yield from certificate_table.insert_certificate(certificate)
-    yield from note_standing(None, certificate, certificate.created_at)
+    yield from record_standing(None, certificate, certificate.created_at)
     yield from use_reservation(reservation)
 
 
@@ -132,12 +137,12 @@ async def issue(
     caller: Caller,
     action: str,
     public_key: PublicKey,
-    subject: x509.Name | None,
+    subject_der: bytes | None,
     status: CertificateStatus,
     beside: Callable[[Certificate], Steps[None]] = nothing_more,
 ) -> Certificate:
     """Issue a certificate, store it and run ``beside`` in one transaction, and return it once it is durable."""
-    certificate, reservation = await new_certificate(authority, caller, public_key, subject, status)
+    certificate, reservation = await new_certificate(authority, caller, public_key, subject_der, status)
     return await record(authority, caller, action, certificate, beside, reservation)
 
 

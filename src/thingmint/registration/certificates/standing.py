@@ -17,7 +17,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 KEPT_AFTER_END = timedelta(days=32)
 
 
-def note_standing(
+def record_standing(
     before: Certificate | None, after: Certificate, at: datetime, reason: RevocationReason | None = None
 ) -> Steps[None]:
     """Record the revocation state of a certificate if it changes. ``reason`` is the reason of a revocation if known."""
@@ -30,18 +30,18 @@ def note_standing(
         yield from revocation_table.end_hold(after.issuer_id, after.serial_number)
     else:
         shown = reason if reason is not None and shown is RevocationReason.UNSPECIFIED else shown
-        yield from revocation_table.note_revocation(_revocation(after.issuer_id, after, shown, at))
+        yield from revocation_table.record_revocation(_revocation(after.issuer_id, after, shown, at))
 
 
-def note_deletion(certificate: Certificate, at: datetime) -> Steps[None]:
+def record_deletion(certificate: Certificate, at: datetime) -> Steps[None]:
     """Record that a certificate is no longer in the registry. If it was revoked, its date and reason do not change."""
     if certificate.issuer_id is None or certificate.not_after < at:
         return
     ended = _revocation(certificate.issuer_id, certificate, RevocationReason.CESSATION_OF_OPERATION, at)
-    yield from revocation_table.note_revocation(ended)
+    yield from revocation_table.record_revocation(ended)
 
 
-def note_reason(certificate: Certificate, reason: RevocationReason) -> Steps[bool]:
+def record_reason(certificate: Certificate, reason: RevocationReason) -> Steps[bool]:
     """Record the reason of a revoked certificate; return whether it is new."""
     if certificate.issuer_id is None:
         return False

@@ -31,14 +31,15 @@ from thingmint.core.errors import (
     TransferRefused,
 )
 from thingmint.core.identifiers import AccountId, CertificateId, certificate_arn
+from thingmint.core.paging import Page, PageRequest
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import transfers as transfer_table
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.signed_certificates import forget_revoked, signed_alike
-from thingmint.registration.certificates.standing import note_standing
+from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -102,7 +103,7 @@ async def accept(
             yield from certificate_table.insert_certificate(accepted)
         except DuplicateCertificate as error:
             raise InvalidRequest(message) from error
-        yield from note_standing(pending, accepted, now)
+        yield from record_standing(pending, accepted, now)
         yield from forget_revoked(accepted)
         return accepted
 
@@ -194,7 +195,7 @@ def _ensure_detached(certificate: Certificate) -> Steps[None]:
 def _update(before: Certificate, after: Certificate) -> Steps[None]:
     if not (yield from certificate_table.update_certificate(before, after)):
         raise _overtaken(before)
-    yield from note_standing(before, after, after.modified_at)
+    yield from record_standing(before, after, after.modified_at)
 
 
 def _overtaken(certificate: Certificate) -> TransferCompleted:

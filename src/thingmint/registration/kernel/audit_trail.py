@@ -6,8 +6,9 @@ from typing import Final
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
+from thingmint.core.paging import Listed, Page, PageKey, PageRequest
 from thingmint.records import audit as audit_table
-from thingmint.records.paging import Listed, Page, PageKey, PageRequest, read_listed
+from thingmint.records.paging import read_listed
 from thingmint.registration.kernel.audit_filter import AuditFilter
 from thingmint.registration.kernel.ports import Store
 

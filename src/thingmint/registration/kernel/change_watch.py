@@ -20,6 +20,8 @@ class ChangeWatch(Generic[KeyT]):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._stamp: int | None = None
+        self._server: int | None = None
+        self._begins_anew = False
         self._turn = 0
         self._keys: dict[str, set[KeyT]] = {}
         self._resources: dict[KeyT, frozenset[str]] = {}
@@ -52,8 +54,13 @@ class ChangeWatch(Generic[KeyT]):
         Keys of resources with few keys come first: a certificate comes before the devices of a shared policy. All keys
         stay watched. Raises ServiceUnavailable if the store cannot be read; the next call returns the changes then.
         """
-        changes = await changes_from(self._store, self._stamp)
-        self._stamp = changes.stamp
+        begins_anew, self._begins_anew = self._begins_anew, False
+        try:
+            changes = await changes_from(self._store, None if begins_anew else self._stamp, self._server)
+        except BaseException:
+            self._begins_anew |= begins_anew
+            raise
+        self._stamp, self._server = changes.stamp, changes.server
         if changes.resources is None:
             self._turn += 1
             return self._resources.copy().keys()
@@ -64,7 +71,8 @@ class ChangeWatch(Generic[KeyT]):
 
     def begin_anew(self) -> None:
         """Return every key at the next call, because changes may have been missed."""
-        self._stamp = None
+        # Also during a call of `changed_keys`, which sets the stamp when it ends.
+        self._begins_anew = True
 
     def _remember(self, key: KeyT, resources: frozenset[str]) -> None:
         self._resources[key] = resources

@@ -21,15 +21,17 @@ _FROM_NOW_ON = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The stamp of the next call, and the ARNs of changed resources; None if anything may have changed."""
+    """The stamp and server of the next call, and the ARNs of changed resources; None if anything may have changed."""
 
     stamp: int
+    server: int
     resources: frozenset[str] | None
 
 
-async def changes_from(store: Store, stamp: int | None) -> Changes:
+async def changes_from(store: Store, stamp: int | None, server: int | None = None) -> Changes:
     """Return the changes from the stamp on; without a stamp, only the stamp to start with.
 
+    With the server that returned the stamp, anything may have changed if another one answers now.
     Raises ServiceUnavailable if the store cannot be read. Cached decisions should then expire soon.
     """
     asked = _FROM_NOW_ON if stamp is None else stamp
@@ -39,7 +41,9 @@ async def changes_from(store: Store, stamp: int | None) -> Changes:
         found = await store.read(lambda: change_table.changes_from(asked, MAX_RESOURCES + 1))
     # A stamp from the future means that the database was restored from a backup.
     unknown = stamp is None or not found.oldest <= stamp <= found.following or len(found.resources) > MAX_RESOURCES
-    return Changes(found.following, None if unknown else frozenset(found.resources))
+    # A standby that was promoted may lack changes that this reader has seen, and have others at their positions.
+    unknown |= server is not None and server != found.server
+    return Changes(found.following, found.server, None if unknown else frozenset(found.resources))
 
 
 async def prune_changes(store: Store) -> None:

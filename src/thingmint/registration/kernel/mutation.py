@@ -60,6 +60,9 @@ class _Unheard:
     def happened(self, event: RegistryEvent) -> None:
         """Do nothing."""
 
+    def touched(self) -> None:
+        """Do nothing."""
+
 
 UNHEARD: EventSink = _Unheard()
 """For changes by commands that run beside a service and have no listeners."""
@@ -77,14 +80,16 @@ async def _changed(
             yield from audit_table.append_audit(entry)
         wanted = yield from wanted_of(done.events)
         for resource in sorted(set(done.touched)):
-            yield from change_table.note_change(resource)
-        return replace(done, events=wanted)
+            yield from change_table.record_change(resource)
+        return replace(done, events=wanted) if wanted != done.events else done
 
     done = await store.write(audited)
     for entry in done.entries:
         events.recorded(entry)
     for event in done.events:
         events.happened(event)
+    if done.touched:
+        events.touched()
     return done.result
 
 

@@ -63,6 +63,10 @@ class EventSink(Protocol):
         """Publish an enabled event of a committed change to the account."""
         ...
 
+    def touched(self) -> None:
+        """Hear that a committed change decides what devices may do, so that `kernel.changes` has new resources."""
+        ...
+
 
 class EventOutbox(Protocol):
     """Stores events together with their change, so that every node publishes them once even if this node ends."""

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from thingmint.core.identifiers import Scope, ThingGroupName
+from thingmint.core.paging import PageRequest
 from thingmint.core.registry.event_configuration import EventType
 from thingmint.core.registry.registry_event import EventOperation, RegistryEvent, change_of_group, deletion_of_thing
 from thingmint.core.registry.thing import Thing
 from thingmint.core.registry.thing_group import MAX_GROUPS_OF_A_THING, ThingGroup
-from thingmint.records.paging import PageRequest
 from thingmint.records.registry import thing_group_members as thing_group_member_table
 from thingmint.records.registry import thing_groups as thing_group_table
 from thingmint.records.steps import Steps

@@ -118,7 +118,7 @@ def _note_gaps(position: int, later: Sequence[int], at: int) -> Steps[set[int]]:
     for before, after in pairwise((position, *later)):
         first = max(before + 1, after - _MAX_GAPS_AT_ONCE)
         if first < after:
-            yield from entry_table.note_gaps(first, after - 1, at)
+            yield from entry_table.record_gaps(first, after - 1, at)
             missing.update(range(first, after))
     return missing
 

@@ -5,17 +5,21 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeAlias
 
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import iot_arn
-from thingmint.core.policies.language import Decision, DecisionEffect, evaluate
+from thingmint.core.policies.language import Decision, DecisionEffect, Policy, evaluate
 
 _USER = ":user/"
 _RESOURCE_TAG = "aws:ResourceTag/"
+_FOLDED_RESOURCE_TAG = _RESOURCE_TAG.lower()
 _USER_ID_PREFIX = "AIDA"
 _USER_ID_DIGITS = 17
+# Most callers come again, and share their policy with others.
+_REMEMBERED = 1024
 
 TagsOf: TypeAlias = Callable[[str], Awaitable[Mapping[str, str]]]
 """Returns the tags of the resource with this ARN; raises ServiceUnavailable if they cannot be read."""
@@ -42,7 +46,7 @@ async def authorize_all(
 
     Tags of resources are condition keys, too. They are read only if the caller's policies use them.
     """
-    asks_for_tags = any(policy.asks_for(_RESOURCE_TAG) for policy in caller.principal.policies)
+    asks_for_tags = any(key.startswith(_FOLDED_RESOURCE_TAG) for key in _condition_keys(caller.principal.policies))
     for permission in permissions:
         tags = await tags_of(permission.resource) if asks_for_tags and _is_own(caller, permission.resource) else {}
         tag_context = {f"{_RESOURCE_TAG}{key}": (value,) for key, value in tags.items()}
@@ -60,13 +64,37 @@ def authorize(caller: Caller, action: str, resource: str, context: Mapping[str, 
 
 def _require(caller: Caller, permission: Permission, context: Mapping[str, tuple[str, ...]]) -> None:
     action, resource = permission.action, permission.resource
-    own = {**caller_conditions(caller), "aws:ResourceAccount": (_account_of(resource) or caller.account,)}
-    decision = evaluate(caller.principal.policies, action, resource, {**context, **own})
+    if depends_on_request(caller):
+        own = {**caller_conditions(caller), "aws:ResourceAccount": (_account_of(resource) or caller.account,)}
+        decision = evaluate(caller.principal.policies, action, resource, {**context, **own})
+    else:
+        policies = caller.principal.policies
+        decision = _decision_for_every_resource(policies, action) or evaluate(policies, action, resource, {})
     is_refused = decision.effect is DecisionEffect.EXPLICIT_DENY or (
         decision.effect is DecisionEffect.IMPLICIT_DENY and not permission.need_not_be_allowed
     )
     if is_refused:
         raise AccessDenied(_refusal(caller, action, resource, decision))
+
+
+def depends_on_request(caller: Caller) -> bool:
+    """Return whether a policy of the caller has a condition or a variable, so that condition keys have an effect."""
+    return bool(_condition_keys(caller.principal.policies))
+
+
+@lru_cache(_REMEMBERED)
+def _decision_for_every_resource(policies: tuple[Policy, ...], action: str) -> Decision | None:
+    """Return the decision of policies without conditions if it is the same for every resource, as administrators'."""
+    folded = action.lower()
+    spoken = [each for policy in policies for each in policy.statements if each.speaks_of(folded)]
+    return evaluate(policies, action, "", {}) if all(each.is_about_every_resource for each in spoken) else None
+
+
+@lru_cache(_REMEMBERED)
+def _condition_keys(policies: tuple[Policy, ...]) -> frozenset[str]:
+    """Return the condition keys that the policies depend on, in lower case."""
+    statements = [statement for policy in policies for statement in policy.statements]
+    return frozenset().union(*(statement.condition_keys() for statement in statements))
 
 
 def _is_own(caller: Caller, resource: str) -> bool:
@@ -108,6 +136,7 @@ def iso_time(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(_REMEMBERED)
 def user_id(arn: str) -> str:
     """Return the unique id of a user in IAM's format. It is computed from the user's ARN."""
     return _USER_ID_PREFIX + base64.b32encode(hashlib.sha256(arn.encode()).digest()).decode()[:_USER_ID_DIGITS]

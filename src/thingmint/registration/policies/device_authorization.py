@@ -85,6 +85,18 @@ def bound_device(
     return BoundDevice(connection, tuple(policies), found.depends_on, tuple(other_things))
 
 
+async def read_device(authority: RegistrationAuthority, target: CertificateTarget, client_id: str) -> BoundDevice:
+    """Return the device that connects with this certificate and client ID.
+
+    Raises ResourceNotFound for an unknown certificate, MalformedPolicy if a stored document cannot be parsed.
+    """
+
+    def program(versions: Versions) -> Steps[BoundDevice]:
+        return bound_device(versions, target, target.scope, client_id)
+
+    return await read_with_policies(authority.store, authority.compiled_policies, program)
+
+
 async def simulated(
     authority: RegistrationAuthority,
     scope: Scope,

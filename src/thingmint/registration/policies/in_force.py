@@ -18,11 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from thingmint.core.identifiers import Scope, ThingName, is_thing_name, thing_arn
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.device_context import connected_thing
 from thingmint.core.policies.language import Policy
 from thingmint.core.policies.target import CertificateTarget, PolicyTarget
 from thingmint.core.registry.thing import Thing
-from thingmint.records.paging import PageRequest
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.policies.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
 from thingmint.records.registry import thing_principals as thing_principal_table

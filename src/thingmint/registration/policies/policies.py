@@ -9,6 +9,7 @@ from thingmint.core.audit_entry import NEVER_PRESENT, AuditEntry, audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ResourceExists
 from thingmint.core.identifiers import PolicyName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.policies.condition_keys import DEVICE_ACTIONS, DEVICE_KEYS, never_present
 from thingmint.core.policies.language import Policy
 from thingmint.core.policies.stored_policy import (
@@ -25,7 +26,7 @@ from thingmint.core.policies.stored_policy import (
     with_default_version,
     with_next_version,
 )
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.registry import tags as tag_table

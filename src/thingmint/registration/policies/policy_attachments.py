@@ -13,6 +13,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import PolicyName, Scope
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.policies.stored_policy import PolicySummary, ensure_room_for_policy, policy_not_found
 from thingmint.core.policies.target import (
     CertificateTarget,
@@ -23,7 +24,7 @@ from thingmint.core.policies.target import (
 from thingmint.records import changes as change_table
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.columns import position_after
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.policies.policy_attachments import AttachedTarget, Beginning

@@ -9,6 +9,7 @@ from functools import partial
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, TaskExists
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.provisioning.registration_task import (
     KEPT_FOR,
     LineOutcome,
@@ -19,7 +20,7 @@ from thingmint.core.provisioning.registration_task import (
     stopped,
 )
 from thingmint.core.provisioning.template import TemplateKind
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.provisioning import registration_tasks as registration_task_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority

@@ -97,4 +97,4 @@ async def _sign(
     digest = hashes.Hash(hashes.SHA256())
     digest.update(key_pair.public_key_der)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, digest.finalize().hex())])
-    return await sign(authority, caller, authority.issuers.active_for_claims, public_key, subject, now)
+    return await sign(authority, caller, authority.issuers.active_for_claims, public_key, subject.public_bytes(), now)

@@ -32,9 +32,9 @@ from thingmint.registration.provisioning import provisioning_templates
 from thingmint.registration.provisioning.claims import kept_claim, require_claim
 from thingmint.registration.provisioning.hooks import overrides_of_hook
 from thingmint.registration.provisioning.ownership import (
-    note_ownership,
     ownership_of_new,
     ownership_token,
+    record_ownership,
     redeemed_token,
 )
 from thingmint.registration.provisioning.provisioning import Provisioned, parsed_template, provision
@@ -98,7 +98,7 @@ async def create_from_csr(
             device.caller,
             "CreateCertificateFromCsr",
             request.public_key,
-            request.subject,
+            request.subject_der,
             CertificateStatus.PENDING_ACTIVATION,
             _beside(device),
         )
@@ -153,7 +153,7 @@ def _identity(authority: RegistrationAuthority, certificate: Certificate) -> Iss
 def _beside(device: FleetDevice) -> Callable[[Certificate], Steps[None]]:
     def note(certificate: Certificate) -> Steps[None]:
         yield from kept_claim(device.claim)
-        yield from note_ownership(certificate)
+        yield from record_ownership(certificate)
 
     return note
 

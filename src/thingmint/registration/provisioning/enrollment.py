@@ -7,8 +7,6 @@ the template before. A claim certificate can use only its own template.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from cryptography import x509
-
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import AccessDenied
@@ -63,11 +61,11 @@ async def enroll(
     device; ResourceNotFound or InvalidRequest for a template that does not exist or is not enabled; what
     `provisioning.provision` raises.
     """
-    return await _enroll(authority, enrollee, _CREATED_FROM_CSR, request.public_key, request.subject, template)
+    return await _enroll(authority, enrollee, _CREATED_FROM_CSR, request.public_key, request.subject_der, template)
 
 
 async def enroll_with_new_key(
-    authority: RegistrationAuthority, enrollee: Enrollee, subject: x509.Name | None, template: TemplateName | None
+    authority: RegistrationAuthority, enrollee: Enrollee, subject_der: bytes | None, template: TemplateName | None
 ) -> tuple[Certificate, KeyPair]:
     """Generate a key pair, enroll it, and return both. The private key is not stored.
 
@@ -77,7 +75,7 @@ async def enroll_with_new_key(
     await _usable(authority, enrollee, template)
     key_pair = await authority.key_source.take()
     public_key = load_public_key(key_pair.public_key_der)
-    certificate = await _enroll(authority, enrollee, _CREATED_WITH_KEYS, public_key, subject, template)
+    certificate = await _enroll(authority, enrollee, _CREATED_WITH_KEYS, public_key, subject_der, template)
     return certificate, key_pair
 
 
@@ -115,15 +113,15 @@ async def _enroll(
     enrollee: Enrollee,
     action: str,
     public_key: PublicKey,
-    subject: x509.Name | None,
+    subject_der: bytes | None,
     name: TemplateName | None,
 ) -> Certificate:
     usable = await _usable(authority, enrollee, name)
     if usable is None:
-        return await issue(authority, enrollee.caller, action, public_key, subject, CertificateStatus.ACTIVE)
+        return await issue(authority, enrollee.caller, action, public_key, subject_der, CertificateStatus.ACTIVE)
     caller = enrollee.caller
     certificate, reservation = await new_certificate(
-        authority, caller, public_key, subject, CertificateStatus.PENDING_ACTIVATION
+        authority, caller, public_key, subject_der, CertificateStatus.PENDING_ACTIVATION
     )
     planned = await _planned(authority, enrollee, usable, certificate)
     given = _given(caller, action, certificate, reservation, planned)

@@ -21,7 +21,7 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.provisioning import claims as claim_table
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
-from thingmint.registration.certificates.standing import note_deletion
+from thingmint.registration.certificates.standing import record_deletion
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
@@ -49,7 +49,7 @@ def redeemed_token(authority: RegistrationAuthority, caller: Caller, token: str)
     return ownership
 
 
-def note_ownership(certificate: Certificate) -> Steps[None]:
+def record_ownership(certificate: Certificate) -> Steps[None]:
     """Record with a new certificate when it is deleted if unused. `ownership_of_new` returns the token's content."""
     return claim_table.insert_ownership(ownership_of_new(certificate))
 
@@ -88,7 +88,7 @@ def _delete_unless_used(ownership: Ownership, at: datetime) -> Steps[Certificate
     if attached.things or attached.policies:
         return None
     yield from certificate_table.delete_certificate(certificate)
-    yield from note_deletion(certificate, at)
+    yield from record_deletion(certificate, at)
     return certificate
 
 

@@ -50,7 +50,9 @@ async def given_certificate(
     if isinstance(source, FromPem):
         return await _registered(authority, caller, planned, source)
     request = load_csr(source.signing_request)
-    issued, reservation = await new_certificate(authority, caller, request.public_key, request.subject, planned.status)
+    issued, reservation = await new_certificate(
+        authority, caller, request.public_key, request.subject_der, planned.status
+    )
     entry = issuance_entry(caller, "CreateCertificateFromCsr", issued)
     return GivenCertificate(planned, issued.certificate_id, issued, entry, reservation)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import RegistrationFailed, UpdateConflict
 from thingmint.core.identifiers import CertificateId, Scope, ThingGroupName, certificate_arn
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import FIRST_VERSION, DevicePolicy, PolicyVersion
 from thingmint.core.provisioning.overrides import (
     ensure_may_exist,
@@ -29,7 +30,6 @@ from thingmint.core.registry.thing import Thing
 from thingmint.core.registry.thing_group import MAX_GROUPS_OF_A_THING
 from thingmint.core.registry.thing_type import ThingType, ensure_assignable
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import PageRequest
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.registry import billing_groups as billing_group_table
 from thingmint.records.registry import thing_group_members as thing_group_member_table
@@ -37,7 +37,7 @@ from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry import thing_types as thing_type_table
 from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
-from thingmint.registration.certificates.standing import note_standing
+from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.registry.thing_group_members import each_group, join_group, leave_group
 
 ALL_GROUPS_OF_A_THING = PageRequest(MAX_GROUPS_OF_A_THING, None, ascending=True)
@@ -100,7 +100,7 @@ def certificate_step(certificate: Certificate, planned: CertificatePlan, at: dat
     after = provisioned_certificate(certificate, planned, at)
     if after is not certificate:
         yield from certificate_table.update_certificate(certificate, after)
-        yield from note_standing(certificate, after, at)
+        yield from record_standing(certificate, after, at)
     return after
 
 

@@ -8,6 +8,7 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import DeletionRefused, ResourceNotFound
 from thingmint.core.identifiers import TemplateName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.provisioning.stored_template import (
     FIRST_VERSION,
     MAX_TEMPLATES,
@@ -26,7 +27,7 @@ from thingmint.core.provisioning.stored_template import (
 )
 from thingmint.core.provisioning.template import TemplateKind, parse_template
 from thingmint.records.certificates import ca_certificates as ca_certificate_table
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.provisioning import provisioning_templates as provisioning_template_table
 from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps

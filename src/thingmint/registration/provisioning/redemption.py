@@ -54,7 +54,7 @@ class Redemption:
         """Store the result of the request, sealed because the device's configuration can have secrets."""
         answer = [done.thing_name, dict(done.resource_arns), dict(done.device_configuration)]
         sealed = self.authority.sealer.seal(json.dumps(answer).encode(), answer_name(self.ownership))
-        yield from claim_table.note_answer(self.ownership, sealed)
+        yield from claim_table.record_answer(self.ownership, sealed)
 
     def _certificate(self) -> Steps[Certificate]:
         found = yield from certificate_table.certificate(self.ownership.scope, self.ownership.certificate_id)

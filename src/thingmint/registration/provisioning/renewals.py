@@ -24,6 +24,7 @@ from thingmint.core.errors import (
     ServiceUnavailable,
 )
 from thingmint.core.identifiers import CertificateId, PolicyName, Scope, thing_arn
+from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import MAX_POLICIES_OF_A_TARGET
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.issuance.csr import SigningRequest
@@ -32,7 +33,6 @@ from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import renewals as renewal_table
 from thingmint.records.certificates.serial_reservations import SerialReservation
-from thingmint.records.paging import PageRequest
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.registry import thing_principals as thing_principal_table
@@ -40,7 +40,7 @@ from thingmint.records.registry import things as thing_table
 from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import insert_issued, issuance_entry, new_certificate
-from thingmint.registration.certificates.standing import note_standing
+from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 from thingmint.registration.policies.policy_attachments import attached
@@ -96,7 +96,9 @@ async def renew(
     subject = _require_renewable(present, request, may_provision=may_provision)
     if present.renewed_as is not None:
         return present.renewed_as
-    new, reservation = await new_certificate(authority, caller, request.public_key, subject, CertificateStatus.ACTIVE)
+    new, reservation = await new_certificate(
+        authority, caller, request.public_key, subject.public_bytes(), CertificateStatus.ACTIVE
+    )
 
     def program() -> Steps[Change[Certificate]]:
         return _renewed(caller, present, digest, new, reservation, authority.renewal_overlap)
@@ -235,7 +237,7 @@ def _ended(renewal: Renewal, at: datetime) -> Steps[Certificate | None]:
         return None
     after = with_status(certificate, CertificateStatus.INACTIVE, at)
     yield from certificate_table.update_certificate(certificate, after)
-    yield from note_standing(certificate, after, at)
+    yield from record_standing(certificate, after, at)
     return certificate
 
 

@@ -20,8 +20,8 @@ from thingmint.core.certificates.ca_certificate import (
 from thingmint.core.certificates.certificate import SET_BY_CALLER, Certificate, CertificateStatus
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, SerialNumber
+from thingmint.core.transparency.logged_facts import Subject
 from thingmint.core.transparency.tail import LaterState
-from thingmint.core.transparency.told import Subject
 from thingmint.records import audit as audit_table
 from thingmint.records.certificates import ca_certificates as ca_certificate_table
 from thingmint.records.certificates import certificates as certificate_table
@@ -30,7 +30,7 @@ from thingmint.records.columns import time_of_column
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.signed_certificates import remember_revoked
-from thingmint.registration.certificates.standing import note_deletion, note_standing
+from thingmint.registration.certificates.standing import record_deletion, record_standing
 
 
 class Replayed(StrEnum):
@@ -82,7 +82,7 @@ def replay_revocation(caller: Caller, now: datetime, revocation: Revocation) -> 
     """Revoke a certificate that a revocation list revokes, or deactivate one that the list has on hold."""
     before = yield from certificate_table.issued_certificate(revocation.issuer_id, revocation.serial_number)
     if before is None:
-        yield from revocation_table.note_revocation(revocation)
+        yield from revocation_table.record_revocation(revocation)
         return Replayed.UNCHANGED
     is_hold = revocation.reason is RevocationReason.CERTIFICATE_HOLD
     wanted = CertificateStatus.INACTIVE if is_hold else CertificateStatus.REVOKED
@@ -101,7 +101,7 @@ def _set_status(
         return Replayed.UNCHANGED
     after = replace(before, status=wanted, modified_at=at, customer_version=before.customer_version + 1)
     yield from certificate_table.update_certificate(before, after)
-    yield from note_standing(before, after, at, reason)
+    yield from record_standing(before, after, at, reason)
     told = {} if reason is None else {"reason": reason.word}
     entry = _entry(caller, now, before, "UpdateCertificate", status=after.status, previous_status=before.status, **told)
     yield from audit_table.append_audit(entry)
@@ -113,9 +113,9 @@ def _delete(caller: Caller, now: datetime, before: Certificate, at: datetime, *,
     yield from attachment_table.detach_things(before.scope, before.arn)
     yield from certificate_table.delete_certificate(before)
     ended = replace(before, status=CertificateStatus.REVOKED) if was_revoked else before
-    yield from note_standing(before, ended, at)
+    yield from record_standing(before, ended, at)
     yield from remember_revoked(ended)
-    yield from note_deletion(before, at)
+    yield from record_deletion(before, at)
     issuer = {} if before.issuer_id is None else {"issuer_id": before.issuer_id}
     serial_number = f"{before.serial_number:x}"
     entry = _entry(caller, now, before, "DeleteCertificate", status=ended.status, serial_number=serial_number, **issuer)
@@ -129,7 +129,7 @@ def _note_lost(state: LaterState, at: datetime, ends: Mapping[str, datetime]) ->
         return
     reason = RevocationReason.UNSPECIFIED if state.was_revoked else RevocationReason.CESSATION_OF_OPERATION
     number = SerialNumber(int(state.serial_number, 16))
-    yield from revocation_table.note_revocation(Revocation(issuer_id, number, reason, at, ends[issuer_id]))
+    yield from revocation_table.record_revocation(Revocation(issuer_id, number, reason, at, ends[issuer_id]))
 
 
 def _replay_ca_state(

@@ -8,8 +8,9 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import BillingGroupName, Scope
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.registry.thing_group import BillingGroup, GroupUpdate, ensure_group_version, updated_billing_group
-from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.paging import read_listed
 from thingmint.records.registry import billing_groups as billing_group_table
 from thingmint.records.registry import tags as tag_table
 from thingmint.records.registry import things as thing_table

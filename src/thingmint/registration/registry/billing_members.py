@@ -8,9 +8,10 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import BillingGroupName, ThingName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.registry.registry_event import update_of_thing
 from thingmint.core.registry.thing import Thing
-from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.paging import read_listed
 from thingmint.records.registry import billing_groups as billing_group_table
 from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps

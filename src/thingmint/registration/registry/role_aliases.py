@@ -8,6 +8,7 @@ from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ResourceNotFound
 from thingmint.core.identifiers import RoleAliasName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.registry.role_alias import (
     DEFAULT_CREDENTIAL_SECONDS,
     MAX_ROLE_ALIASES,
@@ -15,7 +16,7 @@ from thingmint.core.registry.role_alias import (
     RoleAliasEntry,
     updated_role_alias,
 )
-from thingmint.records.paging import Page, PageRequest, read_page
+from thingmint.records.paging import read_page
 from thingmint.records.registry import role_aliases as role_alias_table
 from thingmint.records.registry import tags as tag_table
 from thingmint.records.steps import Steps

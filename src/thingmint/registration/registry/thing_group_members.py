@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import ThingGroupName, ThingName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.registry.registry_event import EventOperation, GroupMembershipEvent
 from thingmint.core.registry.thing import Thing
 from thingmint.core.registry.thing_group import MAX_GROUPS_OF_A_THING, ThingGroup, ensure_may_join
-from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.paging import read_listed
 from thingmint.records.registry import thing_group_members as thing_group_member_table
 from thingmint.records.registry import thing_groups as thing_group_table
 from thingmint.records.registry import things as thing_table

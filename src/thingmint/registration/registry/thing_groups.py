@@ -8,6 +8,7 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import ThingGroupName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.registry.attributes import Attributes
 from thingmint.core.registry.registry_event import EventOperation
 from thingmint.core.registry.thing_group import (
@@ -20,7 +21,7 @@ from thingmint.core.registry.thing_group import (
     ensure_room_for_child,
     updated_group,
 )
-from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.paging import read_listed
 from thingmint.records.registry import attachments as attachment_table
 from thingmint.records.registry import tags as tag_table
 from thingmint.records.registry import thing_groups as thing_group_table

@@ -11,10 +11,11 @@ from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import Scope, ThingName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.policies.target import CertificateTarget, parse_principal
 from thingmint.core.registry.thing import Thing, ThingPrincipalType
 from thingmint.records.certificates import certificates as certificate_table
-from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.paging import read_listed
 from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry import things as thing_table
 from thingmint.records.registry.thing_principals import Attachment

@@ -8,7 +8,9 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import ThingTypeName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.registry.registry_event import EventOperation, ThingTypeEvent
+from thingmint.core.registry.thing_filter import ThingFilter
 from thingmint.core.registry.thing_type import (
     ThingType,
     ThingTypeProperties,
@@ -18,11 +20,10 @@ from thingmint.core.registry.thing_type import (
     reinstated,
     updated_type,
 )
-from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.paging import read_listed
 from thingmint.records.registry import tags as tag_table
 from thingmint.records.registry import thing_types as thing_type_table
 from thingmint.records.registry import things as thing_table
-from thingmint.records.registry.things import ThingFilter
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change

@@ -9,16 +9,17 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import BillingGroupName, ThingName, ThingTypeName
+from thingmint.core.paging import Page, PageRequest
 from thingmint.core.registry.attributes import Attributes
 from thingmint.core.registry.registry_event import creation_of_thing, update_of_thing
 from thingmint.core.registry.thing import Thing, ThingUpdate, ensure_version, updated
+from thingmint.core.registry.thing_filter import ThingFilter
 from thingmint.core.registry.thing_type import ensure_assignable
-from thingmint.records.paging import Page, PageRequest, read_listed
+from thingmint.records.paging import read_listed
 from thingmint.records.registry import thing_group_members as thing_group_member_table
 from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry import thing_types as thing_type_table
 from thingmint.records.registry import things as thing_table
-from thingmint.records.registry.things import ThingFilter
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change

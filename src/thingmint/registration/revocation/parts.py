@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
+from thingmint.core.certificates.revocation_list import ListName
 from thingmint.issuance.revocation.crl import encode_entries
 from thingmint.records.certificates import revocations as revocation_table
-from thingmint.records.certificates.revocation_lists import ListName
 from thingmint.records.certificates.revocations import PARTS
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.kernel.turns import Pace

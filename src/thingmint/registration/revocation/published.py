@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.records.certificates import revocation_lists as list_table
-from thingmint.records.certificates.revocation_lists import ListName, ListState
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.revocation.parts import hexadecimal_digest
 

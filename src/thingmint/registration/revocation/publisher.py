@@ -11,24 +11,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.revocation.crl import ListTerms, sign_list, signs_lists
 from thingmint.records.certificates import revocation_lists as list_table
 from thingmint.records.certificates import revocations as revocation_table
-from thingmint.records.certificates.revocation_lists import ListName, ListState, StoredList
-from thingmint.records.certificates.revocations import Changed
-from thingmint.records.steps import Steps
+from thingmint.records.certificates.revocation_lists import StoredList
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.parts import Parts, digest_of
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.registration.revocation.terms import (
+    CRLIssuer,
+    CRLIssuers,
     RevocationLog,
     RevocationObserver,
     RevocationTerms,
-    Revoker,
-    Revokers,
 )
 
 TURN_SECONDS = 0.1
@@ -52,7 +51,7 @@ class Publisher:
 
     authority: RegistrationAuthority
     published: PublishedLists
-    revokers: Revokers
+    crl_issuers: CRLIssuers
     terms: RevocationTerms
     owner: str
     forget: Forget
@@ -60,6 +59,7 @@ class Publisher:
     log: RevocationLog
     seconds: Callable[[], float] = time.perf_counter
     _stamp: int | None = None
+    _server: int | None = None
     _parts: Parts = field(init=False)
     _rests_until: float = 0.0
     _leased_until: datetime = datetime.min.replace(tzinfo=UTC) + _LEASE
@@ -103,19 +103,17 @@ class Publisher:
     async def _follow(self) -> None:
         store = self.authority.store
         asked = _FROM_NOW_ON if self._stamp is None else self._stamp
-
-        def program() -> Steps[tuple[int, list[Changed]]]:
-            following, found = yield from revocation_table.changed_from(asked, _MAX_CHANGES + 1)
-            return following, list(found)
-
-        following, changed = await store.read(program)
-        if self._stamp is None or following < self._stamp or len(changed) > _MAX_CHANGES:
+        found = await store.read(lambda: revocation_table.changed_from(asked, _MAX_CHANGES + 1))
+        following, changed, server = found
+        # Another server may lack revocations that this one has seen, and give their stamps to others.
+        is_known = self._stamp is not None and following >= self._stamp and server == self._server
+        if not is_known or len(changed) > _MAX_CHANGES:
             self._parts.stale.update(await store.read(revocation_table.all_parts))
             self.forget(None, None)
         for each in changed:
             self._parts.stale.add((each.issuer_id, each.part))
             self.forget(each.issuer_id, each.serial_number)
-        self._stamp = following
+        self._stamp, self._server = following, server
 
     async def _may_write(self, now: datetime) -> bool:
         """Return whether this node has the lease and writes lists now."""
@@ -133,14 +131,14 @@ class Publisher:
         await self._parts.refresh(self.authority.store, now)
         # If a step below fails, the next turn repeats it, although no part is stale then.
         self._has_unwritten = True
-        are_written = [await self._write_lists(revoker, now) for revoker in self._signing(now)]
+        are_written = [await self._write_lists(crl_issuer, now) for crl_issuer in self._signing(now)]
         self._has_unwritten = not all(are_written)
 
-    async def _write_lists(self, revoker: Revoker, now: datetime) -> bool:
+    async def _write_lists(self, crl_issuer: CRLIssuer, now: datetime) -> bool:
         """Write the due lists of one CA; return whether all of them are stored."""
-        issuer_id = revoker.ca.issuer_id
+        issuer_id = crl_issuer.ca.issuer_id
         try:
-            are_stored = [await self._write_list(revoker, name, now) for name in self._names(issuer_id)]
+            are_stored = [await self._write_list(crl_issuer, name, now) for name in self._names(issuer_id)]
         except (ThingmintError, IssuerUnfit) as error:
             self.observer.list_failed(issuer_id)
             self._failed(issuer_id, error)
@@ -148,7 +146,7 @@ class Publisher:
         self._succeeded(issuer_id)
         return all(are_stored)
 
-    async def _write_list(self, revoker: Revoker, name: ListName, now: datetime) -> bool:
+    async def _write_list(self, crl_issuer: CRLIssuer, name: ListName, now: datetime) -> bool:
         """Write a list if it is due; return False if another node has written it meanwhile."""
         present = self.published.get(name)
         before = None if present is None else present.state
@@ -162,7 +160,7 @@ class Publisher:
         next_update = this_update + self.terms.list_valid_for
         address = self.terms.list_address if name.shards > 1 else None
         terms = ListTerms(number, this_update, next_update, None if address is None else address(name))
-        der = await sign_list(revoker.ca, terms, (part.entries for part in self._parts.of(name)))
+        der = await sign_list(crl_issuer.ca, terms, (part.entries for part in self._parts.of(name)))
         state = ListState(name, number, self._parts.count(name), this_update, next_update, digest)
         if not await self.authority.store.write(lambda: list_table.replace_list(before, StoredList(state, der))):
             return False
@@ -180,15 +178,15 @@ class Publisher:
 
     def _due(self, now: datetime) -> bool:
         """Return whether a list is due or missing."""
-        signing = {revoker.ca.issuer_id for revoker in self._signing(now)}
+        signing = {crl_issuer.ca.issuer_id for crl_issuer in self._signing(now)}
         is_missing = any(self.published.get(ListName(issuer_id)) is None for issuer_id in signing)
         return is_missing or any(
             state.name.issuer_id in signing and self._is_old(state, now) for state in self.published.states()
         )
 
-    def _signing(self, now: datetime) -> list[Revoker]:
+    def _signing(self, now: datetime) -> list[CRLIssuer]:
         """Return the CAs that can sign lists now."""
-        return [revoker for revoker in self.revokers() if _can_sign(revoker, now)]
+        return [crl_issuer for crl_issuer in self.crl_issuers() if _can_sign(crl_issuer, now)]
 
     def _is_old(self, state: ListState, now: datetime) -> bool:
         return not state.this_update - _AHEAD <= now < state.this_update + self.terms.list_valid_for / 2
@@ -205,7 +203,7 @@ class Publisher:
             self.log.info("revocation lists are written again", issuer=issuer_id)
 
 
-def _can_sign(revoker: Revoker, now: datetime) -> bool:
+def _can_sign(crl_issuer: CRLIssuer, now: datetime) -> bool:
     # No certificate is valid longer than its issuer. After the issuer's expiry its list is not needed.
-    ca = revoker.ca
+    ca = crl_issuer.ca
     return ca.signer is not None and signs_lists(ca) and ca.not_before <= now <= ca.not_after

@@ -24,7 +24,7 @@ from thingmint.records.certificates import revocations as revocation_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.responders import Responders
-from thingmint.registration.revocation.terms import RevocationObserver, RevocationTerms, Revoker, Revokers
+from thingmint.registration.revocation.terms import CRLIssuer, CRLIssuers, RevocationObserver, RevocationTerms
 
 # An answer and its request have about 1.5 KB.
 MAX_CACHED = 16_384
@@ -55,7 +55,7 @@ class StatusService:
     """Answers OCSP requests about certificates of the service's CAs; belongs to one event loop."""
 
     authority: RegistrationAuthority
-    revokers: Revokers
+    crl_issuers: CRLIssuers
     responders: Responders
     terms: RevocationTerms
     observer: RevocationObserver
@@ -100,13 +100,13 @@ class StatusService:
 
     async def _answer(self, request: bytes) -> StatusAnswer:
         asked = read_request(request)
-        revoker = self._revoker_of(asked.names)
-        if revoker is None:
+        crl_issuer = self._crl_issuer_of(asked.names)
+        if crl_issuer is None:
             # RFC 5019, 2.2.3: clients would not accept a response that this service signs.
             return _refused(OCSPResponseStatus.UNAUTHORIZED, "unauthorized")
         changes, now = self._changes, self.authority.clock.now()
-        responder = self.responders.present(revoker.ca, now) or await self.responders.of(revoker.ca, now)
-        standings = await self._standings(revoker, asked.names)
+        responder = self.responders.present(crl_issuer.ca, now) or await self.responders.of(crl_issuer.ca, now)
+        standings = await self._standings(crl_issuer, asked.names)
         this_update = now.astimezone(UTC).replace(microsecond=0)
         next_update = min(this_update + self.terms.response_valid_for, responder.not_after)
         der = responder.respond(standings, ResponseTerms(this_update, next_update, asked.nonce))
@@ -114,26 +114,26 @@ class StatusService:
         # A number that was never issued can be issued later, and no change would remove the cached answer.
         is_kept = asked.nonce is None and len(standings) == 1 and standings[0].is_issued
         if is_kept and changes == self._changes and len(request) <= _LONGEST_CACHED:
-            self._keep(request, (revoker.ca.issuer_id, asked.names[0].serial_number), answer, now)
+            self._keep(request, (crl_issuer.ca.issuer_id, asked.names[0].serial_number), answer, now)
         return answer
 
-    def _revoker_of(self, names: Sequence[CertificateName]) -> Revoker | None:
+    def _crl_issuer_of(self, names: Sequence[CertificateName]) -> CRLIssuer | None:
         """Return the CA of all these certificates; None if they have different or unknown CAs."""
-        revokers = {revoker.ca.issuer_id: revoker for revoker in self.revokers()}
+        crl_issuers = {crl_issuer.ca.issuer_id: crl_issuer for crl_issuer in self.crl_issuers()}
         if names[0].issuer not in self._by_name:
             # An issuer may be new. The digests are cached because many requests need them.
-            self._by_name = {name: each.ca.issuer_id for each in revokers.values() for name in issuer_names(each.ca)}
+            self._by_name = {name: each.ca.issuer_id for each in crl_issuers.values() for name in issuer_names(each.ca)}
         issuer_ids = {self._by_name.get(name.issuer) for name in names}
-        return revokers.get(issuer_ids.pop() or "") if len(issuer_ids) == 1 else None
+        return crl_issuers.get(issuer_ids.pop() or "") if len(issuer_ids) == 1 else None
 
-    async def _standings(self, revoker: Revoker, names: Sequence[CertificateName]) -> list[CertificateStanding]:
-        issuer_id = revoker.ca.issuer_id
+    async def _standings(self, crl_issuer: CRLIssuer, names: Sequence[CertificateName]) -> list[CertificateStanding]:
+        issuer_id = crl_issuer.ca.issuer_id
 
         def program() -> Steps[list[CertificateStanding]]:
             found = []
             for name in names:
                 is_here, revocation = yield from revocation_table.standing(issuer_id, name.serial_number)
-                is_issued = is_here or revocation is not None or name.serial_number in revoker.known
+                is_issued = is_here or revocation is not None or name.serial_number in crl_issuer.known
                 found.append(CertificateStanding(name, is_issued, self._shown(revocation)))
             return found
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
-from thingmint.records.certificates.revocation_lists import ListName, ListState
 
 MOST_SHARDS = 128
 
@@ -36,7 +36,7 @@ class RevocationTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoker:
+class CRLIssuer:
     """A CA that signs lists and delegates responses.
 
     ``known`` are certificates that it signed and that are not in the registry, such as those of other CAs.
@@ -46,7 +46,7 @@ class Revoker:
     known: frozenset[SerialNumber] = field(default=frozenset())
 
 
-Revokers = Callable[[], Iterable[Revoker]]
+CRLIssuers = Callable[[], Iterable[CRLIssuer]]
 """Returns the CAs of the service at the time of the call, each once."""
 
 

@@ -22,12 +22,10 @@ from thingmint.core.topics.patterns import (
     TEMPLATE_NAME,
     PayloadFormat,
 )
-from thingmint.issuance.csr import asks_for_alternative_names, load_csr_der, require_no_key_encryption
-from thingmint.issuance.keys.key_pairs import as_pkcs8
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies.authorization import Permission
-from thingmint.registration.provisioning.enrollment import Enrollee, enroll, enroll_with_new_key
-from thingmint.registration.provisioning.renewals import renew
+from thingmint.registration.provisioning.enrollment import Enrollee
+from thingmint.registration.provisioning.est_requests import server_keygen, simple_enroll, simple_reenroll
 from thingmint.rest.answering import Answering, Record
 from thingmint.rest.answers import Answer
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
@@ -108,7 +106,7 @@ class EstApplication:
         if operation is EstOperation.CSR_ATTRIBUTES:
             return csr_attributes_answer()
         headers = list(scope["headers"])
-        body = await self._bodies.read(headers, receive)
+        body = await self._bodies.read(scope, receive)
         peer = scope["state"]["peer"] if "state" in scope else None
         credentials = ShownCredentials(peer, _value(headers, b"authorization"), record.source, record.request_id)
         asked = _Asked(path, credentials, Sent(scope["scheme"], headers), body)
@@ -121,15 +119,13 @@ class EstApplication:
         record.principal = enrollee.caller.principal.arn
         self._admit(enrollee.caller, asked.path)
         der = _request_der(asked)
-        request = load_csr_der(der)
         template = asked.path.template
         if asked.path.operation is EstOperation.SIMPLE_ENROLL:
-            certificate = await enroll(self._authority, enrollee, request, template)
+            certificate = await simple_enroll(self._authority, enrollee, der, template)
             return certificates_answer((x509.load_der_x509_certificate(certificate.der),))
-        require_no_key_encryption(der)
-        certificate, key_pair = await enroll_with_new_key(self._authority, enrollee, request.subject, template)
+        certificate, private_key = await server_keygen(self._authority, enrollee, der, template)
         issued = x509.load_der_x509_certificate(certificate.der)
-        return key_and_certificate_answer(as_pkcs8(key_pair), issued, f"=_{record.request_id}")
+        return key_and_certificate_answer(private_key, issued, f"=_{record.request_id}")
 
     async def _renewed(self, asked: _Asked, record: Record) -> Answer:
         """Return a certificate that renews the connection's; ignore a label, because thing and policies are kept."""
@@ -140,13 +136,10 @@ class EstApplication:
             raise AccessDenied("A claim certificate is not renewed")
         self._calls.throttle.admit(caller.account, _CREATE_FROM_CSR)
         der = _request_der(asked)
-        request = load_csr_der(der)
-        if asks_for_alternative_names(der):
-            raise InvalidRequest("The request has a subjectAltName, and the certificate has none (RFC 7030, 4.2.2)")
         may_provision = False
         for pattern in _TOPICS.values():
             may_provision = may_provision or await device.may_publish(pattern.topic({FORMAT: PayloadFormat.JSON}))
-        certificate = await renew(self._authority, caller, certificate_id, request, may_provision=may_provision)
+        certificate = await simple_reenroll(self._authority, caller, certificate_id, der, may_provision=may_provision)
         return certificates_answer((x509.load_der_x509_certificate(certificate.der),))
 
     async def _enrollee(self, asked: _Asked, record: Record) -> Enrollee:

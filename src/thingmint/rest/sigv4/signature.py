@@ -10,6 +10,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct
+
 from thingmint.core.errors import SignatureRefused
 from thingmint.rest.sigv4.canonical import (
     ALGORITHM,
@@ -63,14 +65,16 @@ class Credentials:
     session_token: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
+class SignedRequest(Struct, frozen=True):
     """A request and the claims of its signature; only the hash of the body has been verified."""
 
-    request: HttpRequest = field(repr=False)
-    headers: Headers = field(repr=False)
+    request: HttpRequest
+    headers: Headers
     claim: SignatureClaim
     payload_hash: str
+
+    def __repr__(self) -> str:
+        return f"SignedRequest({self.claim!r})"
 
 
 def read_signature(request: HttpRequest) -> SignedRequest:

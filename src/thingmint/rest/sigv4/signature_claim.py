@@ -7,9 +7,10 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+
+from msgspec import Struct
 
 from thingmint.core.errors import AuthenticationMissing, SignatureIncomplete
 from thingmint.rest.sigv4.canonical import ALGORITHM, CredentialScope, query_pairs
@@ -20,6 +21,10 @@ TIMESTAMP_FORMAT = "%Y%m%dT%H%M%SZ"
 Headers = Mapping[bytes, Sequence[bytes]]
 
 _AUTHORIZATION = b"authorization"
+# The form that most clients write. Other forms are read part by part, for an error that names the part.
+_USUAL_FORM = re.compile(
+    ALGORITHM.encode() + rb" Credential=([^\s,=]+), ?SignedHeaders=([^\s,=]+), ?Signature=([^\s,=]+)", re.ASCII
+)
 _HEADER_PARAMETERS = ("Credential", "Signature", "SignedHeaders")
 _REQUIRED_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
 _ALLOWED_IN_QUERY = frozenset({*_REQUIRED_IN_QUERY, "X-Amz-Expires", "X-Amz-Security-Token"})
@@ -36,8 +41,7 @@ _EXPIRES = re.compile(r"[0-9]{1,6}")
 _REMEMBERED = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureClaim:
+class SignatureClaim(Struct, frozen=True):
     """The claims of a signature in the header or the query; nothing has been verified.
 
     ``valid_for`` is the validity of a presigned URL, None for others; ``raw_query`` is the query without the signature.
@@ -46,12 +50,16 @@ class SignatureClaim:
     access_key_id: str
     scope: CredentialScope
     signed_headers: tuple[bytes, ...]
-    signature: str = field(repr=False)
+    signature: str
     timestamp: str
     signed_at: datetime
     valid_for: timedelta | None
-    session_token: str | None = field(repr=False)
-    raw_query: bytes = field(repr=False)
+    session_token: str | None
+    raw_query: bytes
+
+    def __repr__(self) -> str:
+        # Without the signature and the session token.
+        return f"SignatureClaim({self.access_key_id!r}, {self.scope}, {self.timestamp!r})"
 
 
 def read_claim(raw_query: bytes, headers: Headers) -> SignatureClaim:
@@ -127,6 +135,14 @@ def _claim(
 
 
 def _authorization_parameters(authorization: bytes) -> dict[str, str]:
+    usual = _USUAL_FORM.fullmatch(authorization) if authorization.isascii() else None
+    if usual is not None:
+        credential, signed_headers, signature = usual.groups()
+        return {
+            "Credential": credential.decode(),
+            "SignedHeaders": signed_headers.decode(),
+            "Signature": signature.decode(),
+        }
     algorithm, _, rest = _ascii(authorization, "Authorization").strip().partition(" ")
     parameters: dict[str, str] = {}
     # Parameters of another scheme are ignored, so that the error is about missing parameters, as at AWS.
@@ -192,6 +208,7 @@ def _header_timestamp(headers: Headers) -> str | None:
         raise SignatureIncomplete("The Date header is not a date.") from error
 
 
+@lru_cache(_REMEMBERED)
 def _read_timestamp(text: str) -> datetime:
     # The expression is checked first, because fromisoformat accepts more forms of a time than signatures may have.
     written = text if _TIMESTAMP.fullmatch(text) else ""

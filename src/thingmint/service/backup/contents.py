@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
+from thingmint.core.error_text import in_words
 from thingmint.core.transparency.checkpoint import CheckpointInvalid, LogKey, SignedCheckpoint, key_of_text
-from thingmint.host.words import in_words
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.registration.log.verified import Evidence
 from thingmint.service.backup.container import MAX_MEMBER_BYTES, BackupDamaged, Member
-from thingmint.signers.log_key import is_signed
 from thingmint.storage.copied_tables import ColumnKind, CopiedTable
 
 HEAD, MANIFEST, SEALED, DIGEST = "backup.json", "manifest.json", "manifest.sealed", "manifest.sha256"

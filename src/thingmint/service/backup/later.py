@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from thingmint.core.caller import Caller
+from thingmint.core.error_text import in_words
 from thingmint.core.transparency.checkpoint import CheckpointInvalid, TreeHead
 from thingmint.core.transparency.growing_tree import GrowingTree, last_tiles
 from thingmint.core.transparency.merkle import leaf_hash
 from thingmint.core.transparency.tail import LogTail
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.issuance.revocation.revocation_list import ListUnusable, RevocationList, read_list
 from thingmint.records.certificates.revocation_lists import raise_numbers
 from thingmint.records.log.predecessors import LogPredecessor, succeed
@@ -33,7 +34,7 @@ from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verified import Evidence
 from thingmint.registration.recovery.later_changes import Replayed, replay_revocation, replay_state
 from thingmint.service.backup.log_tails import TailUnusable, leaves_from
-from thingmint.signers.log_key import LogKeySigner, is_signed
+from thingmint.signers.log_key import LogKeySigner
 
 _SUCCESSOR = re.compile(r"/restored-[0-9]{8}T[0-9]{6}Z\Z")
 _TAIL_CHECKPOINT = "checkpoint"

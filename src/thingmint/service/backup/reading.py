@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.authorities import opened_key, sealing_key_material
 from thingmint.data_directory.backed_up_files import is_name_of_backup
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.sealing import Sealer
-from thingmint.host.words import in_words
 from thingmint.issuance.keys.private_keys import PassphraseMissing, PrivateKey
 from thingmint.registration.kernel.ports import SecretSealer
 from thingmint.service.backup.container import BackupDamaged, Member, members

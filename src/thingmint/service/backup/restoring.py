@@ -20,6 +20,7 @@ from pathlib import Path
 
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Region, Scope, iot_arn
 from thingmint.core.issuer import IssuerRecord, KeyPlace
 from thingmint.data_directory.authorities import AuthorityFiles
@@ -32,8 +33,8 @@ from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import held, make_directory, sync_directory
 from thingmint.data_directory.sealing import Sealer
 from thingmint.data_directory.unfinished_restore import RestoreMark, read_mark, remove_mark, set_mark
-from thingmint.host.words import in_words
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
+from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.records.audit import append_audit
 from thingmint.records.certificates.signed_rows import count_certificates
 from thingmint.records.log.restores import is_restored
@@ -56,7 +57,7 @@ from thingmint.service.start.first_credentials import operator, require_own_data
 from thingmint.service.start.passphrases import read_passphrase
 from thingmint.service.start.storage_choice import database_place, remember_storage
 from thingmint.settings.config import Config, StartRefused
-from thingmint.signers.log_key import LogKeySigner, is_signed
+from thingmint.signers.log_key import LogKeySigner
 from thingmint.storage import SQLITE_FILE_NAME
 from thingmint.storage.copied_tables import copied_tables, newest_version
 from thingmint.storage.copying import CopyTarget, TargetNotEmpty, open_snapshot, open_target
@@ -109,7 +110,7 @@ class _Opened:
 async def restore(config: Config, path: Path, given: RestoreInput, shown: Shown) -> Restored:
     """Restore a backup; return when the service may be started.
 
-    Raises StartRefused if the directory is not empty or the settings do not fit, TargetNotEmpty, DirectoryInUse,
+    Raises StartRefused if the directory or the database is not empty or the settings do not fit, DirectoryInUse,
     BackupDamaged, RestoreRefused, TailUnusable, ListUnusable, CheckpointInvalid, AuthorityUnusable, ServiceUnavailable,
     OSError.
     """
@@ -130,9 +131,9 @@ async def restore(config: Config, path: Path, given: RestoreInput, shown: Shown)
                 opened = _write_and_open(config, checked, passphrase, tokens)
                 file.seek(0)
                 restored = await _restore(config, BackupReader(file), checked.manifest.rows, opened, mark, given, shown)
-            except TargetNotEmpty:
+            except TargetNotEmpty as error:
                 if not await _has_ended(config, mark):
-                    raise
+                    raise StartRefused(in_words(error)) from error
                 restored = Restored(checked.head)
             finally:
                 await tokens.close()

@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Scope
-from thingmint.host.words import in_words
 from thingmint.mqtt.codec.packets import ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused
 from thingmint.mqtt.counters import Counters
-from thingmint.mqtt.relay.account_broker import AccountBroker, BrokerAway
+from thingmint.mqtt.relay.account_broker import AccountBroker
 from thingmint.mqtt.relay.address import InvalidBrokerAddress, parse_broker_address
+from thingmint.mqtt.relay.broker_nodes import BrokerUnreachable
 from thingmint.mqtt.relay.credentials import SERVICE, BrokerCredentials, LoginUnusable
+from thingmint.mqtt.relay.input import new_read_buffer
 from thingmint.mqtt.relay.spec import Brokers, BrokerSpec, one_broker
-from thingmint.mqtt.relay.upstream import new_read_buffer
 from thingmint.service.devices.connection_limits import relay_limits
 from thingmint.service.findings import Finding, Verdict
 from thingmint.settings.broker_forms import BY_TABLE, DEFAULT, LOCAL, BrokerTable
@@ -90,7 +91,7 @@ async def findings_of_brokers(config: Config, own: Scope) -> list[Finding]:
         broker = AccountBroker(spec, scope, relay_limits(config), new_read_buffer(), Counters())
         try:
             abilities = await broker.examine()
-        except (BrokerAway, PacketRefused) as error:
+        except (BrokerUnreachable, PacketRefused) as error:
             found.append(Finding(Verdict.WRONG, f"the broker {spec} of account {scope.account}: {in_words(error)}"))
             continue
         verdict = Verdict.WARNING if abilities.missing else Verdict.OK

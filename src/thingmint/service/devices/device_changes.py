@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.core.policies.target import CertificateTarget
@@ -60,22 +59,17 @@ class DeviceChanges:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def nudge(self) -> None:
-        """Check for changes now, because another node has committed one."""
+    def wake(self) -> None:
+        """Check for changes now, because a node has committed one.
+
+        The feed reports the changes of this and of other nodes: each one once, in the order of the commits, and with
+        all certificates that it affects.
+        """
         self._nudged.set()
 
     def begin_anew(self) -> None:
         """Check every device, because changes may have been missed."""
         self._watch.begin_anew()
-        self._nudged.set()
-
-    def recorded(self, entry: AuditEntry) -> None:
-        """Check for changes now, because this node has committed one.
-
-        The entry itself is not used. The feed of changes reports the changes of this and of other nodes: each one once,
-        in the order of the commits, and with all certificates that it affects.
-        """
-        del entry
         self._nudged.set()
 
     async def _follow(self) -> None:

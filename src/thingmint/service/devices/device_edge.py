@@ -14,8 +14,8 @@ from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.host.proxied import TrustedProxies
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.edges.connected_devices import ConnectedDevices
 from thingmint.mqtt.edges.device_calls import DeviceCalls
-from thingmint.mqtt.edges.live_devices import ConnectedDevices
 from thingmint.mqtt.edges.operator_edge import OperatorEdges
 from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
@@ -27,7 +27,7 @@ from thingmint.mqtt.transport.long_lived import LongLivedObjects
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.service.devices.device_changes import DeviceChanges
-from thingmint.service.devices.device_news import DeviceNews
+from thingmint.service.devices.device_event_publisher import DeviceEventPublisher
 from thingmint.service.nodes.membership import Membership
 from thingmint.service.nodes.nodes import Nodes
 from thingmint.storage.dialect import CHANGES_CHANNEL, MESSAGES_CHANNEL, NODES_CHANNEL
@@ -84,8 +84,10 @@ class DeviceEdge:
         self._long_lived = LongLivedObjects()
         watch: ChangeWatch[CertificateTarget] = ChangeWatch(authority.store)
         refusals = RecentRefusals(scope)
-        self._news = DeviceNews(authority, self._tell, observe_refusal, observe_unserved, refusals, self._has_listeners)
-        self._devices = RegisteredDevices(authority, scope, watch, self._news)
+        self._publisher = DeviceEventPublisher(
+            authority, self._tell, observe_refusal, observe_unserved, refusals, self._has_listeners
+        )
+        self._devices = RegisteredDevices(authority, scope, watch, self._publisher)
         self._changes = DeviceChanges(authority, watch, self._devices.known, lambda: self._gateway, self._each_second)
         # Read it from here each time: if the port is taken, another gateway replaces this one.
         self._gateway = self._new_gateway(address.port)
@@ -151,8 +153,8 @@ class DeviceEdge:
         if self._nodes is None:
             return {}
         return {
-            CHANGES_CHANNEL: self._changes.nudge,
-            MESSAGES_CHANNEL: self._nodes.mailbox.nudge,
+            CHANGES_CHANNEL: self._changes.wake,
+            MESSAGES_CHANNEL: self._nodes.mailbox.wake,
             NODES_CHANNEL: self._nodes.nodes_changed,
         }
 
@@ -186,15 +188,18 @@ class DeviceEdge:
         await self._gateway.stop(grace)
         if self._nodes is not None:
             await self._nodes.stop()
-        self._news.close()
+        self._publisher.close()
 
     def recorded(self, entry: AuditEntry) -> None:
-        """Check for changes now, because this node has committed one."""
-        self._changes.recorded(entry)
+        """Do nothing: devices learn of a change from the feed of changes."""
 
     def happened(self, event: RegistryEvent) -> None:
         """Publish a registry event for which the account has events enabled."""
-        self._news.happened(event)
+        self._publisher.happened(event)
+
+    def touched(self) -> None:
+        """Check for changes now, because this node has committed one."""
+        self._changes.wake()
 
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another server certificate for new connections."""
@@ -211,7 +216,7 @@ class DeviceEdge:
             self._counters or Counters(),
             self._changes.begin_anew,
         )
-        self._news.elsewhere = nodes
+        self._publisher.elsewhere = nodes
         return nodes
 
     def _new_gateway(self, port: int) -> Gateway:
@@ -223,7 +228,7 @@ class DeviceEdge:
             registry=self._devices,
             responder=self._calls,
             data_plane=self._data_plane,
-            events=self._news,
+            events=self._publisher,
             clock=self._authority.clock,
             limits=self._limits,
             observe_connections=self._observe_connections,
@@ -234,11 +239,11 @@ class DeviceEdge:
         )
 
     def _tell(self, scope: Scope, topic: str, payload: bytes) -> None:
-        self._gateway.tell(scope, topic, payload)
+        self._gateway.publish_event(scope, topic, payload)
 
     def _has_listeners(self, scope: Scope) -> bool:
         return self._gateway.has_listeners(scope)
 
     def _each_second(self) -> None:
-        self._news.advance()
+        self._publisher.advance()
         self._long_lived.observe(self._gateway.connected_devices)

@@ -21,8 +21,8 @@ from thingmint.service.devices.brokers import brokers_of, exposed
 from thingmint.service.devices.connection_limits import broker_limits, relay_limits
 from thingmint.service.devices.device_edge import DeviceAddress, DeviceEdge
 from thingmint.service.node import OpenNode
-from thingmint.service.nodes.alike import settings_told
-from thingmint.service.nodes.membership import Introduction, Membership
+from thingmint.service.nodes.membership import Membership, NodeDescription
+from thingmint.service.nodes.settings_comparison import comparable_settings
 from thingmint.settings.config import Config
 
 # Other nodes announce a client's new connection within milliseconds, or within a second where NOTIFY does not work.
@@ -59,11 +59,11 @@ def _membership(node: OpenNode) -> Membership | None:
     if config.database_url is None:
         return None
     suffix = "" if node.worker is None else f" (worker {node.worker.number})"
-    introduction = Introduction(
+    introduction = NodeDescription(
         f"{socket.gethostname()}:{config.data_dir.resolve()}{suffix}",
         __version__,
         config.mqtt_data_plane,
-        settings_told(config),
+        comparable_settings(config),
     )
     return Membership(node.registry.store, introduction, lambda: str(uuid.uuid4()), _log, node.metrics.nodes)
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.issuance.issuer import Issuer, IssuerEnded, IssuerNotValid, ProfileExhausted
 from thingmint.settings.config import StartRefused
 

@@ -3,9 +3,9 @@
 from cryptography.hazmat.primitives import hashes
 
 from thingmint.issuance.keys.key_pairs import PublicKey
-from thingmint.issuance.keys.signer import Signer
+from thingmint.issuance.keys.signer import Signer, SignerUnavailable
 from thingmint.settings.config import Config, StartRefused
-from thingmint.signers.pkcs11 import Token, TokenAway, TokenSigner
+from thingmint.signers.pkcs11 import Token, TokenSigner
 from thingmint.signers.token_uri import TokenURI, TokenURIRefused, parse_token_uri
 
 
@@ -49,8 +49,8 @@ class AbsentToken:
 
     async def sign(self, content: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
         """Raise ServiceUnavailable."""
-        raise TokenAway("pkcs11_module or pkcs11_pin_file is not set on this node")
+        raise SignerUnavailable("pkcs11_module or pkcs11_pin_file is not set on this node")
 
     async def check(self) -> None:
         """Raise ServiceUnavailable."""
-        raise TokenAway("pkcs11_module or pkcs11_pin_file is not set on this node")
+        raise SignerUnavailable("pkcs11_module or pkcs11_pin_file is not set on this node")

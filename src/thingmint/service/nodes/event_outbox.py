@@ -12,7 +12,7 @@ from thingmint.records.nodes.messages import NewMessage, add_messages
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Clock
 from thingmint.service.nodes.orphans import FROM_REGISTRY
-from thingmint.service.nodes.wire import ToldEvent
+from thingmint.service.nodes.wire import ForwardedEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class NodeOutbox:
                 FROM_REGISTRY,
                 event.scope,
                 str(uuid.uuid4()),
-                msgspec.json.encode(ToldEvent(*registry_event(event, self.new_event_id(), now))),
+                msgspec.json.encode(ForwardedEvent(*registry_event(event, self.new_event_id(), now))),
             )
             for event in events
         ]

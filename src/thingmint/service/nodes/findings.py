@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from thingmint.records.nodes.nodes import NodeRow
 from thingmint.service.clocks import MOST_SKEW
 from thingmint.service.findings import Finding, Verdict
-from thingmint.service.nodes.alike import differences, settings_told
 from thingmint.service.nodes.membership import CROSSES_NOT
+from thingmint.service.nodes.settings_comparison import comparable_settings, differences
 from thingmint.settings.config import Config
 
 # Engines that speak its protocol name themselves, or add something: PostgreSQL 15.2-YB-2.21.0.0-b0.
@@ -21,7 +21,7 @@ def findings_of_nodes(config: Config, alive: Sequence[NodeRow], now: datetime) -
     if not alive:
         return
     yield Finding(Verdict.OK, f"nodes that serve the database: {len(alive)}")
-    own = settings_told(config)
+    own = comparable_settings(config)
     for node in alive:
         if now - node.seen_at > _SILENT_FOR:
             seconds = (now - node.seen_at).total_seconds()

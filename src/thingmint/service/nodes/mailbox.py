@@ -32,16 +32,20 @@ class Mailbox:
     node_id: Callable[[], str]
     readers: Mapping[str, Reader]
     position: int | None = None
+    _joined_at: int = 0
+    _server: int | None = None
     _nudged: asyncio.Event = field(default_factory=asyncio.Event)
     _known: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Read now instead of within a second."""
         self._nudged.set()
 
     async def begin(self) -> None:
         """Start at the newest message; raise ServiceUnavailable or Throttled."""
-        self.position = (await self._found(None)).following
+        found = await self._found(None)
+        self.position = self._joined_at = found.following
+        self._server = found.server
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -57,6 +61,11 @@ class Mailbox:
         """Pass all new messages to their readers; raise ServiceUnavailable or Throttled."""
         while True:
             began, found = self.position, await self._found(self.position)
+            if found.server != self._server:
+                # A standby that was promoted may have other messages at positions that were read. Those that were
+                # passed to their readers are known.
+                self._server, self.position = found.server, min(self._joined_at, found.following)
+                continue
             for message in found.messages:
                 if self.position != began:
                     # This node has joined again.

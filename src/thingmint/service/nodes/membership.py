@@ -1,4 +1,4 @@
-"""Owns which nodes are alive: each node writes a beat every second, and declares nodes without beats lost.
+"""Owns which nodes are alive: each node writes a heartbeat every second, and declares nodes without heartbeats lost.
 
 A node relies only on its uninterrupted observation, measured by a monotonic clock. So it does not declare others lost
 after the database was away or the node itself was frozen.
@@ -18,11 +18,11 @@ from thingmint.records.nodes import nodes as node_table
 from thingmint.records.nodes.nodes import NodeRow
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store
-from thingmint.service.nodes.alike import differences
+from thingmint.service.nodes.settings_comparison import differences
 
 BEAT_SECONDS: Final = 1.0
 LOST_AFTER_SECONDS: Final = 6.0
-# After a longer pause between two beats, earlier observations are discarded.
+# After a longer pause between two heartbeats, earlier observations are discarded.
 _LONGEST_PAUSE_SECONDS: Final = 3.0
 _JOIN_SECONDS: Final = 2.0
 
@@ -40,7 +40,7 @@ class Log(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Introduction:
+class NodeDescription:
     """The facts that a node publishes about itself."""
 
     name: str
@@ -55,8 +55,8 @@ class Introduction:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """The result of a beat: whether the node's row exists, whether its connections' rows exist, and all nodes."""
+class Heartbeat:
+    """The result of a heartbeat: whether the node's row exists, whether its connections' rows exist, and all nodes."""
 
     is_member: bool
     is_marked: bool
@@ -68,7 +68,7 @@ class Membership:
     """The nodes that this one has observed; ``others`` are those that are not declared lost."""
 
     store: Store
-    introduction: Introduction
+    description: NodeDescription
     new_id: Callable[[], str]
     log: Log
     observe: Callable[[int], None]
@@ -82,7 +82,7 @@ class Membership:
     async def join(self) -> None:
         """Add this node with a new id; return when the others have seen it. Raise ServiceUnavailable or Throttled."""
         self.node_id = node_id = self.new_id()
-        told = self.introduction
+        told = self.description
 
         def program() -> Steps[Sequence[NodeRow]]:
             yield from node_table.add_node(node_id, told.name, told.version, told.data_plane, told.settings)
@@ -94,15 +94,15 @@ class Membership:
         self._note(entered)
         await self._known_to_others(joined_at)
 
-    async def beat(self, read_to: int) -> Beat:
+    async def heartbeat(self, read_to: int) -> Heartbeat:
         """Write that this node is alive, and read the others; raise ServiceUnavailable or Throttled."""
         node_id = self.node_id
 
-        def program() -> Steps[Beat]:
-            is_member = yield from node_table.beat(node_id, read_to)
+        def program() -> Steps[Heartbeat]:
+            is_member = yield from node_table.heartbeat(node_id, read_to)
             is_marked = yield from connection_table.is_marked(node_id)
             yield from node_table.prune_messages()
-            return Beat(is_member, is_marked, (yield from node_table.nodes()))
+            return Heartbeat(is_member, is_marked, (yield from node_table.nodes()))
 
         found = await self.store.write(program)
         if found.is_member:
@@ -110,7 +110,7 @@ class Membership:
         return found
 
     async def remove_lost(self) -> bool:
-        """Remove the nodes without beats for too long; return whether this node removed one."""
+        """Remove the nodes without heartbeats for too long; return whether this node removed one."""
         now, removed = self.monotonic(), False
         for node in self.others:
             seen_at, since = self._seen[node.node_id]
@@ -160,9 +160,9 @@ class Membership:
         for node in others:
             if node.node_id not in known:
                 self.log.info("another node serves this database", node=node.name, version=node.version)
-                if self.introduction.has_own_broker:
+                if self.description.has_own_broker:
                     self.log.warning(CROSSES_NOT, node=node.name)
-            found = differences(self.introduction.settings, node)
+            found = differences(self.description.settings, node)
             if found and self._told.get(node.node_id) != found:
                 self.log.warning("a node has other settings than this one", node=node.name, settings=found)
             self._told[node.node_id] = found

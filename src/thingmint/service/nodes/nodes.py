@@ -23,12 +23,12 @@ from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes.connections import ConnectionRow
 from thingmint.records.nodes.messages import NodeMessage
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.service.nodes.connection_book import EVENT, TAKEN_OVER, ConnectionBook
+from thingmint.service.nodes.connection_directory import EVENT, TAKEN_OVER, ConnectionDirectory
 from thingmint.service.nodes.mailbox import Mailbox
 from thingmint.service.nodes.membership import BEAT_SECONDS, OUTAGES, Membership
 from thingmint.service.nodes.orphans import FROM_NOBODY, FROM_REGISTRY, Orphans
 from thingmint.service.nodes.reach import ANSWER, ASK_DISCONNECT, ASK_SEND, PUBLISHED, Reach
-from thingmint.service.nodes.wire import ToldEvent, ending_row, publish_of_bytes, row_of_connection
+from thingmint.service.nodes.wire import ForwardedEvent, ending_row, publish_of_bytes, row_of_connection
 
 _TIDY_BEATS: Final = 600
 
@@ -58,7 +58,7 @@ class Nodes:
         self.reach = Reach(store, membership, gateway)
         self._rows: dict[str, ConnectionRow] = {}
         self._orphans = Orphans(store, authority.clock, devices, counters, lambda: membership.node_id)
-        self._book = ConnectionBook(
+        self._directory = ConnectionDirectory(
             store, lambda: membership.node_id, lambda *session: gateway().taken_over(*session), counters
         )
         self.mailbox = Mailbox(
@@ -83,7 +83,7 @@ class Nodes:
         """Join the nodes and start the tasks; raise ServiceUnavailable or Throttled."""
         await self._membership.join()
         await self.mailbox.begin()
-        works: tuple[Callable[[], Awaitable[None]], ...] = (self._book.run, self.mailbox.run, self._beat_on)
+        works: tuple[Callable[[], Awaitable[None]], ...] = (self._directory.run, self.mailbox.run, self._beat_on)
         self._tasks = [asyncio.create_task(_kept_up(work)) for work in works]
 
     async def stop(self) -> None:
@@ -94,8 +94,8 @@ class Nodes:
         await self.reach.stop()
         # If this cannot be written, other nodes detect the loss of this one.
         with contextlib.suppress(*OUTAGES):
-            while not self._book.is_empty:
-                await self._book.write()
+            while not self._directory.is_empty:
+                await self._directory.write()
             await self._membership.leave()
 
     def nodes_changed(self) -> None:
@@ -104,7 +104,7 @@ class Nodes:
 
     # Events of this node
 
-    def heard(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
+    def receive(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
         """Receive an event of a connection to this node, and the topic and payload if it is published."""
         if isinstance(event, ClientConnected):
             self._opened(event)
@@ -113,13 +113,13 @@ class Nodes:
             if row is None:
                 # Other nodes have removed the connection and published its end.
                 return
-            self._book.ended(ending_row(row, event.at, event.reason))
+            self._directory.ended(ending_row(row, event.at, event.reason))
         if published is not None:
-            self.told(event.link.scope, *published)
+            self.event_published(event.link.scope, *published)
 
-    def told(self, scope: Scope, topic: str, payload: bytes) -> None:
+    def event_published(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Receive an event of an account that was published to the devices of this node."""
-        self._book.told(EVENT, scope, msgspec.json.encode(ToldEvent(topic, payload)))
+        self._directory.send_event(EVENT, scope, msgspec.json.encode(ForwardedEvent(topic, payload)))
 
     def _opened(self, event: ClientConnected) -> None:
         link = event.link
@@ -128,7 +128,7 @@ class Nodes:
             row = self._row(connection)
             # Only the data plane keeps the will.
             self._rows[link.session_id] = replace(row, will=None)
-            self._book.opened(row)
+            self._directory.opened(row)
 
     def _row(self, connection: GatewayConnection) -> ConnectionRow:
         return row_of_connection(self._membership.node_id, connection, self._data_plane.will_of(connection.device))
@@ -140,8 +140,8 @@ class Nodes:
 
     async def _event(self, message: NodeMessage, *, is_told_by_origin: bool) -> None:
         if not (is_told_by_origin and message.origin == self._membership.node_id):
-            event = msgspec.json.decode(message.body, type=ToldEvent)
-            self._gateway().tell(message.scope, event.topic, event.payload)
+            event = msgspec.json.decode(message.body, type=ForwardedEvent)
+            self._gateway().publish_event(message.scope, event.topic, event.payload)
 
     async def _published(self, message: NodeMessage, *, is_passed_on_by_origin: bool) -> None:
         if is_passed_on_by_origin and message.origin == self._membership.node_id:
@@ -165,7 +165,7 @@ class Nodes:
                 await self._beat()
 
     async def _beat(self) -> None:
-        found = await self._membership.beat(self.mailbox.position or 0)
+        found = await self._membership.heartbeat(self.mailbox.position or 0)
         if not found.is_member:
             await self._join_again()
             return
@@ -180,9 +180,9 @@ class Nodes:
     async def _join_again(self) -> None:
         """Close all connections and join again: other nodes have declared this one lost and published the ends."""
         _log.error("this node was cut off from the database for too long: its connections are ended")
-        self._gateway().disown_all()
+        self._gateway().end_all_without_wills()
         self._rows = {}
-        self._book.clear()
+        self._directory.clear()
         await self._membership.join()
         await self.mailbox.begin()
         self._begin_anew()
@@ -192,7 +192,7 @@ class Nodes:
         node_id = self._membership.node_id
         await self._store.write(lambda: connection_table.mark_node(node_id))
         present = [each for each in self._gateway().accepted_connections if each.device.session_id in self._rows]
-        self._book.enter_again(map(self._row, present))
+        self._directory.enter_again(map(self._row, present))
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:

@@ -25,7 +25,7 @@ from thingmint.records.nodes.connections import ConnectionRow
 from thingmint.records.nodes.messages import NewMessage
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.ports import Store
-from thingmint.service.nodes.wire import ToldEvent, due_column, ending_row, facts_of, publish_of_bytes
+from thingmint.service.nodes.wire import ForwardedEvent, due_column, ending_row, facts_of, publish_of_bytes
 
 FROM_REGISTRY: Final = "shared_event"
 """The kind of an event that no node has published yet: each node publishes it to its devices."""
@@ -88,9 +88,9 @@ class Orphans:
         published = life_cycle_event(ClientDisconnected(link, at, DisconnectReason.CONNECTION_LOST))
         messages = list(wills)
         if published is not None:
-            body = msgspec.json.encode(ToldEvent(*published))
+            body = msgspec.json.encode(ForwardedEvent(*published))
             messages.append(self._message(row.scope, FROM_REGISTRY, f"end/{row.session_id}", body))
-        yield from connection_table.note_endings([ending_row(row, at, DisconnectReason.CONNECTION_LOST)])
+        yield from connection_table.record_endings([ending_row(row, at, DisconnectReason.CONNECTION_LOST)])
         yield from message_table.add_messages(messages)
 
     async def _may_publish(self, row: ConnectionRow) -> bool:

@@ -109,7 +109,7 @@ class Reach:
 
     async def publish(self, scope: Scope, message: Publish) -> None:
         """Write a message for the devices of the other nodes; raise ServiceUnavailable or Throttled."""
-        if not self.membership.others or not self.membership.introduction.has_own_broker:
+        if not self.membership.others or not self.membership.description.has_own_broker:
             return
         body = bytes_of_publish(message)
         self._budget.take(len(body))

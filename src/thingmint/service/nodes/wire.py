@@ -67,7 +67,7 @@ class KeptEnding(msgspec.Struct, frozen=True, kw_only=True):
     session_expiry: int
 
 
-class ToldEvent(msgspec.Struct, frozen=True):
+class ForwardedEvent(msgspec.Struct, frozen=True):
     """An event of an account with its topic and payload."""
 
     topic: str

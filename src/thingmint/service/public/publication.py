@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from thingmint.api.wire.errors import RequestTooLarge
+from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
 from thingmint.host.listening import Network
@@ -18,13 +19,12 @@ from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.issuers import Issuers
 from thingmint.public.addresses import list_path
 from thingmint.public.application import MOST_REQUEST_BYTES, PublicApplication
-from thingmint.records.certificates.revocation_lists import ListName
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.published import PublishedLists
 from thingmint.registration.revocation.publisher import Publisher
 from thingmint.registration.revocation.responders import Responders
 from thingmint.registration.revocation.status import StatusService
-from thingmint.registration.revocation.terms import RevocationObserver, RevocationTerms, Revoker
+from thingmint.registration.revocation.terms import CRLIssuer, RevocationObserver, RevocationTerms
 from thingmint.rest.answers import Answer
 from thingmint.rest.front import Front, Mounted, RequestLimits
 from thingmint.rest.http.limits import Limits
@@ -61,14 +61,14 @@ def publication_of(
     terms = _terms(registry.config)
     root = _Root(registry)
 
-    def revokers() -> tuple[Revoker, ...]:
-        return (*(Revoker(ca) for ca in authority.issuers), root.revoker(authority.issuers))
+    def crl_issuers() -> tuple[CRLIssuer, ...]:
+        return (*(CRLIssuer(ca) for ca in authority.issuers), root.crl_issuer(authority.issuers))
 
     responders = Responders(authority, registry.scope)
-    status = StatusService(authority, revokers, responders, terms, observer)
+    status = StatusService(authority, crl_issuers, responders, terms, observer)
     owner = _ONLY_NODE if registry.config.database_url is None else str(uuid.uuid4())
-    publisher = Publisher(authority, lists, revokers, terms, owner, status.forget, observer, _log.bind())
-    return Publication(publisher, PublicApplication(registry.clock, revokers, lists, status))
+    publisher = Publisher(authority, lists, crl_issuers, terms, owner, status.forget, observer, _log.bind())
+    return Publication(publisher, PublicApplication(registry.clock, crl_issuers, lists, status))
 
 
 def public_server(
@@ -118,16 +118,16 @@ class _Root:
         authorities = registry.authorities
         self._ca = IssuingCA(authorities.root, authorities.root_signer)
         self._service = authorities.service.certificate
-        self._revokers: dict[tuple[str, ...], Revoker] = {}
+        self._revokers: dict[tuple[str, ...], CRLIssuer] = {}
 
-    def revoker(self, issuers: Issuers) -> Revoker:
-        """Return the root's revoker for these issuers."""
+    def crl_issuer(self, issuers: Issuers) -> CRLIssuer:
+        """Return the root as issuer of CRLs for these issuers."""
         ids = tuple([each.issuer_id for each in issuers])
         found = self._revokers.get(ids)
         if found is None:
             below = (self._service, *(each.certificate for each in issuers))
             signed = [SerialNumber(each.serial_number) for each in below if self._ca.has_signed(each)]
-            found = Revoker(self._ca, frozenset(signed))
+            found = CRLIssuer(self._ca, frozenset(signed))
             self._revokers = {ids: found}
         return found
 

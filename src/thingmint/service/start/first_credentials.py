@@ -9,11 +9,11 @@ from pathlib import Path
 
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
+from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import Scope, user_arn
 from thingmint.data_directory.handover import CREDENTIALS, OperatorCredentials, read_credentials, write_credentials
 from thingmint.hooks import MIN_SECRET_BYTES
 from thingmint.host.platform_modules import pwd
-from thingmint.host.words import in_words
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.access import database_keys
 from thingmint.registration.access.access_keys import delete_access_key, ensure_administrator, sealing_name

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from thingmint.host.words import in_words
+from thingmint.core.error_text import in_words
 from thingmint.settings.config import StartRefused
 
 CREDENTIAL = "thingmint-ca-passphrase"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from thingmint.core.error_text import reason_of
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policies.language import Policy, parse_policy
 from thingmint.core.policies.role_policies import ANY_ROLE, RolePolicies
 from thingmint.core.provisioning.stored_template import is_role_arn
-from thingmint.host.words import reason_of
 from thingmint.settings.config import StartRefused
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.handover import (
     POSTGRESQL,
     SQLITE,
@@ -11,7 +12,6 @@ from thingmint.data_directory.handover import (
     write_storage,
 )
 from thingmint.data_directory.moved_registry import RegistryMoved, require_not_moved
-from thingmint.host.words import in_words
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import (
     SQLITE_FILE_NAME,

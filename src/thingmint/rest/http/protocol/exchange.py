@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from thingmint.host.traces import trace_of
+from thingmint.core.error_text import trace_of
 from thingmint.rest.asgi_messages import (
     ASGIApplication,
     HTTPScope,
@@ -153,8 +153,11 @@ class Exchange:
 
     async def run(self, application: ASGIApplication) -> None:
         """Run the application; if it fails, answer in AWS's form without the error's text."""
+        # A copy, because the exchange must not refer to itself: its memory is freed when the request ends.
+        scope = self.scope.copy()
+        scope["extensions"] = {"whole_body": self.whole_body}
         try:
-            await application(self.scope, self.receive, self.send)
+            await application(scope, self.receive, self.send)
         except Exception as error:  # noqa: BLE001 - the last resort: any error is a 500 in AWS's form
             if not self.is_disconnected:
                 log.error("the application failed: %s", trace_of(error))  # noqa: TRY400 - an error's text may quote secrets
@@ -168,6 +171,16 @@ class Exchange:
         else:
             self._write(b"")
             self._line.break_off()
+
+    def whole_body(self) -> bytes | None:
+        """Return the body if it has arrived completely, and no part of it was received; None otherwise."""
+        if self.more_body or self._end_is_told or self.is_disconnected or self.is_complete:
+            return None
+        self._end_is_told = True
+        self.held_bytes = 0
+        body = b"".join(self._parts)
+        self._parts.clear()
+        return body
 
     async def receive(self) -> ReceivedMessage:
         """Return the next part of the body; after the last one, wait for the end of the response or the connection."""

@@ -1,8 +1,8 @@
 """Owns the form of request ids."""
 
-import uuid
+from thingmint.host.random_ids import random_id
 
 
 def new_request_id() -> str:
     """Return a request id in the form that AWS uses."""
-    return str(uuid.uuid4())
+    return random_id()

@@ -5,10 +5,10 @@ httptools parses. It does not limit the size of heads, trailers and chunk framin
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 import httptools
+from msgspec import Struct
 
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.protocol import head as http_head
@@ -21,8 +21,7 @@ class NothingMore(Exception):
     """The remaining bytes belong to no request: the last one is complete, or the client has changed the protocol."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(Struct, frozen=True):
     """A valid head; the names of its header fields are in lower case."""
 
     method: str
@@ -31,6 +30,10 @@ class RequestHead:
     headers: list[tuple[bytes, bytes]]
     keep_alive: bool
     expects_continue: bool
+
+    def __repr__(self) -> str:
+        # Header fields and the target have signatures and session tokens.
+        return f"RequestHead({self.method!r}, {len(self.headers)} header fields)"
 
 
 class RequestSink(Protocol):

@@ -1,0 +1,62 @@
+"""Programs that a fork server runs are those that would have been executed, and nothing of one remains for another."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.forked import programs, run_thingmint, start_thingmint
+
+
+def executed(*arguments: str) -> tuple[int, str, str]:
+    ended = subprocess.run([sys.executable, "-m", "thingmint", *arguments], capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("issue", "--help"), ("no-such-command",)], ids=" ".join)
+def test_a_command_prints_and_ends_as_if_it_were_executed(arguments: tuple[str, ...]) -> None:
+    forked = run_thingmint(*arguments)
+    assert (forked.returncode, forked.stdout, forked.stderr) == executed(*arguments)
+
+
+@pytest.mark.parametrize("program", ["aws", "thingmint"])
+def test_a_program_on_the_path_is_the_one_that_is_installed(program: str, tmp_path: Path) -> None:
+    def said_by(folder: Path, *arguments: str) -> tuple[int, str]:
+        command = [str(folder / program), *arguments]
+        ended = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=tmp_path
+        )
+        return ended.returncode, ended.stdout
+
+    installed = Path(sys.executable).parent
+    for arguments in (("--version",), ("no-such-command",)):
+        assert said_by(programs(), *arguments) == said_by(installed, *arguments)
+
+
+def test_the_environment_of_one_run_is_not_that_of_the_next() -> None:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("THINGMINT_")}
+    told = run_thingmint("settings", "--json", environment=own | {"THINGMINT_REGION": "eu-west-7"}, check=True)
+    assert "eu-west-7" in told.stdout
+    assert "eu-west-7" not in run_thingmint("settings", "--json", environment=own, check=True).stdout
+
+
+def test_a_signal_reaches_the_process_and_its_number_is_the_exit_code(tmp_path: Path) -> None:
+    process = start_thingmint(
+        "serve", "--data-dir", str(tmp_path / "data"), "--api", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"
+    )
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not Path(f"/proc/{process.pid}").exists()
+
+
+@pytest.mark.parametrize("variable", ["PYTHONPATH", "LD_PRELOAD", "TZ"])
+def test_a_process_is_executed_if_its_environment_decides_how_it_starts(variable: str) -> None:
+    value = {"PYTHONPATH": "/nowhere", "LD_PRELOAD": "", "TZ": "Pacific/Auckland"}[variable]
+    process = start_thingmint("--version", environment=os.environ | {variable: value})
+    assert isinstance(process, subprocess.Popen)
+    out, err = process.communicate()
+    assert (process.returncode, out.split()[0], err) == (0, "thingmint", "")
