@@ -16,7 +16,8 @@ TILE_HEIGHT = 8
 ENTRIES = "entries"
 _MAX_LEVEL = 63
 
-_PATH = re.compile(r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
+# A tree has fewer than 2^63 leaves, so the number of a tile has at most 17 digits. Storage keeps 64 bits.
+_PATH = re.compile(r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from thingmint.registration.issuers.issuers import list_issuers
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.identity import LogIdentity, unsealed
 from thingmint.registration.log.reading import present_state
-from thingmint.registration.log.verification import verify
+from thingmint.registration.log.verification import verify_store
 from thingmint.registration.log.verified import Archive, Evidence, Verified
 from thingmint.registration.recovery.signatures import VerifiedSignatures, verify_signatures
 from thingmint.service.backup.container import BackupDamaged
@@ -97,6 +97,8 @@ class RestoreInput:
     archive: Archive = lambda: iter(())
     accepts_findings: bool = False
     """Whether rows that contradict their signatures or the log are restored unchanged."""
+    passphrase: bytes | None = field(default=None, repr=False)
+    """The passphrase of the backup; without it, that of the setting ca_passphrase_file is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ async def restore(config: Config, path: Path, given: RestoreInput, shown: Shown)
     BackupDamaged, RestoreRefused, TailUnusable, ListUnusable, CheckpointInvalid, AuthorityUnusable, ServiceUnavailable,
     OSError.
     """
-    passphrase = read_passphrase(config.ca_passphrase_file, os.environ)
+    passphrase = given.passphrase or read_passphrase(config.ca_passphrase_file, os.environ)
     with path.open("rb") as file:
         checked = BackupReader(file)
         with shown("bytes checked", os.fstat(file.fileno()).st_size) as progress:
@@ -231,7 +233,7 @@ async def _verified(
             progress=lambda done, _all: progress(done),
             needs_all_leaves=False,
         )
-        verified = await store.read(lambda: verify(evidence))
+        verified = await verify_store(store, evidence)
     findings = (*signatures.findings, *verified.findings)
     if findings and not given.accepts_findings:
         raise RestoreRefused("\n".join(findings))
