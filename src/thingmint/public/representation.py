@@ -58,7 +58,7 @@ def _http_date(moment: datetime) -> bytes:
 def _moment(text: bytes | None) -> datetime | None:
     try:
         moment = email.utils.parsedate_to_datetime((text or b"").decode("latin-1"))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # A date without a zone is in UTC. A condition that cannot be parsed is ignored.
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

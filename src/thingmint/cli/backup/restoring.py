@@ -22,7 +22,7 @@ from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.recovery.later_changes import Replayed
 from thingmint.service.backup.checkpoints import checkpoint_of
 from thingmint.service.backup.container import BackupDamaged
-from thingmint.service.backup.later import Later, LaterFound
+from thingmint.service.backup.later import LaterFiles, LaterFound
 from thingmint.service.backup.log_tails import TailUnusable
 from thingmint.service.backup.restoring import Restored, RestoreInput, RestoreRefused, restore
 from thingmint.service.start.passphrases import read_passphrase_source
@@ -78,7 +78,7 @@ def _given(options: RestoreOptions) -> RestoreInput:
     checkpoints = tuple([checkpoint_of(path) for path in options.checkpoints])
     lists = tuple([(path, path.read_bytes()) for path in options.lists])
     passphrase = read_passphrase_source(options.passphrase_file, "--passphrase-file")
-    later = Later(checkpoints, lists, options.log_tail)
+    later = LaterFiles(checkpoints, lists, options.log_tail)
     return RestoreInput(later, archive, options.accepts_findings, passphrase)
 
 

@@ -54,7 +54,7 @@ Observe = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class SequencingResult:
     """The result of a pass: the number of added leaves, and the new size of the tree."""
 
     added: int
@@ -66,7 +66,7 @@ class Passed:
         return self.added >= LEAVES_OF_A_PASS
 
 
-def sequence(identity: LogIdentity) -> Steps[Passed | None]:
+def sequence(identity: LogIdentity) -> Steps[SequencingResult | None]:
     """Run one pass for up to `LEAVES_OF_A_PASS` entries and those that fill gaps; return None if another node does.
 
     Raises TreeDamaged if the stored tree is damaged, so that no checkpoint is signed that does not extend it.
@@ -81,7 +81,7 @@ def sequence(identity: LogIdentity) -> Steps[Passed | None]:
     position, positions = yield from _append(identity, state, tree)
     if positions:
         yield from _store(identity, state, tree, position, positions)
-    return Passed(len(positions), tree.size)
+    return SequencingResult(len(positions), tree.size)
 
 
 def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[tuple[int, list[int]]]:

@@ -44,7 +44,7 @@ _MOST_LOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class LaterFiles:
     """The files that an operator gives in addition to a backup."""
 
     checkpoints: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ async def replay_later(
     log: LogIdentity,
     sealer: SecretSealer,
     issuers: Sequence[IssuingCA],
-    later: Later,
+    later: LaterFiles,
     caller: Caller,
     now: datetime,
 ) -> LaterFound:
@@ -129,7 +129,7 @@ def _read_list(path: Path, content: bytes, issuers: Sequence[IssuingCA]) -> Revo
         raise ListUnusable(f"{path}: {in_words(error)}") from error
 
 
-def _heads(log: LogIdentity, later: Later) -> list[TreeHead]:
+def _heads(log: LogIdentity, later: LaterFiles) -> list[TreeHead]:
     """Return the tree heads of the signed checkpoints, the smallest tree first."""
     evidence = Evidence(log.salt_secret, is_signed)
     notes = list(later.checkpoints)

@@ -47,7 +47,7 @@ from thingmint.registration.log.verified import Archive, Evidence, Verified
 from thingmint.registration.recovery.signatures import VerifiedSignatures, verify_signatures
 from thingmint.service.backup.container import BackupDamaged
 from thingmint.service.backup.contents import TABLES, BackupHead, rows_of_part
-from thingmint.service.backup.later import Later, LaterFound, replay_later
+from thingmint.service.backup.later import LaterFiles, LaterFound, replay_later
 from thingmint.service.backup.reading import BackupReader
 from thingmint.service.clocks import SystemClock
 from thingmint.service.issuers.known_issuers import IssuerSources, KnownIssuers
@@ -93,7 +93,7 @@ class Restored:
 class RestoreInput:
     """The operator's further input: files about later changes, and archives of pruned entries."""
 
-    later: Later = field(default_factory=Later)
+    later: LaterFiles = field(default_factory=LaterFiles)
     archive: Archive = lambda: iter(())
     accepts_findings: bool = False
     """Whether rows that contradict their signatures or the log are restored unchanged."""
@@ -256,7 +256,7 @@ def _tokens(records: Sequence[IssuerRecord]) -> tuple[str, ...]:
 
 
 async def _replayed(
-    config: Config, store: Store, opened: _Opened, head: BackupHead, mark: RestoreMark, later: Later
+    config: Config, store: Store, opened: _Opened, head: BackupHead, mark: RestoreMark, later: LaterFiles
 ) -> LaterFound:
     log = unsealed(await store.read(present_state), opened.sealer, LogKeySigner)
     caller, now = _operator(config), SystemClock().now()
