@@ -189,10 +189,11 @@ class Nodes:
 
     async def _enter_again(self) -> None:
         """Write all connections again: the database has crashed or was replaced, and its unlogged tables are empty."""
-        node_id = self._membership.node_id
-        await self._store.write(lambda: connection_table.mark_node(node_id))
+        # The mark comes last: it may be committed although the answer is lost, and then this is not called again.
         present = [each for each in self._gateway().accepted_connections if each.device.session_id in self._rows]
         self._directory.enter_again(map(self._row, present))
+        node_id = self._membership.node_id
+        await self._store.write(lambda: connection_table.mark_node(node_id))
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
