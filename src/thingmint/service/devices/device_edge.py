@@ -20,7 +20,7 @@ from thingmint.mqtt.edges.operator_edge import OperatorEdges
 from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.gateway.gateway import Gateway
-from thingmint.mqtt.relay.account_broker import AccountBroker
+from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
 from thingmint.mqtt.relay.relay import RelayDataPlane
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.long_lived import LongLivedObjects
