@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from thingmint.cli import main
+from thingmint.cli.commands import main
 from thingmint.settings.table import BY_NAME, SETTINGS
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from tests.support.aws import Live
 from tests.support.service import running_service, thingmint
 
-from thingmint.cli import main as commands
+from thingmint.cli.commands import main as commands
 from thingmint.cli.terminal.times import Duration
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from tests.support.terminal import WIDTH, Terminal, on_terminal
 
-from thingmint.cli import main
+from thingmint.cli.commands import main
 from thingmint.cli.terminal.command_groups import CommandGroup
 
 PROGRAM = (sys.executable, "-m", "thingmint")

@@ -25,7 +25,7 @@ from botocore.model import OperationModel
 from click.testing import CliRunner
 from tests.support.service import Service
 
-from thingmint.cli import main as commands
+from thingmint.cli.commands import main as commands
 
 IoT: TypeAlias = Any
 """boto3 makes the class of the client from AWS's model at run time."""

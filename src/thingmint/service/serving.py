@@ -37,6 +37,8 @@ from thingmint.settings.config import Config
 from thingmint.storage import listener_of
 
 GRACE_SECONDS = 20.0
+# The interpreter's own threshold: with it, a collection of new objects takes a tenth of a millisecond.
+_NEW_OBJECTS_BEFORE_COLLECTION = 700
 
 _log = structlog.get_logger("thingmint")
 
@@ -85,6 +87,8 @@ async def _serve(
         # Objects that exist now live as long as the service. A full garbage collection, which stops all threads, skips
         # them from now on.
         gc.freeze()
+        # A command line that starts quickly has raised it.
+        gc.set_threshold(_NEW_OBJECTS_BEFORE_COLLECTION)
         on_ready(endpoints)
         await stop.wait()
         if worker is None:

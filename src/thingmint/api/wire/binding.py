@@ -1,7 +1,7 @@
 """Owns the binding of requests: path labels, query, headers and body become one message struct.
 
 A message's annotations define the location and limits of each member; `compile_binder` compiles them into a binder
-once, when the service starts. Independent of operations, routes and HTTP.
+once, at the first request. Independent of operations, routes and HTTP.
 """
 
 import re

@@ -7,8 +7,9 @@ of AWS IoT; IoT developer guide, "AWS IoT Core policy variables".
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from re import Pattern
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, ThingName, ThingTypeName
@@ -29,20 +30,20 @@ class ConditionKey:
 
     name: str
     actions: frozenset[str] = frozenset()
-    _pattern: Pattern[str] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Compile the name. Names of keys are case-insensitive."""
-        pattern = re.compile(_PLACEHOLDER.sub(".+", re.escape(self.name)), re.IGNORECASE | re.DOTALL)
-        object.__setattr__(self, "_pattern", pattern)
 
     def is_named(self, text: str) -> bool:
-        """Return whether the text is this key."""
-        return self._pattern.fullmatch(text) is not None
+        """Return whether the text is this key; names of keys are case-insensitive."""
+        return _pattern(self.name).fullmatch(text) is not None
 
     def is_given_to(self, action: str) -> bool:
         """Return whether requests for the action can have the key."""
         return not self.actions or action in self.actions
+
+
+@cache
+def _pattern(name: str) -> Pattern[str]:
+    # Compiled when a policy is first compared with the keys, because there are hundreds of them.
+    return re.compile(_PLACEHOLDER.sub(".+", re.escape(name)), re.IGNORECASE | re.DOTALL)
 
 
 def _of(name: str, *actions: str) -> ConditionKey:
