@@ -22,7 +22,6 @@ from thingmint.core.error_text import trace_of
 from thingmint.core.errors import AccessDenied, InvalidRequest, ThingmintError, Throttled
 from thingmint.registration.access.console_sessions import SignedIn
 
-PREFIX: Final = b"/console"
 _MOST_AT_ONCE: Final = 64
 _TYPES: Final = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
 # Static files change with the version only, and their addresses do not name it: browsers fetch them again each hour.

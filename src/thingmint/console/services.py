@@ -12,6 +12,8 @@ from thingmint.core.identifiers import AccountId
 from thingmint.registration.access.console_sessions import ConsoleSessions
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
+# The first segment of the paths of all pages.
+PREFIX: Final = b"/console"
 # Actions in policies for pages without an operation of AWS IoT. The resource is always ``*``.
 READ_STATUS: Final = "thingmint:ReadStatus"
 READ_AUDIT: Final = "thingmint:ReadAudit"

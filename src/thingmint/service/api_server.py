@@ -12,8 +12,7 @@ from thingmint.api.service import is_operation, operations_of_test_mode, own_ope
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
-from thingmint.console.application import PREFIX as CONSOLE_PREFIX
-from thingmint.console.application import Console
+from thingmint.console.services import PREFIX as CONSOLE_PREFIX
 from thingmint.host.proxied import TrustedProxies
 from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.public.log_pages import LogPages
@@ -33,7 +32,7 @@ from thingmint.rest.sts import SecurityTokens, query_error
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint
 from thingmint.service.clocks import MovableClock
-from thingmint.service.console import LIMITS_OF_CONSOLE, console_of, page_of_error
+from thingmint.service.console import LIMITS_OF_CONSOLE, ImportedConsole, console_of, page_of_error
 from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.node import OpenNode
 from thingmint.service.public.transparency import LogApplication
@@ -88,7 +87,7 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, console: Console | None) -> Front:
+def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, console: ImportedConsole | None) -> Front:
     config, registry = node.config, node.registry
     answering = Answering(errors=errors, observer=node.metrics, log=_log.bind(), new_request_id=new_request_id)
     authenticator = Authenticator(

@@ -1,16 +1,21 @@
-"""Owns the wiring of the console: the services for its pages, and the page for errors that no handler has caught."""
+"""Owns the wiring of the console: the services for its pages, and the page for errors that no handler has caught.
 
+Pages need a web framework and templates. They are imported when a page is first asked for, because they are a tenth of
+a start and of a node's memory, and most services never show a page.
+"""
+
+import asyncio
+import gc
 import secrets
 import time
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from thingmint import __version__
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import ErrorMap
-from thingmint.console.application import Console
 from thingmint.console.services import ConsoleServices
 from thingmint.registration.access.console_sessions import ConsoleSessions
 from thingmint.registration.access.principals import Principals
@@ -29,10 +34,49 @@ _SIGN_IN_RATE: Final = 0.5
 _SIGN_IN_BURST: Final = 20.0
 _OPERATION: Final = "Console"
 
+if TYPE_CHECKING:
+    from thingmint.console.application import Console
+
 _log = structlog.get_logger("thingmint")
 
 
-def console_of(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap) -> Console:
+class ImportedConsole:
+    """The console, imported and made for the first request. ``stop`` ends its streams."""
+
+    def __init__(self, services: ConsoleServices, errors: ErrorMap) -> None:
+        self._services = services
+        self._errors = errors
+        self._made: Console | None = None
+        self._making = asyncio.Lock()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one HTTP request."""
+        made = self._made
+        if made is None:
+            async with self._making:
+                # In a thread, because requests to other applications must not wait.
+                made = self._made or await asyncio.to_thread(self._make)
+        await made(scope, receive, send)
+
+    def stop(self) -> None:
+        """Cancel the requests that are being served."""
+        if self._made is not None:
+            self._made.stop()
+
+    def error_page(self, error: Exception) -> tuple[int, bytes]:
+        """Return the HTTP status and the page for an error that a page has raised and not handled."""
+        return (self._made or self._make()).error_page(error)
+
+    def _make(self) -> "Console":
+        from thingmint.console.application import Console
+
+        self._made = Console(self._services, self._errors)
+        # What was imported lives as long as the service, and needs no search for garbage.
+        gc.freeze()
+        return self._made
+
+
+def console_of(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap) -> ImportedConsole:
     """Return the console of a node."""
     registry = node.registry
     sessions = ConsoleSessions(
@@ -57,10 +101,10 @@ def console_of(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap)
         new_request_id=new_request_id,
         version=__version__,
     )
-    return Console(services, errors)
+    return ImportedConsole(services, errors)
 
 
-def page_of_error(console: Console, error: Exception) -> Answer:
+def page_of_error(console: ImportedConsole, error: Exception) -> Answer:
     """Return the page for an error that no handler has caught: a form that is too large, or a fault of the service."""
     status, page = console.error_page(error)
     return Answer(status, page, b"text/html; charset=utf-8")
