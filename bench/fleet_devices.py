@@ -18,7 +18,7 @@ from thingmint.cli.simulation.api import Api
 from thingmint.cli.simulation.client import Client
 from thingmint.cli.simulation.device import Orders, SimulatedDevice
 from thingmint.cli.simulation.measures import Measures, Step
-from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.preparation import CreatedResources, make_claim, make_template, parameters_of
 from thingmint.cli.simulation.target import find_target
 from thingmint.host.hardening import harden_process
 
@@ -31,7 +31,7 @@ class Fleet:
     def __init__(self, data_directory: str) -> None:
         connection = find_connection(Path(data_directory), {})
         client = SignedClient(connection)
-        api, made = Api(client), Made()
+        api, made = Api(client), CreatedResources()
         template = make_template(api, made, RUN)
         endpoint = api.text("GET", "/endpoint", "endpointAddress")
         assert connection.ca_file is not None

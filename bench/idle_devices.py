@@ -13,6 +13,8 @@ import sys
 import time
 from typing import Any
 
+from tests.support.slow_devices import bring_all_in
+
 from thingmint.host.hardening import harden_process
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
@@ -85,8 +87,10 @@ async def connect(job: dict[str, Any]) -> list[IdleDevice]:
 async def storm(job: dict[str, Any]) -> dict[str, float]:
     """Connect so many devices of one address in one instant, each as often as it takes; return seconds and attempts.
 
-    They leave at the end.
+    With ``thinking_s``, each pauses for so long in its handshake. They leave at the end.
     """
+    if job.get("thinking_s"):
+        return await _slow_storm(job)
     contexts, loop = _contexts(job), asyncio.get_running_loop()
     attempts = 0
     devices = []
@@ -123,6 +127,17 @@ async def storm(job: dict[str, Any]) -> dict[str, float]:
         if device.transport is not None:
             device.transport.abort()
     return {"seconds": seconds, "attempts": attempts}
+
+
+async def _slow_storm(job: dict[str, Any]) -> dict[str, float]:
+    def connect_of(number: int) -> bytes:
+        return encode(Connect(VERSION, f"{job['prefix']}-slow-{number}", keep_alive=0), VERSION)
+
+    began = time.perf_counter()
+    tries = await bring_all_in(
+        job["port"], _contexts(job)[0], count=job["count"], thinking=job["thinking_s"], first_bytes=connect_of
+    )
+    return {"seconds": time.perf_counter() - began, "attempts": tries.attempts}
 
 
 def _contexts(job: dict[str, Any]) -> list[ssl.SSLContext]:

@@ -30,9 +30,9 @@ from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import GatewayEvent
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.brokers.spec import Brokers, one_broker
 from thingmint.mqtt.relay.credentials import BrokerCredentials
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import Brokers, one_broker
 from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAnswer, Requester
 from thingmint.mqtt.transport.tls import device_tls_context
 

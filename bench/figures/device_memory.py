@@ -49,7 +49,7 @@ def _measure(run: Run) -> Measurement:
         title=TITLE,
         value=(readings[-1] - readings[0]) * KIB / count,
         unit="KiB",
-        target=Target(Bound.AT_MOST, 60.0),
+        target=Target(Bound.AT_MOST, 40.0),
         rounds=rounds,
         n=f"{count} devices, read after each quarter",
         sides="each device with its own certificate, its policy compiled, and one subscription at QoS 1",

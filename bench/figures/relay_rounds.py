@@ -53,6 +53,7 @@ def measurement_of(
     sides: str,
     foreign_share: float,
     parts: Mapping[str, float] | None = None,
+    at_least: float = 0.25,
 ) -> Measurement:
     """Return the ratio of the gateway's rate to that of the side ``direct``, with the processor time of both."""
     rates = {side: [load["count"] / load["seconds"] for load in each] for side, each in loads.items()}
@@ -63,7 +64,7 @@ def measurement_of(
         title=title,
         value=statistics.median(rounds),
         unit="×",
-        target=Target(Bound.AT_LEAST, 0.25),
+        target=Target(Bound.AT_LEAST, at_least),
         rounds=rounds,
         n=f"{len(rounds)} rounds, {counts[GATEWAY]} and {counts[direct]} messages, {CLIENTS} clients",
         sides=sides,

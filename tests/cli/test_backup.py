@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from thingmint.data_directory.handover import read_credentials
 from thingmint.host.file_locks import lock
 from thingmint.records.audit import append_audit
 from thingmint.records.steps import Steps
+from thingmint.registration.access.access_keys import ADMINISTRATOR_POLICY
 from thingmint.registration.certificates.certificates import delete, revoke, update_status
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.service.backup.container import BackupDamaged, Member, members, write_end, write_member
@@ -34,7 +36,7 @@ from thingmint.service.start.first_credentials import operator
 from thingmint.storage import SQLITE_FILE_NAME
 
 # What a restore writes itself, beside what was in the backup.
-ADDED_TO = {"audit", "audit_term", "log_bundle", "log_predecessor", "log_state", "log_tile"}
+ADDED_TO = {"audit", "audit_term", "last_backup", "log_bundle", "log_predecessor", "log_state", "log_tile"}
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,11 @@ def test_a_backup_is_verified_with_and_without_its_passphrase(service: Service, 
     verify = ("backup", "--verify", str(service.sealed), "--passphrase-file")
     assert "its keys open, and it was made with them" in succeeded(tmp_path, *verify, str(service.passphrase))
     assert "its keys were not opened" in succeeded(tmp_path, *verify[:-1])
+    told = succeeded(tmp_path / "new", "restore", str(service.sealed), *verify[-1:], str(service.passphrase))
+    assert "every key" in told
+    unreadable = failed(tmp_path / "other", "restore", str(service.sealed), *verify[-1:], str(tmp_path / "nothing"))
+    assert "--passphrase-file cannot be read" in unreadable
+    assert not (tmp_path / "other").exists()
     wrong = tmp_path / "wrong"
     wrong.write_text("falsch")
     assert "keys/" in failed(tmp_path, *verify, str(wrong))
@@ -231,7 +238,10 @@ def test_a_revocation_list_revokes_what_was_revoked_after_the_backup(service: Se
 def test_a_log_tail_is_replayed_and_what_it_cannot_bring_back_is_listed(
     service: Service, tmp_path: Path, kind: str
 ) -> None:
-    tail = service.export if kind == "pages" else service.export / "entries.jsonl"
+    tail = service.export / "entries.jsonl"
+    if kind == "pages":
+        tail = tmp_path / "pages"
+        shutil.copytree(service.export / "tile", tail / "tile")
     data_dir = tmp_path / "new"
     told = restored(service, data_dir, "--log-tail", str(tail), "--checkpoint", str(service.export / "checkpoint"))
     for outcome in ("revoked", "deactivated", "deleted"):
@@ -244,6 +254,105 @@ def test_a_log_tail_is_replayed_and_what_it_cannot_bring_back_is_listed(
     expected = (service.revoked, service.deactivated, service.deleted, service.issued_later)
     assert noted == {f"{each.serial_number:x}" for each in expected}
     assert succeeded(data_dir, "log", "verify").endswith(": all of it agrees\n")
+
+
+def test_a_tail_without_a_checkpoint_names_and_revokes_what_was_issued_after_the_backup(
+    service: Service, tmp_path: Path
+) -> None:
+    told = restored(service, tmp_path / "new", "--log-tail", str(service.export / "entries.jsonl"))
+    assert f"missing: cert/{service.issued_later.certificate_id}" in told
+    (noted,) = [
+        row
+        for row in tables_of(tmp_path / "new", None)["revocation"]
+        if row["serial_number"] == f"{service.issued_later.serial_number:x}"
+    ]
+    assert noted["reason"] == RevocationReason.CESSATION_OF_OPERATION.value
+
+
+def test_deleted_access_keys_stay_deleted_if_the_tail_has_entries(tmp_path: Path) -> None:
+    data_dir, backup, export = tmp_path / "data", tmp_path / "backup", tmp_path / "export"
+
+    async def nothing(_registry: Registry, _authority: RegistrationAuthority) -> None:
+        """Only the administrator is there."""
+
+    with_service(data_dir, nothing)
+    (tmp_path / "policy").write_text(ADMINISTRATOR_POLICY)
+    policy = ("--policy", str(tmp_path / "policy"))
+    created = succeeded(data_dir, "access-key", "create", "--user", "anna", *policy)
+    (key_id,) = re.findall("AKIA[A-Z0-9]+", created)
+    succeeded(data_dir, "backup", str(backup), "--unsealed-keys")
+    succeeded(data_dir, "access-key", "delete", key_id)
+    (new_id,) = re.findall("AKIA[A-Z0-9]+", succeeded(data_dir, "access-key", "create", "--user", "bea", *policy))
+    succeeded(data_dir, "log", "export", str(export))
+
+    told = succeeded(tmp_path / "new", "restore", str(backup), "--log-tail", str(export))
+    assert "replayed: 1 access keys deleted" in told
+    assert "missing: CreateAccessKey arn:aws:iam::000000000000:user/bea" in told
+    assert "missing: 1 times CreateAccessKey" in told
+    assert "DeleteAccessKey" not in told
+    left = {row["access_key_id"] for row in tables_of(tmp_path / "new", None)["access_key"]}
+    assert not left & {key_id, new_id}
+    assert len(left) == 1
+
+    shutil.copytree(export / "tile", tmp_path / "pages" / "tile")
+    told = succeeded(tmp_path / "other", "restore", str(backup), "--log-tail", str(tmp_path / "pages"))
+    assert "missing: 1 times DeleteAccessKey" in told
+    assert key_id in {row["access_key_id"] for row in tables_of(tmp_path / "other", None)["access_key"]}
+
+
+def told_line(**changed: object) -> str:
+    """Return an exported line of leaf 5, which follows the backup."""
+    line = {
+        "index": 5,
+        "position": 6,
+        "salt": "00" * 16,
+        "at": 1,
+        "account": "000000000000",
+        "region": "us-east-1",
+        "principal_arn": "arn",
+        "source_address": "",
+        "request_id": "",
+        "action": "UpdateCertificate",
+        "resource": f"arn:aws:iot:us-east-1:000000000000:cert/{'ab' * 32}",
+        "detail": '{"status":"REVOKED"}',
+    }
+    return json.dumps(line | changed)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        told_line(detail='{"status":"REVOKED","issuer_id":"ISSUER","serial_number":"xyz"}'),
+        told_line(detail='{"status":"INACTIVE","issuer_id":"ISSUER","serial_number":""}'),
+        told_line(at=10**30, detail='{"status":"REVOKED","issuer_id":"ISSUER","serial_number":"1f"}'),
+        told_line(at="now", detail='{"status":"REVOKED"}'),
+        told_line(salt="zz"),
+        told_line(index=None, position=None),
+        told_line(index="5.5"),
+        told_line(detail=7),
+        "[" * 100_000,
+        "\ud800",
+        "",
+        "null",
+    ],
+    ids=range(12),
+)
+def test_a_tail_that_nobody_has_exported_ends_the_restore_with_a_reason(
+    service: Service, tmp_path: Path, line: str
+) -> None:
+    issuer_id = service.kept.issuer_id
+    assert issuer_id is not None
+    tail = tmp_path / "tail"
+    tail.write_text(line.replace("ISSUER", issuer_id) + "\n", encoding="utf-8", errors="surrogatepass")
+    result = run(tmp_path / "new", "restore", str(service.backup), "--log-tail", str(tail))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    if result.exit_code == 0:
+        assert state(tmp_path / "new", service.kept) == "ACTIVE"
+    else:
+        assert str(tail) in result.stderr
+    # What was refused is begun anew without it.
+    if result.exit_code:
+        restored(service, tmp_path / "new")
 
 
 def test_leaves_that_are_missing_are_counted(service: Service, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Names and formats of a device's files, judged by OpenSSL and a C compiler."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -184,3 +185,17 @@ def test_spreadsheets_evaluate_no_cell() -> None:
     assert table(["a"], [["=1"], ["+1"], ["-1"], ["@x"], ["x"], [None], [("a", "b")], [{"k": "v"}]]).decode() == (
         "a\n'=1\n'+1\n'-1\n'@x\nx\n\"\"\na;b\nk=v\n"
     )
+
+
+def test_what_cannot_be_opened_or_never_ends_is_a_problem_of_its_file(tmp_path: Path) -> None:
+    sealed = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    )
+    (tmp_path / "lamp-1.key.pem").write_bytes(sealed)
+    with pytest.raises(ValueError, match=r"[Pp]assword"):
+        read_delivered(tmp_path / "lamp-1.key.pem", Openers())
+    os.mkfifo(tmp_path / "lamp-2.cert.pem")
+    (tmp_path / "lamp-3.cert.pem").symlink_to("/dev/zero")
+    for name in ("lamp-2.cert.pem", "lamp-3.cert.pem"):
+        with pytest.raises(ValueError, match="it is no regular file"):
+            read_delivered(tmp_path / name, Openers())

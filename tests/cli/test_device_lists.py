@@ -134,6 +134,15 @@ def test_directory_with_a_private_key_is_refused_and_the_file_is_named(
         rows_of_requests(tmp_path)
 
 
+def test_private_key_in_the_text_encoding_of_windows_is_found(tmp_path: Path) -> None:
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "lamp-1.csr").write_bytes(pem.decode().encode("utf-16"))
+    with pytest.raises(ListRefused, match=r"holds private keys: lamp-1\.csr"):
+        rows_of_requests(tmp_path)
+
+
 def test_requests_and_rows_must_fit_together(tmp_path: Path) -> None:
     request = csr_pem("p-256")
     (tmp_path / "lamp-1.csr").write_text(request)

@@ -21,7 +21,7 @@ from tests.support.registrar import Fate, FaultyRegistrar, Killed
 from tests.support.soak import examples
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.issuing.begin import Making, begin
+from thingmint.cli.issuing.begin import JobProperties, begin
 from thingmint.cli.issuing.folder import Folder, FolderRefused, public_key_sha256
 from thingmint.cli.issuing.registrar import Registered
 from thingmint.cli.issuing.retries import WorkStopped
@@ -309,11 +309,11 @@ async def test_status_asked_for_cannot_change(new_job: Callable[..., Job]) -> No
 async def test_what_tells_of_the_production_cannot_change(new_job: Callable[..., Job]) -> None:
     job = new_job()
     job.folder.path.mkdir()
-    await begin(job.folder, job.registrar, count=1, active=True, making=Making(batch="B-17"))
+    await begin(job.folder, job.registrar, count=1, active=True, making=JobProperties(batch="B-17"))
     with pytest.raises(FolderRefused, match="begun with batch 'B-17', not None"):
         await begin(job.folder, job.registrar, count=1, active=True)
     with pytest.raises(FolderRefused, match="begun with key_type 'rsa-2048', not 'ec-p256'"):
-        await begin(job.folder, job.registrar, count=1, active=True, making=Making("ec-p256", batch="B-17"))
+        await begin(job.folder, job.registrar, count=1, active=True, making=JobProperties("ec-p256", batch="B-17"))
 
 
 async def test_other_service_is_refused_before_it_is_asked_for_anything(new_job: Callable[..., Job]) -> None:

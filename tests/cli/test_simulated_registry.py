@@ -13,7 +13,7 @@ from thingmint.cli.simulation.api import NOT_FOUND, Api
 from thingmint.cli.simulation.clean_up import remove_devices
 from thingmint.cli.simulation.device import Orders, SimulatedDevice
 from thingmint.cli.simulation.measures import Measures
-from thingmint.cli.simulation.preparation import Made, make_claim, make_template, parameters_of
+from thingmint.cli.simulation.preparation import CreatedResources, make_claim, make_template, parameters_of
 from thingmint.cli.simulation.service import Service
 
 ARN = "arn:aws:iot:us-east-1:000000000000:cert/"
@@ -78,7 +78,7 @@ def device(number: int, thing_name: str | None = "{device}") -> SimulatedDevice:
 
 
 def test_all_that_is_made_is_removed_the_last_one_first(api: Api, registry: Registry) -> None:
-    made = Made()
+    made = CreatedResources()
     template = make_template(api, made, "sim-1")
     claim = make_claim(api, made, "sim-1", template)
     assert claim.private_key_pem == "KEY"
@@ -102,7 +102,7 @@ def test_all_that_is_made_is_removed_the_last_one_first(api: Api, registry: Regi
 
 def test_what_was_refused_is_somebody_elses_and_not_removed(api: Api, registry: Registry) -> None:
     registry.failures["POST /policies/sim-1-device"] = [refused("ResourceAlreadyExistsException")]
-    made = Made()
+    made = CreatedResources()
     with pytest.raises(ServiceRefused):
         make_template(api, made, "sim-1")
     assert made.names == []
@@ -110,7 +110,7 @@ def test_what_was_refused_is_somebody_elses_and_not_removed(api: Api, registry: 
 
 def test_what_was_not_answered_may_exist_and_is_removed(api: Api, registry: Registry) -> None:
     registry.failures["POST /provisioning-templates"] = [ServiceUnreachable("lost")]
-    made = Made()
+    made = CreatedResources()
     with pytest.raises(ServiceUnreachable):
         make_template(api, made, "sim-1")
     registry.failures["DELETE /provisioning-templates/sim-1"] = [refused(NOT_FOUND)]
@@ -119,7 +119,7 @@ def test_what_was_not_answered_may_exist_and_is_removed(api: Api, registry: Regi
 
 
 def test_what_cannot_be_removed_is_named_and_the_rest_is_removed(api: Api, registry: Registry) -> None:
-    made = Made()
+    made = CreatedResources()
     make_template(api, made, "sim-1")
     registry.failures["DELETE /provisioning-templates/sim-1"] = [refused("UnauthorizedException")]
     registry.failures["DELETE /policies/sim-1-device"] = [ServiceUnreachable("gone"), ServiceUnreachable("gone")]

@@ -192,3 +192,47 @@ def test_inventory_that_is_not_whole_is_named_and_changes_nothing(target: Servic
     (inventory / "policies" / "x.json").write_text('{"policyName": "a b"}')
     assert "has policyName 'a b', which is no name" in run(*command).stderr
     assert client_of(target).call("GET", "/things", {})["things"] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("thing-types.json", '{"thingTypes": [1]}', "which is no name"),
+        ("thing-types.json", '{"thingTypes": [{"thingTypeName": "a", "thingTypeProperties": [1]}]}', "is no object"),
+        (
+            "thing-types.json",
+            '{"thingTypes": [{"thingTypeName": "a", "thingTypeProperties": {"searchableAttributes": 1}}]}',
+            "that are no list",
+        ),
+        ("things.json", '{"things": [[]]}', "which is no name"),
+        ("things.json", '{"things": [{"thingName": "a", "attributes": ["b"]}]}', "is no object"),
+        ("things.json", '{"things": [{"thingName": "a", "attributes": {"b": {}}}]}', "where a text belongs"),
+        ("things.json", '{"things": [{"thingName": "a", "attributes": {"b": "\\ud800"}}]}', "where a text belongs"),
+        ("things.json", '{"things": [{"thingName": "a", "thingTypeName": 7}]}', "where a text belongs"),
+        ("policies/p.json", '{"policyName": "p", "policyDocument": "\\udfff"}', "where a text belongs"),
+        ("policies/p.json", '{"policyName": "p"}', "where a text belongs"),
+        ("groups/g.json", '{"thingGroupName": "g", "thingGroupMetadata": "x"}', "is no object"),
+        (
+            "certificates/c.json",
+            '{"certificateDescription": {"certificateId": "c", "status": "\\ud800"}}',
+            "text belongs",
+        ),
+    ],
+)
+def test_inventory_of_another_shape_is_named_and_changes_nothing(
+    target: Service, tmp_path: Path, file: str, content: str, reason: str
+) -> None:
+    inventory = tmp_path / "inventory"
+    for folder in ("policies", "groups", "certificates", "things"):
+        (inventory / folder).mkdir(parents=True)
+    (inventory / "thing-types.json").write_text('{"thingTypes": []}')
+    (inventory / "things.json").write_text('{"things": []}')
+    for name, member in (("groups/g", "policies"), ("groups/g", "things"), ("certificates/c", "policies")):
+        (inventory / f"{name}.{member}.json").write_text(f'{{"{member}": []}}')
+    (inventory / "certificates" / "c.things.json").write_text('{"things": []}')
+    (inventory / file).write_text(content)
+    refused = run("import", "aws", str(inventory), "--data-dir", str(target.data_dir))
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert reason in refused.stderr
+    assert client_of(target).call("GET", "/things", {})["things"] == []

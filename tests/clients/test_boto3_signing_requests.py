@@ -17,6 +17,8 @@ from tests.support.signing_requests import (
     csr_pem_with_extensions,
     key_of,
 )
+from tests.support.slow_keys import DIFFIE_HELLMAN, diffie_hellman_certificate, diffie_hellman_request
+from tests.support.user_ca import pem_of
 
 ACCEPTED = ("rsa-2048", "rsa-3072", "p-256", "p-384", "p-521")
 
@@ -111,3 +113,13 @@ def test_a_bad_request_is_refused_and_the_refusal_says_why(iot: IoT, name: str) 
 
     assert (refusal.name, refusal.status) == ("InvalidRequestException", 400)
     assert reason.lower() in refusal.message.lower()
+
+
+def test_keys_whose_reading_would_stop_the_service_for_minutes_are_refused_unread(iot: IoT) -> None:
+    certificate = pem_of(diffie_hellman_certificate(dt.datetime.now(dt.UTC)))
+    for refused in (
+        refusal_of(lambda: iot.create_certificate_from_csr(certificateSigningRequest=diffie_hellman_request())),
+        refusal_of(lambda: iot.register_certificate_without_ca(certificatePem=certificate)),
+        refusal_of(lambda: iot.register_ca_certificate(caCertificate=certificate, certificateMode="SNI_ONLY")),
+    ):
+        assert DIFFIE_HELLMAN in refused.message

@@ -3,7 +3,6 @@
 import datetime as dt
 import io
 import json
-import re
 import urllib.parse
 import zipfile
 from pathlib import Path
@@ -16,8 +15,10 @@ from playwright.sync_api import Browser, StorageState
 from tests.console.conftest import HOSTILE, Filled
 from tests.support.aws import IoT, Live
 from tests.support.browser import Tab, tab_of, violations
+from tests.support.console_pages import Pages
 from tests.support.live_devices import ROLE, device, new_credentials, unique
-from tests.support.user_ca import new_ca
+from tests.support.slow_keys import diffie_hellman_certificate, diffie_hellman_request, long_rsa_key
+from tests.support.user_ca import new_ca, pem_of
 
 
 def signing_request(name: str) -> str:
@@ -25,12 +26,6 @@ def signing_request(name: str) -> str:
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def id_in_address(tab: Tab) -> str:
-    found = re.search("[0-9a-f]{64}", tab.page.url)
-    assert found is not None
-    return found[0]
 
 
 def status_of(iot: IoT, certificate_id: str) -> str:
@@ -408,3 +403,15 @@ def assert_unharmed(tab: Tab) -> None:
     """Assert that nothing of a hostile text became an element or ran."""
     assert tab.page.locator("[data-xss]").count() == 0
     assert tab.page.evaluate("window.xss === undefined")
+
+
+def test_keys_whose_reading_would_stop_the_node_for_minutes_are_not_read(live: Live) -> None:
+    pages = Pages(live).sign_in(live.administrator)
+    shown = pages.post("/create/read", request_pem=diffie_hellman_request())
+    assert (shown.status, "cannot be read" in shown.text) == (200, True)
+    own = {"certificate_id": "0" * 64, "format": "p12", "passphrase": "correct horse"}
+    device, slow = pem_of(new_ca().issue()), pem_of(diffie_hellman_certificate())
+    key = long_rsa_key()
+    for certificate, private_key in ((device, key), (slow, key), (device, f"x\n{key}"), (device, "")):
+        answer = pages.post("/create/download", None, certificate_pem=certificate, private_key=private_key, **own)
+        assert answer.status == 400

@@ -1,16 +1,20 @@
 """Sessions of the console: sign-in, what ends one, whose form is served, and what the answers let a browser keep."""
 
+import http.cookies
 import json
 import re
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Route, StorageState
+from starlette.requests import Request
 from tests.console.conftest import Filled
 from tests.support.aws import AccessKey, Live, allow, deny, policy
 from tests.support.browser import READER, another_tab, tab_of
 from tests.support.console_pages import Pages
 from tests.support.service import running_service
+
+from thingmint.console.guard import session_token
 
 LARGE = "x" * 10_000_000
 
@@ -295,3 +299,34 @@ def test_an_administrator_of_another_account_sees_nothing_that_concerns_all_acco
     # What a node counts and finds is of all accounts, too.
     assert "is not of the service&#39;s own account" in pages.get("").text
     assert "is not of the service" not in owners.get("").text
+
+
+@pytest.mark.parametrize("path", ["/", "/login/", "/login//", "/things/", "/things//?after=1", "/nothing/"])
+def test_no_address_leads_to_the_host_that_a_request_names(live: Live, path: str) -> None:
+    answer = Pages(live).get(path, host="elsewhere.example")
+    assert answer.status in (303, 307)
+    assert answer.headers["location"].startswith("/console")
+    assert not path.endswith("?after=1") or answer.headers["location"] == "/console/things?after=1"
+
+
+def test_cookies_of_others_are_not_unquoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(text: str) -> str:
+        raise AssertionError(f"{len(text)} characters were unquoted")
+
+    monkeypatch.setattr(http.cookies, "_unquote", never)
+    quoted = '"' + "\\" * 60_000 + '"'
+    for cookies, token in (
+        ([f"a={quoted}; __Host-thingmint=0f"], "0f"),
+        ([f"__Host-thingmint={quoted}"], None),
+        ([f"a={quoted}", "b=1;__Host-thingmint=0f ;c"], "0f"),
+        (["__Host-thingmint=; a"], None),
+        ([f"x__Host-thingmint={quoted}"], None),
+    ):
+        headers = [(b"cookie", each.encode()) for each in cookies]
+        assert session_token(Request({"type": "http", "headers": headers})) == token
+
+
+def test_a_long_header_of_cookies_hides_no_session(live: Live) -> None:
+    pages = Pages(live).sign_in(live.administrator)
+    answer = pages.get("/settings", cookie=f'a="{"x" * 60_000}"; {pages.cookie}; b=1')
+    assert answer.status == 200

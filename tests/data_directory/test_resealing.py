@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -153,3 +154,17 @@ def test_a_start_waits_for_nobody_while_the_passphrase_is_changed(tmp_path: Path
     files_of(tmp_path, None).open()
     with held(tmp_path / "keys", "thingmint seal"), pytest.raises(AuthorityUnusable, match="thingmint seal"):
         files_of(tmp_path, None).open()
+
+
+def test_a_command_beside_the_service_says_that_the_change_has_not_ended(tmp_path: Path) -> None:
+    files_of(tmp_path, OLD).open()
+    beside = replace(files_of(tmp_path, OLD), may_create=False)
+    beside.open()
+    mark = tmp_path / "keys" / "resealed"
+    mark.touch()
+    with pytest.raises(AuthorityUnusable, match="run the same `thingmint seal` again, or start the service"):
+        beside.open()
+    # A start completes the change; no key was left to be replaced.
+    files_of(tmp_path, OLD).open()
+    assert not mark.exists()
+    beside.open()

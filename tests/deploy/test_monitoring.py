@@ -57,7 +57,7 @@ def test_every_metric_of_alerts_and_dashboard_exists() -> None:
 
 
 def test_prometheus_accepts_the_alerts_and_they_fire_as_described() -> None:
-    assert "15 rules found" in promtool("check", "rules", ALERTS.name)
+    assert "16 rules found" in promtool("check", "rules", ALERTS.name)
     assert "SUCCESS" in promtool("test", "rules", "alerts-test.yaml")
     alerts = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"][0]["rules"]
     assert all(set(alert["annotations"]) == {"summary", "description"} for alert in alerts)

@@ -151,6 +151,8 @@ def test_a_restore_that_is_killed_is_no_service_and_is_begun_anew(data_dir: Path
         killed(RESTORING, function, number, new, "restore", str(backup))
         assert "a restore into" in failed(new, "log", "checkpoint")
         assert "a restore into" in failed(new, "backup", str(tmp_path / "other"), "--unsealed-keys")
+    # As if it had been killed while it wrote its mark.
+    (new / ".restore-unfinished.json.0123456789abcdef").touch()
     succeeded(new, "restore", str(backup))
     assert ids_in(new) == ids_in(data_dir)
     assert not [name for name in names_in(new) if "restor" in name]

@@ -212,6 +212,23 @@ def test_secure_elements_and_the_other_flags(service: Service, tmp_path: Path) -
         assert "Traceback" not in refused.stderr
 
 
+def test_names_of_files_that_are_no_text_are_told_without_commands_for_the_terminal(
+    service: Service, tmp_path: Path
+) -> None:
+    requests = tmp_path / "requests"
+    requests.mkdir()
+    for name in (b"se-3.csr", b"\xff.csr", b"\x1b]0;x\x07.csr", b"a\nb.csr"):
+        Path(os.fsdecode(os.fsencode(requests) + b"/" + name)).write_text(csr_pem("p-256"))
+    data = ("--data-dir", str(service.data_dir), "--out", str(tmp_path / "out"))
+    done = run("issue", *data, "--csr-dir", str(requests))
+    assert done.returncode == 1
+    assert "1 devices" in done.stdout
+    assert "3 rows were refused" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not set("\x1b\x07") & set(done.stderr)
+    assert "\\udcff" in (tmp_path / "out" / "errors.csv").read_text()
+
+
 def test_counted_identities_have_types_of_keys_and_tell_who_made_them(service: Service, tmp_path: Path) -> None:
     data = ("--data-dir", str(service.data_dir), "--out", str(tmp_path / "out"))
     done = run("issue", *data, "--count", "2", "--key-type", "ec-p384", "--active", *LABELS)

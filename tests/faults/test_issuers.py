@@ -268,7 +268,12 @@ def test_a_company_certifies_an_issuer_with_a_root_that_is_elsewhere(
         assert done(issuer(data_dir, *request, pending)) == pending
         signed = tmp_path / "signed.pem"
         root = ("--root-key", str(tmp_path / "middle.key"), "--root", str(tmp_path / "middle.pem"), "--days", "3000")
-        command = ("issuer", "sign-with-root", *root, "--csr", str(tmp_path / "csr"), "--out", str(signed))
+        without_urls = ("issuer", "sign-with-root", *root, "--csr", str(tmp_path / "csr"), "--out", str(signed))
+        wrong_url = run_thingmint(*without_urls, "--crl-url", "root.crl")
+        assert "'root.crl' is not the URL of a page" in wrong_url.stderr
+        assert not signed.exists()
+        urls = ("--crl-url", "http://pki.example/root.crl", "--issuer-url", "http://pki.example/root.cer")
+        command = (*without_urls, *urls)
         issuer_id = run_thingmint(*command, check=True).stdout.strip()
         again = run_thingmint(*command)
         assert "exists already" in again.stderr

@@ -23,9 +23,13 @@ def body_of(addresses: CarriedAddresses, family: int, more: bytes = b"") -> byte
 
 
 FOUR_BODY, SIX_BODY = body_of(FOUR, socket.AF_INET), body_of(SIX, socket.AF_INET6)
+MAPPED = CarriedAddresses(("::ffff:192.0.2.9", 56324), ("::ffff:192.0.2.1", 443))
+MAPPED_BODY = body_of(MAPPED, socket.AF_INET6)
 WHOLE = {
     b"PROXY TCP4 192.0.2.9 192.0.2.1 56324 443\r\n": FOUR,
     b"PROXY TCP6 2001:db8::9 2001:db8::1 65535 0\r\n": SIX,
+    b"PROXY TCP6 ::ffff:192.0.2.9 ::ffff:c000:201 56324 443\r\n": FOUR,
+    version_2(0x21, 0x21, MAPPED_BODY): FOUR,
     b"PROXY UNKNOWN\r\n": None,
     b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n": None,
     version_2(0x21, 0x11, FOUR_BODY): FOUR,

@@ -310,6 +310,12 @@ def test_a_data_directory_without_a_name_is_refused(flags: dict[str, object], en
         load_config(flags, environment)
 
 
+def test_numbers_of_thousands_of_digits_are_refused_by_name(tmp_path: Path) -> None:
+    digits = "9" * 5000
+    assert "max_requests must be a whole number" in refusal(tmp_path, {"THINGMINT_MAX_REQUESTS": digits})
+    assert "api must be host:port" in refusal(tmp_path, {"THINGMINT_API": f"127.0.0.1:{digits}"})
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

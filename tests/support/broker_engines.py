@@ -23,9 +23,9 @@ from tests.support.required import require
 
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion
-from thingmint.mqtt.relay.address import parse_broker_address
+from thingmint.mqtt.relay.brokers.address import parse_broker_address
+from thingmint.mqtt.relay.brokers.spec import BrokerSpec
 from thingmint.mqtt.relay.credentials import BrokerCredentials
-from thingmint.mqtt.relay.spec import BrokerSpec
 
 _LOCAL = "127.0.0.1"
 # Below those of net.ipv4.ip_local_port_range.

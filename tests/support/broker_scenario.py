@@ -21,9 +21,9 @@ from tests.support.mqtt_peer import V5, Peer, connected_peer, peer
 from thingmint.mqtt.codec.packets import Disconnect, Puback, Publish, QoS, Subscribe, Subscription, Will
 from thingmint.mqtt.codec.properties import ConnectProperties, PublishProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.relay.brokers.spec import Brokers, BrokerSpec
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import Brokers, BrokerSpec
 
 SHORT, _UNDECIDED = 1.5, 10.0
 _ROUND = 0.3

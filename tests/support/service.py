@@ -18,6 +18,10 @@ from thingmint.data_directory.handover import Endpoints, read_credentials, read_
 from thingmint.storage import SQLITE_FILE_NAME
 
 ENDED_WITHIN_SECONDS = 60.0
+# Without bytecode, each of the many services that tests start would compile the source again.
+_NOT_PASSED_ON = ("AWS_", "THINGMINT_", "PYTHONDONTWRITEBYTECODE")
+# One process that makes keys: to start another one costs more than a test gains by it. Options of a test come later.
+_FEW_WORKERS = ("--key-workers", "1")
 
 
 @dataclass
@@ -98,9 +102,10 @@ def start_service(
         "127.0.0.1:0",
         "--key-reserve",
         str(key_reserve),
+        *_FEW_WORKERS,
         *arguments,
     ]
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
     own |= environment or {}
     with log_file.open("ab") as log:
         process = start_thingmint(*words, before=before, environment=own, stderr=log, folder=folder)

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,16 +24,20 @@ async def bring_all_in(
     *,
     count: int,
     thinking: float,
-    first_bytes: bytes,
+    first_bytes: bytes | Callable[[int], bytes],
     sources: Sequence[str] = ("127.0.0.1",),
 ) -> Tries:
-    """Connect so many devices, each from one of the addresses; return how often they had to try."""
+    """Connect so many devices, each from one of the addresses; return how often they had to try.
+
+    ``first_bytes`` are sent after the handshake. A function gets the number of the device.
+    """
     tries = Tries()
     gone = asyncio.Event()
     async with asyncio.timeout(_GENEROUS), asyncio.TaskGroup() as group:
         for number in range(count):
             source = sources[number % len(sources)]
-            group.create_task(_until_let_in(port, context, thinking, first_bytes, source, tries, gone, count))
+            first = first_bytes if isinstance(first_bytes, bytes) else first_bytes(number)
+            group.create_task(_until_let_in(port, context, thinking, first, source, tries, gone, count))
     return tries
 
 

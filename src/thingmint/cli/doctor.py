@@ -19,10 +19,12 @@ from thingmint.data_directory.certificate_files import certificate_path, key_pat
 from thingmint.data_directory.files import is_held
 from thingmint.data_directory.retired_issuers import name_of
 from thingmint.issuance.authorities.issuer_life import life_left, warning_of
+from thingmint.records.backups import last_backup
 from thingmint.records.certificates import issuers as issuer_table
 from thingmint.records.certificates import signed_certificates as signed_certificate_table
 from thingmint.records.clock import postgresql_engine
 from thingmint.records.nodes.nodes import nodes
+from thingmint.service.backup.last_backup import finding_of_backup
 from thingmint.service.devices.brokers import findings_of_brokers
 from thingmint.service.findings import (
     Finding,
@@ -85,6 +87,7 @@ async def _registry(config: Config) -> list[Finding]:
             issuers = await registry.store.read(lambda: issuer_table.issuer_ids())
             engine = None if config.database_url is None else await registry.store.read(postgresql_engine)
             alive = () if config.database_url is None else await registry.store.read(nodes)
+            backed_up = await registry.store.read(last_backup)
             now = registry.clock.now()
     except (StartRefused, ThingmintError, OSError) as error:
         return [Finding(Verdict.WRONG, in_words(error))]
@@ -95,6 +98,7 @@ async def _registry(config: Config) -> list[Finding]:
     clocks = [] if engine is None else [engine_finding(engine), clock_finding(skew)]
     return [
         sound,
+        finding_of_backup(backed_up, now),
         *clocks,
         *lives,
         *keyless,

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from thingmint.cli.terminal.columns import printable_lines
 from thingmint.core.error_text import in_words
 from thingmint.settings.address_forms import has_password
 from thingmint.settings.config import Config, load_config
@@ -82,5 +83,5 @@ def _warn_of_password(database_url: str) -> None:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End the program with a message on standard error."""
-    click.echo(f"thingmint: {message}", err=True)
+    click.echo(f"thingmint: {printable_lines(message)}", err=True)
     sys.exit(code)

@@ -40,7 +40,10 @@ class Console:
         self._pages = Templates()
         self._static = _static_files()
         self._room = _MOST_AT_ONCE
-        self._application = protected(Starlette(routes=self._routes(), exception_handlers={404: self._unknown}))
+        application = Starlette(routes=self._routes(), exception_handlers={404: self._unknown})
+        # Starlette would redirect to the host that the request names, which any client can choose.
+        application.router.redirect_slashes = False
+        self._application = protected(application)
         self._serving: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -82,7 +85,10 @@ class Console:
         return Response(body, media_type=kind, headers={"cache-control": _STATIC_CACHE})
 
     async def _unknown(self, request: Request, error: Exception) -> Response:
-        del request, error
+        del error
+        path, query = request.scope["raw_path"].decode("ascii"), request.scope["query_string"].decode("ascii")
+        if path.endswith("/") and request.method in ("GET", "HEAD"):
+            return RedirectResponse(path.rstrip("/") + (f"?{query}" if query else ""), 307)
         return HTMLResponse(self._pages.render("error_alone.html", {"message": "There is no such page."}), 404)
 
     def _signing_in(

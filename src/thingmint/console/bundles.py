@@ -10,12 +10,15 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from thingmint.core.errors import InvalidRequest
+from thingmint.issuance.keys.subject_keys import subject_public_key
 
 SHORTEST_PASSPHRASE: Final = 8
 _LONGEST_PASSPHRASE: Final = 256
+_PKCS1: Final = "-----BEGIN RSA PRIVATE KEY-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,13 @@ def as_pkcs12(identity: NewIdentity, name: str, passphrase: str) -> Download:
     if not SHORTEST_PASSPHRASE <= len(passphrase) <= _LONGEST_PASSPHRASE:
         raise InvalidRequest(f"The passphrase has {SHORTEST_PASSPHRASE} to {_LONGEST_PASSPHRASE} characters")
     try:
-        key = serialization.load_pem_private_key(identity.private_key_pem.encode(), None)
         certificate = x509.load_pem_x509_certificate(identity.certificate_pem.encode())
+        subject_public_key(certificate)
+        key = _key_of_page(identity.private_key_pem)
         authorities = x509.load_pem_x509_certificates(identity.authorities_pem.encode())
         content = pkcs12.serialize_key_and_certificates(
             name.encode(),
-            key,  # type: ignore[arg-type] # a key that cannot be stored in PKCS#12 raises TypeError
+            key,
             certificate,
             authorities,
             serialization.BestAvailableEncryption(passphrase.encode()),
@@ -83,3 +87,16 @@ def as_pkcs12(identity: NewIdentity, name: str, passphrase: str) -> Download:
     except (ValueError, TypeError) as error:
         raise InvalidRequest("The private key and the certificate cannot be read") from error
     return Download(f"{name}.p12", "application/x-pkcs12", content)
+
+
+def _key_of_page(private_key_pem: str) -> rsa.RSAPrivateKey:
+    """Return the key in the form in which the service makes keys (PKCS#1); raise ValueError or TypeError otherwise.
+
+    The library's checks of other forms, and of the primes of a long key, can take minutes. They are not needed: the key
+    is only copied, and PKCS#12 is not made if it is not the certificate's.
+    """
+    if not private_key_pem.startswith(_PKCS1):
+        raise ValueError("not a private key of the service")
+    key = serialization.load_pem_private_key(private_key_pem.encode(), None, unsafe_skip_rsa_key_validation=True)
+    assert isinstance(key, rsa.RSAPrivateKey), "PKCS#1 has RSA keys only"
+    return key

@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.keys.subject_keys import subject_public_key
 
 _MOST_EXTENSIONS = 50
 _UNREADABLE = "cannot be read"
@@ -80,7 +81,9 @@ def _certificate_parts(certificate: x509.Certificate) -> Iterator[ExplainedPart]
         "Not after", f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC", "After this time it is refused."
     )
     yield ExplainedPart(
-        "Public key", _read(lambda: _key(certificate.public_key())), "The device proves that it has the private key."
+        "Public key",
+        _read(lambda: _key(subject_public_key(certificate))),
+        "The device proves that it has the private key.",
     )
     yield ExplainedPart("Signature", _read(lambda: _algorithm(certificate)), "How the issuer signed it.")
     digest = certificate.fingerprint(hashes.SHA256()).hex()
@@ -91,14 +94,20 @@ def _certificate_parts(certificate: x509.Certificate) -> Iterator[ExplainedPart]
 def _request_parts(request: x509.CertificateSigningRequest) -> Iterator[ExplainedPart]:
     yield ExplainedPart("Subject", _name(lambda: request.subject), "The certificate gets this subject.")
     yield ExplainedPart(
-        "Public key", _read(lambda: _key(request.public_key())), "The certificate will be for this key."
+        "Public key", _read(lambda: _key(subject_public_key(request))), "The certificate will be for this key."
     )
-    is_valid = _read(lambda: "valid" if request.is_signature_valid else "not valid")
+    is_valid = _read(lambda: _validity(request))
     yield ExplainedPart("Own signature", is_valid, "It proves that the sender has the private key.")
     for part in _extension_parts(lambda: request.extensions):
         yield ExplainedPart(
             part.name, part.value, "Requested. The certificate profile decides what the certificate gets."
         )
+
+
+def _validity(request: x509.CertificateSigningRequest) -> str:
+    # Refuses a kind of key that is not read, before the library reads it.
+    subject_public_key(request)
+    return "valid" if request.is_signature_valid else "not valid"
 
 
 def _extension_parts(extensions: Callable[[], x509.Extensions]) -> Iterator[ExplainedPart]:

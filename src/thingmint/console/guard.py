@@ -49,9 +49,17 @@ def protected(application: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any
 
 
 def session_token(request: Request) -> str | None:
-    """Return the token of the cookie, None without a cookie."""
-    token = request.cookies.get(COOKIE)
-    return token if token and len(token) <= _LONGEST_TOKEN else None
+    """Return the token of the cookie, None without a cookie.
+
+    The value is taken as it is (RFC 6265, 4.2.1). Starlette would also remove the quoting of all cookies, in which
+    Python before 3.11.10 and 3.12.6 takes seconds for a long header (CVE-2024-7592).
+    """
+    for header in request.headers.getlist("cookie"):
+        for pair in header.split(";"):
+            name, _, token = pair.strip(" \t").partition("=")
+            if name == COOKIE:
+                return token if 0 < len(token) <= _LONGEST_TOKEN else None
+    return None
 
 
 def set_session(response: Response, token: str) -> None:

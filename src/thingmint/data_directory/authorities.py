@@ -26,7 +26,7 @@ from thingmint.data_directory.certificate_files import (
     write_where_different,
 )
 from thingmint.data_directory.files import DirectoryInUse, held, make_directory, remove_leftovers, write_durably
-from thingmint.data_directory.resealing import settle
+from thingmint.data_directory.resealing import is_being_resealed, settle
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, RetiredIssuer, destroyed_path, retired_issuers
 from thingmint.data_directory.root_signer import RootSigner
 from thingmint.issuance.authorities.trust_anchor import (
@@ -118,6 +118,12 @@ class AuthorityFiles:
             self._settle()
             for directory in (self.data_dir, folders[1], folders[1] / RETIRED_ISSUERS):
                 remove_leftovers(directory)
+        elif is_being_resealed(self.data_dir):
+            # The keys of the directory have two passphrases at the moment. No single one opens all of them.
+            raise AuthorityUnusable(
+                f"the passphrase of {self.data_dir} is being changed, or the change was cut off: run the same "
+                "`thingmint seal` again, or start the service, which completes it"
+            )
         root = self._root()
         is_destroyed = destroyed_path(self.data_dir).exists()
         issuing = None if is_destroyed else self._subordinate(ISSUING, self._create_issuing_ca(root), root)
@@ -166,13 +172,15 @@ class AuthorityFiles:
             return service
         path = certificate_path(self.data_dir, RSA_SERVICE)
         certificate = read_certificate(path)
-        if certificate is None:
-            if not self.may_create:
-                return None
-            private_key = self._key(RSA_SERVICE, "rsa-2048")
-            certificate = create_rsa_service_ca(private_key, self.serial_numbers(), self.now())
-            write_durably(path, pem_of(certificate), 0o644)
-        return self._paired(RSA_SERVICE, certificate, self._existing_key(RSA_SERVICE))
+        if certificate is not None:
+            return self._paired(RSA_SERVICE, certificate, self._existing_key(RSA_SERVICE))
+        if not self.may_create:
+            return None
+        # Read from the disk already. To read an RSA key takes long, because its primes are checked.
+        private_key = self._key(RSA_SERVICE, "rsa-2048")
+        certificate = create_rsa_service_ca(private_key, self.serial_numbers(), self.now())
+        write_durably(path, pem_of(certificate), 0o644)
+        return self._paired(RSA_SERVICE, certificate, private_key)
 
     def _create_issuing_ca(self, root: x509.Certificate) -> Callable[..., x509.Certificate]:
         return partial(create_issuing_ca, addresses=self.issuer_addresses(root))

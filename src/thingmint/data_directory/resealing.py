@@ -55,6 +55,11 @@ def settle(data_dir: Path) -> None:
         sync_directory(mark.parent)
 
 
+def is_being_resealed(data_dir: Path) -> bool:
+    """Return whether the new passphrase is the valid one, but not all files have been replaced yet."""
+    return (data_dir / "keys" / _MARK).exists()
+
+
 def _resealed(path: Path, present: bytes | None, wanted: bytes | None) -> bytes | None:
     """Return the key in its new form, None if it already has this form."""
     stored = path.read_bytes()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from thingmint.data_directory.files import sync_directory, write_durably
+from thingmint.data_directory.files import remove_leftovers, sync_directory, write_durably
 
 _NAME = "restore-unfinished.json"
 
@@ -36,7 +36,8 @@ def set_mark(data_dir: Path, mark: RestoreMark) -> None:
 
 
 def remove_mark(data_dir: Path) -> None:
-    """Remove the mark, so that the directory can be used; raise OSError."""
+    """Remove the mark, so that the directory can be used; raise OSError. No other process may write there."""
+    remove_leftovers(data_dir)
     (data_dir / _NAME).unlink(missing_ok=True)
     sync_directory(data_dir)
 

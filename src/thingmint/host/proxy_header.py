@@ -94,7 +94,13 @@ def _address(text: bytes, version: int) -> str:
         raise InvalidHeader("it holds no IP address where one belongs") from error
     if address.version != version or b"%" in text:
         raise InvalidHeader("it holds an address of another family than it says")
-    return str(address)
+    return _shown(address)
+
+
+def _shown(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Return the address as text. A balancer that listens for both families writes those of version 4 in version 6."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def _port(text: bytes) -> int:
@@ -128,6 +134,7 @@ def _version_2(beginning: bytes) -> ProxyHeader | None:
     return ProxyHeader(
         length,
         CarriedAddresses(
-            (str(ipaddress.ip_address(source)), source_port), (str(ipaddress.ip_address(destination)), destination_port)
+            (_shown(ipaddress.ip_address(source)), source_port),
+            (_shown(ipaddress.ip_address(destination)), destination_port),
         ),
     )

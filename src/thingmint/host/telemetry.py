@@ -114,6 +114,11 @@ class Metrics:
             "How far the machine's clock is ahead of the database's.",
             registry=registry,
         )
+        self._last_backup = Gauge(
+            "thingmint_last_backup_timestamp_seconds",
+            "When the last completed backup began; 0 if there is none.",
+            registry=registry,
+        )
         self._log_size = Gauge("thingmint_log_leaves", "Leaves of the verifiable log.", registry=registry)
         self._log_seconds = Histogram(
             "thingmint_log_pass_seconds",
@@ -208,6 +213,10 @@ class Metrics:
         """Record how many leaves the verifiable log has, and how many seconds it took to add the last ones."""
         self._log_size.set(size)
         self._log_seconds.observe(seconds)
+
+    def last_backup(self, began_at: datetime | None) -> None:
+        """Record when the last completed backup began; None if there is none."""
+        self._last_backup.set(0 if began_at is None else began_at.timestamp())
 
     def issuer_lives(self, shares: Mapping[tuple[str, str], float]) -> None:
         """Record the share of each issuer's validity that is left, by id and status; remove all other issuers."""

@@ -17,6 +17,7 @@ from thingmint.issuance.encoding.der import children, only_element
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
 from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey, accepted_public_key
+from thingmint.issuance.keys.subject_keys import subject_public_key
 from thingmint.issuance.profiles.subject import check_subject
 
 _LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
@@ -130,7 +131,7 @@ def _parse(der: bytes) -> x509.CertificateSigningRequest:
 
 def _public_key(csr: x509.CertificateSigningRequest, expected: bytes) -> PublicKey:
     try:
-        public_key = accepted_public_key(csr.public_key())
+        public_key = accepted_public_key(subject_public_key(csr))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise WeakKey("The public key of the certificate signing request cannot be read or is not supported") from error
     encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

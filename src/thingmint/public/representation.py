@@ -4,6 +4,7 @@ import email.utils
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 # Long enough that caches take the load, short enough that clients soon learn of revocations.
 _LONGEST_AGE_SECONDS = 60
@@ -48,6 +49,8 @@ class Representation:
         return b'"%s"' % (self.digest or "")[:32].encode("ascii")
 
 
+# The dates of answers are whole seconds, and many answers have the same ones.
+@lru_cache(64)
 def _http_date(moment: datetime) -> bytes:
     return email.utils.format_datetime(moment.astimezone(UTC), usegmt=True).encode("ascii")
 
@@ -55,7 +58,7 @@ def _http_date(moment: datetime) -> bytes:
 def _moment(text: bytes | None) -> datetime | None:
     try:
         moment = email.utils.parsedate_to_datetime((text or b"").decode("latin-1"))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # A date without a zone is in UTC. A condition that cannot be parsed is ignored.
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -55,7 +55,7 @@ class ImportedConsole:
         if made is None:
             async with self._making:
                 # In a thread, because requests to other applications must not wait.
-                made = self._made or await asyncio.to_thread(self._make)
+                made = await asyncio.to_thread(self._make)
         await made(scope, receive, send)
 
     def stop(self) -> None:
@@ -65,14 +65,15 @@ class ImportedConsole:
 
     def error_page(self, error: Exception) -> tuple[int, bytes]:
         """Return the HTTP status and the page for an error that a page has raised and not handled."""
-        return (self._made or self._make()).error_page(error)
+        return self._make().error_page(error)
 
     def _make(self) -> "Console":
         from thingmint.console.application import Console
 
-        self._made = Console(self._services, self._errors)
-        # What was imported lives as long as the service, and needs no search for garbage.
-        gc.freeze()
+        if self._made is None:
+            self._made = Console(self._services, self._errors)
+            # What was imported lives as long as the service, and needs no search for garbage.
+            gc.freeze()
         return self._made
 
 

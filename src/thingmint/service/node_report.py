@@ -24,10 +24,12 @@ from thingmint.core.transparency.proof import proof_text
 from thingmint.data_directory.certificate_files import pem_of
 from thingmint.host.telemetry import Metrics
 from thingmint.public.addresses import list_path
+from thingmint.records.backups import last_backup
 from thingmint.records.certificates.revocation_lists import list_states
 from thingmint.records.clock import postgresql_engine
 from thingmint.records.nodes.nodes import nodes
 from thingmint.registration.log.reading import present_state, proven_resource
+from thingmint.service.backup.last_backup import finding_of_backup
 from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.findings import Finding, Verdict, findings_of_directory
 from thingmint.service.node import OpenNode
@@ -156,11 +158,13 @@ class NodeReport:
 
     async def _of_database(self) -> Sequence[Finding]:
         registry = self._node.registry
+        backed_up = finding_of_backup(await registry.store.read(last_backup), registry.clock.now())
         if registry.config.database_url is None:
-            return ()
+            return (backed_up,)
         engine = await registry.store.read(postgresql_engine)
         alive = await registry.store.read(nodes)
         return [
+            backed_up,
             engine_finding(engine),
             clock_finding(registry.clock.skew),
             *findings_of_nodes(registry.config, alive, registry.clock.now()),

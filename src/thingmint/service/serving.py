@@ -23,6 +23,7 @@ from thingmint.rest.http.server import Server
 from thingmint.service.addresses import Ports, endpoints_of
 from thingmint.service.api_server import api_server
 from thingmint.service.background import BackgroundWork, purge_credentials
+from thingmint.service.backup.last_backup import show_last_backup
 from thingmint.service.clocks import SkewWatch, skew_watched
 from thingmint.service.devices.connection_limits import shares_of
 from thingmint.service.devices.device_edge import DeviceEdge
@@ -148,6 +149,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge, est: Serv
         Sequencer(node.registry.store, node.log, node.metrics.log_grew).run,
         node.clock.run,
         node.issuer_watch.run,
+        partial(show_last_backup, node.registry.store, node.metrics),
         node.publication.publisher.run,
         rotation.run,
         *(() if node.worker is None else (partial(node.worker.show, node.metrics.render),)),

@@ -1,6 +1,7 @@
 """Owns the forms of settings that are addresses: hosts and ports, URLs, paths and server names."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -11,6 +12,7 @@ from thingmint.core.host_names import is_server_name
 from thingmint.settings.forms import ConfigError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ def parse_address(text: str, setting: str) -> Address:
     """Return host and port of ``host:port`` or ``[v6]:port``; raise ConfigError otherwise."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
+    if not colon or not host or not _PORT.fullmatch(port) or int(port) > 0xFFFF:
         raise ConfigError(f"{setting} must be host:port, not {text!r}")
     return Address(host, int(port))
 

@@ -12,6 +12,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 HIDDEN = "(hidden)"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+# Python does not convert texts of more than 4,300 digits.
+_WHOLE = re.compile(r"[0-9]{1,20}")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -124,7 +126,7 @@ class WholeNumber:
     def parse(self, name: str, value: object) -> int:
         """Return the number."""
         text = str(value)
-        if not text.isascii() or not text.isdigit() or not self.least <= int(text) <= self.most:
+        if not _WHOLE.fullmatch(text) or not self.least <= int(text) <= self.most:
             raise ConfigError(f"{name} must be a whole number from {self.least} to {self.most}, not {text!r}")
         return int(text)
 

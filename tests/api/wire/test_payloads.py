@@ -61,6 +61,9 @@ def test_json_that_is_no_object_is_refused(payload: bytes) -> None:
         b"\x7b\x00" + b"\xff" * 7,
         b"\xa1\x61a\x62\xff\xff",
         b"\xff",
+        b"\xa1\x61a\x61b\x00",
+        b"\xa0\xa0",
+        b"\xa1\x61a\x61b" + b"\xff" * 10_000,
     ],
 )
 def test_cbor_that_is_no_map_of_plain_values_is_refused(payload: bytes) -> None:

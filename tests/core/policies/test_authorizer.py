@@ -67,4 +67,5 @@ def test_authorizer_agrees_with_evaluation(
     expected = evaluate(parsed, action, resource, request)
     assert device.decide(action, resource) == expected
     assert device.decide(action, resource) == expected
+    assert device.decide_once(action, resource) == expected
     assert device.allows(action, resource) is (expected.effect is DecisionEffect.ALLOWED)

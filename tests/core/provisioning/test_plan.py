@@ -31,7 +31,7 @@ from thingmint.core.provisioning.plan import (
     ThingPlan,
     plan,
 )
-from thingmint.core.provisioning.resources import Override, ResourceType
+from thingmint.core.provisioning.resources import Override
 from thingmint.core.provisioning.template import TemplateKind, parse_template
 from thingmint.core.provisioning.values import MAX_CHARACTERS
 from thingmint.core.registry.attributes import Attributes
@@ -214,17 +214,10 @@ def test_operator_tells_the_certificate_in_one_of_three_ways(
     assert (its.source, its.override_status) == (source, Override.REPLACE)
 
 
-def test_resources_are_told_by_their_logical_ids() -> None:
-    text = template(resources={"t": thing(), "p": policy(PolicyName="a"), "q": policy(PolicyDocument=POLICY_DOCUMENT)})
-    its = planned(text)
-    assert its.resource_types == {
-        "t": ResourceType.THING,
-        "certificate": ResourceType.CERTIFICATE,
-        "p": ResourceType.POLICY,
-        "q": ResourceType.POLICY,
-    }
+def test_policies_are_named_or_have_documents() -> None:
+    its = planned(template(resources={"p": policy(PolicyName="a"), "q": policy(PolicyDocument=POLICY_DOCUMENT)}))
+    assert [each.logical_id for each in its.policies] == ["p", "q"]
     assert [each.document for each in its.policies] == [None, POLICY_DOCUMENT]
-    assert plan(parse_template('{"Resources": {}}', REGISTER), {}).resource_types == {}
 
 
 def test_name_of_a_policy_follows_its_document() -> None:

@@ -43,9 +43,22 @@ def test_a_deleted_certificate_has_no_status() -> None:
 
 
 def test_leaves_that_nothing_covers_give_no_right() -> None:
-    tail = after(ACTIVATED, is_covered=False)
-    assert (tail.states, tail.not_believed) == ({}, 1)
+    tail = after(REVOKED, is_covered=True)
+    tail.apply(ACTIVATED, is_covered=False)
+    assert (tail.states[CERTIFICATE].status, tail.not_believed) == ("REVOKED", 1)
     assert after(REVOKED, is_covered=False).states[CERTIFICATE].was_revoked
+
+
+def test_leaves_that_nothing_covers_tell_that_a_certificate_may_exist() -> None:
+    (state,) = after(ISSUED, ACTIVATED, is_covered=False).states.values()
+    assert state == LaterState("ACTIVE", False, 3, "1f", "cd", is_believed=False)
+    (state,) = after(ISSUED, DELETED, is_covered=False).states.values()
+    assert (state.status, state.is_believed) == (None, True)
+
+
+def test_issuers_are_named() -> None:
+    other = leaf("CreateIssuer", 1, issuer_id="ef").replace(f"cert/{ID}".encode(), b"")
+    assert after(ISSUED, other, leaf("AttachPolicy", 2)).issuer_ids == {"cd", "ef", ""}
 
 
 def test_other_actions_are_counted() -> None:

@@ -54,6 +54,8 @@ def test_paths_are_those_of_the_specification(tile: Tile, path: str) -> None:
         "tile/data/000",
         "tile/0/٠٠٠",
         "tile/0/../checkpoint",
+        "tile/0/x001/" + "x000/" * 5 + "000",
+        "tile/entries/x001/" + "x000/" * 1500 + "000",
     ],
 )
 def test_other_spellings_name_no_tile(path: str) -> None:

@@ -1,6 +1,7 @@
 """Any authority can read an issuer's request, whatever holds its key; a root answers it and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -25,7 +26,7 @@ from thingmint.issuance.authorities.issuer_request import (
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca
 from thingmint.issuance.keys.private_keys import generate_private_key
-from thingmint.issuance.profiles.public_addresses import PublicAddresses
+from thingmint.issuance.profiles.public_addresses import PublicAddresses, is_public_url
 from thingmint.signers.file_key import FileKeySigner
 
 SERIAL = SerialNumber(1 << 110)
@@ -127,6 +128,69 @@ def test_an_issuer_of_the_services_own_root_can_say_where_others_find_out_about_
     made = create_issuing_ca(authorities.root, key, SERIAL, NOW, addresses=addresses)
     made.verify_directly_issued_by(authorities.root.certificate)
     assert [(each.value, each.critical) for each in list(made.extensions)[-2:]] == list(addresses.extensions())
+
+
+ADDRESSES = PublicAddresses("http://a.example/root.crl", "http://a.example/root.cer", "http://a.example/ocsp")
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ADDRESSES,
+        replace(ADDRESSES, status=None),
+        replace(ADDRESSES, issuer=None),
+        PublicAddresses("http://a.example/root.crl", None, None),
+        PublicAddresses(None, "http://a.example/root.cer", None),
+        PublicAddresses(None, None, None),
+    ],
+)
+def test_a_root_elsewhere_names_its_own_addresses_and_none_of_the_request(
+    addresses: PublicAddresses, authorities: Authorities
+) -> None:
+    key = generate_private_key("ecdsa-p256")
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    asked = replace(ADDRESSES, revocation_list="http://evil.example/crl")
+    builder = x509.CertificateSigningRequestBuilder().subject_name(issuer_subject(key.public_key(), None))
+    for extension, critical in asked.extensions():
+        builder = builder.add_extension(extension, critical)
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    issued = sign_issuer_request(AUTHORITY, pem, SERIAL, NOW, None, addresses)
+    named = [
+        (each.value, each.critical)
+        for each in issued.extensions
+        if isinstance(each.value, x509.CRLDistributionPoints | x509.AuthorityInformationAccess)
+    ]
+    assert named == list(addresses.extensions())
+    assert checked_chain(pem_of(issued, ROOT), key.public_key(), NOW, authorities.root.certificate) == (issued, ROOT)
+
+
+@pytest.mark.parametrize("url", ["http://a.example/root.crl", "https://a.example:8443/x?y=1", "http://[::1]/crl"])
+def test_urls_of_pages_are_addresses(url: str) -> None:
+    assert is_public_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "a.example/root.crl",
+        "http:///root.crl",
+        "http://",
+        "file:///etc/passwd",
+        "ldap://a.example/x",
+        "http://a.example:0/",
+        "http://a.example:99999/",
+        "http://a.example:x/",
+        "http://[::1/",
+        "http://user:secret@a.example/",
+        "http://a.example/ x",
+        "http://a.example/\n",
+        "http://ä.example/",
+        "http://a.example/" + "x" * 1024,
+    ],
+)
+def test_other_texts_are_no_addresses(url: str) -> None:
+    assert not is_public_url(url)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from tests.support import der as asn1
 from tests.support.authority import NOW
 from tests.support.signing_requests import key_of
+from tests.support.slow_keys import DIFFIE_HELLMAN, diffie_hellman_certificate
 from tests.support.user_ca import CAKey, SignatureHash, UserCA, der_of, device_key, name_of, new_ca, pem_of
 
 from thingmint.core.errors import CertificateInvalid
@@ -233,3 +234,9 @@ def test_a_public_key_file_is_no_certificate() -> None:
     )
     with pytest.raises(CertificateInvalid, match="not labelled CERTIFICATE"):
         load_foreign_pem(pem.decode(), "certificate")
+
+
+def test_keys_whose_reading_takes_minutes_are_not_read() -> None:
+    certificate = load_foreign(der_of(diffie_hellman_certificate()), "certificate")
+    with pytest.raises(CertificateInvalid, match=f"is of the kind {DIFFIE_HELLMAN}"):
+        ensure_acceptable(certificate, NOW)

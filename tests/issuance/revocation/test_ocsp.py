@@ -1,7 +1,6 @@
 """OCSP requests are read and responses signed as RFC 6960 and 9654 say; what is no request is refused as such."""
 
 import hashlib
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -311,7 +310,7 @@ def test_the_library_encodes_the_same_responses(ca: IssuingCA, number: int, algo
                 builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
             theirs = builder.sign(key, hashes.SHA256())
 
-            ours = loaded(responder.respond([standing], replace(TERMS, nonce=nonce)))
+            ours = loaded(responder.respond([standing], TERMS._replace(nonce=nonce)))
 
             assert ours.produced_at_utc == TERMS.this_update
             # The library takes the time of production from the machine.

@@ -37,10 +37,10 @@ from thingmint.mqtt.data_plane import DataPlane, Retained
 from thingmint.mqtt.edges.operator_edge import OperatorEdges, StoringTimes
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.credentials import SERVICE
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 
 IMPATIENT = RelayLimits(
     answer_seconds=1.0, open_seconds=1.0, leave_seconds=0.2, first_retry_seconds=0.001, last_retry_seconds=0.001

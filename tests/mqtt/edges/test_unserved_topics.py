@@ -23,8 +23,8 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.edges.life_cycle import life_cycle_event
 from thingmint.mqtt.edges.unserved_messages import UnservedMessages
 from thingmint.mqtt.events import ClientConnected, Link, MessageNotServed
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 
 SERVED_BY_AWS = [
     "$aws/things/lamp/shadow/get",

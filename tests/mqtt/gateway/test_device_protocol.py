@@ -7,7 +7,17 @@ from tests.support.packets import V3, V5, VERSIONS, client_packets, connects
 
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_server_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
-from thingmint.mqtt.codec.packets import Connack, Connect, Disconnect, ProtocolVersion, Publish, ServerPacket, Will
+from thingmint.mqtt.codec.packets import (
+    Connack,
+    Connect,
+    Disconnect,
+    Pingreq,
+    ProtocolVersion,
+    Puback,
+    Publish,
+    ServerPacket,
+    Will,
+)
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import Opened
@@ -141,3 +151,25 @@ def test_large_will_is_let_go_once_connect_was_accepted() -> None:
 
     assert protocol.connect is not None
     assert protocol.connect.will is None
+
+
+@pytest.mark.parametrize("version", [V3, V5])
+def test_short_packets_are_recognised_only_if_nothing_waits(version: ProtocolVersion) -> None:
+    protocol, ping = accepted(version), encode(Pingreq(), version)
+    acknowledgement = encode(Puback(0x1234), version)
+    assert protocol.only_acknowledgement(acknowledgement) == 0x1234
+    assert protocol.is_only_ping(ping)
+    for others in (b"", ping, acknowledgement[:3], acknowledgement + ping, b"\x40\x02\x00\x00"):
+        assert protocol.only_acknowledgement(others) == 0
+    for others in (b"", acknowledgement, ping[:1], ping + ping):
+        assert not protocol.is_only_ping(others)
+    protocol.feed(ping[:1])
+    assert protocol.only_acknowledgement(acknowledgement) == 0
+    assert not protocol.is_only_ping(ping)
+
+
+@pytest.mark.parametrize("version", [V3, V5])
+def test_short_packets_are_not_recognised_before_connack(version: ProtocolVersion) -> None:
+    protocol = connecting(version)
+    assert protocol.only_acknowledgement(encode(Puback(1), version)) == 0
+    assert not protocol.is_only_ping(encode(Pingreq(), version))

@@ -24,8 +24,8 @@ from thingmint.mqtt.data_plane import DataPlane, DeviceConnection, Opened
 from thingmint.mqtt.edges.operator_edge import OperatorEdge, OperatorEdges
 from thingmint.mqtt.events import ClientConnected, ConnectRefused
 from thingmint.mqtt.queues.limits import BrokerLimits
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 
 PRESENCE = "$aws/events/presence/connected/lamp"
 

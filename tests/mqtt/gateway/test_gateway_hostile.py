@@ -325,6 +325,7 @@ def test_connections_that_come_and_go_leave_nothing_behind(live: LiveGateway, de
                 connection.send(Disconnect())
     live.wait_until(lambda: live.gateway.open_connections == 0 and not live.gateway._services.work)
     index = live.gateway._index
-    assert (index._by_certificate, index._by_client, index.accepted) == ({}, {}, frozenset())
+    assert (index._first_of, index._others_of, index._by_client) == ({}, {}, {})
+    assert index.accepted == frozenset()
     assert len(live.gateway._listener._unauthenticated) == 0
     assert live.gateway._listener._stalled == {}

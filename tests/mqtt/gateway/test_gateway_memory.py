@@ -24,7 +24,7 @@ pytestmark = pytest.mark.soak
 DEVICES = examples(400, 5000)
 # The first connections also pay for what all share.
 WARM_UP = 50
-KIB_PER_DEVICE = 60
+KIB_PER_DEVICE = 50
 RESERVED_DESCRIPTORS = 100
 
 

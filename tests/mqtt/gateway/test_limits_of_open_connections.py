@@ -17,8 +17,8 @@ from thingmint.mqtt.codec.packets import Disconnect, ProtocolVersion, Publish, S
 from thingmint.mqtt.codec.properties import ConnectProperties, WillProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.rights.ports import DeviceRefusal
 
 LASTING = ConnectProperties(session_expiry_interval=600)

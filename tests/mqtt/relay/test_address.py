@@ -8,11 +8,11 @@ import pytest
 from tests.support.broker import OTHER, SCOPE
 
 from thingmint.core.identifiers import Region
-from thingmint.mqtt.relay.address import InvalidBrokerAddress, UnixAddress, parse_broker_address
+from thingmint.mqtt.relay.brokers.address import InvalidBrokerAddress, UnixAddress, parse_broker_address
+from thingmint.mqtt.relay.brokers.health import AddressHealth
+from thingmint.mqtt.relay.brokers.spec import Brokers, BrokerSpec, one_broker
 from thingmint.mqtt.relay.credentials import BrokerCredentials, LoginUnusable
-from thingmint.mqtt.relay.health import AddressHealth
 from thingmint.mqtt.relay.limits import RelayLimits
-from thingmint.mqtt.relay.spec import Brokers, BrokerSpec, one_broker
 
 NODES = tuple(UnixAddress(f"/{number}") for number in range(3))
 

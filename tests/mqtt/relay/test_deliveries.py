@@ -8,7 +8,7 @@ from tests.support.broker import Device
 from thingmint.mqtt.codec.packets import Publish, QoS
 from thingmint.mqtt.codec.reason_codes import PacketRefused
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery
-from thingmint.mqtt.relay.deliveries import RelayDeliveries
+from thingmint.mqtt.relay.connections.deliveries import RelayDeliveries
 
 
 class Way:

@@ -25,11 +25,11 @@ from thingmint.mqtt.codec.packets import (
 from thingmint.mqtt.codec.properties import ConnectProperties, PublishProperties, WillProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Loss
-from thingmint.mqtt.relay.address import UnixAddress
+from thingmint.mqtt.relay.brokers.address import UnixAddress
+from thingmint.mqtt.relay.brokers.spec import Brokers, BrokerSpec
 from thingmint.mqtt.relay.credentials import BrokerCredentials
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import Brokers, BrokerSpec
 
 V3, V5 = ProtocolVersion.MQTT_3_1_1, ProtocolVersion.MQTT_5
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE

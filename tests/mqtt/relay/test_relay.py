@@ -25,8 +25,8 @@ from thingmint.mqtt.codec.packets import (
 )
 from thingmint.mqtt.codec.properties import ConnectProperties, DisconnectProperties, PublishProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE
 LASTING = {V3: ConnectProperties(), V5: ConnectProperties(session_expiry_interval=600)}

@@ -27,9 +27,9 @@ from thingmint.mqtt.codec.packets import (
 from thingmint.mqtt.codec.properties import ConnackProperties, ConnectProperties, PublishProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 
 V3, V5 = ProtocolVersion.MQTT_3_1_1, ProtocolVersion.MQTT_5
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE

@@ -30,8 +30,8 @@ from thingmint.mqtt.codec.packets import (
 )
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.data_plane import DataPlane
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 
 Seen: TypeAlias = list[tuple[str, bytes, int, bool]]
 LASTING = ConnectProperties(session_expiry_interval=600)

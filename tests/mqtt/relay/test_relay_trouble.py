@@ -28,9 +28,9 @@ from thingmint.mqtt.codec.packets import (
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Loss
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 AT_LEAST_ONCE = QoS.AT_LEAST_ONCE

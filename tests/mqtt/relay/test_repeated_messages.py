@@ -16,8 +16,8 @@ from tests.support.mqtt_peer import V3, V5, Peer, connected_peer
 from thingmint.mqtt.codec.packets import Pingreq, Pingresp, ProtocolVersion, Puback, Publish, QoS
 from thingmint.mqtt.codec.properties import PublishProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.relay.brokers.spec import Brokers, one_broker
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import Brokers, one_broker
 
 SIZES = (0, 1, 2, 121, 122, 123, 127, 128, 16_370, 16_376, 16_377, 16_378, 16_384, 60_000, 3)
 BOTH = [V3, V5]

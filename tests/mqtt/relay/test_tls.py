@@ -14,10 +14,10 @@ from tests.support.mqtt_peer import V5, connected_peer, peer
 
 from thingmint.mqtt.codec.packets import Publish, Will
 from thingmint.mqtt.codec.reason_codes import ReasonCode
-from thingmint.mqtt.relay.address import parse_broker_address
+from thingmint.mqtt.relay.brokers.address import parse_broker_address
+from thingmint.mqtt.relay.brokers.spec import BrokerSpec
 from thingmint.mqtt.relay.credentials import BrokerCredentials
 from thingmint.mqtt.relay.limits import RelayLimits
-from thingmint.mqtt.relay.spec import BrokerSpec
 
 SECRET = "of-the-fleet"  # of a broker that lives as long as a test
 

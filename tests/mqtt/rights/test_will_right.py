@@ -14,8 +14,8 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.codec.packets import Publish, QoS, Will
 from thingmint.mqtt.counters import Counters, NoObserver
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.rights import will_right
 from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAuthorizer, DeviceRefusal, DeviceRefused
 from thingmint.mqtt.rights.will_right import DeviceWillRight

@@ -35,9 +35,9 @@ from thingmint.mqtt.codec.packets import (
 )
 from thingmint.mqtt.codec.properties import ConnectProperties, DisconnectProperties
 from thingmint.mqtt.events import ClientConnected, ClientDisconnected, DisconnectReason
+from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.relay.spec import one_broker
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 # More than the requests of one turn, and than one read of the socket.

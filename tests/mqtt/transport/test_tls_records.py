@@ -1,15 +1,39 @@
 """What arrives in any pieces is read whole, and what is known to be read needs no further question to OpenSSL."""
 
 import contextlib
+import ctypes
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from OpenSSL import SSL
 from tests.support.device_identities import client_context, new_identity, server_identity
+from tests.support.required import require
 from tests.support.tls_echo import tls_context_of
 
-from thingmint.mqtt.transport.tls_records import TLSRecords
+from thingmint.mqtt.transport.tls_records import RECORD_BYTES, TLSRecords
+
+CONNECTIONS = 40
+
+
+class _Allocated(ctypes.Structure):
+    """glibc's ``struct mallinfo2``."""
+
+    _fields_ = [(f"field_{number}", ctypes.c_size_t) for number in range(10)]
+
+
+def _memory_in_use() -> Callable[[], int]:
+    """Return a function that returns how many bytes of glibc's heap are allocated."""
+    library = ctypes.CDLL(None)
+    require(hasattr(library, "mallinfo2"), "the C library does not report its allocated memory")
+    library.mallinfo2.restype = _Allocated
+
+    def in_use() -> int:
+        found: int = library.mallinfo2().field_7
+        return found
+
+    return in_use
 
 
 class Ends:
@@ -37,6 +61,15 @@ class Ends:
                 found.append(self.records.read())
             except SSL.WantReadError:
                 return found
+
+    def exchange(self, message: bytes) -> None:
+        """Carry a message in each direction."""
+        self.records.take(self.sealed(message))
+        assert self.all_read() == [message]
+        self.records.write(memoryview(message))
+        while output := self.records.output():
+            self._incoming.write(output)
+        assert self._client.read(len(message)) == message
 
     def _shake_hands(self) -> None:
         is_done = False
@@ -106,3 +139,39 @@ def test_any_pieces_are_the_same_stream(ends: Ends) -> None:
                 except SSL.WantReadError:
                     break
         assert b"".join(found) == b"".join(b"%d" % number for number in range(20))
+
+
+def test_buffers_of_read_connections_are_small_again(tmp_path: Path) -> None:
+    """Large messages went both ways on each connection; the buffer of each direction is released afterwards."""
+    in_use = _memory_in_use()
+    connections = [Ends(tmp_path, ssl.TLSVersion.TLSv1_3) for _ in range(CONNECTIONS)]
+    for ends in connections:
+        ends.exchange(bytes(RECORD_BYTES))
+    grown = in_use()
+    for ends in connections:
+        assert ends.records.shrink()
+    assert grown - in_use() > 2 * CONNECTIONS * RECORD_BYTES
+    for ends in connections:
+        ends.exchange(b"still understood")
+
+
+def test_buffers_with_an_unfinished_record_are_kept(ends: Ends) -> None:
+    sealed = ends.sealed(bytes(RECORD_BYTES), b"after it")
+    ends.records.take(sealed[:-5])
+    assert ends.all_read() == [bytes(RECORD_BYTES)]
+    assert not ends.records.shrink()
+    ends.records.take(sealed[-5:])
+    assert ends.all_read() == [b"after it"]
+    assert ends.records.shrink()
+    ends.exchange(b"still understood")
+
+
+def test_pyopenssl_is_used_as_documented_if_it_has_other_attributes(ends: Ends) -> None:
+    assert ends.records._ssl.is_direct, "the installed version is one that has them"
+    ends.records._ssl.is_direct = False
+    ends.exchange(bytes(RECORD_BYTES))
+    assert ends.records.shrink()
+    assert ends.records.output() == b""
+    with pytest.raises(SSL.WantReadError):
+        ends.records.read()
+    ends.exchange(b"still understood")

@@ -11,7 +11,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.records.certificates import revocation_lists as list_table
 from thingmint.records.certificates import revocations as revocation_table
 from thingmint.records.certificates.revocation_lists import StoredList
-from thingmint.records.certificates.revocations import PARTS, Changed, part_of
+from thingmint.records.certificates.revocations import PARTS, ChangedRevocation, part_of
 from thingmint.registration.kernel.ports import Store
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -40,7 +40,7 @@ async def stored(store: Store, number: int) -> Revocation | None:
     return (await store.read(lambda: revocation_table.standing(ISSUER, SerialNumber(number))))[1]
 
 
-async def changed(store: Store, stamp: int, limit: int = 100) -> tuple[int, list[Changed]]:
+async def changed(store: Store, stamp: int, limit: int = 100) -> tuple[int, list[ChangedRevocation]]:
     following, found, _ = await store.read(lambda: revocation_table.changed_from(stamp, limit))
     return following, list(found)
 
@@ -105,12 +105,12 @@ async def test_a_follower_is_told_of_every_change_and_of_each_only_until_it_has_
 
     after, told = await changed(store, following)
     assert sorted(told, key=lambda each: each.part) == [
-        Changed(ISSUER, SerialNumber(5), 5),
-        Changed(ISSUER, SerialNumber(6), 6),
+        ChangedRevocation(ISSUER, SerialNumber(5), 5),
+        ChangedRevocation(ISSUER, SerialNumber(6), 6),
     ]
     assert (await changed(store, after))[1] == []
     await store.write(lambda: revocation_table.end_hold(ISSUER, SerialNumber(5)))
-    assert (await changed(store, after))[1] == [Changed(ISSUER, SerialNumber(5), 5)]
+    assert (await changed(store, after))[1] == [ChangedRevocation(ISSUER, SerialNumber(5), 5)]
     assert len((await changed(store, following, limit=1))[1]) == 1
 
 
@@ -125,7 +125,7 @@ async def test_ended_revocations_are_forgotten_and_changes_are_told_of_all_the_s
     # The newest one stays, on whose stamp later ones rest.
     assert [number for number in range(5, 9) if await stored(store, number) is not None] == [7, 8]
     await note(store, revocation(9))
-    assert Changed(ISSUER, SerialNumber(9), 9) in (await changed(store, following))[1]
+    assert ChangedRevocation(ISSUER, SerialNumber(9), 9) in (await changed(store, following))[1]
 
 
 async def test_a_number_is_issued_if_the_registry_has_it(store: Store) -> None:

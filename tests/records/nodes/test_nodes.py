@@ -15,7 +15,7 @@ from thingmint.records.columns import column_of_time
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import messages as message_table
 from thingmint.records.nodes import nodes as node_table
-from thingmint.records.nodes.connections import ConnectionRow, Displaced, EndingRow
+from thingmint.records.nodes.connections import ConnectionRow, DisplacedConnection, EndingRow
 from thingmint.records.nodes.messages import NewMessage
 from thingmint.registration.kernel.ports import Store
 from thingmint.storage import open_store
@@ -49,7 +49,7 @@ async def row(
     return ConnectionRow(session, node, SCOPE, client, CERTIFICATE, opened_at, b"{}", will, delay)
 
 
-async def enter(store: Store, *rows: ConnectionRow) -> tuple[list[Displaced], dict[str, bool]]:
+async def enter(store: Store, *rows: ConnectionRow) -> tuple[list[DisplacedConnection], dict[str, bool]]:
     displaced, entered = await store.write(lambda: connection_table.open_connections(rows))
     return list(displaced), entered
 
@@ -108,7 +108,7 @@ async def test_the_newest_connection_of_a_client_is_current_whoever_is_written_f
     assert await enter(store, newer) == ([], {"s2": True})
     assert await enter(store, older) == ([], {"s1": False})
     newest = await row(store, "s3", "one")
-    assert await enter(store, newest) == ([Displaced("two", "s2", SCOPE, "lamp")], {"s3": True})
+    assert await enter(store, newest) == ([DisplacedConnection("two", "s2", SCOPE, "lamp")], {"s3": True})
     assert await enter(store, newest) == ([], {"s3": True})
     assert await current(store) == "s3"
     assert await current(store, scope=OTHER_SCOPE) is None

@@ -28,7 +28,7 @@ from thingmint.records import changes as change_table
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
-from thingmint.records.policies.policy_attachments import Beginning
+from thingmint.records.policies.policy_attachments import PolicySearchStart
 from thingmint.records.statement import Statement, rows_of
 from thingmint.records.steps import Program, Steps
 from thingmint.registration.certificates import certificates
@@ -156,7 +156,7 @@ async def test_groups_and_things_lead_to_policies_within_their_region_alone(stor
 async def test_groups_in_a_circle_do_not_hold_up_the_answer(store: Store) -> None:
     await store_memberships(store, SCOPE, Memberships(groups=(("A",), ("A", "B"))))
     await store.write(lambda: rows_of("UPDATE thing_group SET parent_name = 'B' WHERE name = 'A'"))
-    beginning = Beginning(group_name="A")
+    beginning = PolicySearchStart(group_name="A")
     found = await store.read(lambda: policy_attachment_table.effective_policies(SCOPE, beginning))
     assert found.depends_on == {thing_group_arn(SCOPE, ThingGroupName(name)) for name in ("A", "B")}
 

@@ -27,7 +27,7 @@ from thingmint.records.log.state import newest_position
 from thingmint.records.log.tiles import index_of_entry
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.reading import head_of
-from thingmint.registration.log.sequencing import LEAVES_OF_A_PASS, Passed, Sequencer, sequence, sequence_all
+from thingmint.registration.log.sequencing import LEAVES_OF_A_PASS, Sequencer, SequencingResult, sequence, sequence_all
 from thingmint.storage import open_store
 
 COUNT = 2 * LEAVES_OF_A_PASS + 77
@@ -61,7 +61,7 @@ async def test_a_pass_takes_a_bounded_number_of_entries(store: Store) -> None:
     log = await log_on(store)
     await append(store, range(COUNT))
     passed = await store.write(lambda: sequence(log))
-    assert passed == Passed(LEAVES_OF_A_PASS, LEAVES_OF_A_PASS)
+    assert passed == SequencingResult(LEAVES_OF_A_PASS, LEAVES_OF_A_PASS)
     assert passed.is_behind
 
 
@@ -69,7 +69,7 @@ async def test_a_pass_without_new_entries_changes_nothing(store: Store) -> None:
     log = await log_on(store)
     await append(store, range(3))
     before = await sequenced(store, log)
-    assert await store.write(lambda: sequence(log)) == Passed(0, 3)
+    assert await store.write(lambda: sequence(log)) == SequencingResult(0, 3)
     assert await state_of(store) == before
 
 
@@ -250,7 +250,7 @@ async def test_a_node_leaves_the_log_to_another_one_that_holds_it(postgresql_url
             assert seen == []
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-        assert await other.write(lambda: sequence(log)) == Passed(TILE_WIDTH, TILE_WIDTH)
+        assert await other.write(lambda: sequence(log)) == SequencingResult(TILE_WIDTH, TILE_WIDTH)
         await connection.close()
 
 

@@ -19,6 +19,7 @@ from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.records.columns import column_of_time
 from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.ports import Store
+from thingmint.registration.log import verification
 from thingmint.registration.log import verified as verified_module
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.log.exporting import export
@@ -155,7 +156,40 @@ async def test_an_entry_at_a_position_that_no_leaf_has_is_named(store: Store, tm
     await execute(store, "UPDATE log_state SET position = position + 5")
     await append(store, range(295, 297))
     found = (await verified(store, log)).findings
-    assert found == [f"audit entry {number}: was inserted: no leaf of the log is of it" for number in (301, 302)]
+    assert found == [
+        "log_state: was changed: its position is 305, the newest leaf is of audit entry 300",
+        *(f"audit entry {number}: was inserted: no leaf of the log is of it" for number in (301, 302)),
+    ]
+
+
+@pytest.mark.parametrize("pruned_leaves", [-256, 1, 512])
+async def test_a_count_of_pruned_leaves_that_cannot_be_is_named(
+    store: Store, tmp_path: Path, pruned_leaves: int
+) -> None:
+    log, _, _ = await filled(store, tmp_path)
+    await execute(store, f"UPDATE log_state SET pruned = {pruned_leaves}")
+    assert (await verified(store, log)).findings == [
+        f"log_state: was changed: {pruned_leaves} leaves cannot be pruned of 300"
+    ]
+
+
+async def test_entries_of_distant_positions_are_read_one_by_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, _, _ = await filled(store, tmp_path)
+    monkeypatch.setattr(verification, "_TILES_AT_ONCE", 1)
+    monkeypatch.setattr(verification, "_NEIGHBOURS", 3)
+    assert (await verified(store, log)).findings == []
+    await execute(store, "DELETE FROM audit WHERE position = 290")
+    assert (await verified(store, log)).findings == ["audit entry 290: was removed: it is leaf 289 of the log"]
+
+
+async def test_a_bundle_that_was_removed_is_named(store: Store, tmp_path: Path) -> None:
+    log, _, _ = await filled(store, tmp_path)
+    await execute(store, "DELETE FROM log_bundle WHERE number = 1")
+    found = (await verified(store, log)).findings
+    assert "log_bundle 1: was removed: it is leaf 256 of the log" in found
+    assert "audit entry 257: was inserted: no leaf of the log is of it" in found
 
 
 async def test_a_row_of_an_entry_that_cannot_be_read_is_not_called_inserted(store: Store, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Which policies are in force for a client, and as which thing it connects: one answer for all who ask."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from tests.support.authority import caller_with, new_authority
+from tests.support.device_identities import new_identity
 from tests.support.memberships import Memberships, store_memberships
 from tests.support.memory_store import MemoryStore
 from tests.support.policies import document, statement
@@ -122,6 +123,32 @@ async def test_groups_do_not_count_for_a_client_that_is_no_thing_of_the_certific
     assert await registry.in_force(client_id) == ["own"]
     assert (await registry.bound(client_id)).connection.thing is None
     assert await registry.decision(client_id, "Lamps") is AuthDecision.IMPLICIT_DENY
+
+
+async def test_names_in_a_certificate_are_parsed_only_for_policies_that_refer_to_them(registry: Registry) -> None:
+    identity = new_identity("lamp 7")
+    stored = replace(sample_certificate(3, scope=SCOPE), certificate_id=identity.certificate_id, der=identity.der)
+    await insert(registry.store, stored)
+    named = CertificateTarget(SCOPE, stored.certificate_id)
+    await registry.attach("plain", named, statement(Resource=topic("${iot:CertificateId}/${iot:ClientId}")))
+    plain = (await registry.bound("lamp", named)).connection
+    assert (plain.certificate_id, plain.certificate_names) == (stored.certificate_id, {})
+
+    common_name = "${IOT:certificate.subject.CommonName}"
+    await registry.attach("by-name", named, statement(Effect="Deny", Resource=topic(common_name)))
+    assert (await registry.bound("lamp", named)).connection.certificate_names["Subject.CommonName"] == ("lamp 7",)
+
+
+async def test_policies_that_a_test_adds_may_refer_to_names_in_the_certificate(registry: Registry) -> None:
+    identity = new_identity("lamp7")
+    stored = replace(sample_certificate(3, scope=SCOPE), certificate_id=identity.certificate_id, der=identity.der)
+    await insert(registry.store, stored)
+    text = document(statement(Action="iot:Publish", Resource=topic("${iot:Certificate.Subject.CommonName}")))
+    await policies.create(registry.authority, CALLER, PolicyName("by-name"), text, {})
+    requests = [AuthRequest(ActionType.PUBLISH, (topic("lamp7"),))]
+    named, what_if = CertificateTarget(SCOPE, stored.certificate_id), WhatIf(added=[PolicyName("by-name")])
+    (result,) = await simulated(registry.authority, SCOPE, named, "lamp", requests, what_if)
+    assert result.decision is AuthDecision.ALLOWED
 
 
 class NeverSearched(list[PolicyName]):

@@ -203,3 +203,28 @@ async def test_a_ca_certificate_gets_its_later_status(
         wanted = CACertificateStatus.INACTIVE if outcome is Replayed.DEACTIVATED else CACertificateStatus.ACTIVE
         assert found.status is wanted
         assert (found.auto_registration is AutoRegistrationStatus.DISABLE) is (state.status is None)
+
+
+async def test_what_no_checkpoint_covers_activates_nothing_and_names_what_is_lost(store: MemoryStore) -> None:
+    certificate = await issued(store, CertificateStatus.INACTIVE)
+    claimed = replace(later("ACTIVE"), is_believed=False)
+    assert await replayed(store, certificate, claimed) is Replayed.NOT_BELIEVED
+    assert await status_of(store, certificate) is CertificateStatus.INACTIVE
+    lost = replace(certificate, certificate_id=CertificateId("0" * 64), serial_number=SerialNumber(99))
+    assert await replayed(store, lost, replace(later("ACTIVE", lost), is_believed=False)) is Replayed.LOST
+    revocation = await noted(store, lost)
+    assert revocation is not None
+    assert revocation.reason is RevocationReason.CESSATION_OF_OPERATION
+
+
+async def test_a_leaf_with_the_number_of_another_certificate_revokes_nothing(store: MemoryStore) -> None:
+    certificate = await issued(store)
+    forged = replace(certificate, certificate_id=CertificateId("0" * 64))
+    assert await replayed(store, forged, later("ACTIVE", certificate)) is Replayed.LOST
+    assert await noted(store, certificate) is None
+
+
+async def test_a_ca_certificate_that_no_checkpoint_covers_is_not_activated(store: MemoryStore) -> None:
+    certificate = await issued(store)
+    claimed = replace(later("ACTIVE"), is_believed=False)
+    assert await replayed(store, certificate, claimed, kind="cacert") is Replayed.LOST

@@ -192,6 +192,7 @@ REFUSED = {
     "a Content-Length with a fraction": POST + b"Content-Length: 0.0\r\n\r\n",
     "a Content-Length in other digits": POST + "Content-Length: ٠\r\n\r\n".encode(),
     "a Content-Length beyond 64 bits": POST + b"Content-Length: 18446744073709551616\r\n\r\n",
+    "a Content-Length of 21 digits": POST + b"Content-Length: 000000000000000000044\r\n\r\n",
     "a space before the colon": POST + b"Content-Length : 44\r\n\r\n",
     "a tab before the colon": POST + b"Content-Length\t: 44\r\n\r\n",
     "a space before the name": POST + b" Content-Length: 44\r\n\r\n",

@@ -54,6 +54,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "a signed Content-Length": (POST + b"Content-Length: +1\r\n\r\na", 400),
     "a hexadecimal Content-Length": (POST + b"Content-Length: 0x1\r\n\r\na", 400),
     "a Content-Length beyond 64 bits": (POST + b"Content-Length: 99999999999999999999999\r\n\r\n", 400),
+    "a Content-Length of 5,000 digits": (POST + b"Content-Length: " + b"0" * 4999 + b"2\r\n\r\n{}", 400),
     "an empty Content-Length": (POST + b"Content-Length:\r\n\r\n", 400),
     "Content-Length with Transfer-Encoding": (
         POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

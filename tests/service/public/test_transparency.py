@@ -123,3 +123,9 @@ def test_a_public_log_is_open_and_shared_caches_may_keep_it(tmp_path: Path) -> N
         metrics = fetch(service, "/metrics").body.decode()
         assert "thingmint_log_leaves 1.0" in metrics
         assert "thingmint_log_pass_seconds_count" in metrics
+
+
+def test_a_number_that_no_tree_has_is_no_page(service: Service) -> None:
+    for groups in (7, 1500):
+        path = f"/log/tile/0/x001/{'x000/' * groups}000"
+        assert fetch(service, path, administrator(service)).error == "UnknownOperationException"

@@ -5,6 +5,7 @@ are accepted; no tag is interpreted.
 """
 
 from collections.abc import Mapping
+from io import BytesIO
 from typing import NoReturn
 
 import cbor2
@@ -50,9 +51,10 @@ def encode_payload(members: Mapping[str, object], payload_format: PayloadFormat)
 
 
 def _decode_cbor(payload: bytes) -> Mapping[str, object]:
+    stream = BytesIO(payload)
     try:
-        decoded = cbor2.loads(
-            payload,
+        decoded = cbor2.load(
+            stream,
             tag_hook=_refuse_tag,
             semantic_decoders=_NO_TAGS,
             max_depth=_MAX_DEPTH,
@@ -62,6 +64,8 @@ def _decode_cbor(payload: bytes) -> Mapping[str, object]:
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, PayloadInvalid):
         # The decoder's message may quote the payload, which may hold an ownership token.
         raise PayloadInvalid("The payload is not a CBOR map of plain values") from None
+    if stream.tell() != len(payload):
+        raise PayloadInvalid("The payload holds more than one CBOR map")
     if not isinstance(decoded, dict) or not all(isinstance(name, str) for name in decoded):
         raise PayloadInvalid("The payload must be a CBOR map with text keys")
     return decoded

@@ -36,6 +36,8 @@ def back_up(config: Config, file: Path, passphrase_file: Path | None, *, unseale
             click.echo(f"thingmint: {path} is of a backup that was cut off, unless it is running: remove it", err=True)
     if not made.head.keys_are_sealed:
         click.echo(f"thingmint: warning: {file} holds the keys in the clear: its readers can issue", err=True)
+    if not made.is_recorded:
+        click.echo(f"thingmint: warning: {file} is whole, but its time could not be written to the database", err=True)
     size = made.head.signed_checkpoint().head.size
     click.echo(
         f"{file}: {made.size:,} bytes, {made.manifest.rows:,} rows, {size:,} leaves of the log, "

@@ -38,6 +38,12 @@ def backup(file: Path, passphrase_file: Path | None, unsealed_keys: bool, verify
 @settings_options(STORE_SETTINGS)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help="File with the passphrase of the keys in the backup; fd:N is an inherited descriptor.  "
+    "[default: that of the data directory]",
+)
+@click.option(
     "--checkpoint",
     "checkpoints",
     type=_FILE,
@@ -68,6 +74,7 @@ def backup(file: Path, passphrase_file: Path | None, unsealed_keys: bool, verify
 )
 def restore(
     file: Path,
+    passphrase_file: Path | None,
     checkpoints: tuple[Path, ...],
     lists: tuple[Path, ...],
     log_tail: Path | None,
@@ -78,9 +85,10 @@ def restore(
     """Restore a backup into an empty data directory and an empty database.
 
     No service starts on them before every signature, the log and every key were verified. Certificates that were
-    revoked after the backup are revoked again if a revocation list or a log tail has them. ca_passphrase_file is that
-    of the backup.
+    revoked after the backup are revoked again if a revocation list or a log tail has them. The restored keys are sealed
+    by the passphrase of the backup.
     """
     from thingmint.cli.backup.restoring import RestoreOptions, restore_service
 
-    restore_service(config_of(flags), file, RestoreOptions(checkpoints, lists, log_tail, archives, accept_findings))
+    options = RestoreOptions(passphrase_file, checkpoints, lists, log_tail, archives, accept_findings)
+    restore_service(config_of(flags), file, options)

@@ -22,9 +22,10 @@ from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.recovery.later_changes import Replayed
 from thingmint.service.backup.checkpoints import checkpoint_of
 from thingmint.service.backup.container import BackupDamaged
-from thingmint.service.backup.later import Later, LaterFound
+from thingmint.service.backup.later import LaterFiles, LaterFound
 from thingmint.service.backup.log_tails import TailUnusable
 from thingmint.service.backup.restoring import Restored, RestoreInput, RestoreRefused, restore
+from thingmint.service.start.passphrases import read_passphrase_source
 from thingmint.settings.config import Config, StartRefused
 
 _ERRORS = (
@@ -47,6 +48,7 @@ _ERRORS = (
 class RestoreOptions:
     """The files that were given in addition to the backup."""
 
+    passphrase_file: Path | None = None
     checkpoints: tuple[Path, ...] = ()
     lists: tuple[Path, ...] = ()
     log_tail: Path | None = None
@@ -75,7 +77,9 @@ def _given(options: RestoreOptions) -> RestoreInput:
 
     checkpoints = tuple([checkpoint_of(path) for path in options.checkpoints])
     lists = tuple([(path, path.read_bytes()) for path in options.lists])
-    return RestoreInput(Later(checkpoints, lists, options.log_tail), archive, options.accepts_findings)
+    passphrase = read_passphrase_source(options.passphrase_file, "--passphrase-file")
+    later = LaterFiles(checkpoints, lists, options.log_tail)
+    return RestoreInput(later, archive, options.accepts_findings, passphrase)
 
 
 def _told(config: Config, restored: Restored) -> Iterator[str]:
@@ -103,8 +107,10 @@ def _told(config: Config, restored: Restored) -> Iterator[str]:
 def _replayed(later: LaterFound) -> Iterator[str]:
     made = {outcome: count for outcome, count in sorted(later.replayed.items()) if outcome is not Replayed.UNCHANGED}
     for outcome, count in made.items():
-        if outcome is not Replayed.LOST:
+        if outcome not in (Replayed.LOST, Replayed.NOT_BELIEVED):
             yield f"replayed: {count} certificates {outcome.value}"
+    if later.deleted_keys:
+        yield f"replayed: {later.deleted_keys} access keys deleted"
     if later.not_believed:
         yield (
             f"note: {later.not_believed} later activations were not replayed: no signed checkpoint covers their leaves"
@@ -116,6 +122,10 @@ def _replayed(later: LaterFound) -> Iterator[str]:
 def _missing(began_at: str, later: LaterFound) -> Iterator[str]:
     for each in later.lost:
         yield f"missing: {each}: it was issued or registered after the backup; the device needs a new certificate"
+    for each in later.lost_issuers:
+        yield f"missing: issuer {each}: it was added after the backup, which does not have its key"
+    for each in later.other_changes:
+        yield f"missing: {each}"
     for action, count in sorted(later.other_actions.items()):
         yield f"missing: {count} times {action}: leaves do not tell enough to do it again"
     if later.missing:

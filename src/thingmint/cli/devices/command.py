@@ -18,6 +18,7 @@ from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused
 from thingmint.cli.issuing.parts import registrar_of, station_keys
 from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.columns import printable
 from thingmint.cli.terminal.progress import shown_progress
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
@@ -74,7 +75,7 @@ def _resume_in(out: Path) -> str:
 
 def _end(out: Path, refusals: list[RefusedRow], *, is_dry: bool) -> None:
     for refusal in sorted(refusals)[:_SHOWN_REFUSALS]:
-        click.echo(f"line {refusal.line}: {refusal.thing or '(no name)'}: {refusal.reason}", err=True)
+        click.echo(printable(f"line {refusal.line}: {refusal.thing or '(no name)'}: {refusal.reason}"), err=True)
     if refusals:
         where = "" if is_dry else f": see {out / ERRORS_CSV}, correct the list, and run the same command again"
         fail(f"{len(refusals)} rows were refused{where}")

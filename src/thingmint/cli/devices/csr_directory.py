@@ -91,7 +91,8 @@ def _holds_key(path: Path) -> bool:
 
 
 def _is_key(content: bytes) -> bool:
-    if _KEY_MARK in content:
+    # Shells of Windows write text with two octets for each character.
+    if _KEY_MARK in content.replace(b"\0", b""):
         return True
     # In DER, PKCS#8, PKCS#1 and SEC 1 contain a version first, a small INTEGER; a CSR contains a SEQUENCE first.
     is_sequence = content[:1] == b"\x30"

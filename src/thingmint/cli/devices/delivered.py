@@ -1,16 +1,19 @@
 """Owns the reading of delivered files: finds certificate and private key in each format. Writes nothing."""
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from thingmint.cli.devices.formats import ENVELOPED_KEY
 from thingmint.cli.devices.recipients import opened
+from thingmint.core.error_text import in_words
 
 _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
 
@@ -38,11 +41,22 @@ class Held:
 
 def read_delivered(path: Path, openers: Openers) -> Held:
     """Return the contents; raise ValueError if they do not fit the file's name, OSError."""
-    content = path.read_bytes()
+    content = read_regular(path)
     for ending, read in _READERS.items():
         if path.name.endswith(ending):
-            return read(content, openers)
+            try:
+                return read(content, openers)
+            except (TypeError, UnsupportedAlgorithm) as error:
+                # `cryptography` raises TypeError for a key that needs a passphrase.
+                raise ValueError(in_words(error)) from error
     raise ValueError("its name has an ending that no format has")
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a file; raise ValueError for a device or a pipe, whose reading may never end, OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no regular file")
+    return path.read_bytes()
 
 
 def _certificate_pem(content: bytes, _openers: Openers) -> Held:

@@ -16,7 +16,7 @@ from thingmint.cli.devices.lists import read_list
 from thingmint.cli.devices.recipients import read_recipient
 from thingmint.cli.devices.requests import Requests
 from thingmint.cli.devices.templates import own_template
-from thingmint.cli.issuing.begin import Making
+from thingmint.cli.issuing.begin import JobProperties
 from thingmint.cli.issuing.station_keys import RSA_2048
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning.production import production_details
@@ -56,7 +56,7 @@ class DeviceOptions:
     @property
     def production(self) -> dict[str, str]:
         """The parameters for batch, operator and station."""
-        return Making(RSA_2048, self.batch, self.operator, self.station).production
+        return JobProperties(RSA_2048, self.batch, self.operator, self.station).production
 
     def checked(self) -> "DeviceOptions":
         """Return the options with defaults filled in; raise ListRefused if flags exclude each other."""

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from thingmint.cli.devices.delivered import Held, Openers, read_delivered
+from thingmint.cli.devices.delivered import Held, Openers, read_delivered, read_regular
 from thingmint.cli.devices.folder import ISSUERS, JOURNAL, WORK
 from thingmint.cli.devices.manifest import ERRORS_CSV, MANIFEST_CSV, MANIFEST_JSON_LINES, DeviceEntry, as_csv
 from thingmint.cli.issuing.folder import JOB_FILE, ManifestEntry, public_key_sha256
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
+from thingmint.issuance.keys.key_pairs import WeakKey
+from thingmint.issuance.keys.subject_keys import subject_public_key
 
 _OWN = frozenset({JOB_FILE, JOURNAL, MANIFEST_JSON_LINES, MANIFEST_CSV, ERRORS_CSV, ISSUERS})
 _PRIVATE_ENDINGS = (".key.pem", ".key.der", ".p12", ".h")
@@ -92,7 +94,10 @@ class Verification:
         if not certificates:
             yield f"{each.name}: it has no certificate"
         for name, der in certificates.items():
-            yield from (f"{name}: {problem}" for problem in self._certificate(each, der))
+            try:
+                yield from (f"{name}: {problem}" for problem in self._certificate(each, der))
+            except (ValueError, UnsupportedAlgorithm, WeakKey) as error:
+                yield f"{name}: {in_words(error)}"
         for name, key in keys.items():
             if public_key_sha256(key) != each.public_key_sha256:  # type: ignore[arg-type]  # a public key, as read
                 yield f"{name}: it is not the key of the certificate {each.certificate_id}"
@@ -101,7 +106,7 @@ class Verification:
         if Path(name).name != name:
             raise ValueError("the manifest names a file outside of the folder")
         path = self.folder / name
-        content = path.read_bytes()
+        content = read_regular(path)
         if digest is not None and hashlib.sha256(content).hexdigest() != digest:
             raise ValueError("its content is not what the manifest says")
         is_combined = name.endswith(".pem") and not name.endswith(".cert.pem")
@@ -116,7 +121,8 @@ class Verification:
             return
         if f"{certificate.serial_number:x}" != each.serial_number:
             yield "its serial number is not what the manifest says"
-        if public_key_sha256(certificate.public_key()) != each.public_key_sha256:
+        key = subject_public_key(certificate)
+        if public_key_sha256(key) != each.public_key_sha256:  # type: ignore[arg-type]  # a public key, as read
             yield "its public key is not what the manifest says"
         if self.issuers and not self._chain_holds(certificate):
             yield f"no CA certificate has issued it: {certificate.issuer.rfc4514_string()}"

@@ -14,6 +14,7 @@ from thingmint.cli.devices.options import read_passphrase
 from thingmint.cli.devices.recipients import read_recipient
 from thingmint.cli.devices.verify import Verification
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.columns import printable
 from thingmint.core.error_text import in_words
 
 _SHOWN = 50
@@ -36,7 +37,7 @@ def verify_delivery(
     except (OSError, ListRefused) as error:
         fail(in_words(error))
     for problem in problems[:_SHOWN]:
-        click.echo(problem, err=True)
+        click.echo(printable(problem), err=True)
     if problems:
         fail(f"{folder}: {len(problems)} problems")
     closed = f"; {verification.closed} private keys are sealed and were not opened" if verification.closed else ""

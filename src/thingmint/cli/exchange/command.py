@@ -19,6 +19,7 @@ from thingmint.cli.exchange.service_registry import ServiceRegistry
 from thingmint.cli.exchange.station import StationImport, StationRefused, read_delivery
 from thingmint.cli.exchange.verification import verification_certificate
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.columns import printable
 from thingmint.cli.terminal.progress import shown_progress
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
@@ -117,7 +118,7 @@ def _failing() -> Iterator[None]:
 def _end(conflicts: Iterable[str], summary: str) -> None:
     conflicts = list(conflicts)
     for conflict in conflicts[:_SHOWN]:
-        click.echo(conflict, err=True)
+        click.echo(printable(conflict), err=True)
     if conflicts:
         hidden = f" ({len(conflicts) - _SHOWN} more are not shown)" if len(conflicts) > _SHOWN else ""
         fail(f"{summary}; {len(conflicts)} conflicts, which changed nothing{hidden}")

@@ -53,18 +53,17 @@ class InventoryRefused(Exception):
 def read_inventory(directory: Path) -> Fleet:
     """Return the fleet of an inventory; raise InventoryRefused, which names the file."""
     fleet = Fleet()
-    for each in _listed(directory / "thing-types.json", "thingTypes"):
-        properties = each.get("thingTypeProperties") or {}
-        fleet.types.append(
-            ThingTypeItem(
-                _name(each, "thingTypeName"),
-                properties.get("thingTypeDescription") or None,
-                tuple(properties.get("searchableAttributes") or ()),
-            )
-        )
+    for each in _listed(path := directory / "thing-types.json", "thingTypes"):
+        name, properties = _name(each, "thingTypeName"), _table(each, "thingTypeProperties", path)
+        searchable = properties.get("searchableAttributes") or []
+        if not isinstance(searchable, list):
+            raise InventoryRefused(f"{path} has searchableAttributes that are no list")
+        description = _text_or_none(properties, "thingTypeDescription", path)
+        fleet.types.append(ThingTypeItem(name, description, tuple(_text(each, path) for each in searchable)))
     for path in _files(directory / "policies"):
         found = _read(path)
-        fleet.policies[_name(found, "policyName", path)] = str(found.get("policyDocument"))
+        name = _name(found, "policyName", path)
+        fleet.policies[name] = _text(found.get("policyDocument"), path)
     members: dict[str, list[str]] = {}
     groups = [_group(path, members) for path in _files(directory / "groups")]
     fleet.groups = parents_first(groups)
@@ -72,10 +71,11 @@ def read_inventory(directory: Path) -> Fleet:
     for path in _files(directory / "certificates"):
         item = _certificate(path, owned)
         fleet.certificates[item.certificate_id] = item
-    for each in _listed(directory / "things.json", "things"):
+    for each in _listed(path := directory / "things.json", "things"):
         name = _name(each, "thingName")
-        attributes = {str(key): str(value) for key, value in (each.get("attributes") or {}).items()}
-        type_name, groups_of, held = each.get("thingTypeName"), members.get(name, ()), owned.get(name, ())
+        attributes = {_text(key, path): _text(value, path) for key, value in _table(each, "attributes", path).items()}
+        type_name = _text_or_none(each, "thingTypeName", path)
+        groups_of, held = members.get(name, ()), owned.get(name, ())
         fleet.things.append(ThingItem(name, type_name, attributes, tuple(groups_of), tuple(held)))
     return fleet
 
@@ -86,7 +86,7 @@ def _group(path: Path, members: dict[str, list[str]]) -> GroupItem:
     for thing in _listed(path.with_name(f"{path.stem}.things.json"), "things"):
         members.setdefault(str(thing), []).append(name)
     policies = _listed(path.with_name(f"{path.stem}.policies.json"), "policies")
-    parent = (found.get("thingGroupMetadata") or {}).get("parentGroupName")
+    parent = _text_or_none(_table(found, "thingGroupMetadata", path), "parentGroupName", path)
     return GroupItem(name, parent, tuple(_name(each, "policyName") for each in policies))
 
 
@@ -99,8 +99,8 @@ def _certificate(path: Path, owned: dict[str, list[str]]) -> CertificateItem:
         owned.setdefault(str(thing), []).append(certificate_id)
     policies = _listed(path.with_name(f"{path.stem}.policies.json"), "policies")
     names = tuple(_name(each, "policyName") for each in policies)
-    pem, status = described.get("certificatePem"), described.get("status")
-    if not isinstance(pem, str) or not isinstance(status, str):
+    pem, status = _text_or_none(described, "certificatePem", path), _text_or_none(described, "status", path)
+    if pem is None or status is None:
         raise InventoryRefused(f"{path} has no certificatePem or no status")
     return CertificateItem(certificate_id, pem, status, names)
 
@@ -131,6 +131,29 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise InventoryRefused(f"{path} is no answer of AWS's CLI")
     return read
+
+
+def _table(found: dict[str, Any], member: str, path: Path) -> dict[str, Any]:
+    table = found.get(member) or {}
+    if not isinstance(table, dict):
+        raise InventoryRefused(f"{path} has {member} that is no object")
+    return table
+
+
+def _text_or_none(found: dict[str, Any], member: str, path: Path) -> str | None:
+    value = found.get(member)
+    return None if value is None or value == "" else _text(value, path)
+
+
+def _text(value: object, path: Path) -> str:
+    try:
+        if isinstance(value, str):
+            value.encode()
+            return value
+    except UnicodeEncodeError:
+        # JSON can contain half of a character of two escapes, which no request can carry.
+        pass
+    raise InventoryRefused(f"{path} has {str(value)[:50]!r} where a text belongs")
 
 
 def _name(found: Any, member: str, path: Path | None = None) -> str:

@@ -27,7 +27,7 @@ from thingmint.cli.devices.templates import (
 )
 from thingmint.cli.devices.verify import read_listed
 from thingmint.cli.exchange.into_service import Conflict, IntoService
-from thingmint.cli.issuing.begin import Making
+from thingmint.cli.issuing.begin import JobProperties
 from thingmint.cli.issuing.folder import ManifestEntry
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
@@ -117,7 +117,7 @@ class StationImport(IntoService):
             CERTIFICATE_PEM: pem,
             CA_CERTIFICATE_PEM: certificate_pem(issuer.public_bytes(Encoding.DER)),
         }
-        production = Making("", entry.batch, entry.operator, entry.station).production
+        production = JobProperties("", entry.batch, entry.operator, entry.station).production
         if isinstance(entry, DeviceEntry):
             device = ListedDevice(
                 thing=entry.thing,

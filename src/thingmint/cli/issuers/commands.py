@@ -131,8 +131,26 @@ def retire(issuer_id: str, destroy_key: bool, **flags: object) -> None:
 @click.option("--out", type=_FILE, required=True, help="File for the new certificate and the root's.")
 @click.option("--days", type=click.IntRange(1, 36_525), help="Days until the issuer ends.  [default: with the root]")
 @click.option("--passphrase-file", type=_FILE, help="File with the passphrase of the root's key.")
-def sign_with_root(**options: Any) -> None:
-    """Certify an issuer with a root whose key is here; needs no service and no data directory."""
-    from thingmint.cli.issuers.offline_root import sign
+@click.option("--crl-url", metavar="URL", help="Address of the root's revocation list, put into the certificate.")
+@click.option("--issuer-url", metavar="URL", help="Address of the root's certificate, put into the certificate.")
+@click.option("--ocsp-url", metavar="URL", help="Address of an OCSP responder of the root, put into the certificate.")
+def sign_with_root(
+    root_key: Path,
+    root: Path,
+    request: Path,
+    out: Path,
+    days: int | None,
+    passphrase_file: Path | None,
+    crl_url: str | None,
+    issuer_url: str | None,
+    ocsp_url: str | None,
+) -> None:
+    """Certify an issuer with a root whose key is here; needs no service and no data directory.
 
-    sign(**options)
+    Addresses are those of the root, not of the service. Extensions of the request are not copied.
+    """
+    from thingmint.cli.issuers.offline_root import RootFiles, sign
+    from thingmint.issuance.profiles.public_addresses import PublicAddresses
+
+    addresses = PublicAddresses(crl_url, issuer_url, ocsp_url)
+    sign(RootFiles(root_key, root, passphrase_file, addresses), request, out, days)

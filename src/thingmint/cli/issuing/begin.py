@@ -13,7 +13,7 @@ _FENCE = 20
 _WITNESSES = 3
 
 
-class Making(NamedTuple):
+class JobProperties(NamedTuple):
     """The properties of all identities of a job: the key type, and the facts of their production."""
 
     key_type: str = "rsa-2048"
@@ -28,9 +28,11 @@ class Making(NamedTuple):
         return {name: value for name, detail in PRODUCTION_PARAMETERS.items() if (value := told[detail]) is not None}
 
 
-async def begin(folder: Folder, registrar: Registrar, *, count: int, active: bool, making: Making | None = None) -> Job:
+async def begin(
+    folder: Folder, registrar: Registrar, *, count: int, active: bool, making: JobProperties | None = None
+) -> Job:
     """Return the job of the folder, and record a new one there; raise FolderRefused if the folder has another job."""
-    making = making or Making()
+    making = making or JobProperties()
     job = folder.read_job()
     if job is None:
         job = Job(count, active, await _newest(registrar), registrar.trust_anchor_sha256, **making._asdict())
@@ -55,7 +57,7 @@ def _require_same_order(folder: Folder, job: Job, *, count: int, active: bool) -
         )
 
 
-def _require_same_making(folder: Folder, job: Job, making: Making) -> None:
+def _require_same_making(folder: Folder, job: Job, making: JobProperties) -> None:
     for name, now in making._asdict().items():
         if (before := getattr(job, name)) != now:
             raise FolderRefused(f"the job in {folder.path} was begun with {name} {before!r}, not {now!r}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, find_connection
-from thingmint.cli.issuing.begin import Making, begin
+from thingmint.cli.issuing.begin import JobProperties, begin
 from thingmint.cli.issuing.folder import JOB_FILE, Folder, FolderRefused
 from thingmint.cli.issuing.parts import registrar_of, station_keys
 from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
@@ -55,7 +55,7 @@ def issue_identities(
     ``is_named``: the data directory was given as a flag, so only its own service may be called.
     """
     configure_logging("console", "warning")
-    folder, making = Folder(out), Making(key_type or RSA_2048, batch, operator, station)
+    folder, making = Folder(out), JobProperties(key_type or RSA_2048, batch, operator, station)
     try:
         production_details(making.production)
         with folder.held():
@@ -83,7 +83,7 @@ async def _run(
     config: Config,
     folder: Folder,
     connection: Connection | None,
-    making: Making,
+    making: JobProperties,
     *,
     count: int,
     active: bool,

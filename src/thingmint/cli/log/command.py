@@ -26,7 +26,7 @@ from thingmint.registration.log.exporting import export
 from thingmint.registration.log.identity import LogIdentity
 from thingmint.registration.log.reading import LeafProof, present_state, proven_resource
 from thingmint.registration.log.sequencing import sequence_all
-from thingmint.registration.log.verification import verify
+from thingmint.registration.log.verification import verify_store
 from thingmint.registration.log.verified import Evidence, Verified
 from thingmint.service.backup.checkpoints import checkpoint_of
 from thingmint.service.opening import Registry, registry_beside_service
@@ -92,7 +92,7 @@ def verify_log(config: Config, against: Sequence[Path], archives: Sequence[Path]
 
         earlier = [checkpoint_of(path) for path in against]
         evidence = Evidence(log.salt_secret, is_signed, archive, earlier, _progress())
-        return await registry.store.read(lambda: verify(evidence))
+        return await verify_store(registry.store, evidence)
 
     verified = _with_log(config, work)
     if as_json:

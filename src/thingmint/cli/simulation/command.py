@@ -22,7 +22,7 @@ from thingmint.cli.simulation.est import EstBusy, EstTarget, find_est
 from thingmint.cli.simulation.identity import Identity
 from thingmint.cli.simulation.measures import Measures
 from thingmint.cli.simulation.preparation import (
-    Made,
+    CreatedResources,
     SharedPolicy,
     make_bystander,
     make_claim,
@@ -79,7 +79,7 @@ def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
     """
     # The devices' keys are as secret as the service's, and their connections need as many descriptors.
     harden_process()
-    run, made = f"sim-{secrets.token_hex(4)}", Made()
+    run, made = f"sim-{secrets.token_hex(4)}", CreatedResources()
     service = Service(data_dir, options.endpoint, is_named=is_named, allow_remote=options.allow_remote)
     try:
         _require_descriptors(options)
@@ -97,7 +97,7 @@ def simulate_fleet(data_dir: Path, options: Options, *, is_named: bool) -> None:
         sys.exit(1)
 
 
-def _simulate(run: str, made: Made, options: Options, service: Service) -> RunOutcome:
+def _simulate(run: str, made: CreatedResources, options: Options, service: Service) -> RunOutcome:
     est = None if options.renew is None else _est(options, service)
     storm_kind = None if options.storm is None else _storm_kind(options.storm, options)
     orders = _prepared(run, made, options, service)
@@ -150,7 +150,7 @@ def _lived(devices: Sequence[SimulatedDevice], schedule: Schedule, advance: Call
     return False
 
 
-def _prepared(run: str, made: Made, options: Options, service: Service) -> Orders:
+def _prepared(run: str, made: CreatedResources, options: Options, service: Service) -> Orders:
     """Return the orders of all devices; on failure, remove what was made for them."""
     given, parameters = _given_claim(options), _parameters(options)
     target = _target(options, service)
@@ -192,7 +192,9 @@ def _storm_kind(kind: str, options: Options) -> StormKind:
     return StormKind(kind)
 
 
-def _storm(kind: StormKind, run: str, made: Made, orders: Orders, measures: Measures, service: Service) -> Storm:
+def _storm(
+    kind: StormKind, run: str, made: CreatedResources, orders: Orders, measures: Measures, service: Service
+) -> Storm:
     api, name = service.api(), f"{run}-bystander"
     try:
         certificate = make_bystander(api, made, name)
@@ -234,5 +236,5 @@ def _require_descriptors(options: Options) -> None:
         raise LookupError(f"{wanted} descriptors are needed and this process may have {most}: raise `ulimit -n`")
 
 
-def _left(run: str, made: Made) -> str:
+def _left(run: str, made: CreatedResources) -> str:
     return f"; left behind: {', '.join(made.names)} and any devices named {run}-…" if made.names else ""

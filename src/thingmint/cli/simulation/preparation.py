@@ -26,7 +26,7 @@ _ROLE = "arn:aws:iam::000000000000:role/thingmint-fleet-simulate"
 
 
 @dataclass(slots=True)
-class Made:
+class CreatedResources:
     """The resources of this run except its devices, with functions that remove them, the last one first."""
 
     names: list[str] = field(default_factory=list)
@@ -109,7 +109,7 @@ def storm_topic(run: str) -> str:
     return f"{run}/storm"
 
 
-def make_template(api: Api, made: Made, run: str) -> str:
+def make_template(api: Api, made: CreatedResources, run: str) -> str:
     """Return the name of a new template.
 
     Its devices may publish and subscribe below their own name and below the topic of the run's storms only.
@@ -137,13 +137,13 @@ def make_template(api: Api, made: Made, run: str) -> str:
     return run
 
 
-def make_claim(api: Api, made: Made, run: str, template: str) -> Identity:
+def make_claim(api: Api, made: CreatedResources, run: str, template: str) -> Identity:
     """Return a new claim certificate that may provision devices by this template, and nothing else."""
     policy = _make_policy(api, made, f"{run}-claim", _claim_statements(template))
     return _make_certificate(api, made, "claim", policy).identity
 
 
-def make_bystander(api: Api, made: Made, name: str) -> MadeCertificate:
+def make_bystander(api: Api, made: CreatedResources, name: str) -> MadeCertificate:
     """Return a new certificate that may connect by this name, and publish and subscribe to the topic of that name."""
     statements = [
         _allow("iot:Connect", f"client/{name}"),
@@ -154,7 +154,7 @@ def make_bystander(api: Api, made: Made, name: str) -> MadeCertificate:
     return _make_certificate(api, made, "bystander", _make_policy(api, made, name, statements))
 
 
-def _make_certificate(api: Api, made: Made, purpose: str, policy: str) -> MadeCertificate:
+def _make_certificate(api: Api, made: CreatedResources, purpose: str, policy: str) -> MadeCertificate:
     created = api.call("POST", "/keys-and-certificate", {"setAsActive": "true"})
     certificate_id, arn = str(created["certificateId"]), str(created["certificateArn"])
     path = f"/certificates/{certificate_id}"
@@ -183,7 +183,7 @@ def parameters_of(api: Api, template: str) -> Mapping[str, str]:
         ) from error
 
 
-def _make_policy(api: Api, made: Made, name: str, statements: list[dict[str, object]]) -> str:
+def _make_policy(api: Api, made: CreatedResources, name: str, statements: list[dict[str, object]]) -> str:
     with made.adding(f"policy {name}", lambda: api.call("DELETE", f"/policies/{name}")):
         api.call("POST", f"/policies/{name}", body={"policyDocument": _document(statements)})
     return name

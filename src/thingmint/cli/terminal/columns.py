@@ -24,6 +24,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """Return the text with escaped control characters except line ends."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def widths_of(rows: Sequence[Sequence[str]], width: int | None, *, whole: int = 0) -> list[int]:
     """Return the widths of the columns; if they do not fit, narrow the widest ones until they do.
 

@@ -13,7 +13,8 @@ def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(header)
     writer.writerows([[_cell(value) for value in row] for row in rows])
-    return written.getvalue().encode()
+    # Names of files may have octets that are not UTF-8, which Python represents as surrogates.
+    return written.getvalue().encode(errors="backslashreplace")
 
 
 def _cell(value: object) -> str:

@@ -55,18 +55,20 @@ class _Rules:
 class Authorizer:
     """Decides which requests of a connection the policies allow."""
 
-    __slots__ = ("_policies", "_remembered", "_request")
+    __slots__ = ("_remembered", "context", "policies")
 
     def __init__(self, policies: Sequence[Policy], context: Mapping[str, tuple[str, ...]] | RequestContext) -> None:
         """Take the policies and the condition keys of a connection; raise LimitExceeded for too large policies."""
         ensure_weight_in_force(policies)
-        self._policies = tuple(policies)
-        self._request = context if isinstance(context, RequestContext) else RequestContext(context)
+        self.policies = tuple(policies)
+        self.context = context if isinstance(context, RequestContext) else RequestContext(context)
         self._remembered: dict[tuple[str, str], Decision] = {}
 
     def allows(self, action: str, resource: str) -> bool:
         """Return whether the connection may do the action on the resource."""
-        return self.decide(action, resource).effect is DecisionEffect.ALLOWED
+        # Asked for each message, and mostly remembered.
+        decision = self._remembered.get((action, resource)) or self.decide(action, resource)
+        return decision.effect is DecisionEffect.ALLOWED
 
     def decide(self, action: str, resource: str) -> Decision:
         """Return the decision about the action on the resource, and the statement that decided."""
@@ -79,14 +81,18 @@ class Authorizer:
             self._remembered[request] = decision
         return decision
 
+    def decide_once(self, action: str, resource: str) -> Decision:
+        """Return the same decision without keeping anything, for a request that will not be repeated."""
+        return self.rules_for(action).decide(resource_forms(action, resource))
+
     def rules_for(self, action: str) -> _Rules:
         """Work out what the policies say about an action; nothing of it is kept here."""
         folded = action.lower()
         about = [
-            _Rule(statement.bound(self._request), statement.effect, _decision(policy_index, statement_index, statement))
-            for policy_index, policy in enumerate(self._policies)
+            _Rule(statement.bound(self.context), statement.effect, _decision(policy_index, statement_index, statement))
+            for policy_index, policy in enumerate(self.policies)
             for statement_index, statement in enumerate(policy.statements)
-            if statement.speaks_of(folded) and statement.holds(self._request)
+            if statement.speaks_of(folded) and statement.holds(self.context)
         ]
         return _Rules(
             denying=tuple(rule for rule in about if rule.effect is Effect.DENY),

@@ -47,7 +47,8 @@ MAX_VALUE_LENGTH = 1024
 _WILDCARDS = frozenset("*$+?#")
 _ESCAPED = frozenset(',"\\+=<>;')
 
-_PREFIX = "iot:Certificate."
+CERTIFICATE_PREFIX = "iot:Certificate."
+"""The beginning of the condition keys that come from the names in a certificate."""
 _AVAILABLE_KEYS = "iot:Certificate.AvailableKeys"
 _LIST = ".List"
 _ALTERNATIVE_NAME = ".AlternativeName."
@@ -74,7 +75,7 @@ def certificate_keys(names: CertificateNames) -> dict[str, tuple[str, ...]]:
     """Return the condition keys that a certificate with these names has."""
     bounded = {name: _written(name, values[:MAX_VALUES]) for name, values in names.items() if values}
     keys = {key: values for name, given in bounded.items() for key, values in _variants(name, given)}
-    return keys | {_AVAILABLE_KEYS: tuple(_PREFIX + name for name in sorted(bounded))}
+    return keys | {_AVAILABLE_KEYS: tuple(CERTIFICATE_PREFIX + name for name in sorted(bounded))}
 
 
 def unsubstitutable_certificate_keys(keys: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
@@ -92,7 +93,7 @@ def _written(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _variants(name: str, values: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    key = _PREFIX + name
+    key = CERTIFICATE_PREFIX + name
     yield key, values[:1]
     if name == SERIAL_NUMBER:
         return

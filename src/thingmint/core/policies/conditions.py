@@ -43,6 +43,8 @@ _NULL = "Null"
 class RequestContext:
     """The condition keys of a request. Names of keys are case-insensitive, as in IAM."""
 
+    __slots__ = ("_folded", "_unsubstitutable", "_values")
+
     def __init__(self, values: Mapping[str, tuple[str, ...]], unsubstitutable: frozenset[str] = frozenset()) -> None:
         """Take the values by key, and the keys (in lower case) whose values must not replace a variable."""
         self._values = values

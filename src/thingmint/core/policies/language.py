@@ -37,6 +37,8 @@ class Policy:
     statements: tuple[PolicyStatement, ...] = field(repr=False, compare=False)
     positions: tuple[str, ...] = field(repr=False, compare=False)
     weight: int = field(compare=False)
+    condition_keys: frozenset[str] = field(repr=False, compare=False)
+    """The condition keys on which a statement depends in any way, in lower case."""
     only_denies: bool = field(default=False, repr=False)
 
     def statement_position(self, index: int) -> str:
@@ -52,8 +54,14 @@ class Policy:
             statements=statements,
             positions=tuple(self.positions[index] for index in kept),
             weight=weight_of_statements(statements),
+            condition_keys=_keys_of(statements),
             only_denies=True,
         )
+
+    def asks_for(self, prefix: str) -> bool:
+        """Return whether a statement depends on a condition key with this prefix."""
+        folded = prefix.lower()
+        return any(key.startswith(folded) for key in self.condition_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,12 @@ def parse_new_policy(text: str) -> Policy:
 def compiled(text: str, statements: tuple[PolicyStatement, ...]) -> Policy:
     """Return the policy with this text and these parsed statements."""
     positions = tuple(position(text, statement.offset) for statement in statements)
-    return Policy(sha256(text.encode()).digest(), statements, positions, weight_of_statements(statements))
+    digest, weight = sha256(text.encode()).digest(), weight_of_statements(statements)
+    return Policy(digest, statements, positions, weight, _keys_of(statements))
+
+
+def _keys_of(statements: Sequence[PolicyStatement]) -> frozenset[str]:
+    return frozenset[str]().union(*(statement.condition_keys() for statement in statements))
 
 
 def weight_of_statements(statements: Sequence[PolicyStatement]) -> int:

@@ -30,7 +30,6 @@ from thingmint.core.provisioning.resources import (
     Override,
     PolicyResource,
     Property,
-    ResourceType,
     ThingResource,
     derived_policy_name,
     parse_principal_type,
@@ -126,16 +125,6 @@ class ProvisioningPlan:
     certificate: CertificatePlan | None
     policies: tuple[PolicyPlan, ...]
     device_configuration: Mapping[str, str]
-
-    @property
-    def resource_types(self) -> dict[str, ResourceType]:
-        """The type of each resource by its logical id, for the ARNs in the answer of RegisterThing."""
-        types = {policy.logical_id: ResourceType.POLICY for policy in self.policies}
-        if self.thing is not None:
-            types[self.thing.logical_id] = ResourceType.THING
-        if self.certificate is not None:
-            types[self.certificate.logical_id] = ResourceType.CERTIFICATE
-        return types
 
 
 def plan(

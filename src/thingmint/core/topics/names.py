@@ -5,6 +5,7 @@ mandatory segments of Basic Ingest (``$aws/rules/NAME/``) and of shared subscrip
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 MAX_TOPIC_BYTES: Final = 256
@@ -16,6 +17,9 @@ ANY_LEVELS: Final = "#"
 RESERVED_PREFIX: Final = "$"
 SHARED_PREFIX: Final = "$share/"
 BASIC_INGEST_PREFIX: Final = "$aws/rules/"
+_LAST_LEVELS: Final = SEPARATOR + ANY_LEVELS
+# Devices publish to the same topics again and again.
+_REMEMBERED_TOPICS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,21 @@ def has_wildcard(text: str) -> bool:
 
 def check_topic(topic: str) -> None:
     """Raise InvalidTopic unless messages can have the topic."""
+    # Longer topics can be valid, too, but are not remembered.
+    if len(topic) > MAX_TOPIC_BYTES or not _is_topic(topic):
+        _check_topic(topic)
+
+
+@lru_cache(_REMEMBERED_TOPICS)
+def _is_topic(topic: str) -> bool:
+    try:
+        _check_topic(topic)
+    except InvalidTopic:
+        return False
+    return True
+
+
+def _check_topic(topic: str) -> None:
     if has_wildcard(topic):
         raise InvalidTopic("A topic holds no wildcard")
     _check_size(topic)
@@ -54,10 +73,9 @@ def parse_filter(text: str) -> TopicFilter:
     if text == SHARED_PREFIX[:-1] or text.startswith(SHARED_PREFIX):
         group, pattern = _shared(text)
     _check_size(pattern)
-    levels = pattern.split(SEPARATOR)
-    if any(ANY_LEVELS in level for level in levels[:-1]) or (ANY_LEVELS in levels[-1] and levels[-1] != ANY_LEVELS):
+    if ANY_LEVELS in pattern.removesuffix(_LAST_LEVELS) and pattern != ANY_LEVELS:
         raise InvalidTopic("# stands alone in the last level of a topic filter")
-    if any(ANY_LEVEL in level and level != ANY_LEVEL for level in levels):
+    if ANY_LEVEL in pattern and any(ANY_LEVEL in level and level != ANY_LEVEL for level in pattern.split(SEPARATOR)):
         raise InvalidTopic("+ stands alone in a level of a topic filter")
     return TopicFilter(text, pattern, group)
 

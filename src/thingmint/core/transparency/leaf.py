@@ -49,7 +49,9 @@ _MEMBER = rf'"(?:{"|".join(FACTS)})":"{_VALUE}"'
 # Most details contain only facts and are copied unparsed. Parsing them would take longer than everything else.
 _FACTS_ONLY = re.compile(rf"\{{(?:{_MEMBER}(?:,{_MEMBER})*)?\}}", re.ASCII)
 _FACT = re.compile(_VALUE, re.ASCII)
-_SUBJECT = re.compile(r"arn:[a-z-]+:iot:[^:]*:[^:]*:((?:cert|cacert)/[0-9a-f]{64})", re.ASCII)
+_PREFIX = r"arn:[a-z-]+:iot:[^:]*:[^:]*:"
+_SUBJECT = re.compile(rf"{_PREFIX}((?:cert|cacert)/[0-9a-f]{{64}})", re.ASCII)
+_PREFIX_OF_KIND = re.compile(rf"{_PREFIX}((?:cert|cacert)/)", re.ASCII)
 
 
 class LoggedEntry(NamedTuple):
@@ -78,13 +80,28 @@ def leaf_of(entry: LoggedEntry, salt: bytes) -> bytes:
         f"[{quoted(entry.principal_arn)},{quoted(entry.source_address)},{quoted(entry.request_id)},"
         f"{quoted(entry.resource)},{quoted(entry.detail)}]"
     )
-    facts = entry.detail if _FACTS_ONLY.fullmatch(entry.detail) else _facts(entry.detail)
-    subject = _SUBJECT.fullmatch(entry.resource)
     return (
         f'{{"v":1,"at":{entry.at},{_head(entry.account, entry.region, entry.action)},'
-        f'"subject":"{subject[1] if subject else ""}","facts":{facts},'
+        f'"subject":"{subject_of(entry.resource)}","facts":{facts_of(entry.detail)},'
         f'"private":"{sha256(salt + hidden.encode()).hexdigest()}"}}'
     ).encode()
+
+
+def subject_of(resource: str) -> str:
+    """Return ``cert/ID`` or ``cacert/ID`` if the resource is a certificate or a CA certificate, else empty text."""
+    found = _SUBJECT.fullmatch(resource)
+    return "" if found is None else found[1]
+
+
+def kind_of_prefix(prefix: str) -> str | None:
+    """Return ``cert/`` or ``cacert/`` if the prefix and a certificate's id are its ARN, and JSON escapes none of it."""
+    found = _PREFIX_OF_KIND.fullmatch(prefix)
+    return None if found is None or quoted(prefix) != f'"{prefix}"' else found[1]
+
+
+def facts_of(detail: str) -> str:
+    """Return the facts of a detail as text of its leaf."""
+    return detail if _FACTS_ONLY.fullmatch(detail) else _facts(detail)
 
 
 @lru_cache(maxsize=1024)

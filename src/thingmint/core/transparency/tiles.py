@@ -13,11 +13,11 @@ from thingmint.core.transparency.merkle import HASH_BYTES, root_of
 
 TILE_WIDTH = 256
 TILE_HEIGHT = 8
-MAX_ENTRY_BYTES = 0xFFFF
 ENTRIES = "entries"
 _MAX_LEVEL = 63
 
-_PATH = re.compile(r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
+# A tree has fewer than 2^63 leaves, so the number of a tile has at most 17 digits. Storage keeps 64 bits.
+_PATH = re.compile(r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

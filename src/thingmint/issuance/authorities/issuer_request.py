@@ -17,6 +17,7 @@ from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, cr
 from thingmint.issuance.encoding.der import with_signature
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.signer import Signer
+from thingmint.issuance.profiles.public_addresses import PublicAddresses
 
 MOST_BYTES = 65_536
 _HASH = hashes.SHA256()
@@ -55,11 +56,18 @@ async def issuer_request(signer: Signer, subject: x509.Name) -> bytes:
 
 
 def sign_issuer_request(
-    root: CertificateAuthority, text: bytes, serial_number: SerialNumber, at: datetime, end: datetime | None
+    root: CertificateAuthority,
+    text: bytes,
+    serial_number: SerialNumber,
+    at: datetime,
+    end: datetime | None,
+    addresses: PublicAddresses | None = None,
 ) -> x509.Certificate:
     """Return the certificate of an issuer below this root. It expires with the root or earlier.
 
-    Raises IssuerUnfit if the request or the root cannot be used.
+    ``addresses`` are those of the root: of its list, its certificate and its OCSP responder. Extensions of the request
+    are not copied, because the root's operator knows these addresses. Raises IssuerUnfit if the request or the root
+    cannot be used.
     """
     if len(text) > MOST_BYTES:
         raise IssuerUnfit(f"the request is longer than {MOST_BYTES} bytes")
@@ -76,7 +84,7 @@ def sign_issuer_request(
     require_root(root.certificate, at)
     if end is not None and end <= at:
         raise IssuerUnfit("the issuer would end before it begins")
-    return create_issuing_ca(root, public_key, serial_number, at, subject=request.subject, end=end)
+    return create_issuing_ca(root, public_key, serial_number, at, subject=request.subject, end=end, addresses=addresses)
 
 
 def require_root(root: x509.Certificate, at: datetime) -> None:

@@ -21,6 +21,7 @@ from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.foreign.signed_form import ensure_one_encoding, signed_digest
 from thingmint.issuance.keys.key_pairs import WeakKey, check_public_key
+from thingmint.issuance.keys.subject_keys import subject_public_key
 
 # Each has at most 65,536 characters, the API's limit.
 _REMEMBERED = 8
@@ -135,7 +136,7 @@ def ensure_acceptable(certificate: ForeignCertificate, at: datetime) -> None:
             f"to {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}, and not at {at:%Y-%m-%dT%H:%M:%SZ}"
         )
     try:
-        check_public_key(certificate.parsed.public_key())
+        check_public_key(subject_public_key(certificate.parsed))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CertificateInvalid(f"The public key of the {certificate.what} cannot be read") from error
     except WeakKey as error:

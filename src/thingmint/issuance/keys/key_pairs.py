@@ -24,7 +24,7 @@ _SMALLEST_MODULUS_BITS, _LARGEST_MODULUS_BITS = 2048, 4096
 # CA/Browser Forum baseline requirements, 6.1.6: between 2^16 + 1 and 2^256 - 1, and odd.
 _EXPONENTS = range(65537, 1 << 256)
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-_ACCEPTED = "RSA keys of 2048 to 4096 bits and ECDSA keys on P-256, P-384 or P-521"
+ACCEPTED = "RSA keys of 2048 to 4096 bits and ECDSA keys on P-256, P-384 or P-521"
 
 
 class WeakKey(InvalidRequest):
@@ -139,7 +139,7 @@ def check_public_key(public_key: object) -> None:
         _check_ec(public_key)
     else:
         kind = type(public_key).__name__.removesuffix("PublicKey")
-        raise WeakKey(f"The public key is of the kind {kind}; accepted are {_ACCEPTED}")
+        raise WeakKey(f"The public key is of the kind {kind}; accepted are {ACCEPTED}")
 
 
 def load_public_key(der: bytes) -> PublicKey:
@@ -147,7 +147,7 @@ def load_public_key(der: bytes) -> PublicKey:
     try:
         public_key = serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise WeakKey(f"The public key cannot be read; accepted are {_ACCEPTED}") from error
+        raise WeakKey(f"The public key cannot be read; accepted are {ACCEPTED}") from error
     return accepted_public_key(public_key)
 
 
@@ -166,7 +166,7 @@ def public_key_pem(der: bytes) -> str:
 def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
     bits = numbers.n.bit_length()
     if not _SMALLEST_MODULUS_BITS <= bits <= _LARGEST_MODULUS_BITS:
-        raise WeakKey(f"The RSA key has {bits} bits; accepted are {_ACCEPTED}")
+        raise WeakKey(f"The RSA key has {bits} bits; accepted are {ACCEPTED}")
     if bits % 8 != 0:
         raise WeakKey(f"The RSA key has {bits} bits, which is not a multiple of 8")
     if numbers.e not in _EXPONENTS or numbers.e % 2 == 0:
@@ -178,6 +178,6 @@ def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
 def _check_ec(public_key: ec.EllipticCurvePublicKey) -> None:
     # The library checks that the point is on the curve whenever it loads a key.
     if public_key.curve.name not in _CURVES:
-        raise WeakKey(f"The elliptic curve {public_key.curve.name} is not supported; accepted are {_ACCEPTED}")
+        raise WeakKey(f"The elliptic curve {public_key.curve.name} is not supported; accepted are {ACCEPTED}")
     if weakness := weak_keys.publication_of(public_key.public_numbers().x):
         raise WeakKey(f"The {_CURVES[public_key.curve.name]} key is known to be weak: {weakness}")

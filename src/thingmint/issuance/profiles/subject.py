@@ -3,7 +3,7 @@
 import re
 
 from thingmint.core.errors import InvalidRequest
-from thingmint.issuance.encoding.der import Element, children, only_element
+from thingmint.issuance.encoding.der import children, only_element
 
 _MAX_ATTRIBUTES = 16
 _MAX_OCTETS = 4096
@@ -42,30 +42,27 @@ def check_subject(encoded: bytes) -> None:
     if len(encoded) > _MAX_OCTETS:
         raise SubjectRefused(f"The subject has {len(encoded)} octets, more than {_MAX_OCTETS}")
     try:
-        attributes = [
-            (encoded[kind.content : kind.end], value.tag, encoded[value.content : value.end])
+        relative_names = [
+            [
+                (encoded[kind.content : kind.end], value.tag, encoded[value.content : value.end])
+                for attribute in children(encoded, relative_name)
+                for kind, value in [children(encoded, attribute)]
+            ]
             for relative_name in children(encoded, only_element(encoded))
-            for attribute in _attributes(encoded, relative_name)
-            for kind, value in [children(encoded, attribute)]
         ]
     except ValueError as error:
         raise SubjectRefused("The subject is malformed") from error
-    if len(attributes) > _MAX_ATTRIBUTES:
-        raise SubjectRefused(f"The subject has {len(attributes)} attributes, more than {_MAX_ATTRIBUTES}")
-    for kind, tag, octets in attributes:
-        _check_attribute(kind, tag, octets)
+    count = sum(map(len, relative_names))
+    if count > _MAX_ATTRIBUTES:
+        raise SubjectRefused(f"The subject has {count} attributes, more than {_MAX_ATTRIBUTES}")
+    for attributes in relative_names:
+        # X.501, 9.3: a relative name is a set of attributes and not empty. A text is the same in each string type.
+        texts = {(kind, _checked_text(kind, tag, octets)) for kind, tag, octets in attributes}
+        if not texts or len(texts) < len(attributes):
+            raise SubjectRefused("The subject has a relative name that is empty or has an attribute twice")
 
 
-def _attributes(encoded: bytes, relative_name: Element) -> list[Element]:
-    """Return the attributes of a RelativeDistinguishedName; raise ValueError if there are none, or two are equal."""
-    attributes = children(encoded, relative_name)
-    # X.501, 9.3: a set of one or more attributes.
-    if len({encoded[each.start : each.end] for each in attributes}) != max(len(attributes), 1):
-        raise ValueError("no attribute, or one twice")
-    return attributes
-
-
-def _check_attribute(kind: bytes, tag: int, octets: bytes) -> None:
+def _checked_text(kind: bytes, tag: int, octets: bytes) -> str:
     name, least, most = _BOUNDS.get(kind, ("attribute", 1, _DEFAULT_BOUND))
     if tag not in _ENCODINGS:
         raise SubjectRefused(f"The subject's {name} is not a UTF8String, PrintableString, IA5String or BMPString")
@@ -83,3 +80,4 @@ def _check_attribute(kind: bytes, tag: int, octets: bytes) -> None:
     if not least <= len(text) <= most:
         length = f"{least}" if least == most else f"{least} to {most}"
         raise SubjectRefused(f"The subject's {name} has {len(text)} characters; it must have {length}")
+    return text

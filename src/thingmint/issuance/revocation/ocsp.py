@@ -1,14 +1,15 @@
 """Owns the parsing of OCSP requests and the signing of responses (RFC 6960, 5019, 9654). Does no I/O.
 
-`cryptography` reads requests of one certificate; those of several are taken apart by the outer shape of their DER.
+Requests of the form that most clients send are read here; `cryptography` reads the others. Those of several
+certificates are taken apart by the outer shape of their DER.
 Responses are assembled, and signed once.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,6 +22,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element
 from thingmint.issuance.revocation.response_form import GOOD, HASHES, SIGNATURE_HASH, UNKNOWN, ResponseForm, revoked
+from thingmint.issuance.revocation.usual_request import read_usual_request
 
 MAX_CERTIFICATES = 16
 # RFC 9654, 2.1.
@@ -32,8 +34,7 @@ class MalformedRequest(ValueError):
     """The bytes are not an OCSP request as in RFC 6960 and RFC 9654, or the request has too many certificates."""
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateName:
+class CertificateName(NamedTuple):
     """A CertID (RFC 6960, 4.1.1): an issuer by digests of its name and of its key, and a serial number."""
 
     algorithm: str
@@ -47,16 +48,14 @@ class CertificateName:
         return self.algorithm, self.issuer_name_hash, self.issuer_key_hash
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRequest:
+class StatusRequest(NamedTuple):
     """A client's request: the certificates, and the nonce that the response must repeat."""
 
     names: tuple[CertificateName, ...]
     nonce: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateStanding:
+class CertificateStanding(NamedTuple):
     """The status of a certificate in a response. A certificate that was never issued is unknown."""
 
     name: CertificateName
@@ -64,8 +63,7 @@ class CertificateStanding:
     revocation: Revocation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseTerms:
+class ResponseTerms(NamedTuple):
     """The fields of a response besides the statuses: its dates, and the nonce of the request."""
 
     this_update: datetime
@@ -79,6 +77,12 @@ def read_request(der: bytes) -> StatusRequest:
     Signatures and extensions that are not critical are ignored. If the issuer is not named by SHA-1 or SHA-256 digests,
     it is unknown.
     """
+    usual = read_usual_request(der)
+    if usual is not None:
+        algorithm, issuer_name_hash, issuer_key_hash, number, nonce = usual
+        return StatusRequest(
+            (CertificateName(algorithm, issuer_name_hash, issuer_key_hash, SerialNumber(number)),), nonce
+        )
     try:
         requests = [ocsp.load_der_ocsp_request(single) for single in _single_requests(der)]
         names = tuple(map(_name_of, requests))

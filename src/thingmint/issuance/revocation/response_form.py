@@ -35,7 +35,17 @@ def revoked(at: datetime, reason: int | None) -> bytes:
 class ResponseForm:
     """The constant parts of the responses of one responder, whose key is on P-256."""
 
-    __slots__ = ("_after_signature", "_algorithm", "_before_octets", "_digests", "_nonce_id", "_responder", "_status")
+    __slots__ = (
+        "_after_signature",
+        "_algorithm",
+        "_before_octets",
+        "_dates",
+        "_digests",
+        "_encoded_dates",
+        "_nonce_id",
+        "_responder",
+        "_status",
+    )
 
     def __init__(self, certificate: x509.Certificate, private_key: ec.EllipticCurvePrivateKey) -> None:
         """Take the responder's certificate, which each response holds, and its key, which signs the samples."""
@@ -57,6 +67,9 @@ class ResponseForm:
         self._nonce_id = basic[nonce_id.start : nonce_id.end]
         self._algorithm = basic[algorithm.start : algorithm.end]
         self._after_signature = basic[certificates.start : certificates.end]
+        # Responses of one second have the same dates.
+        self._dates = _ANY_TIME, _ANY_TIME
+        self._encoded_dates = generalized_time(_ANY_TIME), generalized_time(_ANY_TIME)
 
     def answer(
         self,
@@ -71,28 +84,37 @@ class ResponseForm:
         """Return a SingleResponse about one certificate; the algorithm is one of `HASHES`."""
         name = encode(
             SEQUENCE,
-            self._digests[algorithm]
-            + encode(_OCTET_STRING, issuer_name_hash)
-            + encode(_OCTET_STRING, issuer_key_hash)
-            # A client may ask for any number, also for a negative one.
-            + integer(serial_number),
+            b"%b\x04%c%b\x04%c%b%b"
+            % (
+                self._digests[algorithm],
+                len(issuer_name_hash),
+                issuer_name_hash,
+                len(issuer_key_hash),
+                issuer_key_hash,
+                # A client may ask for any number, also for a negative one.
+                integer(serial_number),
+            ),
         )
-        return encode(
-            SEQUENCE, name + status + generalized_time(this_update) + encode(_EXPLICIT_0, generalized_time(next_update))
-        )
+        return encode(SEQUENCE, name + status + self._updates(this_update, next_update))
 
     def to_be_signed(self, answers: Iterable[bytes], produced_at: datetime, nonce: bytes | None) -> bytes:
         """Return the ResponseData with these answers, in the order given."""
         extensions = b"" if nonce is None else self._nonce(nonce)
-        return encode(
-            SEQUENCE, self._responder + generalized_time(produced_at) + encode(SEQUENCE, b"".join(answers)) + extensions
-        )
+        produced = self._encoded_dates[0] if produced_at == self._dates[0] else generalized_time(produced_at)
+        return encode(SEQUENCE, self._responder + produced + encode(SEQUENCE, b"".join(answers)) + extensions)
 
     def signed(self, to_be_signed: bytes, signature: bytes) -> bytes:
         """Return the OCSPResponse of what was signed."""
         basic = signed_structure(to_be_signed, self._algorithm, signature, self._after_signature)
         typed = encode(SEQUENCE, self._before_octets + encode(_OCTET_STRING, basic))
         return encode(SEQUENCE, self._status + encode(_EXPLICIT_0, typed))
+
+    def _updates(self, this_update: datetime, next_update: datetime) -> bytes:
+        if self._dates != (this_update, next_update):
+            self._dates = this_update, next_update
+            self._encoded_dates = generalized_time(this_update), generalized_time(next_update)
+        this, following = self._encoded_dates
+        return this + encode(_EXPLICIT_0, following)
 
     def _nonce(self, nonce: bytes) -> bytes:
         # RFC 9654, 2.1: the value of the extension is an OCTET STRING of its own.

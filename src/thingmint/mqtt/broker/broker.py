@@ -140,8 +140,7 @@ class LocalBroker:
     def acknowledge(self, connection: DeviceConnection, packet_id: int, now: float) -> None:
         """Remove an acknowledged message, and send the next one."""
         session = self._session_of(connection)
-        if session is not None:
-            session.outbox.acknowledge(packet_id, now)
+        if session is not None and session.outbox.acknowledge(packet_id, now):
             session.flush(now)
 
     def close(

@@ -50,6 +50,8 @@ class LocalDataPlane:
         self._counters = counters or Counters()
         self._budgets = budgets_of(limits)
         self._brokers: dict[Scope, LocalBroker] = {}
+        # The one that was used last: scopes are hashed in Python, and acknowledgements come in bursts.
+        self._recent: tuple[Scope, LocalBroker] | None = None
         self._spreader: FanOutScheduler[Scope] = FanOutScheduler(clock)
         self._wills = DueWills()
         self._going_on: asyncio.Handle | None = None
@@ -73,7 +75,10 @@ class LocalDataPlane:
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
         """Deliver a message; return PUBACK's code after it has been given to all receivers."""
-        return await self._publish(connection.scope, connection, message)
+        fan_out = self._begun(connection.scope, connection, message)
+        if not fan_out.is_done:
+            await self._spreader.done(fan_out)
+        return fan_out.code
 
     def taker_of(self, connection: DeviceConnection) -> None:
         """Return None, because the broker needs each message itself."""
@@ -114,6 +119,7 @@ class LocalDataPlane:
         self._go_on(list(self._brokers.values()))
         for scope in [scope for scope, broker in self._brokers.items() if broker.is_empty]:
             self._brokers.pop(scope).leave_budgets()
+            self._recent = None
         measured = Counter(dict.fromkeys(_OF_BROKERS, 0))
         for broker in self._brokers.values():
             measured.update(broker.measured())
@@ -121,7 +127,10 @@ class LocalDataPlane:
 
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
         """Deliver a message of the service and return PUBACK's code."""
-        return await self._publish(scope, None, message)
+        fan_out = self._begun(scope, None, message)
+        if not fan_out.is_done:
+            await self._spreader.done(fan_out)
+        return fan_out.code
 
     async def retained(self, scope: Scope, topic: str) -> Retained | None:
         """Return the topic's retained message."""
@@ -137,12 +146,12 @@ class LocalDataPlane:
         self._spreader.stop()
         self._cancel_rest()
 
-    async def _publish(self, scope: Scope, connection: DeviceConnection | None, message: Publish) -> ReasonCode:
+    def _begun(self, scope: Scope, connection: DeviceConnection | None, message: Publish) -> FanOut:
+        """Return a message's delivery, which has begun and is mostly done."""
         fan_out = self._broker_of(scope).begin(connection, message, self._clock())
         if not fan_out.is_done:
             self._spreader.add(scope, fan_out)
-            await self._spreader.done(fan_out)
-        return fan_out.code
+        return fan_out
 
     def _cancel_rest(self) -> None:
         if self._going_on is not None:
@@ -178,6 +187,9 @@ class LocalDataPlane:
         self._wills.add(scope, client_id, will.publish, right, decided)
 
     def _broker_of(self, scope: Scope) -> LocalBroker:
+        recent = self._recent
+        if recent is not None and recent[0] is scope:
+            return recent[1]
         broker = self._brokers.get(scope)
         if broker is None:
             broker = self._brokers[scope] = LocalBroker(
@@ -187,4 +199,5 @@ class LocalDataPlane:
                 partial(self._spread, scope),
                 partial(self._will_is_due, scope),
             )
+        self._recent = scope, broker
         return broker

@@ -117,14 +117,16 @@ class FanOut:
 
     def _each(self, receivers: Receivers) -> Iterator[tuple[str, SharedPublish]]:
         own = receivers.own
-        last: Subscription | None = None
+        qos: QoS | None = None
+        retains: bool | None = None
         shared: SharedPublish | None = None
         for name in receivers.names:
             subscription = own.get(name)
             # The client may have unsubscribed meanwhile.
             if subscription is not None:
-                if shared is None or last is None or not _are_served_alike(subscription, last):
-                    last, shared = subscription, self._shared_for(subscription)
+                if shared is None or subscription.qos is not qos or subscription.retain_as_published is not retains:
+                    qos, retains = subscription.qos, subscription.retain_as_published
+                    shared = self._shared_for(subscription)
                 yield name, shared
         for name, member, group in receivers.shared:
             yield name, self._of_group(member, group)
@@ -143,10 +145,6 @@ class FanOut:
         publish = self.message.publish
         qos = subscription.qos if publish.qos else publish.qos
         return qos, publish.retain and subscription.retain_as_published
-
-
-def _are_served_alike(one: Subscription, other: Subscription) -> bool:
-    return one.qos is other.qos and one.retain_as_published is other.retain_as_published
 
 
 def refused(message: KeptMessage, code: ReasonCode) -> FanOut:
@@ -172,7 +170,8 @@ class FanOutScheduler(Generic[K]):
     def add(self, account: K, fan_out: FanOut) -> None:
         """Deliver a message, now or after the earlier messages on its topic."""
         key = account, fan_out.topic
-        queue = self._topics.get(key)
+        # Mostly no message is unfinished, and a scope is hashed in Python.
+        queue = self._topics.get(key) if self._topics else None
         if queue is not None:
             queue.append(fan_out)
             return

@@ -98,7 +98,10 @@ class MessageFlow:
             self.memory.hold(message)
             self.memory.reserve(stored)
         self.running += 1
-        self._relieve(now)
+        if self.memory.queued.left < 0:
+            # A message that is no longer retained and still waits is charged to waiting messages, which may exceed the
+            # budget.
+            self.make_room(0, 0, now)
 
         def finish(fan_out: FanOut) -> None:
             self._finish(fan_out, version, is_stored=stored > 0)
@@ -162,12 +165,6 @@ class MessageFlow:
         self.retained.discard(message.publish.topic)
         return True
 
-    def _relieve(self, now: float) -> None:
-        # A message that is no longer retained and still waits is charged to waiting messages, which may exceed the
-        # budget.
-        if self.memory.queued.left < 0:
-            self.make_room(0, 0, now)
-
     def _give(self, fan_out: FanOut, client_id: str, shared: SharedPublish, now: float) -> Given:
         session = self._sessions.get(client_id)
         if session is None:
@@ -175,23 +172,23 @@ class MessageFlow:
         if not shared.qos:
             return self._give_at_most_once(fan_out.message, session, shared, now)
         connection = session.connection if session.is_receiving else None
-        topic = fan_out.message.publish.topic
-        if connection is not None and not connection.may_receive(received_as(topic, shared.group)):
-            # Checked first, so that a refusal is reported once.
-            self._counters.lost(Loss.NOT_ALLOWED)
-            return Given.NOT_WANTED
-        outbox = session.outbox
+        outbox, message = session.outbox, fan_out.message
+        is_reserved = fan_out.reserved > 0
+        if connection is not None:
+            topic, group = message.publish.topic, shared.group
+            if not connection.may_receive(topic if group is None else received_as(topic, group)):
+                # Checked first, so that a refusal is reported once.
+                self._counters.lost(Loss.NOT_ALLOWED)
+                return Given.NOT_WANTED
+            if outbox.send_at_once(message, shared, connection, now, is_reserved=is_reserved):
+                fan_out.reserved -= is_reserved
+                return Given.TAKEN
         if outbox.is_full:
             self._counters.lost(Loss.QUEUE_FULL)
             self._stuck.watch(session)
             return Given.NO_ROOM
-        is_reserved = fan_out.reserved > 0
         fan_out.reserved -= is_reserved
-        if connection is not None and outbox.send_at_once(
-            fan_out.message, shared, connection, now, is_reserved=is_reserved
-        ):
-            return Given.TAKEN
-        outgoing = Outgoing(fan_out.message, shared.qos, shared.retain, group=shared.group)
+        outgoing = Outgoing(message, shared.qos, shared.retain, group=shared.group)
         outbox.put(outgoing, now, is_reserved=is_reserved)
         session.flush(now, shared)
         return Given.TAKEN
@@ -200,7 +197,8 @@ class MessageFlow:
         connection = session.connection if session.is_receiving else None
         if connection is None:
             return Given.NOT_WANTED
-        if not connection.may_receive(received_as(message.publish.topic, shared.group)):
+        topic, group = message.publish.topic, shared.group
+        if not connection.may_receive(topic if group is None else received_as(topic, group)):
             self._counters.lost(Loss.NOT_ALLOWED)
             return Given.NOT_WANTED
         if message.has_expired(now):

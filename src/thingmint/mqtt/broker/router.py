@@ -152,8 +152,8 @@ class TopicRouter:
         names = list(own)
         if publisher is not None and publisher in own and own[publisher].no_local:
             names.remove(publisher)
-        shared = []
-        for _, group in self._shared.match(topic):
+        shared: list[tuple[str, Subscription, str]] = []
+        for _, group in self._shared.match(topic) if self._groups else ():
             member = group.next_member(readiness)
             if member is not None:
                 shared.append((*member, group.name))

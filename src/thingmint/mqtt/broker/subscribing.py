@@ -37,7 +37,9 @@ class Subscribing:
         if is_new and len(session.subscriptions) >= room:
             self._counters.lost(Loss.SUBSCRIPTION_LIMIT)
             return ReasonCode.QUOTA_EXCEEDED
-        granted = replace(subscription, qos=min(subscription.qos, QoS.AT_LEAST_ONCE))
+        granted = subscription
+        if subscription.qos > QoS.AT_LEAST_ONCE:
+            granted = replace(subscription, qos=QoS.AT_LEAST_ONCE)
         session.subscriptions[topic_filter.text] = topic_filter
         self.count += is_new
         self._flow.router.add(session.client_id, topic_filter, granted, is_present=session.is_receiving)

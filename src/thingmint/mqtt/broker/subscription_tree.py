@@ -15,16 +15,26 @@ _Value = TypeVar("_Value")
 
 class _Node(Generic[_Key, _Value]):
     # The subscriptions to this level, those to all levels below it, and the next levels; "+" is one of these.
+    # Each is None until it is needed, because most nodes have one of them, and devices have nodes of their own.
     __slots__ = ("below", "here", "next")
 
     def __init__(self) -> None:
-        self.here: dict[_Key, _Value] = {}
-        self.below: dict[_Key, _Value] = {}
-        self.next: dict[str, _Node[_Key, _Value]] = {}
+        self.here: dict[_Key, _Value] | None = None
+        self.below: dict[_Key, _Value] | None = None
+        self.next: dict[str, _Node[_Key, _Value]] | None = None
 
     @property
     def is_empty(self) -> bool:
         return not (self.here or self.below or self.next)
+
+    def at(self, level: str) -> "_Node[_Key, _Value]":
+        """Return the node of a next level, which is created if it does not exist."""
+        if self.next is None:
+            self.next = {}
+        node = self.next.get(level)
+        if node is None:
+            node = self.next[level] = _Node()
+        return node
 
 
 class SubscriptionTree(Generic[_Key, _Value]):
@@ -47,23 +57,32 @@ class SubscriptionTree(Generic[_Key, _Value]):
         levels = pattern.split(SEPARATOR)
         node = self._root
         for level in levels[:-1]:
-            node = node.next.setdefault(level, _Node())
+            node = node.at(level)
         if levels[-1] == ANY_LEVELS:
+            if node.below is None:
+                node.below = {}
             node.below[key] = value
-        else:
-            node.next.setdefault(levels[-1], _Node()).here[key] = value
+            return
+        node = node.at(levels[-1])
+        if node.here is None:
+            node.here = {}
+        node.here[key] = value
 
     def discard(self, pattern: str, key: _Key) -> None:
         """Remove the key's value for the pattern, if there is one, and all levels that become empty."""
         levels = pattern.split(SEPARATOR)
         path = [self._root]
         for level in levels[:-1] if levels[-1] == ANY_LEVELS else levels:
-            node = path[-1].next.get(level)
+            below = path[-1].next
+            node = None if below is None else below.get(level)
             if node is None:
                 return
             path.append(node)
-        (path[-1].below if levels[-1] == ANY_LEVELS else path[-1].here).pop(key, None)
+        values = path[-1].below if levels[-1] == ANY_LEVELS else path[-1].here
+        if values is not None:
+            values.pop(key, None)
         for level, parent in zip(reversed(levels[: len(path) - 1]), reversed(path[:-1]), strict=True):
+            assert parent.next is not None, "the path leads through it"
             if not parent.next[level].is_empty:
                 break
             del parent.next[level]
@@ -83,7 +102,10 @@ class SubscriptionTree(Generic[_Key, _Value]):
             for node in nodes:
                 if node.below:
                     found.append(node.below)
-                exact, any_level = node.next.get(level), node.next.get(ANY_LEVEL)
+                following = node.next
+                if not following:
+                    continue
+                exact, any_level = following.get(level), following.get(ANY_LEVEL)
                 if exact is not None:
                     deeper.append(exact)
                 if any_level is not None:

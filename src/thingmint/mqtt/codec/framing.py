@@ -66,6 +66,15 @@ class FrameReader:
         """The first byte of the next packet; 0, which is never a first byte, if the buffer is empty."""
         return self._buffer[0] if self._buffer else 0
 
+    def only_acknowledgement(self, received: bytes) -> int:
+        """Return the packet identifier of a PUBACK in its shortest form if the bytes are one and the buffer is empty.
+
+        Otherwise return 0. The bytes are not added to the buffer.
+        """
+        if len(received) != _ACKNOWLEDGEMENT_BYTES or self._buffer or not received.startswith(_ACKNOWLEDGEMENT):
+            return 0
+        return received[2] << 8 | received[3]
+
     def next_acknowledgement(self) -> int:
         """Return the packet identifier of the next packet if it is a PUBACK in its shortest form; otherwise 0.
 

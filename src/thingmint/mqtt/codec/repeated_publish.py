@@ -25,7 +25,7 @@ class RepeatedPublish(SharedPublish):
     __slots__ = ("_beginning", "_encoded", "_is_same", "_other_beginning")
 
     def __init__(self, topic: str, *, from_5: bool, to_5: bool) -> None:
-        """``from_5`` and ``to_5`` tell whether the messages are read and encoded in MQTT 5 or in MQTT 3.1.1."""
+        """Read messages in MQTT 5 if ``from_5`` is true, and encode them in MQTT 5 if ``to_5`` is; else in 3.1.1."""
         super().__init__(Publish(topic, b""), QoS.AT_MOST_ONCE, retain=False)
         name = topic_name(topic)
         self._beginning = name + _NO_PROPERTIES if from_5 else name

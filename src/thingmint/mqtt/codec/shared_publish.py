@@ -23,8 +23,14 @@ class SharedPublish:
         self.group = group
         self.qos = qos
         self.retain = retain
-        # Any identifier, because it is cut out again.
-        self._publish = replace(publish, qos=qos, retain=retain, dup=False, packet_id=int(qos > 0))
+        if not qos and not publish.qos and publish.retain is retain:
+            # It is sent as it came.
+            self._publish = publish
+        else:
+            # Any identifier, because it is cut out again.
+            self._publish = Publish(
+                publish.topic, publish.payload, qos, retain, packet_id=int(qos > 0), properties=publish.properties
+            )
         # The bytes before and after the packet identifier, by whether the version is MQTT 5.
         self._parts: dict[bool, tuple[bytes, bytes]] = {}
 

@@ -7,10 +7,11 @@ when something on which they depend has changed. An unknown certificate of a reg
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias
+from functools import lru_cache
+from typing import Final, Protocol
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
@@ -44,6 +45,8 @@ from thingmint.registration.provisioning.claims import recognise_claim
 from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 _CONNECT = "iot:Connect"
+# Connections of an account share the text; that of an account without a new connection is dropped first.
+_KEPT_PREFIXES: Final = 1024
 # No policy in the registry has a name with spaces.
 _CLAIM_POLICY = PolicyName("the policy of claims")
 
@@ -66,19 +69,18 @@ class FirstConnections(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BoundPolicies:
-    """The compiled policies of a connection; conditions on attributes of CONNECT apply to iot:Connect only.
+    """The compiled policies of a connection; conditions on attributes of CONNECT apply to iot:Connect only."""
 
-    ``to_connect`` compiles the policies for iot:Connect when they are needed, because they are needed only once or
-    twice and would otherwise stay in memory.
-    """
-
+    scope: Scope
     arn_prefix: str
-    to_connect: Callable[[], CompiledPolicies]
+    facts: ConnectionFacts
     connected: CompiledPolicies
     names: tuple[str, ...]
 
     def allows(self, action: str, resource: str) -> bool:
         """Return whether the action is allowed on the resource, the last part of an ARN."""
+        if action != _CONNECT:
+            return self.connected.allows(action, self.arn_prefix + resource)
         return self._decide(action, resource).effect is DecisionEffect.ALLOWED
 
     def denial(self, action: str, resource: str) -> Denial:
@@ -88,12 +90,24 @@ class BoundPolicies:
         return Denial(decision.effect.name, None if index is None else self.names[index])
 
     def _decide(self, action: str, resource: str) -> Decision:
-        policies = self.to_connect() if action == _CONNECT else self.connected
-        return policies.decide(action, self.arn_prefix + resource)
+        full = self.arn_prefix + resource
+        if action != _CONNECT:
+            return self.connected.decide(action, full)
+        # Needed once or twice, so nothing of it is kept.
+        context = connect_context(self.connected.context, self.scope, self.facts.attributes, self.facts.will_topic)
+        return CompiledPolicies(self.connected.policies, context).decide_once(action, full)
 
 
-ReadPolicies: TypeAlias = Callable[[str], Awaitable[tuple[ConnectionContext, Sequence[NamedPolicy]]]]
-"""Returns the policy context of a device that connects with a client id, and the policies that are attached now."""
+class DeviceSource(Protocol):
+    """Reads what the registry has about a device now. A connection keeps its source, so sources are small."""
+
+    async def read_policies(self, client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
+        """Return the policy context of a device that connects with this client id, and its policies."""
+        ...
+
+    async def check(self) -> None:
+        """Raise DeviceRefused unless the certificate may open a connection now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +118,25 @@ class RegisteredDevice:
     certificate_id: CertificateId
     claim: ClaimCertificate | None
     valid_until: datetime
-    read_policies: ReadPolicies = field(repr=False)
-    check_status: Callable[[], Awaitable[None]] = field(repr=False)
+    source: DeviceSource = field(repr=False)
 
     async def check(self) -> None:
         """Raise DeviceRefused unless the certificate may open a connection now."""
-        await self.check_status()
+        await self.source.check()
 
     async def authorizer(self, facts: ConnectionFacts) -> DeviceAuthorizer:
         """Compile the attached policies; raise DeviceRefused if the policies or things exceed the limits."""
         try:
-            known, named = await self.read_policies(facts.client_id)
+            known, named = await self.source.read_policies(facts.client_id)
         except LimitExceeded as error:
             raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE, self.scope) from error
-        policies = [each.policy for each in named]
         connection = replace(known, source_address=facts.source_address, domain_name=facts.server_name)
-        context = device_context(connection)
-
-        def to_connect() -> CompiledPolicies:
-            return CompiledPolicies(policies, connect_context(context, self.scope, facts.attributes, facts.will_topic))
-
         try:
-            return BoundPolicies(
-                arn_prefix=iot_arn(self.scope, ""),
-                to_connect=to_connect,
-                connected=CompiledPolicies(policies, context),
-                names=tuple(each.name for each in named),
-            )
+            connected = CompiledPolicies([each.policy for each in named], device_context(connection))
         except LimitExceeded as error:
             raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE, self.scope) from error
+        names = tuple(each.name for each in named)
+        return BoundPolicies(self.scope, _arn_prefix(self.scope), facts, connected, names)
 
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request, which iot:Publish has authorized, not IAM."""
@@ -151,9 +155,9 @@ class RegisteredDevices:
         first_connections: FirstConnections,
     ) -> None:
         """Serve the region of the scope; its account is used for devices whose server name has no account."""
-        self._authority = authority
+        self.authority = authority
         self._scope = scope
-        self._watch = watch
+        self.watch = watch
         self._first_connections = first_connections
         self.known: set[CertificateTarget] = set()
         """Certificates whose policies are watched; `DeviceEdge` removes those that have disconnected."""
@@ -176,27 +180,27 @@ class RegisteredDevices:
 
     async def of_target(self, target: CertificateTarget) -> RegisteredDevice:
         """Return the device of a certificate that has opened a connection; raise DeviceRefused if it no longer may."""
-        certificate = await registered_certificate(self._authority, target)
+        certificate = await registered_certificate(self.authority, target)
         if certificate is not None:
-            self._ensure_admissible(certificate)
+            self.ensure_admissible(certificate)
             return self._known(certificate)
-        claim = await recognise_claim(self._authority, target.certificate_id)
+        claim = await recognise_claim(self.authority, target.certificate_id)
         if claim is None or claim.scope != target.scope:
             raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
         return self._claimed(claim)
 
     async def _account_of(self, leaf_der: bytes) -> AccountId | None:
         try:
-            return await account_of_unnamed(self._authority, self._scope.region, leaf_der)
+            return await account_of_unnamed(self.authority, self._scope.region, leaf_der)
         except CertificateConflict as error:
             raise DeviceRefused(DeviceRefusal.ACCOUNT_AMBIGUOUS) from error
 
     async def _identified(self, chain: Sequence[bytes], account: AccountId, source_address: str) -> RegisteredDevice:
         certificate_id = certificate_id_of(chain[0])
         region = self._scope.region
-        certificate = await presented_certificate(self._authority, region, account, certificate_id)
+        certificate = await presented_certificate(self.authority, region, account, certificate_id)
         if certificate is None:
-            claim = await recognise_claim(self._authority, certificate_id)
+            claim = await recognise_claim(self.authority, certificate_id)
             if claim is not None and claim.scope.region == region:
                 return self._claimed(claim)
         if certificate is None or _waits_for_its_ca(certificate):
@@ -209,11 +213,11 @@ class RegisteredDevices:
                     raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, scope, error.message) from error
         if certificate is None:
             raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, Scope(account, region))
-        self._ensure_admissible(certificate)
+        self.ensure_admissible(certificate)
         return self._known(certificate)
 
     async def _registered(self, connection: FirstConnection, leaf_der: bytes) -> Certificate | None:
-        registration = await auto_register(self._authority, connection, leaf_der)
+        registration = await auto_register(self.authority, connection, leaf_der)
         if registration is None:
             return None
         if registration.certificate.status is CertificateStatus.PENDING_ACTIVATION:
@@ -221,64 +225,86 @@ class RegisteredDevices:
         # As at AWS, the first connection is refused even if its device was provisioned; the next one is accepted.
         return registration.certificate
 
-    def _ensure_admissible(self, certificate: Certificate) -> None:
+    def ensure_admissible(self, certificate: Certificate) -> None:
+        """Raise DeviceRefused unless the certificate may open a connection now."""
         if certificate.other_encoding_of is not None:
             # An earlier version could register the same certificate twice. The status of the first encoding applies.
             detail = f"The certificate is another encoding of {certificate.other_encoding_of}"
             raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, certificate.scope, detail)
         if certificate.status is not CertificateStatus.ACTIVE:
             raise DeviceRefused(_REFUSALS[certificate.status], certificate.scope)
-        if not certificate.not_before <= self._authority.clock.now() <= certificate.not_after:
+        if not certificate.not_before <= self.authority.clock.now() <= certificate.not_after:
             raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW, certificate.scope)
 
     def _known(self, certificate: Certificate) -> RegisteredDevice:
-        target = CertificateTarget(certificate.scope, certificate.certificate_id)
+        # Most devices are of one account. Each row has a scope of its own, which would otherwise stay in memory.
+        scope = self._scope if certificate.scope == self._scope else certificate.scope
+        target = CertificateTarget(scope, certificate.certificate_id)
         self.known.add(target)
-
-        async def read(client_id: str) -> tuple[BoundDevice, frozenset[str]]:
-            found = await read_device(self._authority, target, client_id)
-            return found, found.depends_on
-
-        async def check() -> None:
-            stored = await registered_certificate(self._authority, target)
-            if stored is None:
-                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
-            self._ensure_admissible(stored)
-
-        async def read_policies(client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
-            # Also for a will that is due long after the connection, so that the watch on it is removed later.
-            self.known.add(target)
-            try:
-                bound = await self._watch.read(target, lambda: read(client_id))
-            except ResourceNotFound as error:
-                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope) from error
-            return bound.connection, bound.policies
-
         return RegisteredDevice(
-            certificate.scope, certificate.certificate_id, None, certificate.not_after, read_policies, check
+            scope, target.certificate_id, None, certificate.not_after, _KnownCertificate(self, target)
         )
 
     def _claimed(self, claim: ClaimCertificate) -> RegisteredDevice:
-        policies = (NamedPolicy(_CLAIM_POLICY, "", claim_policy(claim.scope, claim.template_name)),)
-        target = CertificateTarget(claim.scope, claim.certificate_id)
-        # When the template is deleted, the claim and the connection end; therefore the template is watched.
-        depends_on = frozenset({provisioning_template_arn(claim.scope, claim.template_name)})
-        self.known.add(target)
-
-        async def read() -> tuple[ClaimCertificate | None, frozenset[str]]:
-            return await recognise_claim(self._authority, claim.certificate_id), depends_on
-
-        async def read_policies(client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
-            if await self._watch.read(target, read) != claim:
-                raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, target.scope)
-            return ConnectionContext(client_id, certificate_id=claim.certificate_id), policies
-
-        async def check() -> None:
-            if await recognise_claim(self._authority, claim.certificate_id) != claim:
-                raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW, target.scope)
-
+        self.known.add(CertificateTarget(claim.scope, claim.certificate_id))
         ends_at = claim.expires_at + timedelta(seconds=1)
-        return RegisteredDevice(claim.scope, claim.certificate_id, claim, ends_at, read_policies, check)
+        return RegisteredDevice(claim.scope, claim.certificate_id, claim, ends_at, _Claim(self, claim))
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownCertificate:
+    """The source of a device with a certificate of its own."""
+
+    devices: RegisteredDevices
+    target: CertificateTarget
+
+    async def read_policies(self, client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
+        # Also for a will that is due long after the connection, so that the watch on it is removed later.
+        self.devices.known.add(self.target)
+        try:
+            bound = await self.devices.watch.read(self.target, lambda: self._bound(client_id))
+        except ResourceNotFound as error:
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, self.target.scope) from error
+        return bound.connection, bound.policies
+
+    async def check(self) -> None:
+        stored = await registered_certificate(self.devices.authority, self.target)
+        if stored is None:
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, self.target.scope)
+        self.devices.ensure_admissible(stored)
+
+    async def _bound(self, client_id: str) -> tuple[BoundDevice, frozenset[str]]:
+        found = await read_device(self.devices.authority, self.target, client_id)
+        return found, found.depends_on
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """The source of a device with a claim certificate."""
+
+    devices: RegisteredDevices
+    claim: ClaimCertificate
+
+    async def read_policies(self, client_id: str) -> tuple[ConnectionContext, Sequence[NamedPolicy]]:
+        claim = self.claim
+        if await self.devices.watch.read(CertificateTarget(claim.scope, claim.certificate_id), self._current) != claim:
+            raise DeviceRefused(DeviceRefusal.NOT_REGISTERED, claim.scope)
+        policies = (NamedPolicy(_CLAIM_POLICY, "", claim_policy(claim.scope, claim.template_name)),)
+        return ConnectionContext(client_id, certificate_id=claim.certificate_id), policies
+
+    async def check(self) -> None:
+        if await recognise_claim(self.devices.authority, self.claim.certificate_id) != self.claim:
+            raise DeviceRefused(DeviceRefusal.NOT_VALID_NOW, self.claim.scope)
+
+    async def _current(self) -> tuple[ClaimCertificate | None, frozenset[str]]:
+        # When the template is deleted, the claim and the connection end; therefore the template is watched.
+        depends_on = frozenset({provisioning_template_arn(self.claim.scope, self.claim.template_name)})
+        return await recognise_claim(self.devices.authority, self.claim.certificate_id), depends_on
+
+
+@lru_cache(_KEPT_PREFIXES)
+def _arn_prefix(scope: Scope) -> str:
+    return iot_arn(scope, "")
 
 
 def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:

@@ -8,6 +8,7 @@ data plane.
 import asyncio
 import logging
 from datetime import datetime
+from typing import Final
 
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.host.peer_tls import Peer
@@ -23,11 +24,14 @@ from thingmint.mqtt.gateway.entry import enter
 from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.gateway.observed_connection import ObservedConnection
 from thingmint.mqtt.gateway.repetition import Repetition
-from thingmint.mqtt.gateway.request_turns import next_in_turn, take_acknowledgements
+from thingmint.mqtt.gateway.request_turns import next_in_turn, next_now, take_acknowledgements
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 from thingmint.mqtt.transport.writer import Writer
+
+# The longest packet that is handled at once.
+_SHORT_BYTES: Final = 4
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +78,7 @@ class GatewayConnection(ObservedConnection):
     def established(self, transport: TLSTransport, peer: Peer) -> None:
         """Begin; CONNECT is expected next."""
         self._transport, self._peer, services = transport, peer, self._services
-        self._writer = Writer(transport, services.limits, services.loop)
+        self._writer = Writer(transport, services.limits, services.flushes)
         self.certificate_id = shown = certificate_id_of(peer.leaf)
         self.device = DeviceLink(
             self.protocol,
@@ -89,6 +93,13 @@ class GatewayConnection(ObservedConnection):
 
     def data_received(self, data: bytes) -> None:
         """Handle the received bytes; while requests are being handled, buffer only a limited number of bytes."""
+        if (
+            self._worker is None
+            and self._may_acknowledge()
+            and len(data) <= _SHORT_BYTES
+            and self._handle_short_packet(data)
+        ):
+            return
         self.protocol.feed(data)
         if self._worker is None and not self._is_handled_at_once():
             self._start_working()
@@ -223,12 +234,31 @@ class GatewayConnection(ObservedConnection):
 
     def _is_handled_at_once(self) -> bool:
         """Handle what needs no task: acknowledgements, repeated messages; return whether nothing else has arrived."""
-        if self.device.admitted is None or not self._may_go_on():
+        if not self._may_acknowledge():
             return False
         if take_acknowledgements(self.protocol, self._acknowledged):
             self._last_heard_at = self._services.loop.time()
         self._pass_on_repeated()
         return not self.protocol.buffered
+
+    def _handle_short_packet(self, data: bytes) -> bool:
+        """Handle a single acknowledgement or ping, which need no task; return whether it was one.
+
+        These are most of what receiving and idle clients send.
+        """
+        packet_id = self.protocol.only_acknowledgement(data)
+        if not packet_id and not self.protocol.is_only_ping(data):
+            return False
+        self._last_heard_at = self._services.loop.time()
+        if packet_id:
+            self._acknowledged(packet_id)
+            return True
+        self.enforce_validity(self._services.clock.now())
+        self.device.send(Pingresp())
+        return True
+
+    def _may_acknowledge(self) -> bool:
+        return self._ending is None and self.device.admitted is not None and not self._writer.paused
 
     def _pass_on_repeated(self) -> None:
         if self._repetition is None:
@@ -243,7 +273,10 @@ class GatewayConnection(ObservedConnection):
     async def _work_through(self) -> None:
         while self._may_go_on():
             self._pass_on_repeated()
-            request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+            # Mostly there is time, and a coroutine for each message would cost some of it.
+            request = next_now(self.protocol, self._services)
+            if request is None:
+                request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
             if request is None:
                 self._end_of_requests()
                 return

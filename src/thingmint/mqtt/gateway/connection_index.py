@@ -1,7 +1,7 @@
 """Owns the indexes of open connections by certificate, by account and by client. Does not change connections."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from thingmint.core.identifiers import CertificateId, Scope
@@ -34,7 +34,9 @@ class ConnectionIndex(Generic[T]):
     """Connections from their handshake on by certificate, and from their CONNECT on by account and client id."""
 
     def __init__(self) -> None:
-        self._by_certificate: dict[CertificateId, set[T]] = {}
+        # Most certificates have one connection, and a set for it would take more memory than all indexes together.
+        self._first_of: dict[CertificateId, T] = {}
+        self._others_of: dict[CertificateId, set[T]] = {}
         self._by_client: dict[Scope | None, dict[str, T]] = {}
         self._accepted: set[T] = set()
         self._accepted_of: Counter[CertificateId] = Counter()
@@ -45,13 +47,19 @@ class ConnectionIndex(Generic[T]):
         return frozenset(self._accepted)
 
     @property
+    def all_accepted(self) -> Collection[T]:
+        """The connections whose CONNECT was accepted, without a copy: they change while connections come and go."""
+        return self._accepted
+
+    @property
     def accepted_count(self) -> int:
         """How many connections were accepted."""
         return len(self._accepted)
 
     def arrived(self, connection: T) -> None:
         """Add a connection after its handshake, before the device is identified, so that no change is missed."""
-        self._by_certificate.setdefault(connection.certificate_id, set()).add(connection)
+        if self._first_of.setdefault(connection.certificate_id, connection) is not connection:
+            self._others_of.setdefault(connection.certificate_id, set()).add(connection)
 
     def was_accepted(self, connection: T) -> None:
         """Index the connection by account and client id."""
@@ -71,10 +79,7 @@ class ConnectionIndex(Generic[T]):
             del clients[connection.client_id]
             if not clients:
                 del self._by_client[connection.scope]
-        of_certificate = self._by_certificate.get(connection.certificate_id, set())
-        of_certificate.discard(connection)
-        if not of_certificate:
-            self._by_certificate.pop(connection.certificate_id, None)
+        self._left_certificate(connection)
 
     def accepted_of(self, certificate_id: CertificateId) -> int:
         """Return how many accepted connections a certificate has."""
@@ -88,7 +93,8 @@ class ConnectionIndex(Generic[T]):
 
     def of_certificate(self, certificate_id: CertificateId) -> tuple[T, ...]:
         """Return the connections of a certificate, accepted or not."""
-        return tuple(self._by_certificate.get(certificate_id, ()))
+        first = self._first_of.get(certificate_id)
+        return () if first is None else (first, *self._others_of.get(certificate_id, ()))
 
     def of_target(self, target: CertificateTarget) -> tuple[T, ...]:
         """Return the connections of an account's certificate, including those whose account is not known yet."""
@@ -105,5 +111,19 @@ class ConnectionIndex(Generic[T]):
     def all_of(self, targets: Iterable[CertificateTarget] | None) -> tuple[T, ...]:
         """Return the connections of these accounts' certificates, or of all, accepted or not."""
         if targets is None:
-            return tuple(each for connections in self._by_certificate.values() for each in connections)
+            others = (each for connections in self._others_of.values() for each in connections)
+            return (*self._first_of.values(), *others)
         return tuple(each for target in targets for each in self.of_target(target))
+
+    def _left_certificate(self, connection: T) -> None:
+        certificate_id = connection.certificate_id
+        others = self._others_of.get(certificate_id)
+        if self._first_of.get(certificate_id) is not connection:
+            if others is not None:
+                others.discard(connection)
+        elif others:
+            self._first_of[certificate_id] = others.pop()
+        else:
+            del self._first_of[certificate_id]
+        if others is not None and not others:
+            del self._others_of[certificate_id]

@@ -40,7 +40,8 @@ class Deliveries:
     @property
     def receive_window(self) -> int:
         """How many unacknowledged messages of the data plane the client takes."""
-        return self._protocol.receive_maximum - len(self._answers or ())
+        answers = self._answers
+        return self._protocol.receive_maximum - (len(answers) if answers else 0)
 
     def send(self, packet: ServerPacket) -> None:
         """Write an answer, unless it exceeds the client's maximum packet size."""
@@ -56,9 +57,18 @@ class Deliveries:
 
     def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
         """Write the complete message of the data plane, whose bytes are shared with other clients, or nothing."""
-        if self._writer.is_congested:
+        writer, protocol = self._writer, self._protocol
+        if writer.is_congested:
             return Delivery.FULL
-        return self._deliver(self._protocol.shared_bytes_of(message, packet_id), packet_id)
+        encoded = message.bytes_for(packet_id, is_5=protocol.is_5)
+        if protocol.maximum_packet_size is not None and len(encoded) > protocol.maximum_packet_size:
+            return Delivery.TOO_LARGE
+        if packet_id:
+            if self._in_flight is None:
+                self._in_flight = set()
+            self._in_flight.add(packet_id)
+        writer.write(encoded)
+        return Delivery.WRITTEN
 
     def _deliver(self, encoded: bytes | None, packet_id: int) -> Delivery:
         if encoded is None:
@@ -120,13 +130,15 @@ class Deliveries:
     def was_own(self, packet_id: int) -> bool:
         """Process the client's acknowledgement of a message; return whether it was one of the gateway's own."""
         self._arrived(packet_id)
+        if packet_id < GATEWAY_PACKET_IDS.start:
+            return False
         if self._answers is not None:
             self._answers.discard(packet_id)
             self._answers = self._answers or None
         confirmed = None if self._confirmed is None else self._confirmed.pop(packet_id, None)
         if confirmed is not None and not confirmed.done():
             confirmed.set_result(None)
-        return packet_id in GATEWAY_PACKET_IDS
+        return True
 
     @property
     def _unacknowledged(self) -> int:

@@ -135,7 +135,8 @@ class DeviceLink:
     @property
     def authorizer(self) -> DeviceAuthorizer:
         """The device's compiled policies."""
-        return self.whom.authorizer
+        assert self.admitted is not None, "nothing is asked before CONNECT was accepted"
+        return self.admitted.authorizer
 
     @property
     def requester(self) -> Requester:

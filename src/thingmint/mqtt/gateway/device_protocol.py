@@ -32,7 +32,6 @@ from thingmint.mqtt.codec.properties import ConnackProperties, DisconnectPropert
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.reason_tables import CONNACK, DISCONNECT_OF_SERVER
 from thingmint.mqtt.codec.repeated_publish import RepeatedPublish
-from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.queues.limits import check_subscribe
 
@@ -45,6 +44,7 @@ SHORTEST_KEEP_ALIVE: Final = 30
 LONGEST_KEEP_ALIVE: Final = 1200
 # CONNECT, SUBSCRIBE and UNSUBSCRIBE.
 _SESSION_REQUESTS: Final = frozenset({0x10, 0x82, 0xA2})
+_PINGREQ: Final = b"\xc0\x00"
 _LARGEST_TWO_BYTES: Final = 0xFFFF
 _ASSIGNED_PREFIX: Final = "$GEN/"
 # What MQTT 3.1.1 clients are told; AWS IoT ends other refused connections without a word.
@@ -109,6 +109,17 @@ class DeviceProtocol:
     def feed(self, received: bytes) -> None:
         """Add bytes from the client."""
         self._reader.feed(received)
+
+    def only_acknowledgement(self, received: bytes) -> int:
+        """Return the packet identifier if these bytes are one PUBACK without a reason and nothing waits; otherwise 0.
+
+        The bytes are not added.
+        """
+        return self._reader.only_acknowledgement(received) if self._accepted else 0
+
+    def is_only_ping(self, received: bytes) -> bool:
+        """Return whether these bytes are PINGREQ and nothing waits; they are not added."""
+        return received == _PINGREQ and self._accepted and not self._reader.buffered
 
     def next_acknowledgement(self) -> int:
         """Return the packet identifier of a PUBACK without a reason, if that is the next request; otherwise 0."""
@@ -202,10 +213,6 @@ class DeviceProtocol:
         """Return the packet's bytes; None if they exceed the client's maximum packet size."""
         assert self.connect is not None, "CONNECT comes first"
         return self._unless_too_large(encode(packet, self.connect.version))
-
-    def shared_bytes_of(self, message: SharedPublish, packet_id: int) -> bytes | None:
-        """Return the bytes of a message for several clients; None if they exceed the client's maximum packet size."""
-        return self._unless_too_large(message.bytes_for(packet_id, is_5=self.is_5))
 
     def _unless_too_large(self, encoded: bytes) -> bytes | None:
         # MQTT 5, 3.1.2.11.4: what is too large is dropped as if it had been sent.

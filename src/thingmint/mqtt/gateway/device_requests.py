@@ -140,9 +140,10 @@ async def unsubscribe(source: RequestSource, services: Services, packet: Unsubsc
 
 
 def _refusal(source: RequestSource, message: Publish, request: DeviceRequest | None) -> PacketRefused | None:
+    authorizer = source.authorizer
     for needed in to_publish(message):
-        if not needed.is_given_by(source.authorizer):
-            source.refuse(needed.refused_by(source.authorizer))
+        if not needed.is_given_by(authorizer):
+            source.refuse(needed.refused_by(authorizer))
             return PacketRefused(ReasonCode.NOT_AUTHORIZED, _NOT_AUTHORIZED)
     if not is_reserved(message.topic):
         return None

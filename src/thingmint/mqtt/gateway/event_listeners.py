@@ -52,6 +52,10 @@ class EventListeners:
         if not devices:
             self._by_account.pop(device.scope, None)
 
+    def has_any(self, scope: Scope) -> bool:
+        """Return whether an account has listeners."""
+        return scope in self._by_account
+
     def publish_event(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Send an account's event to each of its devices that listens to it."""
         # A copy: a listener may end while it is notified.

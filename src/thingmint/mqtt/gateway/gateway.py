@@ -31,6 +31,7 @@ from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.loop_lag import LoopLag
 from thingmint.mqtt.pacing.turns import Turns
 from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink, Responder
+from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
 from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
@@ -140,7 +141,7 @@ class Gateway:
     async def start(self) -> None:
         """Listen and serve; raise OSError if no address of the host can be bound."""
         loop = asyncio.get_running_loop()
-        self._services = self._new_services(loop=loop, turns=Turns(loop), slow_turns=Turns(loop))
+        self._services = self._new_services(loop=loop, turns=Turns(loop), slow_turns=Turns(loop), flushes=Flushes(loop))
         await self._data_plane.start()
         await self._listener.start()
         self._lag = LoopLag(loop, self._counters.observer.loop_lag)
@@ -182,6 +183,10 @@ class Gateway:
     def policies_changed(self, targets: Iterable[CertificateTarget] | None = None) -> None:
         """Apply the policies that are attached now to the connections of these certificates, or to all connections."""
         self._policy_refresh.refresh(self._index.all_of(targets), self._services.loop)
+
+    def has_listeners(self, scope: Scope) -> bool:
+        """Return whether a client of the account may get its events."""
+        return self._listeners.has_any(scope)
 
     def publish_event(self, scope: Scope, topic: str, payload: bytes) -> None:
         """Send an account's event to each of its clients that has subscribed to it and may receive it."""
@@ -251,7 +256,7 @@ class Gateway:
         loop = self._services.loop
         self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
         now, time_of_certificates = loop.time(), self._services.clock.now()
-        self._deadlines.advance(now, time_of_certificates, self._index.accepted)
+        self._deadlines.advance(now, time_of_certificates, self._index.all_accepted)
         self._data_plane.advance()
         self._counters.measured(self._measured())
         self._counters.tick(now)

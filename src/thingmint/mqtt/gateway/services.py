@@ -12,6 +12,7 @@ from thingmint.mqtt.gateway.provisioning_queue import ProvisioningQueue
 from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.turns import Turns
 from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink
+from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 
@@ -36,5 +37,6 @@ class Services:
     slow_turns: Turns
     """The time for requests that begin, change or end a session, so that messages do not wait for thousands of them."""
     counters: Counters
+    flushes: Flushes
     work: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of connections; the event loop holds only weak references to tasks."""

@@ -3,7 +3,7 @@
 A connection is not examined before its deadline, so that idle connections cost no time each second.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -52,7 +52,7 @@ class Deadlines:
         self._silence.add(connection.silent_until, connection)
         self._validity.add(connection.valid_until.timestamp(), connection)
 
-    def advance(self, now: float, time_of_certificates: datetime, open_connections: Iterable[Watched]) -> None:
+    def advance(self, now: float, time_of_certificates: datetime, open_connections: Collection[Watched]) -> None:
         """Examine the connections whose deadlines have passed."""
         while (found := self._validity.next_due(time_of_certificates.timestamp())) is not None:
             found[1].enforce_validity(time_of_certificates)
@@ -71,11 +71,8 @@ class Deadlines:
             # The client has sent something meanwhile, or its requests wait in this process.
             self._silence.add(max(connection.silent_until, now + 1.0), connection)
 
-    def _sort_out(self, open_connections: Iterable[Watched]) -> None:
-        listed = max(len(self._silence), len(self._validity))
-        if listed <= _OUTDATED:
-            return
-        present = tuple(open_connections)
-        if listed > 2 * len(present) + _OUTDATED:
+    def _sort_out(self, open_connections: Collection[Watched]) -> None:
+        if max(len(self._silence), len(self._validity)) > 2 * len(open_connections) + _OUTDATED:
+            present = tuple(open_connections)
             self._silence.replace((each.silent_until, each) for each in present)
             self._validity.replace((each.valid_until.timestamp(), each) for each in present)

@@ -5,7 +5,6 @@ charged to its part of the memory for waiting messages, as long as a queue, a wi
 also charged for its entry.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from thingmint.mqtt.codec.packets import Publish
@@ -38,7 +37,7 @@ class KeptMessage:
 def kept(message: Publish, now: float) -> KeptMessage:
     """Return a published message to be kept, without the parts that concern only the publisher's connection."""
     if message.packet_id or message.dup:
-        message = replace(message, packet_id=0, dup=False)
+        message = Publish(message.topic, message.payload, message.qos, message.retain, properties=message.properties)
     expiry = message.properties.message_expiry_interval
     return KeptMessage(message, None if expiry is None else now + expiry, size_of(message))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
-from thingmint.mqtt.queues.kept_message import AccountMemory, KeptMessage
+from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, AccountMemory, KeptMessage
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.queues.outgoing import Outgoing, as_sent
 from thingmint.mqtt.queues.size_classes import SizeClasses
@@ -114,15 +114,14 @@ class Outbox:
         if self._waiting or self._unsent or message.expires_at is not None:
             return False
         around = self._around
-        in_flight = len(self._in_flight)
-        if in_flight >= around.limits.in_flight or in_flight >= connection.receive_window:
+        limits, in_flight = around.limits, len(self._in_flight)
+        if self.size >= limits.queued_bytes or in_flight >= limits.in_flight or in_flight >= connection.receive_window:
             return False
         packet_id = self._free_id()
         if connection.deliver_shared(shared, packet_id) is not Delivery.WRITTEN:
             return False
-        outgoing = Outgoing(message, shared.qos, shared.retain, packet_id, shared.group)
+        outgoing = self._in_flight[packet_id] = Outgoing(message, shared.qos, shared.retain, packet_id, shared.group)
         self._charge(outgoing, is_reserved=is_reserved)
-        self._in_flight[packet_id] = outgoing
         self.progress_at = now
         around.counters.passed(Traffic.SENT)
         return True
@@ -171,12 +170,13 @@ class Outbox:
             elif not self._may_send(outgoing, connection, now) or not self._send(outgoing, connection, now, shared):
                 return
 
-    def acknowledge(self, packet_id: int, now: float) -> None:
-        """Remove the message with the packet identifier, if it is in flight."""
+    def acknowledge(self, packet_id: int, now: float) -> bool:
+        """Remove the message with the packet identifier, if it is in flight; return whether other messages wait."""
         outgoing = self._in_flight.pop(packet_id, None)
         if outgoing is not None:
             self.progress_at = now
             self._release(outgoing)
+        return bool(self._waiting or self._unsent)
 
     def interrupt(self) -> None:
         """Queue unacknowledged messages again after the end of a connection; drop messages of QoS 0."""
@@ -226,7 +226,9 @@ class Outbox:
             self._around.memory.messages -= 1
         self._waiting = self._duplicate_ids = None
         self._in_flight = {}
-        self._grow(-self.size)
+        self.size = 0
+        if self._is_placed:
+            self._place()
         self._replaying = 0
         return count
 
@@ -309,27 +311,31 @@ class Outbox:
     def _release(self, outgoing: Outgoing) -> None:
         if self._duplicate_ids is not None:
             self._forget_duplicate(outgoing.packet_id)
-        self._around.memory.release(outgoing.message)
-        self._around.memory.messages -= 1
-        self._grow(-outgoing.size)
+        around = self._around
+        around.memory.release(outgoing.message)
+        around.memory.messages -= 1
+        self.size -= outgoing.message.size + ENTRY_BYTES
+        if self._is_placed:
+            self._place()
 
     def _charge(self, outgoing: Outgoing, *, is_reserved: bool) -> None:
-        memory = self._around.memory
+        around, message = self._around, outgoing.message
         if is_reserved:
-            memory.hold_reserved(outgoing.message)
+            around.memory.hold_reserved(message)
         else:
-            memory.hold(outgoing.message)
-        memory.messages += 1
-        self._grow(outgoing.size)
-
-    def _grow(self, size: int) -> None:
-        self.size += size
+            around.memory.hold(message)
+        around.memory.messages += 1
+        self.size += message.size + ENTRY_BYTES
         # Only large queues are ever asked to drop messages, and most queues are never large.
-        if self.size >= self._around.large or self._is_placed:
-            was_placed, self._is_placed = self._is_placed, self.size >= self._around.large
-            self._around.by_size.place(self, self.size if self._is_placed else 0)
-            if self._is_placed and not was_placed:
-                self._around.became_large(self)
+        if self.size >= around.large or self._is_placed:
+            self._place()
+
+    def _place(self) -> None:
+        """Put the queue among the large ones, or remove it, after its size has changed."""
+        was_placed, self._is_placed = self._is_placed, self.size >= self._around.large
+        self._around.by_size.place(self, self.size if self._is_placed else 0)
+        if self._is_placed and not was_placed:
+            self._around.became_large(self)
 
     def _free_id(self) -> int:
         # The loop ends, because there are far more identifiers than messages in flight.

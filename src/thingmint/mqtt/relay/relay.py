@@ -24,14 +24,14 @@ from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, MessageTaker, NotReadable, Offer, Opened, Retained
 from thingmint.mqtt.relay import mqtt_3_1_1
 from thingmint.mqtt.relay.abilities import BrokerAbilities
-from thingmint.mqtt.relay.account_broker import AccountBroker
-from thingmint.mqtt.relay.broker_nodes import BrokerUnreachable
-from thingmint.mqtt.relay.input import new_read_buffer
+from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
+from thingmint.mqtt.relay.brokers.broker_nodes import BrokerUnreachable
+from thingmint.mqtt.relay.brokers.spec import Brokers
+from thingmint.mqtt.relay.connections.input import new_read_buffer
+from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
-from thingmint.mqtt.relay.spec import Brokers
 from thingmint.mqtt.relay.terms import BrokerTerms, upstream_connect
-from thingmint.mqtt.relay.upstream import Upstream
 
 # A cache, because devices publish repeatedly to the same few topics.
 _TOPICS: Final = 4096

@@ -11,11 +11,11 @@ from dataclasses import replace
 from thingmint.core.error_text import in_words
 from thingmint.mqtt.codec.packets import Disconnect, Publish, QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.relay.account_broker import AccountBroker
-from thingmint.mqtt.relay.broker_nodes import BrokerUnreachable, new_own_id
+from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
+from thingmint.mqtt.relay.brokers.broker_nodes import BrokerUnreachable, new_own_id
+from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.own_client import OwnClient
-from thingmint.mqtt.relay.upstream import Upstream
 
 log = logging.getLogger(__name__)
 

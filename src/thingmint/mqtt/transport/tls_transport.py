@@ -116,14 +116,18 @@ class TLSTransport(asyncio.BufferedProtocol):
 
     def write(self, data: bytes | bytearray) -> None:
         """Send data, or nothing if the connection has ended; a peer that has far too much unread is disconnected."""
-        if self._state is not _State.OPEN or self._lower is None:
+        lower, size = self._lower, len(data)
+        if self._state is not _State.OPEN or lower is None or not size:
             return
-        if self._lower.get_write_buffer_size() + len(data) > self._limits.write_limit_bytes:
+        if lower.get_write_buffer_size() + size > self._limits.write_limit_bytes:
             log.debug("%r leaves too much unread", self)
             self.abort()
             return
-        view = memoryview(data)
         try:
+            if size <= RECORD_BYTES:
+                lower.write(self._records.sealed(data))
+                return
+            view = memoryview(data)
             while view:
                 view = view[self._records.write(view) :]
                 self._flush()
@@ -174,7 +178,8 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._carried is not None:
             self.sockets = self._carried.source, self._carried.destination
         elif peer is not None and own is not None:
-            self.sockets = (peer[0], peer[1]), (own[0], own[1])
+            # The pairs of IPv4 as they are; those of IPv6 have two more members.
+            self.sockets = peer[:2], own[:2]
         high = self._limits.write_high_bytes
         lower.set_write_buffer_limits(high=high, low=high // _LOW_WATER_DIVISOR)
 
@@ -184,14 +189,17 @@ class TLSTransport(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Process the bytes that were read."""
-        if self._state is _State.CLOSING or self._told_end:
+        if self._told_end or self._state is _State.CLOSING:
             self._discarded += nbytes
             if self._discarded > self._limits.handshake_bytes:
                 self.abort()
             return
-        if not self.is_admitted:
+        received = self._read_buffer[:nbytes]
+        if self.is_admitted:
+            self._records.take(received)
+        else:
             self._owner.received(self)
-        self._take(self._read_buffer[:nbytes])
+            self._take(received)
         self._pump()
 
     def eof_received(self) -> bool:
@@ -261,13 +269,14 @@ class TLSTransport(asyncio.BufferedProtocol):
 
     def _work_on_records(self) -> bool:
         """Deliver complete records; return whether more have arrived when all of them were delivered."""
+        records = self._records
         try:
             if self._state is _State.HANDSHAKE:
-                self._establish(self._records.handshake())
+                self._establish(records.handshake())
             while self._may_deliver():
                 assert self._upper is not None
-                self._upper.data_received(self._records.read())
-                if self._records.is_drained and self._may_deliver():
+                self._upper.data_received(records.read())
+                if records.is_drained and self._may_deliver():
                     # To ask OpenSSL would be to have an exception made. A record with data has no answer of its own.
                     return self._has_read_on()
         except SSL.WantReadError:
@@ -285,6 +294,9 @@ class TLSTransport(asyncio.BufferedProtocol):
             return True
         if self._peer_is_done:
             self._tell_end()
+        elif self._records.have_grown and self._state is _State.OPEN:
+            # An idle connection should not keep them.
+            self._records.shrink()
         return False
 
     def _note_peer_is_done(self) -> None:

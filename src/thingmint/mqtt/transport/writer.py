@@ -3,8 +3,7 @@
 Separate packets would each cost a TLS record.
 """
 
-import asyncio
-
+from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 
@@ -12,12 +11,12 @@ from thingmint.mqtt.transport.tls_transport import TLSTransport
 class Writer:
     """Writes to a transport. Callers that can wait check ``is_congested``; the transport disconnects a slow peer."""
 
-    __slots__ = ("_high", "_loop", "_scheduled", "_transport", "_waiting", "paused")
+    __slots__ = ("_flushes", "_high", "_scheduled", "_transport", "_waiting", "paused")
 
-    def __init__(self, transport: TLSTransport, limits: GatewayLimits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: TLSTransport, limits: GatewayLimits, flushes: Flushes) -> None:
         self._transport = transport
         self._high = limits.write_high_bytes
-        self._loop = loop
+        self._flushes = flushes
         # Mostly one packet, which is sent as it is.
         self._waiting: bytes | bytearray = b""
         self._scheduled = False
@@ -30,12 +29,15 @@ class Writer:
 
     def write(self, encoded: bytes) -> None:
         """Send the bytes in this turn of the event loop or the next."""
-        self._add(encoded)
+        if self._waiting:
+            self._add(encoded)
+        else:
+            self._waiting = encoded
         if len(self._waiting) > self._high:
             self.flush()
         elif not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._flush_on_time)
+            self._flushes.add(self)
 
     def flush(self) -> None:
         """Send at once."""
@@ -66,6 +68,10 @@ class Writer:
             self._waiting = bytearray(self._waiting)
         self._waiting += encoded
 
-    def _flush_on_time(self) -> None:
+    def flush_on_time(self) -> None:
+        """Send at the end of the turn in which the first packet was written."""
         self._scheduled = False
-        self.flush()
+        waiting = self._waiting
+        if waiting:
+            self._waiting = b""
+            self._transport.write(waiting)

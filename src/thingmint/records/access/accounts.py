@@ -39,7 +39,7 @@ DELETE_ACCESS_KEYS: Final = "DELETE FROM access_key WHERE account = $1 RETURNING
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class AccountTable:
     """A table with rows of accounts, and the columns that identify a row."""
 
     table: str
@@ -60,34 +60,34 @@ class Content:
         return "certificate_id" if self.table == "certificate" else "1"
 
 
-CERTIFICATES: Final = Content("certificate", "position")
+CERTIFICATES: Final = AccountTable("certificate", "position")
 # In this order: first the tables that let devices connect or register again, last those that other tables refer to.
 CONTENTS: Final = (
     CERTIFICATES,
-    Content("claim_certificate", "certificate_id"),
-    Content("certificate_renewal", "position"),
-    Content("ca_certificate", "position"),
-    Content("ca_subject", "account, region, subject_digest"),
-    Content("registration_code", "account, region"),
-    Content("certificate_provider", "position"),
-    Content("provisioning_template_version", "position"),
-    Content("provisioning_template", "position"),
-    Content("provisioning_template_count", "account, region"),
-    Content("thing_principal", "position"),
-    Content("thing_group_member", "position"),
-    Content("thing_attribute", "account, region, name, value, position"),
-    Content("thing", "position"),
-    Content("thing_group", "position"),
-    Content("thing_type", "position"),
-    Content("billing_group", "position"),
-    Content("policy_attachment", "position"),
-    Content("policy_version", "account, region, policy_name, version"),
-    Content("policy", "position"),
-    Content("role_alias", "position"),
-    Content("role_alias_count", "account, region"),
-    Content("event_configuration", "account, region, event_type"),
-    Content("registration_task", "position"),
-    Content("client_ending", "account, region, client_id"),
+    AccountTable("claim_certificate", "certificate_id"),
+    AccountTable("certificate_renewal", "position"),
+    AccountTable("ca_certificate", "position"),
+    AccountTable("ca_subject", "account, region, subject_digest"),
+    AccountTable("registration_code", "account, region"),
+    AccountTable("certificate_provider", "position"),
+    AccountTable("provisioning_template_version", "position"),
+    AccountTable("provisioning_template", "position"),
+    AccountTable("provisioning_template_count", "account, region"),
+    AccountTable("thing_principal", "position"),
+    AccountTable("thing_group_member", "position"),
+    AccountTable("thing_attribute", "account, region, name, value, position"),
+    AccountTable("thing", "position"),
+    AccountTable("thing_group", "position"),
+    AccountTable("thing_type", "position"),
+    AccountTable("billing_group", "position"),
+    AccountTable("policy_attachment", "position"),
+    AccountTable("policy_version", "account, region, policy_name, version"),
+    AccountTable("policy", "position"),
+    AccountTable("role_alias", "position"),
+    AccountTable("role_alias_count", "account, region"),
+    AccountTable("event_configuration", "account, region, event_type"),
+    AccountTable("registration_task", "position"),
+    AccountTable("client_ending", "account, region, client_id"),
 )
 KEPT: Final = {
     "access_key": "deleted first, by a statement of its own",
@@ -148,7 +148,7 @@ def delete_access_keys(account: AccountId) -> Steps[Sequence[str]]:
     return [row[0] for row in deleted]
 
 
-def delete_content(content: Content, scope: Scope, most: int) -> Steps[Sequence[str]]:
+def delete_content(content: AccountTable, scope: Scope, most: int) -> Steps[Sequence[str]]:
     """Delete up to ``most`` rows. Return the ids of certificates; for other tables one empty text per row."""
     deleted = yield from rows_of(content.deletion, scope.account, scope.region, most)
     return [row[0] if content is CERTIFICATES else "" for row in deleted]

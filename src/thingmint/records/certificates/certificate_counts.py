@@ -27,7 +27,7 @@ _STATUSES = {status.value: status for status in CertificateStatus}
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class HourlyCount:
     """The number of certificates of a status that were created in an hour. Hours are whole hours since 1970."""
 
     status: CertificateStatus
@@ -35,10 +35,10 @@ class Counted:
     count: int
 
 
-def counted_after(scope: Scope, position: int, limit: int) -> Steps[tuple[Sequence[Counted], int]]:
+def counted_after(scope: Scope, position: int, limit: int) -> Steps[tuple[Sequence[HourlyCount], int]]:
     """Return counts of up to ``limit`` certificates after a position, and the last position (or the given one)."""
     rows = yield from rows_of(COUNTED, scope.account, scope.region, position, limit)
-    counts = tuple(Counted(_STATUSES[status], hour, count) for status, hour, count, _ in rows)
+    counts = tuple(HourlyCount(_STATUSES[status], hour, count) for status, hour, count, _ in rows)
     return counts, max((row[3] for row in rows), default=position)
 
 

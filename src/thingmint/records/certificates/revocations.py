@@ -68,7 +68,7 @@ DELETE_ENDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ChangedRevocation:
     """A serial number of an issuer whose revocation has changed, and its part."""
 
     issuer_id: str
@@ -83,7 +83,7 @@ class RevocationsFound(NamedTuple):
     """
 
     following: int
-    changed: Sequence[Changed]
+    changed: Sequence[ChangedRevocation]
     server: int
 
 
@@ -136,7 +136,7 @@ def changed_from(stamp: int, limit: int) -> Steps[RevocationsFound]:
     """Return up to ``limit`` revocations that may have changed since this stamp, and the stamp for the next call."""
     found = yield from rows_of(CHANGED_FROM, stamp, limit)
     changed = [
-        Changed(issuer_id, SerialNumber(int(serial_number, 16)), part)
+        ChangedRevocation(issuer_id, SerialNumber(int(serial_number, 16)), part)
         for _, _, issuer_id, serial_number, part in found
         if issuer_id is not None
     ]

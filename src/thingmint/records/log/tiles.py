@@ -33,6 +33,7 @@ BUNDLES_AROUND = (
 )
 
 _BUNDLES_AT_ONCE = 16
+_POSITION_BYTES = 8
 
 
 def tile(level: int, number: int) -> Steps[bytes | None]:
@@ -85,4 +86,6 @@ def index_of_entry(position: int) -> Steps[int | None]:
 
 
 def _positions(packed: bytes) -> tuple[int, ...]:
-    return struct.unpack(f">{len(packed) // 8}q", packed)
+    count = len(packed) // _POSITION_BYTES
+    # Somebody may have cut the value by hand.
+    return struct.unpack(f">{count}q", packed[: count * _POSITION_BYTES])

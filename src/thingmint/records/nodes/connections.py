@@ -119,7 +119,7 @@ class EndingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Displaced:
+class DisplacedConnection:
     """A connection that is no longer current."""
 
     node_id: str
@@ -128,7 +128,7 @@ class Displaced:
     client_id: str
 
 
-def open_connections(opened: Sequence[ConnectionRow]) -> Steps[tuple[Sequence[Displaced], dict[str, bool]]]:
+def open_connections(opened: Sequence[ConnectionRow]) -> Steps[tuple[Sequence[DisplacedConnection], dict[str, bool]]]:
     """Store connections. Return the connections that they replace, and whether each stored one is current.
 
     If one is missing in the answer, another node stored one at the same moment: call this again for it.
@@ -150,7 +150,7 @@ def open_connections(opened: Sequence[ConnectionRow]) -> Steps[tuple[Sequence[Di
     ]
     yield from rows_of(OPEN, *keys, *rest)
     written = yield from rows_of(WRITTEN, keys[0])
-    taken_over = [Displaced(row[0], row[1], _scope_of(row[2], row[3]), row[4]) for row in displaced]
+    taken_over = [DisplacedConnection(row[0], row[1], _scope_of(row[2], row[3]), row[4]) for row in displaced]
     return taken_over, {session_id: bool(is_current) for session_id, is_current in written}
 
 

@@ -62,7 +62,7 @@ class EffectivePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class PolicySearchStart:
     """The start of a search for policies: a principal, a thing, a thing group, or several of them.
 
     A principal leads to its things, things to their groups, and groups to the groups above them.
@@ -204,7 +204,7 @@ def policy_targets(scope: Scope, name: PolicyName, page: PageRequest) -> Steps[S
     return tuple([AttachedTarget(target, at) for target, at in found])
 
 
-def effective_policies(scope: Scope, beginning: Beginning) -> Steps[EffectivePolicies]:
+def effective_policies(scope: Scope, beginning: PolicySearchStart) -> Steps[EffectivePolicies]:
     """Return the policies in force for the beginning, in the order of their attachment, with one statement.
 
     Raises LimitExceeded if the principal is attached to more than `MAX_THINGS` things, or if attachments, and things
@@ -214,7 +214,7 @@ def effective_policies(scope: Scope, beginning: Beginning) -> Steps[EffectivePol
     return _effective(scope, found)
 
 
-def _columns_of_beginning(scope: Scope, beginning: Beginning) -> tuple[str, ...]:
+def _columns_of_beginning(scope: Scope, beginning: PolicySearchStart) -> tuple[str, ...]:
     return (
         scope.account,
         scope.region,

@@ -18,7 +18,7 @@ from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFou
 from thingmint.core.identifiers import AccountId, CertificateId, Scope, account_arn, certificate_arn
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.access import accounts as account_table
-from thingmint.records.access.accounts import CONTENTS, Content
+from thingmint.records.access.accounts import CONTENTS, AccountTable
 from thingmint.records.steps import Steps
 from thingmint.registration.access.access_keys import (
     ADMINISTRATOR,
@@ -151,7 +151,7 @@ async def _remove_once(store: Store, scope: Scope, events: EventSink) -> int:
     return removed
 
 
-def _content(scope: Scope, content: Content) -> Steps[Change[int]]:
+def _content(scope: Scope, content: AccountTable) -> Steps[Change[int]]:
     deleted = yield from account_table.delete_content(content, scope, DELETED_TOGETHER)
     touched = tuple(certificate_arn(scope, CertificateId(each)) for each in deleted if each)
     return Change(len(deleted), (), touched)

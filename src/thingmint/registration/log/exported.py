@@ -43,10 +43,17 @@ def line_of_row(row: RegistryRow) -> str:
 
 def leaves_of_lines(lines: Iterable[str]) -> Iterator[tuple[int, bytes]]:
     """Yield index and content of the leaf of each line; raise LineUnreadable for a line that is not of an entry."""
+    for index, leaf, _ in entries_of_lines(lines):
+        yield index, leaf
+
+
+def entries_of_lines(lines: Iterable[str]) -> Iterator[tuple[int, bytes, LoggedEntry]]:
+    """Yield index and content of the leaf of each line, and its entry; raise what `leaves_of_lines` raises."""
     for line in lines:
         try:
             fields = json.loads(line)
             entry = LoggedEntry(fields["position"], *(fields[name] for name in _FIELDS))
-            yield int(fields["index"]), leaf_of(entry, bytes.fromhex(fields["salt"]))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            index, leaf = int(fields["index"]), leaf_of(entry, bytes.fromhex(fields["salt"]))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise LineUnreadable("a line is not one of the audit trail's export") from error
+        yield index, leaf, entry

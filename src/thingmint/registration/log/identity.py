@@ -11,6 +11,7 @@ from typing import Protocol
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.transparency.checkpoint import LogKey, TreeHead, body_of, note_of
 from thingmint.core.transparency.leaf import SECRET_BYTES
+from thingmint.core.transparency.leaf_hashes import LeafHashes
 from thingmint.core.transparency.merkle import EMPTY_ROOT
 from thingmint.records.log.state import LogState, begin_log, log_state
 from thingmint.registration.kernel.ports import SecretSealer, Store
@@ -43,6 +44,10 @@ class LogIdentity:
     key: LogKey
     signer: NoteSigner = field(repr=False)
     salt_secret: bytes = field(repr=False)
+    leaf_hashes: LeafHashes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leaf_hashes", LeafHashes(self.salt_secret))
 
     def checkpoint(self, head: TreeHead) -> str:
         """Return the signed checkpoint of a tree."""

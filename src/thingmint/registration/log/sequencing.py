@@ -20,6 +20,7 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.transparency.checkpoint import TreeHead
 from thingmint.core.transparency.growing_tree import GrowingTree, TreeDamaged, last_tiles
 from thingmint.core.transparency.leaf import leaf_of, salt_of
+from thingmint.core.transparency.leaf_hashes import BareEntry, EntryUnreadable
 from thingmint.core.transparency.merkle import leaf_hash
 from thingmint.core.transparency.tiles import TILE_WIDTH
 from thingmint.records.log import entries as entry_table
@@ -53,7 +54,7 @@ Observe = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class SequencingResult:
     """The result of a pass: the number of added leaves, and the new size of the tree."""
 
     added: int
@@ -65,7 +66,7 @@ class Passed:
         return self.added >= LEAVES_OF_A_PASS
 
 
-def sequence(identity: LogIdentity) -> Steps[Passed | None]:
+def sequence(identity: LogIdentity) -> Steps[SequencingResult | None]:
     """Run one pass for up to `LEAVES_OF_A_PASS` entries and those that fill gaps; return None if another node does.
 
     Raises TreeDamaged if the stored tree is damaged, so that no checkpoint is signed that does not extend it.
@@ -80,7 +81,7 @@ def sequence(identity: LogIdentity) -> Steps[Passed | None]:
     position, positions = yield from _append(identity, state, tree)
     if positions:
         yield from _store(identity, state, tree, position, positions)
-    return Passed(len(positions), tree.size)
+    return SequencingResult(len(positions), tree.size)
 
 
 def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[tuple[int, list[int]]]:
@@ -93,13 +94,13 @@ def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[
     position, positions, known_gaps = state.position, list[int](), set(gaps)
     while len(positions) < LEAVES_OF_A_PASS:
         entries = yield from entry_table.new_entries(position, _SLICE)
-        tree.append([leaf_hash(leaf_of(entry, salt_of(identity.salt_secret, entry.position))) for entry in entries])
-        positions += [entry.position for entry in entries]
-        later = [entry.position for entry in entries if entry.position > position]
-        for entry in entries:
-            if entry.position in known_gaps:
-                yield from entry_table.close_gap(entry.position)
-                yield from entry_table.index_entries(entry.position, entry.position)
+        read = [entry[0] for entry in entries]
+        tree.append((yield from _hashes_of(identity, entries)))
+        positions += read
+        later = [each for each in read if each > position]
+        for each in known_gaps.intersection(read):
+            yield from entry_table.close_gap(each)
+            yield from entry_table.index_entries(each, each)
         if later:
             yield from entry_table.index_entries(position + 1, later[-1])
             if open_now is not None:
@@ -111,6 +112,18 @@ def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[
         # The read above has seen all entries of transactions below the horizon, because the horizon was read earlier.
         yield from entry_table.close_ended_gaps(open_now.horizon)
     return position, positions
+
+
+def _hashes_of(identity: LogIdentity, entries: Sequence[BareEntry]) -> Steps[list[bytes]]:
+    try:
+        hashes, _ = identity.leaf_hashes.of(entries)
+    except EntryUnreadable:
+        # The table was changed by hand. The log continues with what is in the table, as it was changed.
+        hashes = []
+        for position, *_ in entries:
+            (entry,) = yield from entry_table.entries_between(position, position, 1)
+            hashes.append(leaf_hash(leaf_of(entry, salt_of(identity.salt_secret, position))))
+    return hashes
 
 
 def _note_gaps(position: int, later: Sequence[int], at: int) -> Steps[set[int]]:

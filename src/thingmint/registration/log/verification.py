@@ -4,24 +4,54 @@ Only the checkpoint is signed. The tiles must result in its root, the audit entr
 of the registry must agree with the entries. Everything is read from one snapshot.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 
-from thingmint.core.errors import ResourceNotFound
+from thingmint.core.errors import ResourceNotFound, ServiceUnavailable
 from thingmint.core.transparency.checkpoint import origin_of
-from thingmint.core.transparency.leaf import LoggedEntry
+from thingmint.core.transparency.leaf_hashes import BareEntry, EntryUnreadable, LeafHashes, StatusChange
 from thingmint.core.transparency.merkle import HASH_BYTES, leaf_hash, root_of
 from thingmint.core.transparency.replay import Replay
 from thingmint.core.transparency.tiles import TILE_HEIGHT, TILE_WIDTH, split_hashes, width_of
 from thingmint.records.log import entries as entry_table
+from thingmint.records.log.foreign_values import foreign_values
 from thingmint.records.log.predecessors import predecessors
 from thingmint.records.log.registry_rows import TABLES
 from thingmint.records.log.state import LogState, newest_position
-from thingmint.records.log.tiles import bundles_from, positions_of_bundle, tile, tiles_from
+from thingmint.records.log.tiles import bundles_from, tiles_from
 from thingmint.records.steps import Steps
-from thingmint.registration.log.reading import entries_of_bundle, present_state, root_at
-from thingmint.registration.log.verified import ArchivedLeaves, Evidence, Verified
+from thingmint.registration.kernel.ports import Store
+from thingmint.registration.log.reading import present_state, root_at
+from thingmint.registration.log.verified import MAX_FINDINGS, ArchivedLeaves, Evidence, Verified
 
 _PAGE = 500
+_TILES_AT_ONCE = 16
+# Most entries of adjacent bundles have close positions. The others are read one by one.
+_NEIGHBOURS = 4 * _TILES_AT_ONCE * TILE_WIDTH
+
+
+class RowsUnreadable(ServiceUnavailable):
+    """Rows have values that cannot be read. Each line of the message names one; only SQLite can store such values."""
+
+
+async def verify_store(store: Store, evidence: Evidence) -> Verified:
+    """Return what `verify` returns; raise what it raises, and RowsUnreadable."""
+    try:
+        return await store.read(lambda: verify(evidence))
+    # What reading a value of another type, or text that is not UTF-8, results in. Looking for such values before each
+    # verification would read every row twice.
+    except (TypeError, AttributeError, ValueError, OverflowError) as error:
+        found = await store.read(_unreadable)
+        if not found:
+            raise
+        raise RowsUnreadable("\n".join(found)) from error
+
+
+def _unreadable() -> Steps[list[str]]:
+    # An engine whose transactions overlap keeps the types of columns.
+    if (yield from entry_table.open_transactions()) is not None:
+        return []
+    return (yield from foreign_values(MAX_FINDINGS))
 
 
 def verify(evidence: Evidence) -> Steps[Verified]:
@@ -35,6 +65,8 @@ def verify(evidence: Evidence) -> Steps[Verified]:
     verified = Verified(state.key, head, state.pruned)
     if head.size != state.size:
         verified.find(f"log_state: was changed: its size is {state.size}, its checkpoint says {head.size}")
+    if state.pruned not in range(0, head.size + 1, TILE_WIDTH):
+        verified.find(f"log_state: was changed: {state.pruned} leaves cannot be pruned of {head.size}")
     leaves = _Leaves(evidence, state, verified)
     yield from leaves.follow_all()
     yield from _tiles(verified)
@@ -46,77 +78,140 @@ def verify(evidence: Evidence) -> Steps[Verified]:
 
 
 class _Leaves:
-    """Compares the audit entries with the tiles of level 0, and replays them."""
+    """Compares the audit entries with the tiles of level 0, and replays them. Holds some tiles' entries at a time."""
 
     def __init__(self, evidence: Evidence, state: LogState, verified: Verified) -> None:
         self._evidence = evidence
         self._state = state
         self._verified = verified
         self._archived = ArchivedLeaves(evidence.archive())
+        self._hashes = LeafHashes(evidence.secret)
         self._entries = 0
+        self._newest = 0
         self.replay = Replay()
         self.are_whole = True
 
     def follow_all(self) -> Steps[None]:
         """Replay every leaf of the tree."""
         size = self._verified.head.size
-        for number in range(-(-size // TILE_WIDTH)):
-            hashes = (yield from tile(0, number)) or b""
-            entries = yield from entries_of_bundle(number)
-            width = width_of(0, number, size)
-            self._entries += sum(entry is not None for entry in entries[:width])
-            for offset in range(width):
-                expected = hashes[offset * HASH_BYTES : (offset + 1) * HASH_BYTES]
-                entry = entries[offset] if offset < len(entries) else None
-                if not self._follow(number * TILE_WIDTH + offset, entry, expected):
-                    positions = yield from positions_of_bundle(number)
-                    named = f"audit entry {positions[offset]}" if offset < len(positions) else f"log_bundle {number}"
-                    index = number * TILE_WIDTH + offset
-                    self._verified.find(f"{named}: was removed: it is leaf {index} of the log")
-            self._evidence.progress(number * TILE_WIDTH + width, size)
+        count = -(-size // TILE_WIDTH)
+        for first in range(0, count, _TILES_AT_ONCE):
+            tiles = dict((yield from tiles_from(0, first, _TILES_AT_ONCE)))
+            bundles = dict((yield from bundles_from(first, _TILES_AT_ONCE)))
+            numbers = range(first, min(first + _TILES_AT_ONCE, count))
+            entries = yield from _entries_at([each for number in numbers for each in bundles.get(number, ())])
+            for number in numbers:
+                width = width_of(0, number, size)
+                expected, positions = tiles.get(number, b"")[: width * HASH_BYTES], bundles.get(number, ())[:width]
+                self._newest = max(self._newest, max(positions, default=0))
+                rows = [entries.get(position) for position in positions]
+                self._entries += len(rows) - rows.count(None)
+                if not self._follow_tile(number * TILE_WIDTH, width, rows, expected):
+                    self._follow_leaves(number, width, rows, positions, expected)
+                self._evidence.progress(number * TILE_WIDTH + width, size)
 
-    def _follow(self, index: int, entry: LoggedEntry | None, expected: bytes) -> bool:
+    def _follow_tile(self, index: int, width: int, rows: Sequence[BareEntry | None], expected: bytes) -> bool:
+        """Replay the leaves of a tile, and return True, if all its entries exist and have the hashes of the tile."""
+        present = [row for row in rows if row is not None]
+        if len(present) != width:
+            return False
+        try:
+            hashes, changes = self._hashes.of(present)
+        except EntryUnreadable:
+            return False
+        if b"".join(hashes) != expected:
+            return False
+        self.replay.apply_all(count(index), changes)
+        return True
+
+    def _follow_leaves(
+        self, number: int, width: int, rows: Sequence[BareEntry | None], positions: Sequence[int], tile: bytes
+    ) -> None:
+        for offset in range(width):
+            expected = tile[offset * HASH_BYTES : (offset + 1) * HASH_BYTES]
+            row = rows[offset] if offset < len(rows) else None
+            index = number * TILE_WIDTH + offset
+            if not self._follow(index, row, expected):
+                named = f"audit entry {positions[offset]}" if offset < len(positions) else f"log_bundle {number}"
+                self._verified.find(f"{named}: was removed: it is leaf {index} of the log")
+
+    def _follow(self, index: int, row: BareEntry | None, expected: bytes) -> bool:
         """Replay one leaf; return whether its entry exists or was pruned."""
-        leaf = self._archived.leaf(index) if entry is None else self._evidence.leaf(entry)
-        if leaf is None:
-            self.are_whole = False
-            return index < self._state.pruned
-        if leaf_hash(leaf) == expected:
-            self.replay.apply(index, leaf)
-            return True
+        if row is not None:
+            found, changes = self._hash(row)
+            if found == expected:
+                self.replay.apply_all((index,), changes)
+                return True
+            named = f"audit entry {row[0]}"
+        else:
+            leaf = self._archived.leaf(index)
+            if leaf is None:
+                self.are_whole = False
+                return index < self._state.pruned
+            if leaf_hash(leaf) == expected:
+                self.replay.apply(index, leaf)
+                return True
+            named = f"archived entry of leaf {index}"
         self.are_whole = False
-        named = f"archived entry of leaf {index}" if entry is None else f"audit entry {entry.position}"
         self._verified.find(f"{named}: was changed: leaf {index} of the log has another hash")
         return True
 
+    def _hash(self, row: BareEntry) -> tuple[bytes, Sequence[StatusChange | None]]:
+        try:
+            (found,), changes = self._hashes.of((row,))
+        except EntryUnreadable:
+            # No leaf has this hash.
+            return b"", ()
+        return found, changes
+
     def find_others(self) -> Steps[None]:
         """Replay the entries that have no leaf yet, and find those that will never get one."""
+        if self._newest != self._state.position:
+            named = f"its position is {self._state.position}, the newest leaf is of audit entry {self._newest}"
+            self._verified.find(f"log_state: was changed: {named}")
         waiting = yield from entry_table.gaps()
-        late: list[LoggedEntry] = []
+        late: list[BareEntry] = []
         for position in waiting:
-            late += yield from entry_table.entries_between(position, position, 1)
+            late += yield from entry_table.bare_entries_between(position, position, 1)
         if (yield from entry_table.count_entries(self._state.position)) != self._entries + len(late):
             yield from self._find_inserted(set(waiting))
         position, newest = self._state.position, (yield from newest_position())
         while position < newest:
-            page = yield from entry_table.entries_between(position + 1, newest, _PAGE)
+            page = yield from entry_table.bare_entries_between(position + 1, newest, _PAGE)
             late += page
-            position = page[-1].position
-        for entry in sorted(late, key=lambda each: each.position):
-            self.replay.apply(None, self._evidence.leaf(entry))
+            position = page[-1][0]
+        for row in sorted(late, key=lambda each: each[0]):
+            found, changes = self._hash(row)
+            if not found:
+                self._verified.find(f"audit entry {row[0]}: was changed: it has values that the service never writes")
+            self.replay.apply_all((None,), changes)
         self._verified.waiting = len(late)
 
     def _find_inserted(self, waiting: set[int]) -> Steps[None]:
         known, number = set(waiting), 0
-        while bundles := (yield from bundles_from(number, _PAGE)):
+        # Nothing reads bundles and tiles with higher numbers than those of the tree.
+        while number * TILE_WIDTH < self._verified.head.size and (bundles := (yield from bundles_from(number, _PAGE))):
             known.update(position for _, positions in bundles for position in positions)
             number = bundles[-1][0] + 1
         position = 0
-        while page := (yield from entry_table.entries_between(position + 1, self._state.position, _PAGE)):
-            for entry in page:
-                if entry.position not in known:
-                    self._verified.find(f"audit entry {entry.position}: was inserted: no leaf of the log is of it")
-            position = page[-1].position
+        while page := (yield from entry_table.bare_entries_between(position + 1, self._state.position, _PAGE)):
+            for position, *_ in page:
+                if position not in known:
+                    self._verified.find(f"audit entry {position}: was inserted: no leaf of the log is of it")
+
+
+def _entries_at(positions: Sequence[int]) -> Steps[dict[int, BareEntry]]:
+    """Return the audit entries at these positions."""
+    if not positions:
+        return {}
+    near = yield from entry_table.bare_entries_between(min(positions), max(positions), _NEIGHBOURS)
+    found = {row[0]: row for row in near}
+    if len(near) == _NEIGHBOURS:
+        for position in positions:
+            if position not in found:
+                rows = yield from entry_table.bare_entries_between(position, position, 1)
+                found.update({row[0]: row for row in rows})
+    return found
 
 
 def _tiles(verified: Verified) -> Steps[None]:
@@ -137,9 +232,10 @@ def _tiles(verified: Verified) -> Steps[None]:
 def _tiles_of_level(level: int, below: Mapping[int, bytes], verified: Verified) -> Steps[dict[int, bytes]]:
     """Compare the tiles of a level with the roots of the full tiles below; return the roots of its full tiles."""
     size, number = verified.head.size, 0
-    missing = set(range(-(-(size >> (TILE_HEIGHT * level)) // TILE_WIDTH)))
+    count_of_level = -(-(size >> (TILE_HEIGHT * level)) // TILE_WIDTH)
+    missing = set(range(count_of_level))
     roots = {}
-    while page := (yield from tiles_from(level, number, _PAGE)):
+    while number < count_of_level and (page := (yield from tiles_from(level, number, _PAGE))):
         for number, stored in page:
             width = width_of(level, number, size)
             missing.discard(number)

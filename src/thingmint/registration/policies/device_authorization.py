@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import InvalidRequest, LimitExceeded
 from thingmint.core.identifiers import PolicyName, Scope
+from thingmint.core.policies.certificate_variables import CERTIFICATE_PREFIX
 from thingmint.core.policies.device_context import ConnectionContext, device_context
 from thingmint.core.policies.simulation import AuthRequest, AuthResult, NamedPolicy, simulation
 from thingmint.core.policies.stored_policy import policy_not_found
@@ -51,15 +53,20 @@ class WhatIf:
     skipped: Sequence[PolicyName] = ()
 
 
-def bound_device(versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None) -> Steps[BoundDevice]:
+def bound_device(
+    versions: Versions, target: PolicyTarget, scope: Scope, client_id: str | None, *, always_with_names: bool = False
+) -> Steps[BoundDevice]:
     """Return the device that connects as this target with this client ID.
 
-    A thing group stands for a device that has only the group's policies. Raises ResourceNotFound for an unknown target,
+    The names in its certificate are parsed only if one of its policies refers to them, or if ``always_with_names``. A
+    thing group stands for a device that has only the group's policies. Raises ResourceNotFound for an unknown target,
     NotCompiled for `read_with_policies`.
     """
-    connection = ConnectionContext(client_id)
+    certificate: Certificate | None = None
     if isinstance(target, CertificateTarget):
-        connection = yield from _certificate_connection(target, client_id)
+        certificate = yield from certificate_table.certificate(target.scope, target.certificate_id)
+        if certificate is None:
+            raise target_not_found(target.name)
     else:
         yield from require_target(target)
     found = yield from in_force(scope, target, client_id)
@@ -69,7 +76,12 @@ def bound_device(versions: Versions, target: PolicyTarget, scope: Scope, client_
         named = NamedPolicy(each.stored.name, each.stored.arn, each.in_force_of(policy))
         policies += [named] if named.policy.statements else []
         other_things += [replace(named, policy=policy)] if each.only_denies else []
-    connection = replace(connection, thing=found.thing)
+    connection = ConnectionContext(client_id, thing=found.thing)
+    if certificate is not None:
+        # To parse them takes about as long as to read all policies, and few policies refer to them.
+        with_names = always_with_names or any(policy.asks_for(CERTIFICATE_PREFIX) for policy in compiled)
+        names = certificate_attributes(certificate.der) if with_names else {}
+        connection = replace(connection, certificate_id=certificate.certificate_id, certificate_names=names)
     return BoundDevice(connection, tuple(policies), found.depends_on, tuple(other_things))
 
 
@@ -107,7 +119,8 @@ async def simulated(
     def program(versions: Versions) -> Steps[BoundDevice]:
         device = BoundDevice(ConnectionContext(client_id), (), frozenset())
         if principal is not None:
-            device = yield from bound_device(versions, principal, scope, client_id)
+            # An added policy may refer to the names.
+            device = yield from bound_device(versions, principal, scope, client_id, always_with_names=True)
         attached = {policy.name: policy for policy in device.policies}
         for name in added:
             attached[name] = yield from _policy(versions, scope, name)
@@ -119,14 +132,6 @@ async def simulated(
     other_things = () if client_id is not None else device.other_things
     context = device_context(device.connection)
     return await authority.computations.run(simulation(requests, device.policies, context, other_things))
-
-
-def _certificate_connection(target: CertificateTarget, client_id: str | None) -> Steps[ConnectionContext]:
-    certificate = yield from certificate_table.certificate(target.scope, target.certificate_id)
-    if certificate is None:
-        raise target_not_found(target.name)
-    names = certificate_attributes(certificate.der)
-    return ConnectionContext(client_id, certificate_id=target.certificate_id, certificate_names=names)
 
 
 def _policy(versions: Versions, scope: Scope, name: PolicyName) -> Steps[NamedPolicy]:

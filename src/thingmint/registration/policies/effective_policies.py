@@ -10,7 +10,7 @@ from thingmint.core.policies.target import CertificateTarget, PolicyTarget
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.policies.policies import MOST_DOCUMENTS
-from thingmint.records.policies.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
+from thingmint.records.policies.policy_attachments import EffectivePolicies, EffectivePolicy, PolicySearchStart
 from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -29,7 +29,7 @@ async def effective_policies(store: Store, scope: Scope, principal: str) -> Effe
 
     Also return the ARNs that `registration.kernel.changes` reports when the answer is no longer valid.
     """
-    found = await store.read(lambda: policy_attachment_table.effective_policies(scope, Beginning(principal)))
+    found = await store.read(lambda: policy_attachment_table.effective_policies(scope, PolicySearchStart(principal)))
     return replace(found, policies=await _with_documents(store, scope, found.policies))
 
 
@@ -71,8 +71,8 @@ def _effective(
             for each, policy in zip(bound.policies, compiled, strict=True)
             if each.in_force_of(policy).statements
         )
-    origin = Beginning() if target is None else beginning_of(target)
-    beginning = Beginning(origin.principal, thing_name or "", origin.group_name)
+    origin = PolicySearchStart() if target is None else beginning_of(target)
+    beginning = PolicySearchStart(origin.principal, thing_name or "", origin.group_name)
     return (yield from policy_attachment_table.effective_policies(scope, beginning)).policies
 
 

@@ -24,7 +24,7 @@ from thingmint.core.policies.language import Policy
 from thingmint.core.policies.target import CertificateTarget, PolicyTarget
 from thingmint.core.registry.thing import Thing
 from thingmint.records.policies import policy_attachments as policy_attachment_table
-from thingmint.records.policies.policy_attachments import Beginning, EffectivePolicies, EffectivePolicy
+from thingmint.records.policies.policy_attachments import EffectivePolicies, EffectivePolicy, PolicySearchStart
 from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
@@ -91,4 +91,6 @@ def _groups_of(scope: Scope, thing: Thing | None, found: EffectivePolicies) -> S
     if all(arn == thing.arn for arn in found.depends_on if arn.startswith(things)):
         # Most certificates have one thing, so everything that was found belongs to it.
         return found.depends_on
-    return (yield from policy_attachment_table.effective_policies(scope, Beginning(thing_name=thing.name))).depends_on
+    return (
+        yield from policy_attachment_table.effective_policies(scope, PolicySearchStart(thing_name=thing.name))
+    ).depends_on

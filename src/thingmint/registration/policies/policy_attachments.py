@@ -27,7 +27,7 @@ from thingmint.records.columns import position_after
 from thingmint.records.paging import read_page
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
-from thingmint.records.policies.policy_attachments import AttachedTarget, Beginning
+from thingmint.records.policies.policy_attachments import AttachedTarget, PolicySearchStart
 from thingmint.records.registry import thing_groups as thing_group_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -125,11 +125,11 @@ async def list_targets(
     return await authority.store.read(program)
 
 
-def beginning_of(target: PolicyTarget) -> Beginning:
+def beginning_of(target: PolicyTarget) -> PolicySearchStart:
     """Return the start of the search for policies in force for the target."""
     if isinstance(target, ThingGroupTarget):
-        return Beginning(group_name=target.group_name)
-    return Beginning(principal=target.name)
+        return PolicySearchStart(group_name=target.group_name)
+    return PolicySearchStart(principal=target.name)
 
 
 def require_target(target: PolicyTarget) -> Steps[None]:

@@ -43,6 +43,8 @@ class Replayed(StrEnum):
     UNCHANGED = "as it was"
     LOST = "lost"
     """It was issued or registered after the backup, so the backup does not have it."""
+    NOT_BELIEVED = "not activated"
+    """No signed checkpoint covers the leaves that would give the right back."""
 
 
 _AS: Mapping[CertificateStatus, Replayed] = {
@@ -62,6 +64,8 @@ def replay_state(
     scope = Scope(AccountId(subject.account), Region(subject.region))
     kind, _, certificate_id = subject.name.partition("/")
     named = CertificateId(certificate_id)
+    if not state.is_believed and (yield from _is_present(scope, kind, named)):
+        return Replayed.NOT_BELIEVED
     if kind == "cacert":
         return (yield from _replay_ca_state(caller, now, scope, named, state))
     before = yield from certificate_table.certificate_for_update(scope, named)
@@ -76,6 +80,12 @@ def replay_state(
     # Other statuses, for instance of a transfer, need more data than a leaf has.
     wanted = wanted if wanted in SET_BY_CALLER else CertificateStatus.INACTIVE
     return (yield from _set_status(caller, now, before, wanted, at, None))
+
+
+def _is_present(scope: Scope, kind: str, named: CertificateId) -> Steps[bool]:
+    if kind == "cacert":
+        return (yield from ca_certificate_table.ca_certificate_for_update(scope, named)) is not None
+    return (yield from certificate_table.certificate_for_update(scope, named)) is not None
 
 
 def replay_revocation(caller: Caller, now: datetime, revocation: Revocation) -> Steps[Replayed]:
@@ -129,6 +139,9 @@ def _note_lost(state: LaterState, at: datetime, ends: Mapping[str, datetime]) ->
         return
     reason = RevocationReason.UNSPECIFIED if state.was_revoked else RevocationReason.CESSATION_OF_OPERATION
     number = SerialNumber(int(state.serial_number, 16))
+    if (yield from certificate_table.issued_certificate(issuer_id, number)) is not None:
+        # The leaf names the number of another certificate, so it is not one that the service has written.
+        return
     yield from revocation_table.record_revocation(Revocation(issuer_id, number, reason, at, ends[issuer_id]))
 
 

@@ -34,7 +34,10 @@ _REQUESTS_OF_A_CERTIFICATE = 16
 
 @dataclass(frozen=True, slots=True)
 class StatusAnswer:
-    """A response. Its dates are those of the statuses in it. A response without dates has only an error."""
+    """A response. Its dates are those of the statuses in it. A response without dates is only for its client.
+
+    It has the client's nonce, or an error.
+    """
 
     der: bytes = field(repr=False)
     status: str
@@ -61,7 +64,8 @@ class StatusService:
     observer: RevocationObserver
     _cached: OrderedDict[bytes, _Cached] = field(default_factory=OrderedDict)
     _requests: dict[tuple[str, SerialNumber], list[bytes]] = field(default_factory=dict)
-    _by_name: dict[tuple[str, bytes, bytes], str] = field(default_factory=dict)
+    _asked: object = None
+    _by_name: dict[tuple[str, bytes, bytes], CRLIssuer] = field(default_factory=dict)
     _changes: int = 0
 
     def forget(self, issuer_id: str | None, serial_number: SerialNumber | None) -> None:
@@ -110,21 +114,26 @@ class StatusService:
         this_update = now.astimezone(UTC).replace(microsecond=0)
         next_update = min(this_update + self.terms.response_valid_for, responder.not_after)
         der = responder.respond(standings, ResponseTerms(this_update, next_update, asked.nonce))
+        if asked.nonce is not None:
+            return StatusAnswer(der, _word(standings))
         answer = StatusAnswer(der, _word(standings), this_update, next_update)
         # A number that was never issued can be issued later, and no change would remove the cached answer.
-        is_kept = asked.nonce is None and len(standings) == 1 and standings[0].is_issued
+        is_kept = len(standings) == 1 and standings[0].is_issued
         if is_kept and changes == self._changes and len(request) <= _LONGEST_CACHED:
             self._keep(request, (crl_issuer.ca.issuer_id, asked.names[0].serial_number), answer, now)
         return answer
 
     def _crl_issuer_of(self, names: Sequence[CertificateName]) -> CRLIssuer | None:
         """Return the CA of all these certificates; None if they have different or unknown CAs."""
-        crl_issuers = {crl_issuer.ca.issuer_id: crl_issuer for crl_issuer in self.crl_issuers()}
-        if names[0].issuer not in self._by_name:
-            # An issuer may be new. The digests are cached because many requests need them.
-            self._by_name = {name: each.ca.issuer_id for each in crl_issuers.values() for name in issuer_names(each.ca)}
-        issuer_ids = {self._by_name.get(name.issuer) for name in names}
-        return crl_issuers.get(issuer_ids.pop() or "") if len(issuer_ids) == 1 else None
+        crl_issuers = self.crl_issuers()
+        if crl_issuers is not self._asked:
+            # The digests are kept: computing them for each request would let clients with wrong names cost much.
+            self._by_name = {name: crl_issuer for crl_issuer in crl_issuers for name in issuer_names(crl_issuer.ca)}
+            self._asked = crl_issuers
+        found = self._by_name.get(names[0].issuer)
+        if len(names) > 1 and any(self._by_name.get(name.issuer) is not found for name in names):
+            return None
+        return found
 
     async def _standings(self, crl_issuer: CRLIssuer, names: Sequence[CertificateName]) -> list[CertificateStanding]:
         issuer_id = crl_issuer.ca.issuer_id

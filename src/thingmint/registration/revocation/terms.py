@@ -47,7 +47,7 @@ class CRLIssuer:
 
 
 CRLIssuers = Callable[[], Iterable[CRLIssuer]]
-"""Returns the CAs of the service at the time of the call, each once."""
+"""Returns the CAs of the service at the time of the call, each once. The same object means that none has changed."""
 
 
 class RevocationObserver(Protocol):

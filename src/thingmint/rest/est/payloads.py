@@ -37,7 +37,7 @@ def decoded(body: bytes) -> bytes:
     try:
         found = base64.b64decode(body.translate(None, _WHITESPACE), validate=True)
     except binascii.Error as error:
-        raise InvalidRequest("The body is not base64 (RFC 8951, 3.2): send the DER of the request in base64") from error
+        raise InvalidRequest("The body is not base64 (RFC 8951, 3): send the DER of the request in base64") from error
     if not found:
         raise InvalidRequest("The body is empty: send the DER of the request in base64")
     return found

@@ -15,7 +15,7 @@ _RECEIVED_AT = slice(128, 136)
 FIRST_BYTES_SECONDS = 1.0
 
 
-class Place(Protocol):
+class EvictionFacts(Protocol):
     """The facts of a connection that decide whether it is closed in favour of another."""
 
     @property
@@ -44,7 +44,7 @@ class Place(Protocol):
         ...
 
 
-P = TypeVar("P", bound=Place)
+P = TypeVar("P", bound=EvictionFacts)
 T = TypeVar("T")
 
 

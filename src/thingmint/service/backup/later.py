@@ -17,6 +17,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.error_text import in_words
 from thingmint.core.transparency.checkpoint import CheckpointInvalid, TreeHead
 from thingmint.core.transparency.growing_tree import GrowingTree, last_tiles
+from thingmint.core.transparency.leaf import LoggedEntry
 from thingmint.core.transparency.merkle import leaf_hash
 from thingmint.core.transparency.tail import LogTail
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
@@ -32,6 +33,7 @@ from thingmint.registration.log.identity import LogIdentity, successor
 from thingmint.registration.log.reading import present_state, root_at
 from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verified import Evidence
+from thingmint.registration.recovery.later_access import DELETE, deleted_key, replay_key_deletion
 from thingmint.registration.recovery.later_changes import Replayed, replay_revocation, replay_state
 from thingmint.service.backup.log_tails import TailUnusable, leaves_from
 from thingmint.signers.log_key import LogKeySigner
@@ -42,7 +44,7 @@ _MOST_LOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class LaterFiles:
     """The files that an operator gives in addition to a backup."""
 
     checkpoints: tuple[str, ...] = ()
@@ -67,7 +69,13 @@ class LaterFound:
     replayed: Counter[Replayed] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     """Certificates that were issued or registered after the backup, at most a thousand."""
+    lost_issuers: list[str] = field(default_factory=list)
+    """Ids of issuers that were added after the backup."""
     other_actions: Counter[str] = field(default_factory=Counter)
+    """How often each action occurred that was not repeated."""
+    other_changes: list[str] = field(default_factory=list)
+    """These actions with their resources, at most a thousand, if the tail has the entries."""
+    deleted_keys: int = 0
     not_believed: int = 0
     list_numbers: list[int] = field(default_factory=list)
 
@@ -82,7 +90,7 @@ async def replay_later(
     log: LogIdentity,
     sealer: SecretSealer,
     issuers: Sequence[IssuingCA],
-    later: Later,
+    later: LaterFiles,
     caller: Caller,
     now: datetime,
 ) -> LaterFound:
@@ -121,7 +129,7 @@ def _read_list(path: Path, content: bytes, issuers: Sequence[IssuingCA]) -> Revo
         raise ListUnusable(f"{path}: {in_words(error)}") from error
 
 
-def _heads(log: LogIdentity, later: Later) -> list[TreeHead]:
+def _heads(log: LogIdentity, later: LaterFiles) -> list[TreeHead]:
     """Return the tree heads of the signed checkpoints, the smallest tree first."""
     evidence = Evidence(log.salt_secret, is_signed)
     notes = list(later.checkpoints)
@@ -152,7 +160,7 @@ async def _follow_tail(store: Store, state: LogState, heads: Sequence[TreeHead],
     """Record in ``found`` where the tail ends, and up to which leaf a checkpoint covers it."""
     tree = await store.read(lambda: _end_of_tree(state.size))
     for head in [each for each in heads if each.size > state.size]:
-        hashes = [leaf_hash(leaf) for _, leaf in _until(leaves_from(tail, tree.size), head.size)]
+        hashes = [leaf_hash(leaf) for leaf in _leaves_until(tail, tree.size, head.size)]
         if len(hashes) < head.size - tree.size:
             break
         tree.append(hashes)
@@ -171,11 +179,11 @@ def _end_of_tree(size: int) -> Steps[GrowingTree]:
     return GrowingTree(size, tiles)
 
 
-def _until(leaves: Iterator[tuple[int, bytes]], end: int) -> Iterator[tuple[int, bytes]]:
-    for index, leaf in leaves:
+def _leaves_until(tail: Path, first: int, end: int) -> Iterator[bytes]:
+    for index, leaf, _ in leaves_from(tail, first):
         if index >= end:
             return
-        yield index, leaf
+        yield leaf
 
 
 async def _replay_tail(
@@ -188,18 +196,38 @@ async def _replay_tail(
     now: datetime,
 ) -> None:
     told = LogTail()
-    for index, leaf in leaves_from(tail, first):
+    for index, leaf, entry in leaves_from(tail, first):
         try:
-            told.apply(leaf, is_covered=index < found.covered)
-        except (ValueError, KeyError, TypeError) as error:
+            is_state = told.apply(leaf, is_covered=index < found.covered)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise TailUnusable(f"{tail}: leaf {index} cannot be read") from error
-    found.other_actions, found.not_believed = told.other_actions, told.not_believed
+        if entry is not None and not is_state and not await _replay_entry(store, entry, found, caller, now):
+            found.other_changes += [f"{entry.action} {entry.resource}"][: _MOST_LOST - len(found.other_changes)]
+    found.not_believed = told.not_believed
+    found.other_actions = told.other_actions - Counter({DELETE: found.deleted_keys})
     ends = {each.issuer_id: each.not_after for each in issuers}
+    found.lost_issuers = sorted(told.issuer_ids - ends.keys() - {""})
     for subject, state in told.states.items():
-        outcome = await store.write(partial(replay_state, caller, now, subject, state, ends))
+        try:
+            outcome = await store.write(partial(replay_state, caller, now, subject, state, ends))
+        except (ValueError, OverflowError) as error:
+            raise TailUnusable(
+                f"{tail}: the last leaf of {subject.name} has a status or number that is none"
+            ) from error
+        found.not_believed += outcome is Replayed.NOT_BELIEVED
         found.replayed[outcome] += 1
         if outcome is Replayed.LOST and len(found.lost) < _MOST_LOST:
             found.lost.append(f"{subject.name} of account {subject.account} in {subject.region}: {state.status}")
+
+
+async def _replay_entry(store: Store, entry: LoggedEntry, found: LaterFound, caller: Caller, now: datetime) -> bool:
+    """Repeat a change of which the leaf does not tell enough; return whether that was possible."""
+    access_key_id = deleted_key(entry)
+    if access_key_id is None:
+        return False
+    await store.write(partial(replay_key_deletion, caller, now, entry, access_key_id))
+    found.deleted_keys += 1
+    return True
 
 
 async def _replay_list(store: Store, each: RevocationList, found: LaterFound, caller: Caller, now: datetime) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from thingmint.core.transparency.leaf import LoggedEntry
 from thingmint.core.transparency.tiles import TILE_WIDTH, Tile, split_bundle
-from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
+from thingmint.registration.log.exported import LineUnreadable, entries_of_lines
 from thingmint.registration.log.exporting import ENTRIES_FILE
 
 _WITHOUT_LEAF = '{"index":null,'
@@ -15,28 +16,31 @@ class TailUnusable(Exception):
     """The leaves cannot be read, or do not continue from the backup; the message says why."""
 
 
-def leaves_from(place: Path, first: int) -> Iterator[tuple[int, bytes]]:
-    """Yield index and content of the leaves from index ``first`` on; raise TailUnusable, OSError.
+def leaves_from(place: Path, first: int) -> Iterator[tuple[int, bytes, LoggedEntry | None]]:
+    """Yield index and content of the leaves from index ``first`` on, and their entries if ``place`` has them.
 
-    ``place`` is a folder with the pages of the log (``tile/entries/…``), an export, or a file of exported entries.
+    ``place`` is an export, a file of exported entries, or a folder with the pages of the log (``tile/entries/…``). Only
+    pages are without entries. Raises TailUnusable, OSError.
     """
     expected = first
-    for index, leaf in _leaves(place, first):
+    for index, leaf, entry in _leaves(place, first):
         if index < first:
             continue
         if index != expected:
             raise TailUnusable(f"{place}: leaf {expected} is missing before leaf {index}")
         expected += 1
-        yield index, leaf
+        yield index, leaf, entry
 
 
-def _leaves(place: Path, first: int) -> Iterator[tuple[int, bytes]]:
-    if (place / "tile" / "entries").is_dir():
-        yield from _leaves_of_pages(place, first)
+def _leaves(place: Path, first: int) -> Iterator[tuple[int, bytes, LoggedEntry | None]]:
+    # An export has pages as well, which tell less.
+    if (place / "tile" / "entries").is_dir() and not (place / ENTRIES_FILE).is_file():
+        for index, leaf in _leaves_of_pages(place, first):
+            yield index, leaf, None
         return
     with (place / ENTRIES_FILE if place.is_dir() else place).open(encoding="utf-8") as lines:
         try:
-            yield from leaves_of_lines(line for line in lines if not line.startswith(_WITHOUT_LEAF))
+            yield from entries_of_lines(line for line in lines if not line.startswith(_WITHOUT_LEAF))
         except (LineUnreadable, UnicodeDecodeError) as error:
             raise TailUnusable(f"{place} holds no entries of a log that can be read") from error
 

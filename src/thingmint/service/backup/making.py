@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from thingmint import __version__
+from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.backed_up_files import KeysForBackup, are_sealed, files_for_backup
 from thingmint.data_directory.files import held, sync_directory
 from thingmint.host.file_locks import AlreadyHeld, lock
+from thingmint.records.backups import LastBackup, note_backup
 from thingmint.registration.log.reading import present_state
 from thingmint.registration.log.sequencing import sequence_all
 from thingmint.service.backup.container import Member, write_end, write_member
@@ -53,6 +55,8 @@ class BackupMade:
     head: BackupHead
     manifest: BackupManifest
     size: int
+    is_recorded: bool
+    """Whether the database has the time of the backup, for the metric and `thingmint doctor`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,17 @@ async def make_backup(config: Config, file: Path, sealing: KeySealing, progress:
             with _replaced(file) as opened:
                 manifest = await _write(opened, head, files, source, registry, progress)
                 size = opened.tell()
-    return BackupMade(head, manifest, size)
+        is_recorded = await _record(registry, LastBackup(began_at, registry.clock.now(), size))
+    return BackupMade(head, manifest, size, is_recorded)
+
+
+async def _record(registry: Registry, made: LastBackup) -> bool:
+    try:
+        await registry.store.write(lambda: note_backup(made))
+    except ThingmintError:
+        # The file is durable and whole, so the backup has not failed.
+        return False
+    return True
 
 
 async def _write(

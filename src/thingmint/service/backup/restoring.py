@@ -42,12 +42,12 @@ from thingmint.registration.issuers.issuers import list_issuers
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.identity import LogIdentity, unsealed
 from thingmint.registration.log.reading import present_state
-from thingmint.registration.log.verification import verify
+from thingmint.registration.log.verification import verify_store
 from thingmint.registration.log.verified import Archive, Evidence, Verified
 from thingmint.registration.recovery.signatures import VerifiedSignatures, verify_signatures
 from thingmint.service.backup.container import BackupDamaged
 from thingmint.service.backup.contents import TABLES, BackupHead, rows_of_part
-from thingmint.service.backup.later import Later, LaterFound, replay_later
+from thingmint.service.backup.later import LaterFiles, LaterFound, replay_later
 from thingmint.service.backup.reading import BackupReader
 from thingmint.service.clocks import SystemClock
 from thingmint.service.issuers.known_issuers import IssuerSources, KnownIssuers
@@ -93,10 +93,12 @@ class Restored:
 class RestoreInput:
     """The operator's further input: files about later changes, and archives of pruned entries."""
 
-    later: Later = field(default_factory=Later)
+    later: LaterFiles = field(default_factory=LaterFiles)
     archive: Archive = lambda: iter(())
     accepts_findings: bool = False
     """Whether rows that contradict their signatures or the log are restored unchanged."""
+    passphrase: bytes | None = field(default=None, repr=False)
+    """The passphrase of the backup; without it, that of the setting ca_passphrase_file is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ async def restore(config: Config, path: Path, given: RestoreInput, shown: Shown)
     BackupDamaged, RestoreRefused, TailUnusable, ListUnusable, CheckpointInvalid, AuthorityUnusable, ServiceUnavailable,
     OSError.
     """
-    passphrase = read_passphrase(config.ca_passphrase_file, os.environ)
+    passphrase = given.passphrase or read_passphrase(config.ca_passphrase_file, os.environ)
     with path.open("rb") as file:
         checked = BackupReader(file)
         with shown("bytes checked", os.fstat(file.fileno()).st_size) as progress:
@@ -231,7 +233,7 @@ async def _verified(
             progress=lambda done, _all: progress(done),
             needs_all_leaves=False,
         )
-        verified = await store.read(lambda: verify(evidence))
+        verified = await verify_store(store, evidence)
     findings = (*signatures.findings, *verified.findings)
     if findings and not given.accepts_findings:
         raise RestoreRefused("\n".join(findings))
@@ -254,7 +256,7 @@ def _tokens(records: Sequence[IssuerRecord]) -> tuple[str, ...]:
 
 
 async def _replayed(
-    config: Config, store: Store, opened: _Opened, head: BackupHead, mark: RestoreMark, later: Later
+    config: Config, store: Store, opened: _Opened, head: BackupHead, mark: RestoreMark, later: LaterFiles
 ) -> LaterFound:
     log = unsealed(await store.read(present_state), opened.sealer, LogKeySigner)
     caller, now = _operator(config), SystemClock().now()

@@ -8,12 +8,12 @@ from thingmint.core.identifiers import AccountId, Scope
 from thingmint.mqtt.codec.packets import ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused
 from thingmint.mqtt.counters import Counters
-from thingmint.mqtt.relay.account_broker import AccountBroker
-from thingmint.mqtt.relay.address import InvalidBrokerAddress, parse_broker_address
-from thingmint.mqtt.relay.broker_nodes import BrokerUnreachable
+from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
+from thingmint.mqtt.relay.brokers.address import InvalidBrokerAddress, parse_broker_address
+from thingmint.mqtt.relay.brokers.broker_nodes import BrokerUnreachable
+from thingmint.mqtt.relay.brokers.spec import Brokers, BrokerSpec, one_broker
+from thingmint.mqtt.relay.connections.input import new_read_buffer
 from thingmint.mqtt.relay.credentials import SERVICE, BrokerCredentials, LoginUnusable
-from thingmint.mqtt.relay.input import new_read_buffer
-from thingmint.mqtt.relay.spec import Brokers, BrokerSpec, one_broker
 from thingmint.service.devices.connection_limits import relay_limits
 from thingmint.service.findings import Finding, Verdict
 from thingmint.settings.broker_forms import BY_TABLE, DEFAULT, LOCAL, BrokerTable

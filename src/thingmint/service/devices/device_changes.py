@@ -45,7 +45,7 @@ class DeviceChanges:
         self._known = known
         self._gateway = gateway
         self._each_second = each_second
-        self._nudged = asyncio.Event()
+        self._is_woken = asyncio.Event()
         self._unseen: dict[CertificateTarget, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -65,19 +65,19 @@ class DeviceChanges:
         The feed reports the changes of this and of other nodes: each one once, in the order of the commits, and with
         all certificates that it affects.
         """
-        self._nudged.set()
+        self._is_woken.set()
 
     def begin_anew(self) -> None:
         """Check every device, because changes may have been missed."""
         self._watch.begin_anew()
-        self._nudged.set()
+        self._is_woken.set()
 
     async def _follow(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
-                    await self._nudged.wait()
-            self._nudged.clear()
+                    await self._is_woken.wait()
+            self._is_woken.clear()
             try:
                 self._each_second()
                 await self._look_at_all()
@@ -101,8 +101,8 @@ class DeviceChanges:
             await self._look_at(targets)
             for target in targets:
                 self._unseen.pop(target, None)
-            if await pace.rest() and self._nudged.is_set():
-                self._nudged.clear()
+            if await pace.rest() and self._is_woken.is_set():
+                self._is_woken.clear()
                 await self._notice()
 
     async def _notice(self) -> None:

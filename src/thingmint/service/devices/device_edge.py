@@ -20,7 +20,7 @@ from thingmint.mqtt.edges.operator_edge import OperatorEdges
 from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.gateway.gateway import Gateway
-from thingmint.mqtt.relay.account_broker import AccountBroker
+from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
 from thingmint.mqtt.relay.relay import RelayDataPlane
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.long_lived import LongLivedObjects
@@ -84,7 +84,9 @@ class DeviceEdge:
         self._long_lived = LongLivedObjects()
         watch: ChangeWatch[CertificateTarget] = ChangeWatch(authority.store)
         refusals = RecentRefusals(scope)
-        self._publisher = DeviceEventPublisher(authority, self._tell, observe_refusal, observe_unserved, refusals)
+        self._publisher = DeviceEventPublisher(
+            authority, self._tell, observe_refusal, observe_unserved, refusals, self._has_listeners
+        )
         self._devices = RegisteredDevices(authority, scope, watch, self._publisher)
         self._changes = DeviceChanges(authority, watch, self._devices.known, lambda: self._gateway, self._each_second)
         # Read it from here each time: if the port is taken, another gateway replaces this one.
@@ -238,6 +240,9 @@ class DeviceEdge:
 
     def _tell(self, scope: Scope, topic: str, payload: bytes) -> None:
         self._gateway.publish_event(scope, topic, payload)
+
+    def _has_listeners(self, scope: Scope) -> bool:
+        return self._gateway.has_listeners(scope)
 
     def _each_second(self) -> None:
         self._publisher.advance()

@@ -35,16 +35,6 @@ class NodeEventListener(Protocol):
         ...
 
 
-class NoNodeListeners:
-    """Ignores events, because there are no other nodes."""
-
-    def receive(self, event: LifeCycleEvent, published: tuple[str, bytes] | None) -> None:
-        """Do nothing."""
-
-    def event_published(self, scope: Scope, topic: str, payload: bytes) -> None:
-        """Do nothing."""
-
-
 class DeviceEventPublisher:
     """Receives events of connections, registry and first connections; ``publish`` publishes to an account's devices."""
 
@@ -55,13 +45,16 @@ class DeviceEventPublisher:
         observe_refusal: Callable[[str, str], None],
         observe_unserved: Callable[[int], None] | None,
         recent: RecentRefusals,
+        has_listeners: Callable[[Scope], bool],
     ) -> None:
         self._authority = authority
         self._publish = publish
         self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
         self._recent = recent
         self._unserved = UnservedMessages(observe_unserved)
-        self.elsewhere: NodeEventListener = NoNodeListeners()
+        self._has_listeners = has_listeners
+        self.elsewhere: NodeEventListener | None = None
+        """The devices of other nodes."""
 
     def happened(self, event: RegistryEvent) -> None:
         """Publish a registry event for which the account has events enabled."""
@@ -79,17 +72,15 @@ class DeviceEventPublisher:
             case MessageNotServed():
                 self._unserved.count(event)
             case _:
-                published = life_cycle_event(event)
-                if published is not None:
-                    self._publish(event.link.scope, *published)
-                self.elsewhere.receive(event, published)
+                self._publish_life_cycle(event)
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
         """Publish that a certificate is pending activation, and provision its device if its CA has a template."""
         certificate, config = registration.certificate, registration.ca_certificate.registration_config
         registered = _registered_event(registration)
         self._publish(certificate.scope, *registered)
-        self.elsewhere.event_published(certificate.scope, *registered)
+        if self.elsewhere is not None:
+            self.elsewhere.event_published(certificate.scope, *registered)
         if config is None or not config.has_template:
             return
         caller = device_caller(certificate.scope, certificate.certificate_id, source_address)
@@ -97,6 +88,16 @@ class DeviceEventPublisher:
             await provision_at_first_connection(self._authority, caller, certificate, config)
         except ThingmintError as error:
             self._connect_refused(_not_provisioned(registration, source_address, error, self._authority.clock.now()))
+
+    def _publish_life_cycle(self, event: LifeCycleEvent) -> None:
+        if self.elsewhere is None and not self._has_listeners(event.link.scope):
+            # Each connection has several events, and most accounts have no listeners.
+            return
+        published = life_cycle_event(event)
+        if published is not None:
+            self._publish(event.link.scope, *published)
+        if self.elsewhere is not None:
+            self.elsewhere.receive(event, published)
 
     def _connect_refused(self, event: ConnectRefused) -> None:
         self._refusals.connect_refused(event)

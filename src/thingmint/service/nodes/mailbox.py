@@ -34,12 +34,12 @@ class Mailbox:
     position: int | None = None
     _joined_at: int = 0
     _server: int | None = None
-    _nudged: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_woken: asyncio.Event = field(default_factory=asyncio.Event)
     _known: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
     def wake(self) -> None:
         """Read now instead of within a second."""
-        self._nudged.set()
+        self._is_woken.set()
 
     async def begin(self) -> None:
         """Start at the newest message; raise ServiceUnavailable or Throttled."""
@@ -52,8 +52,8 @@ class Mailbox:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
-                    await self._nudged.wait()
-            self._nudged.clear()
+                    await self._is_woken.wait()
+            self._is_woken.clear()
             with contextlib.suppress(*OUTAGES):
                 await self.read()
 

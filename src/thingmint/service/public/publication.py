@@ -59,11 +59,7 @@ def publication_of(
 ) -> Publication:
     """Return the publication of this registry's revocations, which is not started yet."""
     terms = _terms(registry.config)
-    root = _Root(registry)
-
-    def crl_issuers() -> tuple[CRLIssuer, ...]:
-        return (*(CRLIssuer(ca) for ca in authority.issuers), root.crl_issuer(authority.issuers))
-
+    crl_issuers = _CRLIssuers(registry, authority.issuers)
     responders = Responders(authority, registry.scope)
     status = StatusService(authority, crl_issuers, responders, terms, observer)
     owner = _ONLY_NODE if registry.config.database_url is None else str(uuid.uuid4())
@@ -108,28 +104,29 @@ def _terms(config: Config) -> RevocationTerms:
     )
 
 
-class _Root:
-    """The root as an issuer of revocation lists: clients that verify a whole chain also need its list.
+class _CRLIssuers:
+    """The issuers, and the root as an issuer of revocation lists: clients that verify a whole chain need its list, too.
 
-    It signed the certificates of the issuers, which change while the service runs, and of the service.
+    The root signed the certificates of the issuers, which change while the service runs, and of the service.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, issuers: Issuers) -> None:
         authorities = registry.authorities
-        self._ca = IssuingCA(authorities.root, authorities.root_signer)
+        self._root = IssuingCA(authorities.root, authorities.root_signer)
         self._service = authorities.service.certificate
-        self._revokers: dict[tuple[str, ...], CRLIssuer] = {}
+        self._issuers = issuers
+        self._cas: tuple[IssuingCA, ...] = ()
+        self._crl_issuers: tuple[CRLIssuer, ...] = ()
 
-    def crl_issuer(self, issuers: Issuers) -> CRLIssuer:
-        """Return the root as issuer of CRLs for these issuers."""
-        ids = tuple([each.issuer_id for each in issuers])
-        found = self._revokers.get(ids)
-        if found is None:
-            below = (self._service, *(each.certificate for each in issuers))
-            signed = [SerialNumber(each.serial_number) for each in below if self._ca.has_signed(each)]
-            found = CRLIssuer(self._ca, frozenset(signed))
-            self._revokers = {ids: found}
-        return found
+    def __call__(self) -> tuple[CRLIssuer, ...]:
+        """Return the issuers of CRLs, the same object as long as no issuer has changed."""
+        cas = tuple(self._issuers)
+        if cas != self._cas:
+            below = (self._service, *(each.certificate for each in cas))
+            signed = [SerialNumber(each.serial_number) for each in below if self._root.has_signed(each)]
+            self._crl_issuers = (*map(CRLIssuer, cas), CRLIssuer(self._root, frozenset(signed)))
+            self._cas = cas
+        return self._crl_issuers
 
 
 def _in_words(error: Exception) -> Answer:

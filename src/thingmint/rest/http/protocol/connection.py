@@ -18,7 +18,7 @@ from thingmint.rest.http.protocol.phases import Phase, PhaseClock
 from thingmint.rest.http.protocol.pipeline import Pipeline
 from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.protocol.request_parser import NothingMore, RequestHead, RequestParser
-from thingmint.rest.http.protocol.scope import Ends
+from thingmint.rest.http.protocol.scope import ConnectionAddresses
 from thingmint.rest.http.protocol.server_state import ServerState
 
 # The parser cannot be paused, so it is fed in small pieces. A piece contains at most 39 requests of the shortest form.
@@ -36,7 +36,7 @@ class HTTPConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
     _flow: Flow
-    _ends: Ends
+    _ends: ConnectionAddresses
 
     def __init__(
         self, state: ServerState, on_lost: Callable[[], None], carried: CarriedAddresses | None = None
@@ -131,7 +131,7 @@ class HTTPConnection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # see above
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self._flow = Flow(self.transport, self._loop, self._state.limits.write_stall_seconds)
-        self._ends = Ends.of(transport, self._carried)
+        self._ends = ConnectionAddresses.of(transport, self._carried)
         self.is_established = True
         self._enter(Phase.ACCEPTED)
 

@@ -38,7 +38,7 @@ async def _send_refusal(send: Send, refusal: Refusal) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-class Line(Protocol):
+class ExchangeConnection(Protocol):
     """The connection's interface for the exchange."""
 
     @property
@@ -98,7 +98,7 @@ class Exchange:
         "scope",
     )
 
-    def __init__(self, scope: HTTPScope, line: Line, *, keep_alive: bool, expects_continue: bool) -> None:
+    def __init__(self, scope: HTTPScope, line: ExchangeConnection, *, keep_alive: bool, expects_continue: bool) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
         self.more_body = True

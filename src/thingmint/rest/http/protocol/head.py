@@ -13,6 +13,8 @@ _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 # RFC 9112, 3.2: answer 400 unless Host is a name, an IPv4 address or a bracketed IPv6 address, with or without a port.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _VERSIONS = frozenset({"1.0", "1.1"})
+# Numbers of 64 bits have 20 digits. The parser refuses larger ones, but accepts any number of leading zeros.
+_LENGTH_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ def check_head(method: str, version: str, target: bytes, headers: Headers, *, up
     # RFC 9112, 6.1: other codings cannot be decoded here, and the framing of an HTTP/1.0 message with one is faulty.
     if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
         raise RequestRefused(BAD_TRANSFER_CODING)
+    # RFC 9110, 8.6: a length of any number of digits must not cause an error of conversion.
+    if any(name == b"content-length" and len(value) > _LENGTH_DIGITS for name, value in headers):
+        raise RequestRefused(MALFORMED)
     # RFC 9110, 7.8: a server may ignore Upgrade. The parser cannot distinguish such a request's body from the new
     # protocol.
     if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in headers):

@@ -17,7 +17,7 @@ _ASGI: Final[Version] = {"version": "3.0", "spec_version": "2.3"}
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class ConnectionAddresses:
     """The two ends of a connection; header fields about forwarding are never used instead."""
 
     scheme: str
@@ -26,7 +26,7 @@ class Ends:
     peer: Peer | None = None
 
     @classmethod
-    def of(cls, transport: asyncio.BaseTransport, carried: CarriedAddresses | None = None) -> "Ends":
+    def of(cls, transport: asyncio.BaseTransport, carried: CarriedAddresses | None = None) -> "ConnectionAddresses":
         """Return the ends of a transport, or those in a trusted balancer's header."""
         scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         tls = transport.get_extra_info("ssl_object")

@@ -31,13 +31,13 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.relay.abilities import BrokerAbilities
-from thingmint.mqtt.relay.deliveries import RelayDeliveries
-from thingmint.mqtt.relay.input import RelayInput
+from thingmint.mqtt.relay.connections.deliveries import RelayDeliveries
+from thingmint.mqtt.relay.connections.input import RelayInput
+from thingmint.mqtt.relay.connections.output import RelayOutput
+from thingmint.mqtt.relay.connections.pending_request import AnswerNotReadable, PendingRequest
+from thingmint.mqtt.relay.connections.time_limits import BrokerTimeLimits
 from thingmint.mqtt.relay.limits import RelayLimits
-from thingmint.mqtt.relay.output import RelayOutput
-from thingmint.mqtt.relay.pending_request import AnswerNotReadable, PendingRequest
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
-from thingmint.mqtt.relay.time_limits import BrokerTimeLimits
 
 _LARGEST_ID: Final = 0xFFFF
 _BROKEN: Final = "the broker broke the protocol: %s"

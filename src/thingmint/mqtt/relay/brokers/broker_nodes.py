@@ -17,14 +17,14 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.relay.abilities import BrokerAbilities
-from thingmint.mqtt.relay.address import BrokerAddress
+from thingmint.mqtt.relay.brokers.address import BrokerAddress
+from thingmint.mqtt.relay.brokers.health import AddressHealth
+from thingmint.mqtt.relay.brokers.spec import BrokerSpec
+from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.credentials import SERVICE, Login, LoginUnusable
-from thingmint.mqtt.relay.health import AddressHealth
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.own_client import OwnClient
-from thingmint.mqtt.relay.spec import BrokerSpec
 from thingmint.mqtt.relay.terms import KEEP_ALIVE_SECONDS, BrokerTerms
-from thingmint.mqtt.relay.upstream import Upstream
 
 NONE_ANSWERS: Final = "none of its nodes answers"
 _SILENT: Final = "it takes too long"

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from thingmint.mqtt.relay.address import BrokerAddress
+from thingmint.mqtt.relay.brokers.address import BrokerAddress
 from thingmint.mqtt.relay.limits import RelayLimits
 
 

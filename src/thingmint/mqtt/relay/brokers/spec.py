@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.mqtt.codec.packets import ProtocolVersion
-from thingmint.mqtt.relay.address import BrokerAddress, parse_broker_address
+from thingmint.mqtt.relay.brokers.address import BrokerAddress, parse_broker_address
 from thingmint.mqtt.relay.credentials import BrokerCredentials
 
 

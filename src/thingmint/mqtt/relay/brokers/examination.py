@@ -15,12 +15,12 @@ from thingmint.core.error_text import in_words
 from thingmint.mqtt.codec.packets import Disconnect, ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.relay.abilities import BrokerAbilities
-from thingmint.mqtt.relay.address import BrokerAddress
-from thingmint.mqtt.relay.broker_nodes import NONE_ANSWERS, BrokerNodes, BrokerUnreachable, new_own_id
+from thingmint.mqtt.relay.brokers.address import BrokerAddress
+from thingmint.mqtt.relay.brokers.broker_nodes import NONE_ANSWERS, BrokerNodes, BrokerUnreachable, new_own_id
+from thingmint.mqtt.relay.brokers.probe import probed
+from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.own_client import OwnClient
-from thingmint.mqtt.relay.probe import probed
-from thingmint.mqtt.relay.upstream import Upstream
 
 _VERSIONS: Final = (ProtocolVersion.MQTT_5, ProtocolVersion.MQTT_3_1_1)
 # Answers to the service's own CONNECT which show that the broker is available and has this version.

@@ -10,15 +10,15 @@ from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.relay import mqtt_3_1_1
 from thingmint.mqtt.relay.abilities import BrokerAbilities
-from thingmint.mqtt.relay.address import BrokerAddress
-from thingmint.mqtt.relay.broker_nodes import BrokerNodes
+from thingmint.mqtt.relay.brokers.address import BrokerAddress
+from thingmint.mqtt.relay.brokers.broker_nodes import BrokerNodes
+from thingmint.mqtt.relay.brokers.examination import BrokerExamination
+from thingmint.mqtt.relay.brokers.spec import BrokerSpec
+from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.credentials import Login
-from thingmint.mqtt.relay.examination import BrokerExamination
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.own_client import OwnClient
-from thingmint.mqtt.relay.spec import BrokerSpec
 from thingmint.mqtt.relay.terms import BrokerTerms
-from thingmint.mqtt.relay.upstream import Upstream
 
 
 class AccountBroker:

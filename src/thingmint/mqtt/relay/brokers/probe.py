@@ -15,8 +15,8 @@ from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Subscrip
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.relay.abilities import BrokerAbilities
+from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.own_client import OwnClient
-from thingmint.mqtt.relay.upstream import Upstream
 
 TOPICS: Final = "thingmint/probe"
 # MQTT 5 brokers report their limit. Others are tested for AWS IoT's largest payload.

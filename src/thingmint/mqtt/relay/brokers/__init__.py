@@ -1,0 +1,1 @@
+"""Owns the brokers of accounts: their specification, which of their nodes answer, and their features."""
