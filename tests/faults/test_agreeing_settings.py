@@ -236,7 +236,7 @@ def test_a_url_that_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
     url = f"postgresql://thingmint:{PASSWORD}@127.0.0.1:port/registry"
     said = run("serve", "--data-dir", str(tmp_path / "data"), "--api", "127.0.0.1:0", THINGMINT_DATABASE_URL=url)
     assert said.returncode == 1
-    assert said.stderr == "thingmint: the database URL cannot be read\n"
+    assert said.stderr == "thingmint: a port in the database URL is missing or not a number\n"
 
 
 # The passphrase

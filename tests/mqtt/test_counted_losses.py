@@ -60,7 +60,6 @@ NOT_HERE = {
     ("gateway/deliveries", "send_confirmed"): "returns the outcome to the operator who waits for it",
     ("queues/limits", "check_subscribe"): "the client breaks a rule of the protocol",
     ("broker/message_flow", "_make_room_for"): "begin counts a refusal",
-    ("broker/message_flow", "_relieve"): "drops by way of _drop_oldest",
 }
 
 

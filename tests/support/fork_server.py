@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import selectors
 import signal
@@ -22,6 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 _MOST_OCTETS = 1 << 17
+# What `python -m` runs, and what only tests import.
+_NOT_OF_PROGRAMS = ("__main__", "pytest_plugin", "testing")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def wait_for_a_run(path: str, modules: list[str]) -> Run:
     """Serve until standard input ends. Return in the forked processes only."""
     before = dict(os.environ)
     for module in modules:
-        importlib.import_module(module)
+        _import(module)
     # The AWS CLI tells itself in this way where its data is.
     set_by_imports = {name: value for name, value in os.environ.items() if before.get(name) != value}
     if "awscli.clidriver" in sys.modules:
@@ -73,6 +76,15 @@ def wait_for_a_run(path: str, modules: list[str]) -> Run:
                         if other.data is not None:
                             of_others.callback(_close, other)
                     return replace(run, environment=run.environment | set_by_imports)
+
+
+def _import(module: str) -> None:
+    """Import a module; with `.*` at the end, also all below it that no program is made of."""
+    package = importlib.import_module(module.removesuffix(".*"))
+    if module.endswith(".*"):
+        for below in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if below.name.rpartition(".")[2] not in _NOT_OF_PROGRAMS:
+                _import(f"{below.name}.*" if below.ispkg else below.name)
 
 
 def _accept(listening: socket.socket, selector: selectors.BaseSelector) -> Run | None:

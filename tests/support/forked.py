@@ -22,12 +22,14 @@ from typing import IO, Self, TypeAlias
 
 from tests.support.quick_folder import quick_folder
 
-_THINGMINT = ("thingmint.cli.commands", "thingmint.cli.serve")
+_THINGMINT = ("thingmint.*",)
 _AWS = ("awscli.clidriver", "botocore.endpoint", "botocore.httpsession", "botocore.signers")
 _ROOT = Path(__file__).parents[2]
 _PROGRAMS = Path(sys.executable).parent
 # Variables that an interpreter, the C library or another library reads once, when it starts.
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "GLIBC_", "MALLOC_", "OPENSSL_")
+# Nothing is imported from a source after the start.
+_WITHOUT_EFFECT = {"PYTHONDONTWRITEBYTECODE"}
 _FORKS = hasattr(os, "pidfd_open") and sys.platform == "linux"
 
 
@@ -233,7 +235,7 @@ os._exit(code if code >= 0 else 128 - code)
 
 def _decides_the_start(environment: Mapping[str, str]) -> bool:
     """Return whether an interpreter could start otherwise in this environment than in our own."""
-    names = [name for name in {*environment, *os.environ} if name.startswith(_READ_AT_START)]
+    names = {name for name in {*environment, *os.environ} if name.startswith(_READ_AT_START)} - _WITHOUT_EFFECT
     return any(environment.get(name) != os.environ.get(name) for name in names)
 
 
@@ -259,7 +261,7 @@ class _Servers:
             return self._sockets[modules]
 
     def _start(self, modules: tuple[str, ...]) -> Path:
-        path = self.folder / f"{modules[0]}.socket"
+        path = self.folder / f"{modules[0].partition('.')[0]}.socket"
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.fork_server", str(path), *modules],
             stdin=subprocess.PIPE,

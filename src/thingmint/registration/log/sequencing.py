@@ -104,7 +104,7 @@ def _append(identity: LogIdentity, state: LogState, tree: GrowingTree) -> Steps[
         if later:
             yield from entry_table.index_entries(position + 1, later[-1])
             if open_now is not None:
-                known_gaps |= yield from _note_gaps(position, later, open_now.time)
+                known_gaps |= yield from _record_gaps(position, later, open_now.time)
             position = later[-1]
         if len(later) < _SLICE:
             break
@@ -126,7 +126,7 @@ def _hashes_of(identity: LogIdentity, entries: Sequence[BareEntry]) -> Steps[lis
     return hashes
 
 
-def _note_gaps(position: int, later: Sequence[int], at: int) -> Steps[set[int]]:
+def _record_gaps(position: int, later: Sequence[int], at: int) -> Steps[set[int]]:
     missing = set[int]()
     for before, after in pairwise((position, *later)):
         first = max(before + 1, after - _MAX_GAPS_AT_ONCE)
