@@ -14,8 +14,9 @@ from thingmint.mqtt.codec.wire import topic_name
 
 PUBLISH_AT_MOST_ONCE: Final = 0x30
 """The first byte of a message of QoS 0 without RETAIN."""
-LARGEST_BYTES: Final = 3 + 0x3FFF + 1
-"""The most bytes of such a packet, also after a change of its version: its length before has at most two octets."""
+LARGEST_BYTES: Final = 1 + 3 + 0x3FFF + 1
+"""The most bytes of such a packet. Its length has at most two octets, and three if MQTT 5 makes it one byte longer."""
+_CONTINUES: Final = 0x80
 _NO_PROPERTIES: Final = b"\0"
 
 
@@ -42,7 +43,7 @@ class RepeatedPublish(SharedPublish):
         """Take the next packet if it is such a message; return its bytes for the other side, or nothing."""
         taken = reader.next_repeated(PUBLISH_AT_MOST_ONCE, self._beginning)
         if taken and not self._is_same:
-            start = 2 if taken[1] < 0x80 else 3
+            start = 2 if taken[1] < _CONTINUES else 3
             taken = frame_bytes(PUBLISH_AT_MOST_ONCE, self._other_beginning + taken[start + len(self._beginning) :])
         self._encoded = taken
         return taken
@@ -59,5 +60,7 @@ class RepeatedPublish(SharedPublish):
     def message(self, packet_id: int) -> Publish:
         """Return the message that is held."""
         del packet_id
-        start = 2 if self._encoded[1] < 0x80 else 3
-        return Publish(self.topic, self._encoded[start + len(self._other_beginning) :])
+        start = 1
+        while self._encoded[start] & _CONTINUES:
+            start += 1
+        return Publish(self.topic, self._encoded[start + 1 + len(self._other_beginning) :])
