@@ -70,14 +70,14 @@ PARITY_TESTS ?= tests/clients/test_boto3*.py
 
 parity: install-test ## Try every operation with AWS's SDK on running services, print which answer, write docs/reference/operations.md
 	THINGMINT_PARITY_RECORD=$(VENV)/parity.json $(BIN)/python -m pytest -q $(PARITY_TESTS)
-	$(BIN)/python -m tests.support.parity $(VENV)/parity.json
+	$(BIN)/python -m tests.support.clients.parity $(VENV)/parity.json
 
 map: install-test ## Write the generated parts of ARCHITECTURE.md: layers, packages, decisions
 	$(BIN)/python tools/house_map.py
 
 brokers: install-test ## Try real MQTT brokers behind the relay, write docs/reference/brokers.md by what they give devices
 	THINGMINT_BROKERS_RECORD=$(VENV)/brokers $(BIN)/python -m pytest -q tests/mqtt/relay/test_engines.py
-	$(BIN)/python -m tests.support.broker_page $(VENV)/brokers
+	$(BIN)/python -m tests.support.brokers.broker_page $(VENV)/brokers
 
 device-operations: install-test ## Write docs/reference/device-operations.md from the table of device operations
 	$(BIN)/python tools/device_operations.py > docs/reference/device-operations.md

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from tests.support.slow_devices import bring_all_in
+from tests.support.devices.slow_devices import bring_all_in
 
 from thingmint.host.hardening import harden_process
 from thingmint.mqtt.codec.codec import decode_server_packet, encode

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
-from tests.support.forked import end_fork_servers
-from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
+from tests.support.databases.postgresql import (  # noqa: F401  fixtures are found by name
     _migrated_template,
     _shared_cluster,
     migrated_postgresql_url,
@@ -17,8 +16,9 @@ from tests.support.postgresql import (  # noqa: F401  fixtures are found by name
     postgresql_url,
     stoppable_postgresql_url,
 )
-from tests.support.quick_folder import quick_folder
-from tests.support.soak import examples
+from tests.support.machine.quick_folder import quick_folder
+from tests.support.machine.soak import examples
+from tests.support.services.forked import end_fork_servers
 
 # How long an example takes tells how busy the machine is, and nothing of the code: the loops around the examples are
 # bounded by their number. Fixtures that live as long as a test are meant to be shared by its examples.

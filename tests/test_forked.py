@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.forked import programs, run_thingmint, start_thingmint
+from tests.support.services.forked import programs, run_thingmint, start_thingmint
 
 
 def executed(*arguments: str) -> tuple[int, str, str]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.support.parity import PAGE, chosen, page, proofs
+from tests.support.clients.parity import PAGE, chosen, page, proofs
 
 from thingmint.api.service import OPERATIONS
 

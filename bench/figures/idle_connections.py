@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from tests.support.postgresql import find_programs, new_cluster
+from tests.support.databases.postgresql import find_programs, new_cluster
 
 from bench import service
 from bench.children import Worker

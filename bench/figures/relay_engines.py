@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.broker_engines import ENGINES, PASSWORD, USER, BrokerCluster
+from tests.support.brokers.broker_engines import ENGINES, PASSWORD, USER, BrokerCluster
 
 from bench import mosquitto
 from bench.children import Server, Worker, free_port

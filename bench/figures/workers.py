@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tests.support.postgresql import find_programs, new_cluster, new_database
+from tests.support.databases.postgresql import find_programs, new_cluster, new_database
 
 from bench import service
 from bench.certificates import csr_pems

@@ -1,7 +1,7 @@
 """The whole API on an authority of its own."""
 
 import pytest
-from tests.support.api import Api, new_api
+from tests.support.registration.api import Api, new_api
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import der as asn1
-from tests.support.api import Api, new_api
-from tests.support.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
-from tests.support.soak import examples
-from tests.support.user_ca import CA_EXTENSION, UserCA, key_usage, new_ca
+from tests.support.certificates import der as asn1
+from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, key_usage, new_ca
+from tests.support.machine.soak import examples
+from tests.support.registration.api import Api, new_api
+from tests.support.registration.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
 
 from thingmint.api.wire.errors import ErrorMap
 from thingmint.core.certificates.certificate import CertificateMode

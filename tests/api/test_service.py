@@ -1,7 +1,7 @@
 """The whole of the API behind one router."""
 
 import pytest
-from tests.support.api import Api
+from tests.support.registration.api import Api
 
 from thingmint.api.service import is_operation
 from thingmint.core.errors import OperationUnknown

@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.support.turn_watch import TurnSelector, begin, run_watched
-from tests.support.user_ca import der_of, new_ca
+from tests.support.certificates.user_ca import der_of, new_ca
+from tests.support.machine.turn_watch import TurnSelector, begin, run_watched
 
 from thingmint.api.wire.codec import decode_object
 from thingmint.api.wire.payloads import decode_payload

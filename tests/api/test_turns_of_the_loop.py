@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from tests.support.api import Api, new_api
-from tests.support.policies import document, statement
-from tests.support.turn_watch import TurnSelector, begin, run_watched
-from tests.support.user_ca import new_ca
+from tests.support.certificates.user_ca import new_ca
+from tests.support.machine.turn_watch import TurnSelector, begin, run_watched
+from tests.support.registration.api import Api, new_api
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.errors import ThingmintError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.support.aws import Live
-from tests.support.service import running_service, thingmint
+from tests.support.clients.aws import Live
+from tests.support.services.service import running_service, thingmint
 
 from thingmint.cli.commands import main as commands
 from thingmint.cli.terminal.times import Duration

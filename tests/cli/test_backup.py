@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.support.backup import PASSPHRASE, failed, issued, list_of, run, succeeded, with_service
-from tests.support.database import tables_of
+from tests.support.databases.database import tables_of
+from tests.support.services.backup import PASSPHRASE, failed, issued, list_of, run, succeeded, with_service
 
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus

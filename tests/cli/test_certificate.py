@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.support.client import client_of, create_keys, describe
-from tests.support.service import running_service
+from tests.support.clients.client import client_of, create_keys, describe
+from tests.support.services.service import running_service
 
 from thingmint.cli.commands import main
 

@@ -13,7 +13,7 @@ import apsw
 import pytest
 import structlog
 from click.testing import CliRunner, Result
-from tests.support.ifma import package_replaced
+from tests.support.certificates.ifma import package_replaced
 
 from thingmint import __version__
 from thingmint.cli.commands import main

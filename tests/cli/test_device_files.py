@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.cli.test_issuing_folder import der_for
-from tests.support.required import require
+from tests.support.machine.required import require
 
 from thingmint.cli.devices.delivered import Openers, read_delivered
 from thingmint.cli.devices.device import ListRefused

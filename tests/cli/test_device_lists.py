@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
 
 from thingmint.cli.devices.csr_directory import rows_of_requests, with_requests
 from thingmint.cli.devices.device import ListedDevice, ListRefused, Row

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cli.test_device_files import recipient
-from tests.support.authority import EVERYTHING, caller_with
-from tests.support.registrar import Fate, FaultyRegistrar, Killed
-from tests.support.signing_requests import csr_pem
-from tests.support.soak import examples
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.machine.soak import examples
+from tests.support.registration.authority import EVERYTHING, caller_with
+from tests.support.registration.registrar import Fate, FaultyRegistrar, Killed
 
 from thingmint.cli.connection import ServiceRefused
 from thingmint.cli.devices.delivered import Openers

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from tests.support.authority import shared_issuers
-from tests.support.signers import at_once
+from tests.support.certificates.signers import at_once
+from tests.support.registration.authority import shared_issuers
 
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job
 from thingmint.core.identifiers import SerialNumber, certificate_id_of

@@ -16,9 +16,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.support.authority import EVERYTHING, caller_with
-from tests.support.registrar import Fate, FaultyRegistrar, Killed
-from tests.support.soak import examples
+from tests.support.machine.soak import examples
+from tests.support.registration.authority import EVERYTHING, caller_with
+from tests.support.registration.registrar import Fate, FaultyRegistrar, Killed
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.begin import JobProperties, begin

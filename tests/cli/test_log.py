@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.support.log import sealer_of
+from tests.support.databases.log import sealer_of
 
 from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of

@@ -5,8 +5,8 @@ import ssl
 from pathlib import Path
 
 import pytest
-from tests.support.device_identities import server_identity
-from tests.support.scripted_gateway import Talk, politely, scripted_gateway
+from tests.support.devices.device_identities import server_identity
+from tests.support.devices.scripted_gateway import Talk, politely, scripted_gateway
 
 from thingmint.cli.simulation import client as client_module
 from thingmint.cli.simulation.client import BrokerRefused, Client, ConnectionLost

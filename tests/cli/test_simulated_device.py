@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.support.device_identities import Identity, new_identity
-from tests.support.scripted_gateway import Script, Talk, politely, scripted_gateway
+from tests.support.devices.device_identities import Identity, new_identity
+from tests.support.devices.scripted_gateway import Script, Talk, politely, scripted_gateway
 
 from thingmint.cli.simulation import client as client_module
 from thingmint.cli.simulation import crowd

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.test_simulated_device import Provisioner, orders_for
-from tests.support.scripted_gateway import Talk, scripted_gateway
+from tests.support.devices.scripted_gateway import Talk, scripted_gateway
 
 from thingmint.cli.connection import Connection, SignedClient
 from thingmint.cli.simulation import storm as storm_module

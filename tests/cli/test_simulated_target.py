@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.device_identities import new_identity, rsa_key, server_identity
+from tests.support.devices.device_identities import new_identity, rsa_key, server_identity
 
 from thingmint.cli.simulation import target as target_module
 from thingmint.cli.simulation.identity import Identity, new_signing_request

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from tests.support.terminal import WIDTH, Terminal, on_terminal
+from tests.support.machine.terminal import WIDTH, Terminal, on_terminal
 
 from thingmint.cli.commands import main
 from thingmint.cli.terminal.command_groups import CommandGroup

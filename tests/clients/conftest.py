@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import SUCCEEDED, AccessKey, ClientOf, IoT, Live
-from tests.support.mosquitto import mosquitto
-from tests.support.parity import PAGE, proofs
-from tests.support.postgresql import new_database
-from tests.support.service import Service, running_service
+from tests.support.brokers.mosquitto import mosquitto
+from tests.support.clients.aws import SUCCEEDED, AccessKey, ClientOf, IoT, Live
+from tests.support.clients.parity import PAGE, proofs
+from tests.support.databases.postgresql import new_database
+from tests.support.services.service import Service, running_service
 
 IDENTITIES = 36
 """Enough that each bit of the serial numbers shows both values, but for one session in a hundred million."""
 
 
 _RECORD = os.environ.get("THINGMINT_PARITY_RECORD")
-"""Where a run writes which test proves which operation; see `tests/support/parity.py`."""
+"""Where a run writes which test proves which operation; see `tests/support/clients/parity.py`."""
 
 
 @pytest.fixture(autouse=True)

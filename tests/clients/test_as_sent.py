@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tests.support.aws import ClientOf, IoT, Live, allow, policy
-from tests.support.device_identities import Identity, new_identity
-from tests.support.live_devices import GENEROUS, ROLE, unique
-from tests.support.templates import template, template_of_pem
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy
+from tests.support.devices.device_identities import Identity, new_identity
+from tests.support.devices.live_devices import GENEROUS, ROLE, unique
+from tests.support.registration.templates import template, template_of_pem
 
 from thingmint.issuance.encoding.pem import certificate_pem
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from tests.support.aws import IoT, Live
-from tests.support.forked import programs
-from tests.support.required import require
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import IoT, Live
+from tests.support.machine.required import require
+from tests.support.services.forked import programs
 
 INSTALLED = Path(sys.executable).parent
 OUTFILES = ("c.pem", "k.pem", "p.pem")

@@ -17,10 +17,10 @@ from pathlib import Path
 import awscli
 import pytest
 from botocore import xform_name
-from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, policy
-from tests.support.provisioning import BODY
-from tests.support.signing_requests import csr_pem
-from tests.support.user_ca import new_ca
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import new_ca
+from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, policy
+from tests.support.registration.provisioning import BODY
 
 from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.planes import Plane
@@ -162,7 +162,7 @@ def replayed(live: Live, key: AccessKey, folder: Path, commands: list[list[str]]
         "HOME": str(folder),
     }
     finished = subprocess.run(
-        [sys.executable, "-m", "tests.support.aws_cli_batch"],
+        [sys.executable, "-m", "tests.support.clients.aws_cli_batch"],
         input=json.dumps(commands),
         env=environment,
         cwd=folder,

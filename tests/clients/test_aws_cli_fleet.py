@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from tests.clients.test_aws_cli import Shell, shell_of
-from tests.support.aws import Live, allow, policy
-from tests.support.provisioning import BODY
+from tests.support.clients.aws import Live, allow, policy
+from tests.support.registration.provisioning import BODY
 
 SET_UP = """
 aws iot create-policy --policy-name CliPump --policy-document file://device.json --query policyName --output text

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.clients.test_aws_cli import Shell, shell_of
-from tests.support.aws import Live
-from tests.support.required import required_program
+from tests.support.clients.aws import Live
+from tests.support.machine.required import required_program
 
 CONFIGURATION = """
 [ req ]

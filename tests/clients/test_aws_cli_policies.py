@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.clients.test_aws_cli import Shell, shell_of
-from tests.support.aws import Live, allow, policy
+from tests.support.clients.aws import Live, allow, policy
 
 CREATE_AND_ATTACH = """
 aws iot create-policy --policy-name LightBulb --policy-document file://policy.json \

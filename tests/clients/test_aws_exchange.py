@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from tests.faults.test_issue_devices import run, set_up, write_list
-from tests.support.client import client_of, listed_ids
-from tests.support.forked import programs
-from tests.support.service import Service, running_service
+from tests.support.clients.client import client_of, listed_ids
+from tests.support.services.forked import programs
+from tests.support.services.service import Service, running_service
 
 NAMES = ["sensor-1", "sensor-2", "sensor-3"]
 

@@ -14,11 +14,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from botocore.model import OperationModel, ServiceModel, Shape
-from tests.support.aws import IoT, Live
-from tests.support.bad_requests import Draft, bad_requests, hostile_requests, sample, sample_request
-from tests.support.database import Tables, tables_of
-from tests.support.postgresql import new_database
-from tests.support.service import running_service
+from tests.support.clients.aws import IoT, Live
+from tests.support.clients.bad_requests import Draft, bad_requests, hostile_requests, sample, sample_request
+from tests.support.databases.database import Tables, tables_of
+from tests.support.databases.postgresql import new_database
+from tests.support.services.service import running_service
 
 from thingmint.api.service import OPERATIONS as TABLE
 from thingmint.api.wire.planes import Plane

@@ -13,8 +13,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.support.aws import ClientOf, IoT, Live, refusal_of
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import ClientOf, IoT, Live, refusal_of
 
 SET_BY_CALLER = ("ACTIVE", "INACTIVE", "REVOKED")
 SET_BY_SERVICE = ("PENDING_TRANSFER", "PENDING_ACTIVATION", "REGISTER_INACTIVE")

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
-from tests.support.provisioning import ROLE_ARN
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, write_input
+from tests.support.registration.provisioning import ROLE_ARN
 
 RUNNING = {"InProgress", "Cancelling"}
 ENDED_WITHIN_SECONDS = 120

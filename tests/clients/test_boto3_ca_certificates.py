@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
-from tests.support.templates import template
-from tests.support.user_ca import UserCA, new_ca
+from tests.support.certificates.user_ca import UserCA, new_ca
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.registration.templates import template
 
 ROLE = "arn:aws:iam::000000000000:role/JITP"
 STRANGER = "333333333333"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
-from tests.support.forked import run_thingmint
-from tests.support.live_devices import device, new_credentials, unique
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.devices.live_devices import device, new_credentials, unique
+from tests.support.services.forked import run_thingmint
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 USER = "ada"

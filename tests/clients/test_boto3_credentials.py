@@ -10,8 +10,8 @@ from dataclasses import replace
 import botocore.auth
 import pytest
 from botocore.auth import SigV4QueryAuth
-from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, policy, refusal_of
-from tests.support.required import required_program
+from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.machine.required import required_program
 
 UNKNOWN = "The security token included in the request is invalid."
 MISMATCH = "The request signature we calculated does not match the signature you provided."

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from tests.support.aws import ClientOf, IoT, Live, policy, refusal_of
-from tests.support.live_devices import GENEROUS, MQTT_3, MQTT_5, device, is_admitted, new_credentials, unique
+from tests.support.clients.aws import ClientOf, IoT, Live, policy, refusal_of
+from tests.support.devices.live_devices import GENEROUS, MQTT_3, MQTT_5, device, is_admitted, new_credentials, unique
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 DATA = "iot-data"

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
-from tests.support.live_devices import unique
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.devices.live_devices import unique
 
 PREFIX = "arn:aws:iot:us-east-1:000000000000:"
 UNKNOWN = PREFIX + "cert/" + "0" * 64

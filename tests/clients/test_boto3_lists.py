@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 import pytest
-from tests.support.aws import ClientOf, IoT, Live, refusal_of
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import ClientOf, IoT, Live, refusal_of
 
 MANY, PAGE = 260, 250
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
 
 CREATE = "iot:CreateKeysAndCertificate"
 DENIED = ("AccessDeniedException", 403)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 from tests.clients.test_aws_cli import shell_of
-from tests.support.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
-from tests.support.live_devices import unique
-from tests.support.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.devices.live_devices import unique
+from tests.support.registration.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
 
 MISSING = ("ResourceNotFoundException", 404)
 INVALID = ("InvalidRequestException", 400)

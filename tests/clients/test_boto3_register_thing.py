@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 from tests.clients.test_aws_cli import Shell, shell_of
-from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
-from tests.support.fleet import DOCUMENT
-from tests.support.forked import run_thingmint
-from tests.support.live_devices import unique
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.devices.live_devices import unique
+from tests.support.registration.fleet import DOCUMENT
+from tests.support.services.forked import run_thingmint
 
 
 def template(**overrides: object) -> str:

@@ -3,7 +3,7 @@
 import secrets
 
 import pytest
-from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refusal_of
 
 ROLE = "arn:aws:iam::000000000000:role/devices"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:sign"

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
-from tests.support.aws import IoT, refusal_of
-from tests.support.signing_requests import (
+from tests.support.certificates.signing_requests import (
     DEVICE,
     csr_pem,
     csr_pem_with_bad_signature,
     csr_pem_with_extensions,
     key_of,
 )
-from tests.support.slow_keys import DIFFIE_HELLMAN, diffie_hellman_certificate, diffie_hellman_request
-from tests.support.user_ca import pem_of
+from tests.support.certificates.slow_keys import DIFFIE_HELLMAN, diffie_hellman_certificate, diffie_hellman_request
+from tests.support.certificates.user_ca import pem_of
+from tests.support.clients.aws import IoT, refusal_of
 
 ACCEPTED = ("rsa-2048", "rsa-3072", "p-256", "p-384", "p-521")
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from tests.clients.test_boto3_ca_certificates import fresh_ca
-from tests.support.aws import IoT, allow, deny, policy, refusal_of
-from tests.support.live_devices import ROLE, unique
-from tests.support.provisioning import BODY, JITP_BODY
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import IoT, allow, deny, policy, refusal_of
+from tests.support.devices.live_devices import ROLE, unique
+from tests.support.registration.provisioning import BODY, JITP_BODY
 
 PREFIX = "arn:aws:iot:us-east-1:000000000000:"
 STATE, INVALID, MISSING = "CertificateStateException", "InvalidRequestException", "ResourceNotFoundException"

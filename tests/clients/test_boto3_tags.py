@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 
 import pytest
-from tests.support.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
 
 DOCUMENT = json.dumps(policy(allow("iot:Connect")))
 DENIED = ("AccessDeniedException", 403)

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.aws import IoT, refusal_of
-from tests.support.fleet import DOCUMENT, template_body
-from tests.support.live_devices import ROLE, unique
+from tests.support.clients.aws import IoT, refusal_of
+from tests.support.devices.live_devices import ROLE, unique
+from tests.support.registration.fleet import DOCUMENT, template_body
 
 CERTIFICATE = {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}}
 THING = {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "Serial"}}}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
-from tests.support.aws import ClientOf, IoT, Live, policy, refusal_of
-from tests.support.live_devices import (  # noqa: F401  found as `live`
+from tests.support.clients.aws import ClientOf, IoT, Live, policy, refusal_of
+from tests.support.devices.live_devices import (  # noqa: F401  found as `live`
     GENEROUS,
     MQTT_3,
     MQTT_5,
@@ -21,7 +21,7 @@ from tests.support.live_devices import (  # noqa: F401  found as `live`
     new_credentials,
     unique,
 )
-from tests.support.service import running_service
+from tests.support.services.service import running_service
 
 # An SDK's time has milliseconds or, in some releases, whole seconds.
 _STEP = timedelta(seconds=1)

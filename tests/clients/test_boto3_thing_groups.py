@@ -2,7 +2,7 @@
 
 import uuid
 
-from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refusal_of
 
 OURS = "arn:aws:iot:us-east-1:000000000000"
 NOT_FOUND, INVALID = ("ResourceNotFoundException", 404), ("InvalidRequestException", 400)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
-from tests.support.service import running_service
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.services.service import running_service
 
 OURS = "arn:aws:iot:us-east-1:000000000000"
 NOT_FOUND, INVALID = ("ResourceNotFoundException", 404), ("InvalidRequestException", 400)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.support.aws import ClientOf, Live, refusal_of
-from tests.support.service import running_service
+from tests.support.clients.aws import ClientOf, Live, refusal_of
+from tests.support.services.service import running_service
 
 PER_SECOND = 5
 ENOUGH_TO_BE_REFUSED = 40 * PER_SECOND

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
 
 TARGET, THIRD = "222222222222", "333333333333"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.aws import ClientOf, IoT, Live, refusal_of
-from tests.support.terraform import ready_terraform
+from tests.support.clients.aws import ClientOf, IoT, Live, refusal_of
+from tests.support.clients.terraform import ready_terraform
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 ABSENT: dict[str, dict[str, object]] = {

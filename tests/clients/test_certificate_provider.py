@@ -13,11 +13,11 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from tests.support.aws import IoT, Live, allow, policy
-from tests.support.service import running_service
-from tests.support.signing_requests import csr_pem
-from tests.support.user_ca import provided_pem_for
-from tests.support.webhook_server import webhook_server
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import provided_pem_for
+from tests.support.clients.aws import IoT, Live, allow, policy
+from tests.support.machine.webhook_server import webhook_server
+from tests.support.services.service import running_service
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:sign"
 ASK, ANSWERS = "$aws/certificates/create-from-csr/json", ("accepted", "rejected")

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from tests.support.aws import IoT, Live, allow, deny, policy
-from tests.support.live_devices import Credentials, new_credentials, unique
-from tests.support.loop_thread import GENEROUS
-from tests.support.mqtt_peer import V3, V5, Peer
+from tests.support.clients.aws import IoT, Live, allow, deny, policy
+from tests.support.devices.live_devices import Credentials, new_credentials, unique
+from tests.support.devices.mqtt_peer import V3, V5, Peer
+from tests.support.machine.loop_thread import GENEROUS
 
 from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion, Will
 from thingmint.mqtt.codec.properties import ConnectProperties

@@ -5,8 +5,8 @@ import subprocess
 from typing import Any
 
 import pytest
-from tests.support.aws import AccessKey, Live
-from tests.support.required import require, required_program
+from tests.support.clients.aws import AccessKey, Live
+from tests.support.machine.required import require, required_program
 
 
 @pytest.fixture(scope="module")

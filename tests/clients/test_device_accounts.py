@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
-from tests.support.aws import ClientOf, IoT, Live, allow, policy, refusal_of
-from tests.support.device_identities import Identity, new_identity
-from tests.support.live_devices import (
+from tests.support.brokers.mosquitto import mosquitto
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.devices.device_identities import Identity, new_identity
+from tests.support.devices.live_devices import (
     EVERYTHING,
     GENEROUS,
     MQTT_3,
@@ -23,8 +24,7 @@ from tests.support.live_devices import (
     new_credentials,
     unique,
 )
-from tests.support.mosquitto import mosquitto
-from tests.support.service import running_service
+from tests.support.services.service import running_service
 
 OTHER = "777777777777"
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3, MQTT_5], ids=["3.1.1", "5"])

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.support.aws import IoT, Live
-from tests.support.device_javascript import node_with_sdk, run_script
-from tests.support.live_devices import live_on_each_data_plane, new_fleet, unique  # noqa: F401  found as `live`
+from tests.support.clients.aws import IoT, Live
+from tests.support.clients.device_javascript import node_with_sdk, run_script
+from tests.support.devices.live_devices import live_on_each_data_plane, new_fleet, unique  # noqa: F401  found as `live`
 
 SUCCESS, NO_SUBSCRIBERS, NOT_AUTHORIZED = 0, 0x10, 0x87
 

@@ -8,8 +8,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.support.aws import Live
-from tests.support.live_devices import GENEROUS, device, new_credentials, unique
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import GENEROUS, device, new_credentials, unique
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 

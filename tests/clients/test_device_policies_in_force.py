@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
-from tests.support.aws import IoT, Live
-from tests.support.live_devices import (
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import (
     EVERYTHING,
     GENEROUS,
     MQTT_3,

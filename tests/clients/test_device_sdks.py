@@ -18,8 +18,9 @@ import aiomqtt
 import pytest
 from awscrt import mqtt, mqtt5, mqtt_request_response
 from awsiot import iotidentity, mqtt5_client_builder, mqtt_connection_builder
-from tests.support.aws import IoT, Live
-from tests.support.live_devices import (  # noqa: F401  a fixture is found as `live`
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import (  # noqa: F401  a fixture is found as `live`
     GENEROUS,
     Credentials,
     Fleet,
@@ -31,9 +32,8 @@ from tests.support.live_devices import (  # noqa: F401  a fixture is found as `l
     new_fleet,
     unique,
 )
-from tests.support.required import required_program
-from tests.support.service import running_service
-from tests.support.signing_requests import csr_pem
+from tests.support.machine.required import required_program
+from tests.support.services.service import running_service
 
 CREATE = "$aws/certificates/create/json"
 QOS = mqtt.QoS.AT_LEAST_ONCE

@@ -11,9 +11,10 @@ import pytest
 from awscrt import mqtt
 from awsiot import iotidentity, mqtt_connection_builder
 from paho.mqtt.enums import MQTTProtocolVersion
-from tests.support.aws import IoT, Live
-from tests.support.device_identities import new_identity
-from tests.support.live_devices import (  # noqa: F401  a fixture is found as `live`
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.device_identities import new_identity
+from tests.support.devices.live_devices import (  # noqa: F401  a fixture is found as `live`
     GENEROUS,
     MQTT_3,
     MQTT_5,
@@ -28,7 +29,6 @@ from tests.support.live_devices import (  # noqa: F401  a fixture is found as `l
     new_fleet,
     unique,
 )
-from tests.support.signing_requests import csr_pem
 
 CREATE = "$aws/certificates/create"
 FROM_CSR = "$aws/certificates/create-from-csr"

@@ -4,10 +4,10 @@ import re
 import sys
 from pathlib import Path
 
-from tests.support import called_functions
-from tests.support.aws import Live
-from tests.support.live_devices import GENEROUS, Credentials, device, device_policy, new_credentials, new_fleet
-from tests.support.service import running_service
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import GENEROUS, Credentials, device, device_policy, new_credentials, new_fleet
+from tests.support.services import called_functions
+from tests.support.services.service import running_service
 
 ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
 STEP = re.compile(r"`([\w/]+\.py:[\w.]+)`")

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from tests.clients.test_bad_requests import WRITTEN_BY_ITSELF
-from tests.support.aws import AccessKey, IoT, Live
-from tests.support.console_pages import Pages
-from tests.support.database import tables_of
-from tests.support.est import EstAnswer, EstClient, certificates_of, run
-from tests.support.soak import examples
+from tests.support.clients.aws import AccessKey, IoT, Live
+from tests.support.clients.est import EstAnswer, EstClient, certificates_of, run
+from tests.support.console.console_pages import Pages
+from tests.support.databases.database import tables_of
+from tests.support.machine.soak import examples
 
 PROVISIONING = {
     "Parameters": {"ThingName": {"Type": "String"}, "SerialNumber": {"Type": "String"}},

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import IoT, Live
-from tests.support.forked import Process, start_thingmint
-from tests.support.live_devices import Fleet, new_fleet, unique
-from tests.support.published import until
-from tests.support.service import running_service
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import Fleet, new_fleet, unique
+from tests.support.services.forked import Process, start_thingmint
+from tests.support.services.published import until
+from tests.support.services.service import running_service
 
 ENDS_WITHIN = 120.0
 TUTORIAL = Path(__file__).parents[2] / "docs/tutorials/sizing.md"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import IoT, Live
-from tests.support.npm import node_with
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import IoT, Live
+from tests.support.clients.npm import node_with
 
 HERE = Path(__file__).parent
 

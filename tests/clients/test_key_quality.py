@@ -8,8 +8,8 @@ import badkeys
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.support.aws import Live
-from tests.support.soak import SOAK
+from tests.support.clients.aws import Live
+from tests.support.machine.soak import SOAK
 
 # badkeys's blocklist is a download of its own, and looks for keys that others have published.
 CHECKS = [check for check in badkeys.allchecks if check != "blocklist"]

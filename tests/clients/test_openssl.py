@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.aws import Live
-from tests.support.required import required_program
+from tests.support.clients.aws import Live
+from tests.support.machine.required import required_program
 
 HANDSHAKE_SECONDS = 30
 END = "-----END CERTIFICATE-----\n"

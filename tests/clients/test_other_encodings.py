@@ -11,16 +11,16 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
-from tests.support.aws import ClientOf, IoT, Live, refusal_of
-from tests.support.device_identities import DAY, Identity, new_identity, rsa_key
-from tests.support.encodings import (
+from tests.support.certificates.encodings import (
     negated,
     padded,
     with_third_number,
     with_trailing_octet_in_signature,
     with_unused_bits,
 )
-from tests.support.live_devices import (  # noqa: F401  a fixture is found as `live`
+from tests.support.clients.aws import ClientOf, IoT, Live, refusal_of
+from tests.support.devices.device_identities import DAY, Identity, new_identity, rsa_key
+from tests.support.devices.live_devices import (  # noqa: F401  a fixture is found as `live`
     GENEROUS,
     ROLE,
     Credentials,
@@ -29,8 +29,8 @@ from tests.support.live_devices import (  # noqa: F401  a fixture is found as `l
     live_on_each_data_plane,
     unique,
 )
-from tests.support.service import running_service
-from tests.support.templates import certificate, policy, template_of_pem
+from tests.support.registration.templates import certificate, policy, template_of_pem
+from tests.support.services.service import running_service
 
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.issuance.encoding.pem import certificate_pem

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.aws import IoT, Live
-from tests.support.live_devices import new_fleet
-from tests.support.required import required_program
-from tests.support.service import running_service
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import new_fleet
+from tests.support.machine.required import required_program
+from tests.support.services.service import running_service
 
 KEYS_OF_DEVICES = ("p-256", "p-384", "p-521", "rsa-3072", "rsa-4096")
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"

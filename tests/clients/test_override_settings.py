@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.clients.test_boto3_bulk_registration import ended, report
-from tests.support.aws import IoT, Live
-from tests.support.bulk import BUCKET, KEY, write_input
-from tests.support.live_devices import ROLE, Device, device, new_credentials, unique
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import ROLE, Device, device, new_credentials, unique
+from tests.support.registration.bulk import BUCKET, KEY, write_input
 
 PROPERTIES = ("AttributePayload", "ThingTypeName", "ThingGroups")
 CREATE = "$aws/certificates/create/json"

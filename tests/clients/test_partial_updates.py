@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.support.aws import IoT
-from tests.support.live_devices import ROLE, unique
-from tests.support.templates import template
-from tests.support.user_ca import new_ca
+from tests.support.certificates.user_ca import new_ca
+from tests.support.clients.aws import IoT
+from tests.support.devices.live_devices import ROLE, unique
+from tests.support.registration.templates import template
 
 OTHER_ROLE = "arn:aws:iam::000000000000:role/another"
 HOOK = "arn:aws:lambda:us-east-1:000000000000:function:hook"

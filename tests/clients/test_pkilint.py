@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pkilint import loader, validation
 from pkilint.pkix import certificate, extension, name
-from tests.support.aws import IoT, Live
-from tests.support.signing_requests import csr_pem, csr_pem_with_extensions
+from tests.support.certificates.signing_requests import csr_pem, csr_pem_with_extensions
+from tests.support.clients.aws import IoT, Live
 
 SERIOUS = (validation.ValidationFindingSeverity.FATAL, validation.ValidationFindingSeverity.ERROR)
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from tests.support.aws import IoT, Live
-from tests.support.live_devices import ROLE, Credentials, Device, device, new_credentials
-from tests.support.service import ended_start, running_service
-from tests.support.signing_requests import csr_pem
-from tests.support.user_ca import provided_pem_for
-from tests.support.webhook_server import webhook_server
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import provided_pem_for
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import ROLE, Credentials, Device, device, new_credentials
+from tests.support.machine.webhook_server import webhook_server
+from tests.support.services.service import ended_start, running_service
 
 from thingmint.hooks.python_callable import MAX_THREADS
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.support.aws import Live, allow, policy
-from tests.support.required import required_program
+from tests.support.clients.aws import Live, allow, policy
+from tests.support.machine.required import required_program
 
 AT_LEAST = 20
 

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import IoT, Live
-from tests.support.live_devices import GENEROUS, MQTT_3, MQTT_5, Device, device, device_policy, new_credentials, unique
-from tests.support.service import running_service
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import (
+    GENEROUS,
+    MQTT_3,
+    MQTT_5,
+    Device,
+    device,
+    device_policy,
+    new_credentials,
+    unique,
+)
+from tests.support.services.service import running_service
 
 ACCOUNT = "000000000000"
 

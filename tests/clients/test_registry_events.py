@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import IoT, Live
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
-from tests.support.live_devices import (
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import (
     Device,
     device,
     device_policy,
@@ -18,7 +17,8 @@ from tests.support.live_devices import (
     new_fleet,
     unique,
 )
-from tests.support.provisioning import ROLE_ARN
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, write_input
+from tests.support.registration.provisioning import ROLE_ARN
 
 REGISTRY = ("THING", "THING_TYPE", "THING_TYPE_ASSOCIATION", "THING_GROUP", "THING_GROUP_MEMBERSHIP")
 EVERY_TYPE = (*REGISTRY, "THING_GROUP_HIERARCHY")

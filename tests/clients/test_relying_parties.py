@@ -15,10 +15,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.loop_thread import GENEROUS
-from tests.support.mosquitto import mosquitto_program
-from tests.support.published import Device, Published, free_port, publishing_service, until
-from tests.support.required import require, required_program
+from tests.support.brokers.mosquitto import mosquitto_program
+from tests.support.machine.loop_thread import GENEROUS
+from tests.support.machine.required import require, required_program
+from tests.support.services.published import Device, Published, free_port, publishing_service, until
 
 # Debian installs servers where only root's PATH leads.
 _ELSEWHERE = ("/usr/sbin", "/usr/local/sbin")

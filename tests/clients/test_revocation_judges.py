@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from tests.support.published import Device, Published, publishing_service, until
-from tests.support.required import required_program
+from tests.support.machine.required import required_program
+from tests.support.services.published import Device, Published, publishing_service, until
 
 # pkilint's programs are beside the interpreter that it is installed for.
 LINT_LIST, LINT_RESPONSE = (Path(sys.executable).with_name(name) for name in ("lint_crl", "lint_ocsp_response"))

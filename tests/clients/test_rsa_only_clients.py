@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from tests.support.device_identities import new_identity, rsa_key
-from tests.support.loop_thread import GENEROUS
-from tests.support.required import required_program
-from tests.support.service import Service, running_service
+from tests.support.devices.device_identities import new_identity, rsa_key
+from tests.support.machine.loop_thread import GENEROUS
+from tests.support.machine.required import required_program
+from tests.support.services.service import Service, running_service
 
 RSA_ONLY = (
     "-tls1_2",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.aws import IoT, Live
-from tests.support.live_devices import GENEROUS, ROLE, Credentials, Device, device, new_credentials, unique
-from tests.support.service import running_service
+from tests.support.clients.aws import IoT, Live
+from tests.support.devices.live_devices import GENEROUS, ROLE, Credentials, Device, device, new_credentials, unique
+from tests.support.services.service import running_service
 
 CREATE = "$aws/certificates/create/json"
 BODY = json.dumps(

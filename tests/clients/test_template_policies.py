@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from tests.clients.test_boto3_bulk_registration import ended, report
-from tests.support.aws import IoT, Live, refusal_of
-from tests.support.bulk import BUCKET, KEY, write_input
-from tests.support.live_devices import ROLE, Credentials, Device, device, is_admitted, new_credentials, unique
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import IoT, Live, refusal_of
+from tests.support.devices.live_devices import ROLE, Credentials, Device, device, is_admitted, new_credentials, unique
+from tests.support.registration.bulk import BUCKET, KEY, write_input
 
 CREATE = "$aws/certificates/create/json"
 # The shape of a public template, with a policy that names the device, its company, and where it lives.

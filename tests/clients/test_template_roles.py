@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from tests.clients.test_boto3_bulk_registration import ended, report
-from tests.support.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
-from tests.support.bulk import BUCKET, KEY, write_input
-from tests.support.device_identities import new_identity
-from tests.support.fleet import DOCUMENT
-from tests.support.live_devices import Credentials, device, is_admitted, new_credentials, unique
-from tests.support.service import ended_start, running_service
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.devices.device_identities import new_identity
+from tests.support.devices.live_devices import Credentials, device, is_admitted, new_credentials, unique
+from tests.support.registration.bulk import BUCKET, KEY, write_input
+from tests.support.registration.fleet import DOCUMENT
+from tests.support.services.service import ended_start, running_service
 
 ROLES = "arn:aws:iam::000000000000:role/"
 CREATE = "$aws/certificates/create/json"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from tests.support.aws import IoT, Live
-from tests.support.signing_requests import DEVICE, csr_pem, key_of
-from tests.support.terraform import Terraform, ready_terraform
+from tests.support.certificates.signing_requests import DEVICE, csr_pem, key_of
+from tests.support.clients.aws import IoT, Live
+from tests.support.clients.terraform import Terraform, ready_terraform
 
 CONFIGURATION = """
 resource "aws_iot_certificate" "with_key" {

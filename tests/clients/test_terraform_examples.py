@@ -10,12 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.support.aws import IoT, Live
-from tests.support.database import tables_of
-from tests.support.service import running_service
-from tests.support.signing_requests import csr_pem, key_of
-from tests.support.terraform import ready_terraform, with_one_provider
-from tests.support.user_ca import CA_EXTENSION, UserCA, key_usage, new_ca
+from tests.support.certificates.signing_requests import csr_pem, key_of
+from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, key_usage, new_ca
+from tests.support.clients.aws import IoT, Live
+from tests.support.clients.terraform import ready_terraform, with_one_provider
+from tests.support.databases.database import tables_of
+from tests.support.services.service import running_service
 
 # One example after the other, by the names of their pages. What another provider makes (hashicorp/tls) is in files, and
 # the role of another service is its ARN. ``stage`` is what users change next: 1 as documented, 2 changed, 3 left out.

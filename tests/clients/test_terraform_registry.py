@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import IoT, Live
-from tests.support.database import tables_of
-from tests.support.postgresql import new_database
-from tests.support.service import running_service
-from tests.support.signing_requests import csr_pem
-from tests.support.terraform import Terraform, ready_terraform, with_one_provider
-from tests.support.user_ca import new_ca
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import new_ca
+from tests.support.clients.aws import IoT, Live
+from tests.support.clients.terraform import Terraform, ready_terraform, with_one_provider
+from tests.support.databases.database import tables_of
+from tests.support.databases.postgresql import new_database
+from tests.support.services.service import running_service
 
 REGISTRY = """
 variable "colour" { default = "red" }

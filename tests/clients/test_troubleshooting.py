@@ -11,9 +11,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from tests.support.aws import AccessKey, IoT, Live, allow, policy
-from tests.support.live_devices import new_credentials
-from tests.support.required import required_program
+from tests.support.clients.aws import AccessKey, IoT, Live, allow, policy
+from tests.support.devices.live_devices import new_credentials
+from tests.support.machine.required import required_program
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operate" / "troubleshooting.md").read_text()
 SECTIONS = ("A device says", "An AWS tool says")

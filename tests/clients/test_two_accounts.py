@@ -11,10 +11,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from tests.support.aws import AccessKey, Live, allow, policy
-from tests.support.fleet_clients import Call, FleetClients, facts
-from tests.support.fleet_model import OK, PENDING, FleetModel, ModelCertificate
-from tests.support.soak import examples
+from tests.support.clients.aws import AccessKey, Live, allow, policy
+from tests.support.clients.fleet_clients import Call, FleetClients, facts
+from tests.support.clients.fleet_model import OK, PENDING, FleetModel, ModelCertificate
+from tests.support.machine.soak import examples
 
 OTHER = "888888888888"
 pytestmark = pytest.mark.soak

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Browser, StorageState
-from tests.support.aws import AccessKey, IoT, Live
-from tests.support.browser import NOTHING, READER, Tab, axe_source, chromium, signed_in, tab_of
-from tests.support.live_devices import ROLE, Credentials, new_credentials
-from tests.support.service import running_service
+from tests.support.clients.aws import AccessKey, IoT, Live
+from tests.support.console.browser import NOTHING, READER, Tab, axe_source, chromium, signed_in, tab_of
+from tests.support.devices.live_devices import ROLE, Credentials, new_credentials
+from tests.support.services.service import running_service
 
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 HOSTILE = "\"'><img src=x data-xss onerror=window.xss=1><script>window.xss=1</script>"

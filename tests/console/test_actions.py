@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from playwright.sync_api import Browser, StorageState
 from tests.console.conftest import HOSTILE, Filled
-from tests.support.aws import IoT, Live
-from tests.support.browser import Tab, tab_of, violations
-from tests.support.console_pages import Pages
-from tests.support.live_devices import ROLE, device, new_credentials, unique
-from tests.support.slow_keys import diffie_hellman_certificate, diffie_hellman_request, long_rsa_key
-from tests.support.user_ca import new_ca, pem_of
+from tests.support.certificates.slow_keys import diffie_hellman_certificate, diffie_hellman_request, long_rsa_key
+from tests.support.certificates.user_ca import new_ca, pem_of
+from tests.support.clients.aws import IoT, Live
+from tests.support.console.browser import Tab, tab_of, violations
+from tests.support.console.console_pages import Pages
+from tests.support.devices.live_devices import ROLE, device, new_credentials, unique
 
 
 def signing_request(name: str) -> str:

@@ -5,8 +5,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, StorageState, ViewportSize
 from tests.console.conftest import Filled
-from tests.support.aws import Live
-from tests.support.browser import tab_of, violations
+from tests.support.clients.aws import Live
+from tests.support.console.browser import tab_of, violations
 
 PAGES = {
     "": "Overview",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, StorageState
 from tests.console.conftest import Filled
-from tests.support.aws import Live
-from tests.support.browser import tab_of
+from tests.support.clients.aws import Live
+from tests.support.console.browser import tab_of
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 PICTURES = {"console-overview": "", "console-certificate": "/certificates/{id}", "console-create": "/create"}

@@ -10,9 +10,9 @@ import urllib.request
 
 from cryptography import x509
 from tests.console.conftest import EVERYTHING, Filled
-from tests.support.aws import AccessKey, IoT, Live
-from tests.support.console_pages import Pages
-from tests.support.nodes import eventually
+from tests.support.clients.aws import AccessKey, IoT, Live
+from tests.support.console.console_pages import Pages
+from tests.support.services.nodes import eventually
 
 from thingmint.core.transparency.checkpoint import LogKey, SignedCheckpoint, key_of_text, read_checkpoint
 from thingmint.core.transparency.merkle import leaf_hash, verify_inclusion

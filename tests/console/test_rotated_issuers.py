@@ -6,11 +6,11 @@ from contextlib import closing
 from pathlib import Path
 
 from cryptography import x509
-from tests.support.aws import Live
-from tests.support.console_pages import Pages
-from tests.support.forked import run_thingmint
-from tests.support.nodes import eventually
-from tests.support.service import running_service
+from tests.support.clients.aws import Live
+from tests.support.console.console_pages import Pages
+from tests.support.services.forked import run_thingmint
+from tests.support.services.nodes import eventually
+from tests.support.services.service import running_service
 
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Route, StorageState
 from starlette.requests import Request
 from tests.console.conftest import Filled
-from tests.support.aws import AccessKey, Live, allow, deny, policy
-from tests.support.browser import READER, another_tab, tab_of
-from tests.support.console_pages import Pages
-from tests.support.service import running_service
+from tests.support.clients.aws import AccessKey, Live, allow, deny, policy
+from tests.support.console.browser import READER, another_tab, tab_of
+from tests.support.console.console_pages import Pages
+from tests.support.services.service import running_service
 
 from thingmint.console.guard import session_token
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from tests.contract.test_messages_against_model import by_name
-from tests.support.authority import ACCOUNT, NOW, REGION
-from tests.support.policies import Json, document, statement
-from tests.support.whole_requests import ARN, kinds, permissions
+from tests.support.clients.whole_requests import ARN, kinds, permissions
+from tests.support.registration.authority import ACCOUNT, NOW, REGION
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.operation import Operation

@@ -12,9 +12,9 @@ from botocore.awsrequest import create_request_object, prepare_request_dict
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
-from tests.support.api import Api, new_api
-from tests.support.authority import EVERYTHING, caller_with
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.registration.api import Api, new_api
+from tests.support.registration.authority import EVERYTHING, caller_with
 
 from thingmint.api.devices.data_plane import DeviceMessage, RetainedMessage
 from thingmint.api.wire.errors import ErrorMap

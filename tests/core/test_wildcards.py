@@ -6,9 +6,9 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.reference_glob import expression_of, reference_glob, reference_tokens
-from tests.support.soak import examples
-from tests.support.work import calls_of
+from tests.support.machine.soak import examples
+from tests.support.machine.work import calls_of
+from tests.support.registration.reference_glob import expression_of, reference_glob, reference_tokens
 
 from thingmint.core.policies.patterns import fixed_tokens, parse_tokens, resolved
 from thingmint.core.wildcards import Fixed, Wildcard, glob

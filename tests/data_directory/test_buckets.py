@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.support.authority import ACCOUNT
+from tests.support.registration.authority import ACCOUNT
 
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
 from thingmint.core.identifiers import AccountId

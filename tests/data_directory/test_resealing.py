@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.support.soak import examples
+from tests.support.machine.soak import examples
 
 from thingmint.data_directory.authorities import AuthorityFiles
 from thingmint.data_directory.certificate_files import AuthorityUnusable, is_sealed

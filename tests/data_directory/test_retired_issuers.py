@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
 
 from thingmint.data_directory.authorities import Authorities, AuthorityFiles
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, key_path, pem_of

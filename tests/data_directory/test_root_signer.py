@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.authorities import AuthorityFiles

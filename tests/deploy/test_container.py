@@ -5,12 +5,12 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.support.aws import Live
-from tests.support.container import Image, built_image, skip_where_nothing_can_be_built, started
-from tests.support.live_devices import device, new_credentials
-from tests.support.nodes import client_of
-from tests.support.required import require, required_program
-from tests.support.service import Service, assert_consistent
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import device, new_credentials
+from tests.support.machine.required import require, required_program
+from tests.support.services.container import Image, built_image, skip_where_nothing_can_be_built, started
+from tests.support.services.nodes import client_of
+from tests.support.services.service import Service, assert_consistent
 
 from thingmint.data_directory.handover import read_endpoints
 

@@ -6,11 +6,11 @@ import socket
 import ssl
 from pathlib import Path
 
-from tests.support.aws import Live
-from tests.support.haproxy import BALANCER, Balancer, haproxy
-from tests.support.live_devices import new_credentials
-from tests.support.nodes import Wire, client_of, context_of
-from tests.support.service import running_service
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import new_credentials
+from tests.support.services.haproxy import BALANCER, Balancer, haproxy
+from tests.support.services.nodes import Wire, client_of, context_of
+from tests.support.services.service import running_service
 
 from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion
 

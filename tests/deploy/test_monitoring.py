@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from tests.support.required import required_program
+from tests.support.machine.required import required_program
 
 from thingmint import __version__
 from thingmint.host.telemetry import Metrics

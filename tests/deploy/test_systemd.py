@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support import sandboxed
-from tests.support.aws import Live
-from tests.support.live_devices import device, new_credentials
-from tests.support.nodes import client_of
-from tests.support.required import required_program
-from tests.support.service import running_service
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import device, new_credentials
+from tests.support.machine.required import required_program
+from tests.support.services import sandboxed
+from tests.support.services.nodes import client_of
+from tests.support.services.service import running_service
 
 UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "thingmint.service"
 DROP_IN = UNIT.with_name("thingmint.service.d") / "postgresql.conf"

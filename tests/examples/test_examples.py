@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import Live
-from tests.support.npm import node_with
-from tests.support.required import require
-from tests.support.service import running_service
-from tests.support.terraform import Terraform, ready_terraform
+from tests.support.clients.aws import Live
+from tests.support.clients.npm import node_with
+from tests.support.clients.terraform import Terraform, ready_terraform
+from tests.support.machine.required import require
+from tests.support.services.service import running_service
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORKFLOWS = EXAMPLES / "github-actions" / ".github" / "workflows"

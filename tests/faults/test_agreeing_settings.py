@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.support.aws import Live
-from tests.support.forked import run_thingmint
-from tests.support.service import ended_start, running_service
+from tests.support.clients.aws import Live
+from tests.support.services.forked import run_thingmint
+from tests.support.services.service import ended_start, running_service
 
 PASSWORD = "open-sesame"
 EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'

@@ -11,11 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.backup import failed, issued, run, succeeded, with_service
-from tests.support.client import client_of, create_from_csr
-from tests.support.database import tables_of
-from tests.support.service import running_service
-from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
+from tests.support.clients.client import client_of, create_from_csr
+from tests.support.databases.database import tables_of
+from tests.support.services.backup import failed, issued, run, succeeded, with_service
+from tests.support.services.service import running_service
+from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
 from thingmint.service.backup.contents import rows_of_part
 from thingmint.service.backup.reading import BackupReader

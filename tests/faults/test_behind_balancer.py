@@ -20,14 +20,14 @@ import asyncpg
 import pytest
 from tests.faults.test_clock_jumps import TurnedService, turned_by
 from tests.faults.test_shared_database import copy_keys
-from tests.support.aws import Live
-from tests.support.haproxy import BALANCER, haproxy
-from tests.support.mixed_load import assert_kept, mixed_load
-from tests.support.nodes import client_of
-from tests.support.postgresql import PostgreSQLCluster
-from tests.support.service import Service, running_service, start_service
-from tests.support.small_disk import fill, small_disk  # noqa: F401  the fixture is found by name
-from tests.support.soak import examples, soak_seconds
+from tests.support.clients.aws import Live
+from tests.support.databases.postgresql import PostgreSQLCluster
+from tests.support.machine.soak import examples, soak_seconds
+from tests.support.services.haproxy import BALANCER, haproxy
+from tests.support.services.mixed_load import assert_kept, mixed_load
+from tests.support.services.nodes import client_of
+from tests.support.services.service import Service, running_service, start_service
+from tests.support.services.small_disk import fill, small_disk  # noqa: F401  the fixture is found by name
 
 LASTS = examples(1.0, 5.0)
 CALLERS, DEVICES = examples((2, 2), (4, 8))

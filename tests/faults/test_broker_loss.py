@@ -1,7 +1,7 @@
 """A node of the broker behind the relay is killed, while callers and devices work through HAProxy.
 
 What was acknowledged is heard, certificates are as they were acknowledged, and every client is served again without
-help. `make soak` takes more engines, and repeats it for as long as `tests/support/soak.py` says.
+help. `make soak` takes more engines, and repeats it for as long as `tests/support/machine/soak.py` says.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.broker_engines import ENGINES, PASSWORD, USER, BrokerCluster
-from tests.support.haproxy import BALANCER, haproxy
-from tests.support.mixed_load import assert_kept, mixed_load
-from tests.support.nodes import client_of, nodes
-from tests.support.soak import examples, soak_seconds
+from tests.support.brokers.broker_engines import ENGINES, PASSWORD, USER, BrokerCluster
+from tests.support.machine.soak import examples, soak_seconds
+from tests.support.services.haproxy import BALANCER, haproxy
+from tests.support.services.mixed_load import assert_kept, mixed_load
+from tests.support.services.nodes import client_of, nodes
 
 CALLERS, DEVICES = examples((2, 2), (4, 8))
 LASTS = examples(1.0, 5.0)

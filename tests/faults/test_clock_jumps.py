@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from tests.support.processes import busy_seconds
-from tests.support.required import require
-from tests.support.service import Service, running_service, thingmint
-from tests.support.wire import WireAnswer, answers, exchange
+from tests.support.machine.required import require
+from tests.support.machine.wire import WireAnswer, answers, exchange
+from tests.support.services.processes import busy_seconds
+from tests.support.services.service import Service, running_service, thingmint
 
 from thingmint.data_directory.handover import read_credentials
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of

@@ -1,6 +1,6 @@
 """PostgreSQL fails over to a standby: what was acknowledged is there, nothing is there twice, and no one has to help.
 
-`make soak` repeats it for as long as `tests/support/soak.py` says.
+`make soak` repeats it for as long as `tests/support/machine/soak.py` says.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 from tests.faults.test_nodes import is_connected
-from tests.support.aws import Live
-from tests.support.haproxy import BALANCER, Balancer, haproxy
-from tests.support.live_devices import device, new_credentials
-from tests.support.mixed_load import assert_kept, mixed_load
-from tests.support.nodes import client_of, eventually, nodes
-from tests.support.replication import ReplicatedPair, replicated_pair
-from tests.support.soak import examples, soak_seconds
+from tests.support.clients.aws import Live
+from tests.support.databases.replication import ReplicatedPair, replicated_pair
+from tests.support.devices.live_devices import device, new_credentials
+from tests.support.machine.soak import examples, soak_seconds
+from tests.support.services.haproxy import BALANCER, Balancer, haproxy
+from tests.support.services.mixed_load import assert_kept, mixed_load
+from tests.support.services.nodes import client_of, eventually, nodes
 
 CALLERS, DEVICES = examples((2, 2), (4, 8))
 LASTS = examples(1.0, 5.0)

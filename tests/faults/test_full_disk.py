@@ -5,9 +5,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.support.client import client_of, create_keys, describe, listed_ids
-from tests.support.service import Service, running_service
-from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
+from tests.support.clients.client import client_of, create_keys, describe, listed_ids
+from tests.support.services.service import Service, running_service
+from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
 from thingmint.cli.connection import ServiceRefused, SignedClient
 

@@ -8,12 +8,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.client import client_of, create_keys
-from tests.support.fuzz import Target, garbage, requests, routes
-from tests.support.service import Service, running_service
-from tests.support.signing_requests import csr_pem
-from tests.support.soak import SOAK, examples
-from tests.support.wire import WireAnswer, answers, exchange
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.client import client_of, create_keys
+from tests.support.clients.fuzz import Target, garbage, requests, routes
+from tests.support.machine.soak import SOAK, examples
+from tests.support.machine.wire import WireAnswer, answers, exchange
+from tests.support.services.service import Service, running_service
 
 from thingmint.data_directory.handover import read_credentials
 from thingmint.rest.sigv4.signature import Credentials

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from tests.support.client import client_of, create_keys, listed_ids
-from tests.support.forked import Process, run_thingmint, start_thingmint
-from tests.support.service import Service, running_service, start_service
-from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
-from tests.support.soak import examples
+from tests.support.clients.client import client_of, create_keys, listed_ids
+from tests.support.machine.soak import examples
+from tests.support.services.forked import Process, run_thingmint, start_thingmint
+from tests.support.services.service import Service, running_service, start_service
+from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
 from thingmint.core.identifiers import certificate_id_of
 

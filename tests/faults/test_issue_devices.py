@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.client import client_of, listed_ids
-from tests.support.forked import Process, run_thingmint, start_thingmint
-from tests.support.service import Service, running_service, start_service
-from tests.support.signing_requests import csr_pem
-from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
-from tests.support.soak import examples
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.client import client_of, listed_ids
+from tests.support.machine.soak import examples
+from tests.support.services.forked import Process, run_thingmint, start_thingmint
+from tests.support.services.service import Service, running_service, start_service
+from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
 from thingmint.cli.connection import SignedClient
 

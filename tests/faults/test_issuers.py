@@ -18,14 +18,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.aws import Live
-from tests.support.client import Created, client_of, create_from_csr
-from tests.support.database import tables_of
-from tests.support.forked import run_thingmint, start_thingmint
-from tests.support.live_devices import Device, new_credentials
-from tests.support.required import required_program
-from tests.support.service import Service, running_service
-from tests.support.softhsm import new_softhsm
+from tests.support.certificates.softhsm import new_softhsm
+from tests.support.clients.aws import Live
+from tests.support.clients.client import Created, client_of, create_from_csr
+from tests.support.databases.database import tables_of
+from tests.support.devices.live_devices import Device, new_credentials
+from tests.support.machine.required import required_program
+from tests.support.services.forked import run_thingmint, start_thingmint
+from tests.support.services.service import Service, running_service
 
 from thingmint.cli.connection import ServiceRefused
 

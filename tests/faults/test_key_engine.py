@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from tests.support.client import client_of, create_keys
-from tests.support.ifma import built_with, require_ifma
-from tests.support.service import Service, ended_start, running_service
-from tests.support.wire import answers, exchange
+from tests.support.certificates.ifma import built_with, require_ifma
+from tests.support.clients.client import client_of, create_keys
+from tests.support.machine.wire import answers, exchange
+from tests.support.services.service import Service, ended_start, running_service
 
 NOT_INSTALLED = "raise ModuleNotFoundError"
 

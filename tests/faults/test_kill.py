@@ -11,10 +11,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.client import Created, client_of, create_from_csr, create_keys, describe, listed_ids
-from tests.support.forked import run_thingmint, start_thingmint
-from tests.support.service import Service, running_service, start_service
-from tests.support.soak import examples
+from tests.support.clients.client import Created, client_of, create_from_csr, create_keys, describe, listed_ids
+from tests.support.machine.soak import examples
+from tests.support.services.forked import run_thingmint, start_thingmint
+from tests.support.services.service import Service, running_service, start_service
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 

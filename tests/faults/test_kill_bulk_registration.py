@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws import Live
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
-from tests.support.provisioning import ROLE_ARN
-from tests.support.service import start_service
-from tests.support.soak import examples
+from tests.support.clients.aws import Live
+from tests.support.machine.soak import examples
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, write_input
+from tests.support.registration.provisioning import ROLE_ARN
+from tests.support.services.service import start_service
 
 from thingmint.core.provisioning.registration_task import ReportType
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.support.faulty_disk import FaultyDisk
-from tests.support.forked import run_thingmint
-from tests.support.log import append, log_on, root_in_order, sequenced, state_of, verified
-from tests.support.service import start_service
-from tests.support.stores import CREATED_AT, Timings, sample_audit_entry
+from tests.support.databases.faulty_disk import FaultyDisk
+from tests.support.databases.log import append, log_on, root_in_order, sequenced, state_of, verified
+from tests.support.databases.stores import CREATED_AT, Timings, sample_audit_entry
+from tests.support.services.forked import run_thingmint
+from tests.support.services.service import start_service
 
 from thingmint.cli.settings import config_of
 from thingmint.core.errors import ServiceUnavailable

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.aws import IoT, Live
-from tests.support.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
-from tests.support.database import tables_of
-from tests.support.loop_thread import LoopThread, loop_thread
-from tests.support.policies import document, statement
-from tests.support.service import Service, assert_consistent, running_service
+from tests.support.clients.aws import IoT, Live
+from tests.support.databases.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
+from tests.support.databases.database import tables_of
+from tests.support.machine.loop_thread import LoopThread, loop_thread
+from tests.support.registration.policies import document, statement
+from tests.support.services.service import Service, assert_consistent, running_service
 
 POLICY = document(statement())
 

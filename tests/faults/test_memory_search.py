@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.support.client import client_of, create_keys
-from tests.support.memory import found_in_memory, processes_of
-from tests.support.service import running_service
+from tests.support.clients.client import client_of, create_keys
+from tests.support.services.memory import found_in_memory, processes_of
+from tests.support.services.service import running_service
 
 GIVEN = 30
 LAST = 20

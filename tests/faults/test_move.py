@@ -11,12 +11,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 from bench.filling import fill
-from tests.support.aws import Live
-from tests.support.forked import run_thingmint, start_thingmint
-from tests.support.live_devices import device, new_credentials
-from tests.support.nodes import client_of
-from tests.support.service import ended_start, running_service
-from tests.support.soak import examples
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import device, new_credentials
+from tests.support.machine.soak import examples
+from tests.support.services.forked import run_thingmint, start_thingmint
+from tests.support.services.nodes import client_of
+from tests.support.services.service import ended_start, running_service
 
 from thingmint.storage import SQLITE_FILE_NAME
 

@@ -15,11 +15,11 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.faults.test_clock_jumps import TurnedService, turned_by
 from tests.faults.test_shared_database import copy_keys
-from tests.support.aws import AccessKey, IoT, Live
-from tests.support.database import tables_of
-from tests.support.live_devices import Credentials, is_admitted, new_credentials, new_fleet
-from tests.support.service import running_service, thingmint
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.aws import AccessKey, IoT, Live
+from tests.support.databases.database import tables_of
+from tests.support.devices.live_devices import Credentials, is_admitted, new_credentials, new_fleet
+from tests.support.services.service import running_service, thingmint
 
 from thingmint.records.columns import time_of_column
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.aws import Live
-from tests.support.live_devices import Device, device, new_credentials, unique
-from tests.support.nodes import Wire, client_of, connected_wire, context_of, eventually, nodes
-from tests.support.soak import examples
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import Device, device, new_credentials, unique
+from tests.support.machine.soak import examples
+from tests.support.services.nodes import Wire, client_of, connected_wire, context_of, eventually, nodes
 
 from thingmint.mqtt.codec.packets import Disconnect
 from thingmint.mqtt.codec.reason_codes import ReasonCode

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.faults.test_nodes import is_connected
-from tests.support.console_pages import Pages
-from tests.support.live_devices import device, is_admitted, new_credentials
-from tests.support.nodes import another_node, client_of, eventually, nodes
-from tests.support.pgbouncer import pgbouncer
-from tests.support.postgresql import PostgreSQLCluster
+from tests.support.console.console_pages import Pages
+from tests.support.databases.pgbouncer import pgbouncer
+from tests.support.databases.postgresql import PostgreSQLCluster
+from tests.support.devices.live_devices import device, is_admitted, new_credentials
+from tests.support.services.nodes import another_node, client_of, eventually, nodes
 
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 

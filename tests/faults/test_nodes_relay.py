@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from tests.faults.test_nodes import is_connected
-from tests.support.console_pages import Pages
-from tests.support.forked import run_thingmint
-from tests.support.live_devices import device, new_credentials
-from tests.support.mosquitto import mosquitto
-from tests.support.nodes import client_of, eventually, nodes
+from tests.support.brokers.mosquitto import mosquitto
+from tests.support.console.console_pages import Pages
+from tests.support.devices.live_devices import device, new_credentials
+from tests.support.services.forked import run_thingmint
+from tests.support.services.nodes import client_of, eventually, nodes
 
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 

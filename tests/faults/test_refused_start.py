@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from tests.support.client import client_of, create_keys, describe
-from tests.support.service import ended_start, running_service
+from tests.support.clients.client import client_of, create_keys, describe
+from tests.support.services.service import ended_start, running_service
 
 
 def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.client import client_of, create_keys
-from tests.support.processes import busy_seconds, peak_memory_bytes
-from tests.support.service import Service, running_service
-from tests.support.wire import WireAnswer, answers, exchange
+from tests.support.clients.client import client_of, create_keys
+from tests.support.machine.wire import WireAnswer, answers, exchange
+from tests.support.services.processes import busy_seconds, peak_memory_bytes
+from tests.support.services.service import Service, running_service
 
 MEBIBYTE = 1024 * 1024
 MEMORY = 512 * MEBIBYTE

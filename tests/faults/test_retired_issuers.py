@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from tests.support.aws import Live
-from tests.support.forked import run_thingmint
-from tests.support.live_devices import Credentials, is_admitted, new_credentials
-from tests.support.required import required_program
-from tests.support.service import ended_start, running_service
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import Credentials, is_admitted, new_credentials
+from tests.support.machine.required import required_program
+from tests.support.services.forked import run_thingmint
+from tests.support.services.service import ended_start, running_service
 
 from thingmint.data_directory.certificate_files import certificate_path, key_path
 from thingmint.data_directory.files import make_directory

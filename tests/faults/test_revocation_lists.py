@@ -18,11 +18,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 from tests.faults.test_clock_jumps import turned_by
-from tests.support.faulty_disk import FaultyDisk
-from tests.support.published import Published, publishing_service, until
-from tests.support.revocation import new_publisher, new_registry
-from tests.support.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
-from tests.support.stores import Timings
+from tests.support.certificates.revocation import new_publisher, new_registry
+from tests.support.databases.faulty_disk import FaultyDisk
+from tests.support.databases.stores import Timings
+from tests.support.services.published import Published, publishing_service, until
+from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
 from thingmint.cli.connection import ServiceRefused
 from thingmint.core.certificates.certificate import CertificateStatus

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.support.live_devices import device, new_credentials, unique
-from tests.support.nodes import client_of, nodes
-from tests.support.service import ended_start
-from tests.support.soak import examples
+from tests.support.devices.live_devices import device, new_credentials, unique
+from tests.support.machine.soak import examples
+from tests.support.services.nodes import client_of, nodes
+from tests.support.services.service import ended_start
 
 SECONDS_OF_LOAD = examples(2, 120)
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, write_input
-from tests.support.client import client_of, create_keys, describe
-from tests.support.forked import run_thingmint
-from tests.support.provisioning import ROLE_ARN
-from tests.support.service import Service, ended_start, running_service, start_service
+from tests.support.clients.client import client_of, create_keys, describe
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, write_input
+from tests.support.registration.provisioning import ROLE_ARN
+from tests.support.services.forked import run_thingmint
+from tests.support.services.service import Service, ended_start, running_service, start_service
 
 from thingmint.cli.connection import ServiceRefused
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.aws import Live
-from tests.support.forked import run_thingmint
-from tests.support.live_devices import device, new_credentials
-from tests.support.nodes import client_of, eventually
-from tests.support.service import ended_start, running_service
+from tests.support.clients.aws import Live
+from tests.support.devices.live_devices import device, new_credentials
+from tests.support.services.forked import run_thingmint
+from tests.support.services.nodes import client_of, eventually
+from tests.support.services.service import ended_start, running_service
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
 

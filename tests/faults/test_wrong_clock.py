@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.test_clock_jumps import TurnedService, assert_nothing_is_issued, turned_by
-from tests.support.service import Service, running_service, start_service, thingmint
+from tests.support.services.service import Service, running_service, start_service, thingmint
 
 EARLIER = timedelta(days=-400)
 # The authorities end with the year 2049, or twenty years after the first start, if that is later.

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.mqtt.broker.test_broker_model import BrokerAgainstModel
-from tests.support.packets import V3, V5, frame_of
-from tests.support.soak import SOAK, examples
+from tests.support.devices.packets import V3, V5, frame_of
+from tests.support.machine.soak import SOAK, examples
 
 from thingmint.mqtt.codec import packets as p
 from thingmint.mqtt.codec.codec import decode_client_packet, decode_server_packet, encode

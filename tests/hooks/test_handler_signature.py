@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.support.provisioning import HOOK_ARN
+from tests.support.registration.provisioning import HOOK_ARN
 
 from thingmint.hooks.handler_signature import HandlerRefused, handler_of, is_coroutine_handler
 from thingmint.hooks.lambda_context import LambdaContext

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from tests.support.authority import Hook
-from tests.support.provisioning import HOOK_ARN
+from tests.support.registration.authority import Hook
+from tests.support.registration.provisioning import HOOK_ARN
 
 from thingmint.core.hooks import HookFailed
 from thingmint.core.identifiers import CertificateId

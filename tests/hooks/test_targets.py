@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.support.provisioning import HOOK_ARN
+from tests.support.registration.provisioning import HOOK_ARN
 
 from thingmint.core.hooks import HookBusy, HookFailed
 from thingmint.core.identifiers import AccountId, CertificateId

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.authority import NOW, StandingClock
+from tests.support.registration.authority import NOW, StandingClock
 
 from thingmint.core.hooks import HookFailed
 from thingmint.core.identifiers import SerialNumber

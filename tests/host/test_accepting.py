@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from tests.support.loop_thread import GENEROUS, LOOPS, LoopThread, loop_thread
+from tests.support.machine.loop_thread import GENEROUS, LOOPS, LoopThread, loop_thread
 
 from thingmint.host.accepting import Acceptor
 from thingmint.host.proxied import TrustedProxies

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.memory import found_in_memory
+from tests.support.services.memory import found_in_memory
 
 from thingmint.host import hardening
 from thingmint.host.hardening import WIPING_ENVIRONMENT, Hardening, harden_process

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.aws import Live
-from tests.support.service import running_service
+from tests.support.clients.aws import Live
+from tests.support.services.service import running_service
 
 TAKE_AWAY = """
 import sys, os, asyncio, subprocess, tempfile, importlib.abc

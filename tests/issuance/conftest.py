@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from tests.support.signers import issuer_of
+from tests.support.certificates.signers import issuer_of
 
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.trust_anchor import (

@@ -11,10 +11,10 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.support.der import bits, context, integer, oid, sequence, set_of, tlv
-from tests.support.signing_requests import DEVICE, key_of
-from tests.support.slow_keys import DIFFIE_HELLMAN, diffie_hellman_request
-from tests.support.soak import examples
+from tests.support.certificates.der import bits, context, integer, oid, sequence, set_of, tlv
+from tests.support.certificates.signing_requests import DEVICE, key_of
+from tests.support.certificates.slow_keys import DIFFIE_HELLMAN, diffie_hellman_request
+from tests.support.machine.soak import examples
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.csr import (

@@ -18,8 +18,8 @@ from pkilint.pkix import certificate as pkix_certificate
 from pkilint.pkix import extension as pkix_extension
 from pkilint.pkix import name as pkix_name
 from pkilint.validation import ValidationFindingSeverity
-from tests.support.required import required_program
-from tests.support.signers import at_once, issuer_of
+from tests.support.certificates.signers import at_once, issuer_of
+from tests.support.machine.required import required_program
 
 from thingmint.core.errors import IssuanceImpossible, ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber

@@ -8,8 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.issuance.conftest import Authorities
-from tests.support.authority import issuers_of
-from tests.support.signers import at_once
+from tests.support.certificates.signers import at_once
+from tests.support.registration.authority import issuers_of
 
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.keys.test_key_pool import Observer
-from tests.support.ifma import package_replaced, require_ifma
+from tests.support.certificates.ifma import package_replaced, require_ifma
 
 from thingmint.keys.engines import EngineChoice, EngineInUse, EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine, generators

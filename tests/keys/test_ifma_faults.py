@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.keys.test_key_pool import ANSWERS_AT_ONCE, NEVER_ANSWERS, Observer, program
-from tests.support.ifma import built_with, require_ifma
+from tests.support.certificates.ifma import built_with, require_ifma
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.keys import pool as pool_module

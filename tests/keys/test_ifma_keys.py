@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.clients.test_key_quality import shared_factors
 from tests.keys.test_key_pool import Observer
-from tests.support.ifma import require_ifma
-from tests.support.soak import SOAK, examples
+from tests.support.certificates.ifma import require_ifma
+from tests.support.machine.soak import SOAK, examples
 
 from thingmint.issuance.keys.key_pairs import KeyPair, public_key_pem
 from thingmint.keys import pool as pool_module

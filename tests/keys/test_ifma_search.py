@@ -10,7 +10,7 @@ import warnings
 from types import ModuleType
 
 import pytest
-from tests.support.ifma import require_ifma
+from tests.support.certificates.ifma import require_ifma
 
 from thingmint.host.hardening import WIPING_ENVIRONMENT
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device
-from tests.support.soak import examples
+from tests.support.brokers.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device
+from tests.support.machine.soak import examples
 
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.mqtt.broker.data_plane import LocalDataPlane

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from tests.support.broker import Bench, Losses
+from tests.support.brokers.broker import Bench, Losses
 
 import thingmint.mqtt
 from thingmint.mqtt.counters import Counters, Gauge, Loss, Traffic

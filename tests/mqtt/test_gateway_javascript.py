@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.support.device_gateway import live_gateway
-from tests.support.device_javascript import node_with_sdk, run_script
+from tests.support.clients.device_javascript import node_with_sdk, run_script
+from tests.support.devices.device_gateway import live_gateway
 
 
 @pytest.fixture(scope="session")

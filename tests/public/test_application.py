@@ -12,8 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 from prometheus_client import CollectorRegistry
-from tests.support.authority import NOW, new_issuing_ca
-from tests.support.revocation import CALLER, Observed, Registry, new_registry
+from tests.support.certificates.revocation import CALLER, Observed, Registry, new_registry
+from tests.support.registration.authority import NOW, new_issuing_ca
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.certificates.revocation_list import ListName, ListState

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from tests.support.log import append, log_on, sequenced
-from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
+from tests.support.databases.log import append, log_on, sequenced
+from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE
 
 from thingmint.core.paging import PageKey
 from thingmint.records.audit import end_of_entries_before

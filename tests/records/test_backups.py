@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.support.memory_store import MemoryStore
+from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.records.backups import LastBackup, last_backup, note_backup
 

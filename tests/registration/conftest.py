@@ -1,7 +1,7 @@
 """A registry of its own for each test."""
 
 import pytest
-from tests.support.registry import Registry
+from tests.support.registration.registry import Registry
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
-from tests.support.authority import caller_with
+from tests.support.registration.authority import caller_with
 
 from thingmint.core.errors import AccessDenied
 from thingmint.core.policies.language import Policy, parse_policy

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import pytest
-from tests.support.authority import ACCOUNT, REGION, caller_with
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import ACCOUNT, REGION, caller_with
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.identifiers import AccountId, Scope

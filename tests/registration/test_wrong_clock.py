@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import EVERYTHING, NOW, caller_with, new_authority
-from tests.support.device_requests import asked
-from tests.support.fleet import CLAIM_ID, FLEET, OPERATOR, USUAL, create_template
-from tests.support.memory_store import MemoryStore
-from tests.support.signing import SettableClock
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.devices.device_requests import asked
+from tests.support.registration.authority import EVERYTHING, NOW, caller_with, new_authority
+from tests.support.registration.fleet import CLAIM_ID, FLEET, OPERATOR, USUAL, create_template
 
 from thingmint.api.devices.device_api import DeviceApi
 from thingmint.core.errors import ServiceUnavailable

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.support.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with
+from tests.support.registration.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with
 
 from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.calls import Calls

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
-from tests.support.signing import AT, REGION, SettableClock, by_botocore, unsigned, with_header
+from tests.support.clients.signing import AT, REGION, SettableClock, by_botocore, unsigned, with_header
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import (

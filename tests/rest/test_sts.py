@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from tests.support.aws import AccessKey, Live, deny, policy, refusal_of
-from tests.support.service import running_service
+from tests.support.clients.aws import AccessKey, Live, deny, policy, refusal_of
+from tests.support.services.service import running_service
 
 FORM = "application/x-www-form-urlencoded"
 NAMESPACE = "{https://sts.amazonaws.com/doc/2011-06-15/}"

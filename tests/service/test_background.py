@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.authority import NOW, new_authority
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, write_input
-from tests.support.fleet import OPERATOR, waiting_certificate
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import ROLE_ARN
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, new_authority
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, device, write_input
+from tests.support.registration.fleet import OPERATOR, waiting_certificate
+from tests.support.registration.provisioning import ROLE_ARN
 
 from thingmint.core.provisioning.registration_task import TaskStatus
 from thingmint.data_directory.buckets import Buckets

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import NOW
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.registration.authority import NOW
 
 import thingmint.service.clocks as module
 from thingmint.core.errors import ServiceUnavailable, Throttled

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.authority import OneKey
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.registration.authority import OneKey
 
 from thingmint.cli.doctor import findings_of
 from thingmint.core.errors import ServiceUnavailable

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.memory_store import MemoryStore
+from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.host.telemetry import Metrics

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
-from tests.support.authority import NOW
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.registration.authority import NOW
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.service import readiness as module

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.device_identities import rsa_key
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.devices.device_identities import rsa_key
 
 from thingmint.data_directory.authorities import AuthorityFiles
 from thingmint.data_directory.files import make_directory

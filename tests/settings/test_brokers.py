@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.support.broker import SCOPE
+from tests.support.brokers.broker import SCOPE
 
 from thingmint.core.identifiers import AccountId
 from thingmint.mqtt.codec.packets import ProtocolVersion

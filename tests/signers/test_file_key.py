@@ -3,7 +3,7 @@
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from tests.support.signers import at_once
+from tests.support.certificates.signers import at_once
 
 from thingmint.issuance.keys.private_keys import KEY_TYPES, generate_private_key
 from thingmint.signers.file_key import FileKeySigner

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from tests.support.processes import children_of
-from tests.support.softhsm import PIN, SoftHSM, new_softhsm
+from tests.support.certificates.softhsm import PIN, SoftHSM, new_softhsm
+from tests.support.services.processes import children_of
 
 from thingmint.issuance.authorities.issuer_request import issuer_request, issuer_subject
 from thingmint.issuance.keys.key_pairs import PublicKey

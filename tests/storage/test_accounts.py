@@ -4,8 +4,8 @@ import os
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.signing import SettableClock
-from tests.support.stores import sample_certificate
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.stores import sample_certificate
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import ResourceExists, ResourceNotFound

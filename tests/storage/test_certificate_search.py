@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.authority import NOW, new_authority
-from tests.support.stores import OTHER_SCOPE, SCOPE, sample_certificate
+from tests.support.databases.stores import OTHER_SCOPE, SCOPE, sample_certificate
+from tests.support.registration.authority import NOW, new_authority
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import InvalidRequest

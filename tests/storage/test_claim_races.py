@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 from types import MappingProxyType
 
-from tests.support.authority import EVERYTHING, caller_with, new_authority
-from tests.support.provisioning import BODY, ROLE_ARN
+from tests.support.registration.authority import EVERYTHING, caller_with, new_authority
+from tests.support.registration.provisioning import BODY, ROLE_ARN
 
 from thingmint.core.errors import ResourceNotFound
 from thingmint.core.identifiers import TemplateName

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.support.database import tables_of
+from tests.support.databases.database import tables_of
 
 from thingmint.storage import SQLITE_FILE_NAME, open_store, parse_database_url
 from thingmint.storage.copied_tables import NOT_COPIED, ColumnKind, CopiedTable, copied_tables, newest_version

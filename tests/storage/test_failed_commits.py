@@ -7,12 +7,12 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.support.bulk import write_input
-from tests.support.effects import Rows, Trials, judge
-from tests.support.faulty_disk import FaultyDisk
-from tests.support.mutations import MUTATIONS
-from tests.support.soak import SOAK
-from tests.support.stores import Timings
+from tests.support.databases.faulty_disk import FaultyDisk
+from tests.support.databases.stores import Timings
+from tests.support.machine.soak import SOAK
+from tests.support.registration.bulk import write_input
+from tests.support.registration.effects import Rows, Trials, judge
+from tests.support.registration.mutations import MUTATIONS
 
 from thingmint.storage.sqlite import open_sqlite
 from thingmint.storage.sqlite_connection import connect

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.support.authority import NOW, caller_with, new_authority
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, report, write_input
-from tests.support.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
-from tests.support.effects import Rows, Trials, judge
-from tests.support.entrances import CONNECTION, open_ca
-from tests.support.fleet import CLAIM_ID
-from tests.support.log import sealer_of
-from tests.support.mutations import BY_DEVICE, DEVICE_MUTATIONS, MUTATIONS, READING, Mutation
-from tests.support.provisioning import ROLE_ARN
-from tests.support.signing import SettableClock
-from tests.support.signing_requests import csr_pem
-from tests.support.soak import SOAK
-from tests.support.stores import Timings, sample_access_key
-from tests.support.user_ca import der_of, new_ca
+from tests.support.certificates.entrances import CONNECTION, open_ca
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import der_of, new_ca
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
+from tests.support.databases.log import sealer_of
+from tests.support.databases.stores import Timings, sample_access_key
+from tests.support.machine.soak import SOAK
+from tests.support.registration.authority import NOW, caller_with, new_authority
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, device, report, write_input
+from tests.support.registration.effects import Rows, Trials, judge
+from tests.support.registration.fleet import CLAIM_ID
+from tests.support.registration.mutations import BY_DEVICE, DEVICE_MUTATIONS, MUTATIONS, READING, Mutation
+from tests.support.registration.provisioning import ROLE_ARN
 
 from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.planes import Plane

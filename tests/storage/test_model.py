@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.soak import examples
-from tests.support.stores import SCOPE, changed, delete, fetch, insert, page, sample_certificate
+from tests.support.databases.stores import SCOPE, changed, delete, fetch, insert, page, sample_certificate
+from tests.support.machine.soak import examples
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import DuplicateCertificate

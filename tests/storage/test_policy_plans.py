@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tests.support.memory_store import MemoryStore
+from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.records.policies import policies, policy_attachments
 

@@ -20,9 +20,9 @@ from tests.registration.policies.test_policies_model import (
     SetDefault,
     Step,
 )
-from tests.support.authority import new_authority
-from tests.support.memberships import Memberships, store_memberships
-from tests.support.stores import insert
+from tests.support.databases.stores import insert
+from tests.support.registration.authority import new_authority
+from tests.support.registration.memberships import Memberships, store_memberships
 
 from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
 from thingmint.records.statement import Row, rows_of

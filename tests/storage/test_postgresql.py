@@ -9,8 +9,17 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from tests.support.postgresql import PostgreSQLCluster, new_database
-from tests.support.stores import SCOPE, Timings, changed, fetch, insert, page, sample_certificate, until_served
+from tests.support.databases.postgresql import PostgreSQLCluster, new_database
+from tests.support.databases.stores import (
+    SCOPE,
+    Timings,
+    changed,
+    fetch,
+    insert,
+    page,
+    sample_certificate,
+    until_served,
+)
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled

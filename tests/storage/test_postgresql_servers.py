@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.replication import replicated_pair
-from tests.support.stores import Timings
+from tests.support.databases.replication import replicated_pair
+from tests.support.databases.stores import Timings
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.records import changes as change_table

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from tests.support.authority import new_authority
-from tests.support.stores import OTHER_SCOPE, SCOPE, insert, sample_certificate
+from tests.support.databases.stores import OTHER_SCOPE, SCOPE, insert, sample_certificate
+from tests.support.registration.authority import new_authority
 
 from thingmint.core.certificates.certificate import Certificate, CertificateMode
 from thingmint.core.identifiers import AccountId, Scope

@@ -6,9 +6,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import NOW, new_authority
-from tests.support.fleet import DEVICE, DOCUMENT, FLEET, OPERATOR, create_template, template_body, waiting_certificate
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.registration.authority import NOW, new_authority
+from tests.support.registration.fleet import (
+    DEVICE,
+    DOCUMENT,
+    FLEET,
+    OPERATOR,
+    create_template,
+    template_body,
+    waiting_certificate,
+)
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ResourceNotFound, ThingmintError

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import apsw
 import asyncpg
 import pytest
-from tests.support.stores import SCOPE
-from tests.support.things import group_path
+from tests.support.databases.stores import SCOPE
+from tests.support.registration.things import group_path
 
 from thingmint.core.identifiers import BillingGroupName, ThingName, ThingTypeName
 from thingmint.core.paging import PageKey, PageRequest

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import StandingClock
-from tests.support.registry import Registry, registry_on
+from tests.support.registration.authority import StandingClock
+from tests.support.registration.registry import Registry, registry_on
 
 from thingmint.core.errors import (
     DeletionRefused,

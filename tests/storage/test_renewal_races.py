@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from cryptography import x509
-from tests.support.authority import EVERYTHING, NOW, caller_with, new_authority, with_own_ids
-from tests.support.signing import SettableClock
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.signing import SettableClock
+from tests.support.registration.authority import EVERYTHING, NOW, caller_with, new_authority, with_own_ids
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.certificates.renewal import DEFAULT_OVERLAP

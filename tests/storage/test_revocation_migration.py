@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.support.stores import insert, sample_certificate
+from tests.support.databases.stores import insert, sample_certificate
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.certificates.revocation import RevocationReason

@@ -2,7 +2,7 @@
 
 import apsw
 import pytest
-from tests.support.memory_store import MemoryStore
+from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.records.certificates import certificate_search
 

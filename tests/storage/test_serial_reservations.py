@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.authority import NOW, caller_with
-from tests.support.database import tables_of
-from tests.support.signers import SigningProcess, authority_with, signing_process
-from tests.support.signing import SettableClock
-from tests.support.signing_requests import csr_pem
-from tests.support.stores import insert, sample_certificate
+from tests.support.certificates.signers import SigningProcess, authority_with, signing_process
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.database import tables_of
+from tests.support.databases.stores import insert, sample_certificate
+from tests.support.registration.authority import NOW, caller_with
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
@@ -38,8 +38,8 @@ ROUNDS = 20
 _ISSUING = """
 import asyncio, sys
 from pathlib import Path
-from tests.support.authority import caller_with
-from tests.support.signers import authority_with, signing_process
+from tests.support.registration.authority import caller_with
+from tests.support.certificates.signers import authority_with, signing_process
 from thingmint.core.paging import PageRequest
 from thingmint.records.statement import rows_of
 from thingmint.registration.certificates import certificates

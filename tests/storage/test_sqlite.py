@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.support.stores import SCOPE, Timings, fetch, insert, page, sample_certificate
+from tests.support.databases.stores import SCOPE, Timings, fetch, insert, page, sample_certificate
 
 from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, Throttled
 from thingmint.records.certificates import certificates
@@ -282,7 +282,7 @@ async def test_a_forked_process_is_refused(store: SQLiteStore, monkeypatch: pyte
 WRITING_CHILD = """
 import asyncio, sys
 from pathlib import Path
-from tests.support.stores import insert, sample_certificate
+from tests.support.databases.stores import insert, sample_certificate
 from thingmint.storage.sqlite import open_sqlite
 
 async def write(store, first, step):

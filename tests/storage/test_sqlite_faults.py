@@ -10,8 +10,8 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.support.faulty_disk import FaultyDisk
-from tests.support.stores import Timings, fetch, insert, page, sample_certificate
+from tests.support.databases.faulty_disk import FaultyDisk
+from tests.support.databases.stores import Timings, fetch, insert, page, sample_certificate
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.storage.sqlite import SQLiteStore, open_sqlite

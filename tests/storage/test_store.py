@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from tests.support.stores import (
+from tests.support.databases.stores import (
     OTHER_SCOPE,
     SCOPE,
     Timings,

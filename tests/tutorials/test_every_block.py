@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.required import required_program
-from tests.support.tutorial import DOCS, Reader
+from tests.support.clients.tutorial import DOCS, Reader
+from tests.support.machine.required import required_program
 
 from thingmint.settings.table import BY_NAME
 

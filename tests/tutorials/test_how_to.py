@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.required import required_program
-from tests.support.tutorial import DOCS, Reader
+from tests.support.clients.tutorial import DOCS, Reader
+from tests.support.machine.required import required_program
 
 
 @pytest.fixture

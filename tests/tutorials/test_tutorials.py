@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.postgresql import PostgreSQLCluster
-from tests.support.required import required_program
-from tests.support.tutorial import DOCS, Command, Reader, commands_of, expected
+from tests.support.clients.tutorial import DOCS, Command, Reader, commands_of, expected
+from tests.support.databases.postgresql import PostgreSQLCluster
+from tests.support.machine.required import required_program
 
 TUTORIALS = DOCS / "tutorials"
 

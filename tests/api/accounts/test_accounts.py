@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.authority import ACCOUNT, REGION
-from tests.support.device_edge import FakeDataPlane, FakeDeviceEdge, new_data_plane
-from tests.support.own_api import OwnApi, new_own_api
+from tests.support.devices.device_edge import FakeDataPlane, FakeDeviceEdge, new_data_plane
+from tests.support.registration.authority import ACCOUNT, REGION
+from tests.support.registration.own_api import OwnApi, new_own_api
 
 from thingmint.api.devices.data_plane import RetainedMessage
 from thingmint.core.errors import AccessDenied, InvalidRequest, MalformedPolicy, ResourceExists, ResourceNotFound

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import ACCOUNT
-from tests.support.provisioning import JITP_BODY
-from tests.support.templates import template
-from tests.support.user_ca import UserCA, der_of, new_ca
+from tests.support.certificates.user_ca import UserCA, der_of, new_ca
+from tests.support.registration.api import Api
+from tests.support.registration.authority import ACCOUNT
+from tests.support.registration.provisioning import JITP_BODY
+from tests.support.registration.templates import template
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, certificate_id_of

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import ACCOUNT, NOW
-from tests.support.provisioning import HOOK_ARN
+from tests.support.registration.api import Api
+from tests.support.registration.authority import ACCOUNT, NOW
+from tests.support.registration.provisioning import HOOK_ARN
 
 from thingmint.core.errors import InvalidRequest
 

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from tests.support.api import Api
-from tests.support.authority import shared_key_pair
-from tests.support.signing_requests import csr_pem, csr_pem_with_bad_signature
+from tests.support.certificates.signing_requests import csr_pem, csr_pem_with_bad_signature
+from tests.support.registration.api import Api
+from tests.support.registration.authority import shared_key_pair
 
 from thingmint.api.certificates.certificates import KeyPairMessage
 from thingmint.core.certificates.certificate import CertificateMode

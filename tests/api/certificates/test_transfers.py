@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import ACCOUNT
-from tests.support.stores import sample_access_key
+from tests.support.databases.stores import sample_access_key
+from tests.support.registration.api import Api
+from tests.support.registration.authority import ACCOUNT
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import AccountId

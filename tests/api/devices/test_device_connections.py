@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.api import Api
+from tests.support.registration.api import Api
 
 from thingmint.api.devices.data_plane import OpenConnection
 from thingmint.api.wire.errors import RequestTooLarge

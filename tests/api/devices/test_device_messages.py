@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import REGION
+from tests.support.registration.api import Api
+from tests.support.registration.authority import REGION
 
 from thingmint.api.devices.data_plane import OpenConnection, RetainedMessage
 from thingmint.core.errors import InvalidRequest, OperationUnknown, ResourceNotFound

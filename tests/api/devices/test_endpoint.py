@@ -1,7 +1,7 @@
 """DescribeEndpoint."""
 
 import pytest
-from tests.support.api import Api
+from tests.support.registration.api import Api
 
 from thingmint.core.errors import InvalidRequest
 

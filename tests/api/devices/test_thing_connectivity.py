@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.support.api import Api
+from tests.support.registration.api import Api
 
 from thingmint.api.devices.data_plane import EndedConnection, OpenConnection
 from thingmint.api.devices.thing_connectivity import DisconnectReasonValue

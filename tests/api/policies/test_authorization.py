@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import caller_with
-from tests.support.memberships import Memberships, store_memberships
-from tests.support.policies import document, statement
-from tests.support.things import sample_thing
+from tests.support.registration.api import Api
+from tests.support.registration.authority import caller_with
+from tests.support.registration.memberships import Memberships, store_memberships
+from tests.support.registration.policies import document, statement
+from tests.support.registration.things import sample_thing
 
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import ThingName

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.api import Api
-from tests.support.policies import document, statement
+from tests.support.registration.api import Api
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.errors import (
     DeletionRefused,

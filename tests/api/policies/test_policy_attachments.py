@@ -5,10 +5,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import caller_with
-from tests.support.memberships import Memberships, store_memberships
-from tests.support.policies import document, statement
+from tests.support.registration.api import Api
+from tests.support.registration.authority import caller_with
+from tests.support.registration.memberships import Memberships, store_memberships
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import cbor2
 import pytest
-from tests.support.authority import Hook, new_authority, shared_key_pair, with_own_ids
-from tests.support.device_requests import asked
-from tests.support.fleet import DEVICE, FLEET, OPERATOR, create_template
-from tests.support.memory_store import MemoryStore
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.devices.device_requests import asked
+from tests.support.registration.authority import Hook, new_authority, shared_key_pair, with_own_ids
+from tests.support.registration.fleet import DEVICE, FLEET, OPERATOR, create_template
 
 from thingmint.api.devices.device_api import DeviceApi, Reply
 from thingmint.api.provisioning.device_provisioning import RegisterThingPayload

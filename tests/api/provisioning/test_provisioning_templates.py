@@ -5,8 +5,8 @@ import json
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from tests.support.api import Api
-from tests.support.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
+from tests.support.registration.api import Api
+from tests.support.registration.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
 
 from thingmint.core.errors import (
     DeletionRefused,

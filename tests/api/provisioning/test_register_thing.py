@@ -6,11 +6,11 @@ import json
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.support.api import Api
-from tests.support.authority import caller_with
-from tests.support.fleet import DOCUMENT
-from tests.support.signing_requests import csr_pem
-from tests.support.user_ca import new_ca
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import new_ca
+from tests.support.registration.api import Api
+from tests.support.registration.authority import caller_with
+from tests.support.registration.fleet import DOCUMENT
 
 from thingmint.api.provisioning.register_thing import registration_steps
 from thingmint.api.wire.binding import RawRequest

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import new_authority
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, write_input
-from tests.support.device_edge import new_data_plane
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import ROLE_ARN
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.devices.device_edge import new_data_plane
+from tests.support.registration.api import Api
+from tests.support.registration.authority import new_authority
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, device, write_input
+from tests.support.registration.provisioning import ROLE_ARN
 
 from thingmint.api.service import build_router
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, TaskExists

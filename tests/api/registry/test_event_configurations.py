@@ -1,8 +1,8 @@
 """Event configurations over the API."""
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import NOW
+from tests.support.registration.api import Api
+from tests.support.registration.authority import NOW
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.registry.event_configuration import EventType

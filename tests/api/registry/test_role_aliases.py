@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import ACCOUNT, NOW
-from tests.support.provisioning import ROLE_ARN
+from tests.support.registration.api import Api
+from tests.support.registration.authority import ACCOUNT, NOW
+from tests.support.registration.provisioning import ROLE_ARN
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.registration.policies.authorization import Permission

@@ -4,7 +4,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from tests.support.api import Api
+from tests.support.registration.api import Api
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 

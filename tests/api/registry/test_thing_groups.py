@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.api import Api
+from tests.support.registration.api import Api
 
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, VersionMismatch
 

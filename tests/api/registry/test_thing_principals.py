@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.api import Api
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.registration.api import Api
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 

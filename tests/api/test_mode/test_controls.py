@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.session import get_session
 from msgspec.structs import fields
-from tests.support.authority import ACCOUNT
-from tests.support.device_edge import new_data_plane
-from tests.support.own_api import OwnApi, new_own_api
+from tests.support.devices.device_edge import new_data_plane
+from tests.support.registration.authority import ACCOUNT
+from tests.support.registration.own_api import OwnApi, new_own_api
 
 from thingmint.api.service import OPERATIONS
 from thingmint.api.test_mode.seeding import member_of

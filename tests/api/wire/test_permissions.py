@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.api import Api
-from tests.support.authority import caller_with
+from tests.support.registration.api import Api
+from tests.support.registration.authority import caller_with
 
 from thingmint.api.service import OPERATIONS
 from thingmint.api.wire.binding import RawRequest

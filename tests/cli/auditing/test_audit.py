@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from tests.support.forked import start_thingmint
+from tests.support.services.forked import start_thingmint
 
 from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of

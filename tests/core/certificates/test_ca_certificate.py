@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.templates import template
+from tests.support.registration.templates import template
 
 from thingmint.core.certificates.ca_certificate import (
     AutoRegistrationStatus,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.policies.test_policy_properties import ACTIONS, CONTEXTS, POLICY, RESOURCES
-from tests.support.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.policies.authorizer import MAX_REMEMBERED, Authorizer
 from thingmint.core.policies.conditions import RequestContext

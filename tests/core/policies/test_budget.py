@@ -1,7 +1,7 @@
 """How much work policies may cause: what is too much is refused before it is done, and never allowed."""
 
 import pytest
-from tests.support.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.errors import LimitExceeded
 from thingmint.core.identifiers import PolicyName

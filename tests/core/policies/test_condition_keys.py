@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.support.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.policies.condition_keys import CALLER_KEYS, DEVICE_ACTIONS, DEVICE_KEYS, never_present
 from thingmint.core.policies.language import parse_policy

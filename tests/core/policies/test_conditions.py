@@ -1,7 +1,7 @@
 """When a request satisfies a condition."""
 
 import pytest
-from tests.support.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.policies.conditions import RequestContext, compile_clause
 from thingmint.core.policies.language import DecisionEffect, evaluate, parse_policy

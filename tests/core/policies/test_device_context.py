@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, ThingName, ThingTypeName
 from thingmint.core.policies.conditions import RequestContext

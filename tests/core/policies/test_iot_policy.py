@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.policies import Json, document, statement
-from tests.support.soak import examples
+from tests.support.machine.soak import examples
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policies.iot_policy import parse_iot_policy

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.support.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.policies.language import Decision, DecisionEffect, evaluate, parse_policy
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.policies import Json, document, statement
-from tests.support.soak import examples
+from tests.support.machine.soak import examples
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.identifiers import PolicyName

@@ -7,8 +7,8 @@ jobs, shadows, Greengrass v2), AWS's device SDKs and their samples. `devices` ar
 import json
 
 import pytest
-from tests.support.authority import NOW
-from tests.support.policies import Json, document, statement
+from tests.support.registration.authority import NOW
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, ThingName, ThingTypeName

@@ -1,7 +1,7 @@
 """What TestAuthorization tells about policies."""
 
 import pytest
-from tests.support.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import PolicyName

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.policies import document, statement
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.errors import (
     DeletionRefused,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.stores import sample_certificate
+from tests.support.databases.stores import sample_certificate
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest, RegistrationFailed, UpdateConflict

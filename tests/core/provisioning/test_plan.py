@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.policies import Json
-from tests.support.templates import POLICY_DOCUMENT, certificate, policy, template, thing
+from tests.support.registration.policies import Json
+from tests.support.registration.templates import POLICY_DOCUMENT, certificate, policy, template, thing
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidParameters

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.support.templates import policy, template
+from tests.support.registration.templates import policy, template
 
 from thingmint.core.errors import InvalidParameters, InvalidRequest
 from thingmint.core.identifiers import CertificateId

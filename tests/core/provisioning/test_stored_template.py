@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.provisioning import HOOK_ARN, ROLE_ARN
+from tests.support.registration.provisioning import HOOK_ARN, ROLE_ARN
 
 from thingmint.core.errors import DeletionRefused, InvalidRequest, VersionsLimitExceeded
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, TemplateName

@@ -6,9 +6,9 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.policies import Json
-from tests.support.soak import examples
-from tests.support.templates import CERTIFICATE_ID, POLICY_DOCUMENT, certificate, policy, template, thing
+from tests.support.machine.soak import examples
+from tests.support.registration.policies import Json
+from tests.support.registration.templates import CERTIFICATE_ID, POLICY_DOCUMENT, certificate, policy, template, thing
 
 from thingmint.core.errors import InvalidParameters, InvalidRequest
 from thingmint.core.identifiers import CertificateId

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from tests.issuance.authorities.test_issuer_chain import KEYS, ROOT, certificate
 from tests.issuance.conftest import NOW, Authorities
-from tests.support.signers import at_once, signing_process
+from tests.support.certificates.signers import at_once, signing_process
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber

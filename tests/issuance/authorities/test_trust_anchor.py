@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tests.support.required import required_program
+from tests.support.machine.required import required_program
 
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.trust_anchor import (

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.der import bits, integer, sequence, tlv
+from tests.support.certificates.der import bits, integer, sequence, tlv
 
 from thingmint.issuance.encoding.der import MalformedDER, children, elements, only_element, with_signature
 

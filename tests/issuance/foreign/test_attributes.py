@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID, NameOID
-from tests.support.der import sequence, tlv
+from tests.support.certificates.der import sequence, tlv
 
 from thingmint.issuance.foreign.attributes import certificate_attributes
 

@@ -7,11 +7,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from tests.support import der as asn1
-from tests.support.authority import NOW
-from tests.support.signing_requests import key_of
-from tests.support.slow_keys import DIFFIE_HELLMAN, diffie_hellman_certificate
-from tests.support.user_ca import CAKey, SignatureHash, UserCA, der_of, device_key, name_of, new_ca, pem_of
+from tests.support.certificates import der as asn1
+from tests.support.certificates.signing_requests import key_of
+from tests.support.certificates.slow_keys import DIFFIE_HELLMAN, diffie_hellman_certificate
+from tests.support.certificates.user_ca import CAKey, SignatureHash, UserCA, der_of, device_key, name_of, new_ca, pem_of
+from tests.support.registration.authority import NOW
 
 from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.encoding.der import children, only_element

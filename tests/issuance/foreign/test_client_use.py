@@ -3,7 +3,7 @@
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
-from tests.support.user_ca import CA_EXTENSION, Extension, UserCA, der_of, key_usage, new_ca
+from tests.support.certificates.user_ca import CA_EXTENSION, Extension, UserCA, der_of, key_usage, new_ca
 
 from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.foreign.certificate import ForeignCertificate, load_foreign

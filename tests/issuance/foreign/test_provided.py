@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from tests.support.authority import NOW
-from tests.support.signing_requests import DEVICE, csr_pem
-from tests.support.user_ca import provided_pem_for
+from tests.support.certificates.signing_requests import DEVICE, csr_pem
+from tests.support.certificates.user_ca import provided_pem_for
+from tests.support.registration.authority import NOW
 
 from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.csr import load_csr

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
-from tests.support import encodings
-from tests.support.signing_requests import key_of
-from tests.support.user_ca import UserCA, der_of, new_ca
+from tests.support.certificates import encodings
+from tests.support.certificates.signing_requests import key_of
+from tests.support.certificates.user_ca import UserCA, der_of, new_ca
 
 from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.encoding.der import MalformedDER

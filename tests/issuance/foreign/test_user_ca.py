@@ -10,11 +10,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import der as asn1
-from tests.support.authority import NOW
-from tests.support.signing_requests import key_of
-from tests.support.soak import examples
-from tests.support.user_ca import CA_EXTENSION, Extension, UserCA, der_of, device_key, key_usage, new_ca, pem_of
+from tests.support.certificates import der as asn1
+from tests.support.certificates.signing_requests import key_of
+from tests.support.certificates.user_ca import (
+    CA_EXTENSION,
+    Extension,
+    UserCA,
+    der_of,
+    device_key,
+    key_usage,
+    new_ca,
+    pem_of,
+)
+from tests.support.machine.soak import examples
+from tests.support.registration.authority import NOW
 
 from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.foreign.certificate import ForeignCertificate, ensure_acceptable, load_foreign, load_foreign_pem

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from tests.support.required import required_program
+from tests.support.machine.required import required_program
 
 from thingmint.issuance.keys.private_keys import (
     KEY_TYPES,

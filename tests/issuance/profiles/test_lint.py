@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.der import bits, context, integer, oid, sequence, tlv
-from tests.support.soak import examples
+from tests.support.certificates.der import bits, context, integer, oid, sequence, tlv
+from tests.support.machine.soak import examples
 
 from thingmint.issuance.profiles.known_extensions import KnownExtensions
 from thingmint.issuance.profiles.lint import CONTENT_RULES, STRUCTURE_RULES, Expected, LintFailed, lint

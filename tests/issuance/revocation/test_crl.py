@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.issuance.conftest import NOW, Authorities
-from tests.support.signers import at_once, signing_process
+from tests.support.certificates.signers import at_once, signing_process
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.errors import ServiceUnavailable

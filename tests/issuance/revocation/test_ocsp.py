@@ -11,8 +11,8 @@ from cryptography.x509 import ocsp
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.issuance.conftest import NOW, Authorities
-from tests.support.der import context, integer, octets, oid, sequence, tlv
-from tests.support.signers import at_once
+from tests.support.certificates.der import context, integer, octets, oid, sequence, tlv
+from tests.support.certificates.signers import at_once
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.issuance.conftest import NOW, Authorities
-from tests.support.signers import at_once, signing_process
+from tests.support.certificates.signers import at_once, signing_process
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber

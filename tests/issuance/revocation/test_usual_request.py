@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
-from tests.support.soak import examples
+from tests.support.machine.soak import examples
 
 from thingmint.issuance.revocation.ocsp import MalformedRequest, StatusRequest, read_request
 from thingmint.issuance.revocation.usual_request import read_usual_request

@@ -1,7 +1,7 @@
 """The built-in broker brings messages to who is subscribed and allowed, at the right QoS, in order."""
 
 import pytest
-from tests.support.broker import AT_LEAST_ONCE, Bench, Device
+from tests.support.brokers.broker import AT_LEAST_ONCE, Bench, Device
 
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription

@@ -3,8 +3,8 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.support.broker import Device, Losses, charged_bytes, reachable_bytes
-from tests.support.soak import examples
+from tests.support.brokers.broker import Device, Losses, charged_bytes, reachable_bytes
+from tests.support.machine.soak import examples
 
 from thingmint.mqtt.broker.broker import LocalBroker
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will

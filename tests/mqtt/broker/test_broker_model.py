@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.support.broker import Bench, Device, charged_bytes, reachable_bytes
-from tests.support.soak import examples
+from tests.support.brokers.broker import Bench, Device, charged_bytes, reachable_bytes
+from tests.support.machine.soak import examples
 
 from thingmint.core.topics.names import matches
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Subscription, Will

@@ -1,8 +1,8 @@
 """The memory of the built-in broker: charged once a message, given up by who has most, refused before it is lost."""
 
 import pytest
-from tests.support.broker import AT_LEAST_ONCE, Bench, Device, charged_bytes, reachable_bytes
-from tests.support.work import calls_of
+from tests.support.brokers.broker import AT_LEAST_ONCE, Bench, Device, charged_bytes, reachable_bytes
+from tests.support.machine.work import calls_of
 
 from thingmint.mqtt.broker.router import TopicRouter
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Will

@@ -1,7 +1,7 @@
 """Sessions, wills and retained messages of the built-in broker, and the bounds of all three."""
 
 import pytest
-from tests.support.broker import AT_LEAST_ONCE, Bench, Device
+from tests.support.brokers.broker import AT_LEAST_ONCE, Bench, Device
 
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, RetainHandling, Subscribe, Subscription, Will
 from thingmint.mqtt.codec.properties import PublishProperties, SubscribeProperties, WillProperties

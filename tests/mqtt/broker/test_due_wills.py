@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 
 import pytest
-from tests.support.broker import OTHER, SCOPE, Device, Losses
+from tests.support.brokers.broker import OTHER, SCOPE, Device, Losses
 
 from thingmint.core.errors import LimitExceeded, MalformedPolicy, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.mqtt.broker.data_plane import LocalDataPlane

@@ -11,7 +11,7 @@ import mqtt5
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.packets import V3, V5, client_packets, connects, read_client, read_server, server_packets
+from tests.support.devices.packets import V3, V5, client_packets, connects, read_client, read_server, server_packets
 from zmqtt._internal.packets import codec as zmqtt
 
 from thingmint.mqtt.codec.codec import encode

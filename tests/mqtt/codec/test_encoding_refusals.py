@@ -1,7 +1,7 @@
 """What cannot be said in MQTT is not written: whoever asks for it has made a mistake."""
 
 import pytest
-from tests.support.packets import V3, V5
+from tests.support.devices.packets import V3, V5
 
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.framing import MAX_REMAINING_LENGTH, frame_bytes

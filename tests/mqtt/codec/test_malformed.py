@@ -1,7 +1,7 @@
 """What MQTT forbids, one line each: the bytes, and the reason code of the refusal."""
 
 import pytest
-from tests.support.packets import V3, V5, frame_of, read_client, read_server
+from tests.support.devices.packets import V3, V5, frame_of, read_client, read_server
 
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
 from thingmint.mqtt.codec.framing import Frame, FrameReader

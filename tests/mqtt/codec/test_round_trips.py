@@ -5,7 +5,16 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.packets import V3, V5, client_packets, connects, frame_of, read_client, read_server, server_packets
+from tests.support.devices.packets import (
+    V3,
+    V5,
+    client_packets,
+    connects,
+    frame_of,
+    read_client,
+    read_server,
+    server_packets,
+)
 
 from thingmint.mqtt.codec.codec import decode_client_packet, decode_server_packet, encode
 from thingmint.mqtt.codec.framing import Frame, FrameReader

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.broker import SCOPE
+from tests.support.brokers.broker import SCOPE
 
 from thingmint.core.identifiers import CertificateId
 from thingmint.mqtt.edges.life_cycle import life_cycle_event

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import CREATE, LiveGateway, SystemClock, live_gateway, policy
-from tests.support.device_identities import Identity
-from tests.support.mosquitto import Mosquitto, mosquitto
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer
-from tests.support.signing import AT, SettableClock
+from tests.support.brokers.broker import SCOPE
+from tests.support.brokers.mosquitto import Mosquitto, mosquitto
+from tests.support.clients.signing import AT, SettableClock
+from tests.support.devices.device_gateway import CREATE, LiveGateway, SystemClock, live_gateway, policy
+from tests.support.devices.device_identities import Identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer
 
 from thingmint.api.devices.data_plane import DeviceMessage
 from thingmint.core.errors import (

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.support.api import Api
-from tests.support.authority import ACCOUNT, NOW, REGION, new_authority
-from tests.support.device_edge import new_data_plane
-from tests.support.encodings import negated
-from tests.support.fleet import FLEET, OPERATOR, create_template
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document
-from tests.support.user_ca import der_of, new_ca
+from tests.support.certificates.encodings import negated
+from tests.support.certificates.user_ca import der_of, new_ca
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.devices.device_edge import new_data_plane
+from tests.support.registration.api import Api
+from tests.support.registration.authority import ACCOUNT, NOW, REGION, new_authority
+from tests.support.registration.fleet import FLEET, OPERATOR, create_template
+from tests.support.registration.policies import document
 
 from thingmint.api.service import build_router
 from thingmint.core.certificates.certificate import CertificateStatus

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import LiveGateway, live_gateway, policy
-from tests.support.loop_thread import GENEROUS
-from tests.support.mosquitto import Mosquitto, mosquitto
-from tests.support.mqtt_peer import V3, V5, connected_peer
+from tests.support.brokers.broker import SCOPE
+from tests.support.brokers.mosquitto import Mosquitto, mosquitto
+from tests.support.devices.device_gateway import LiveGateway, live_gateway, policy
+from tests.support.devices.mqtt_peer import V3, V5, connected_peer
+from tests.support.machine.loop_thread import GENEROUS
 
 from thingmint.api.devices.device_api import DEVICE_OPERATIONS
 from thingmint.api.wire.device_operation import Hearer

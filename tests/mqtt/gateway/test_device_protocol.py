@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.packets import V3, V5, VERSIONS, client_packets, connects
+from tests.support.devices.packets import V3, V5, VERSIONS, client_packets, connects
 
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_server_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader

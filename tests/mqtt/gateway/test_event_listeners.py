@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from tests.support.broker import OTHER, SCOPE
+from tests.support.brokers.broker import OTHER, SCOPE
 
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.codec.packets import QoS

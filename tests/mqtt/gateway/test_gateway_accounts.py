@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.broker import OTHER, SCOPE, Device
-from tests.support.device_gateway import LiveGateway, SystemClock, live_gateway
-from tests.support.device_identities import Identity
-from tests.support.mosquitto import mosquitto
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.brokers.broker import OTHER, SCOPE, Device
+from tests.support.brokers.mosquitto import mosquitto
+from tests.support.devices.device_gateway import LiveGateway, SystemClock, live_gateway
+from tests.support.devices.device_identities import Identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer, peer
 
 from thingmint.api.devices.data_plane import DeviceMessage
 from thingmint.core.errors import InvalidRequest, ResourceNotFound

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import CREATE, FakeAuthorizer, FakeDevice, LiveGateway, live_gateway, policy
-from tests.support.device_identities import Identity, client_context, server_identity
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
-from tests.support.tls_echo import tls_context_of
+from tests.support.brokers.broker import SCOPE
+from tests.support.devices.device_gateway import CREATE, FakeAuthorizer, FakeDevice, LiveGateway, live_gateway, policy
+from tests.support.devices.device_identities import Identity, client_context, server_identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.devices.tls_echo import tls_context_of
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.mqtt.broker.data_plane import LocalDataPlane

@@ -16,10 +16,10 @@ from awsiot import iotidentity, mqtt5_client_builder, mqtt_connection_builder
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from tests.support.device_gateway import CREATE, LiveGateway, live_gateway, policy
-from tests.support.device_identities import Identity, new_identity, rsa_key
-from tests.support.loop_thread import GENEROUS
-from tests.support.required import required_program
+from tests.support.devices.device_gateway import CREATE, LiveGateway, live_gateway, policy
+from tests.support.devices.device_identities import Identity, new_identity, rsa_key
+from tests.support.machine.loop_thread import GENEROUS
+from tests.support.machine.required import required_program
 
 from thingmint.mqtt.events import ClientSubscribed
 from thingmint.mqtt.rights.ports import DeviceRefusal

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.device_gateway import LiveGateway, live_gateway
-from tests.support.device_identities import Identity
-from tests.support.mqtt_peer import V5, Peer, connected_peer, peer
+from tests.support.devices.device_gateway import LiveGateway, live_gateway
+from tests.support.devices.device_identities import Identity
+from tests.support.devices.mqtt_peer import V5, Peer, connected_peer, peer
 
 from thingmint.mqtt.codec.packets import Disconnect, Publish
 from thingmint.mqtt.codec.properties import ConnectProperties

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.device_gateway import CREATE, LiveGateway, live_gateway
-from tests.support.device_identities import Identity, new_identity
-from tests.support.loop_thread import GENEROUS, LOOPS
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.devices.device_gateway import CREATE, LiveGateway, live_gateway
+from tests.support.devices.device_identities import Identity, new_identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.machine.loop_thread import GENEROUS, LOOPS
 
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import (

@@ -12,16 +12,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.support.api import Api
-from tests.support.authority import ACCOUNT, REGION, new_authority
-from tests.support.device_edge import new_data_plane
-from tests.support.device_gateway import LiveGateway, SystemClock, live_gateway
-from tests.support.device_identities import Identity, new_identity
-from tests.support.memberships import Memberships, store_memberships
-from tests.support.memory_store import MemoryStore
-from tests.support.mqtt_peer import V5, connected_peer, peer
-from tests.support.policies import document
-from tests.support.soak import examples
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.devices.device_edge import new_data_plane
+from tests.support.devices.device_gateway import LiveGateway, SystemClock, live_gateway
+from tests.support.devices.device_identities import Identity, new_identity
+from tests.support.devices.mqtt_peer import V5, connected_peer, peer
+from tests.support.machine.soak import examples
+from tests.support.registration.api import Api
+from tests.support.registration.authority import ACCOUNT, REGION, new_authority
+from tests.support.registration.memberships import Memberships, store_memberships
+from tests.support.registration.policies import document
 
 from thingmint.api.service import build_router
 from thingmint.core.identifiers import Scope, ThingName

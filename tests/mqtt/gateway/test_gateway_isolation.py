@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.device_gateway import CREATE, PRIVATE_KEY, LiveGateway, live_gateway, policy
-from tests.support.device_identities import Identity
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.devices.device_gateway import CREATE, PRIVATE_KEY, LiveGateway, live_gateway, policy
+from tests.support.devices.device_identities import Identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer, peer
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.policies.language import Policy, parse_policy

@@ -4,9 +4,9 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from tests.support.broker import Losses
-from tests.support.device_gateway import LiveGateway, live_gateway
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer
+from tests.support.brokers.broker import Losses
+from tests.support.devices.device_gateway import LiveGateway, live_gateway
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer
 
 from thingmint.mqtt.codec.packets import ProtocolVersion, Puback, Publish, QoS, Will
 from thingmint.mqtt.codec.properties import ConnectProperties

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.device_identities import Identity, new_identity, rsa_key
-from tests.support.loop_thread import GENEROUS
-from tests.support.required import require
-from tests.support.soak import examples
+from tests.support.devices.device_identities import Identity, new_identity, rsa_key
+from tests.support.machine.loop_thread import GENEROUS
+from tests.support.machine.required import require
+from tests.support.machine.soak import examples
 
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, QoS, Subscribe, Subscription
@@ -41,7 +41,7 @@ def many_descriptors() -> Iterator[None]:
 @contextlib.contextmanager
 def gateway_process(identity: Identity) -> Iterator[tuple[int, int]]:
     """Start a gateway that knows this device; give its process id and its port."""
-    command = [sys.executable, "-m", "tests.support.gateway_process", identity.certificate_id]
+    command = [sys.executable, "-m", "tests.support.devices.gateway_process", identity.certificate_id]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None

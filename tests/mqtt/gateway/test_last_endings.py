@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import LiveGateway, live_gateway
-from tests.support.mqtt_peer import V3, V5, connected_peer
+from tests.support.brokers.broker import SCOPE
+from tests.support.devices.device_gateway import LiveGateway, live_gateway
+from tests.support.devices.mqtt_peer import V3, V5, connected_peer
 
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.mqtt.codec.packets import Disconnect, ProtocolVersion

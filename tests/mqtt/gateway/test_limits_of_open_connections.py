@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import CREATE, EVERYTHING, LiveGateway, live_gateway, policy
-from tests.support.device_identities import Identity
-from tests.support.mosquitto import Mosquitto, mosquitto
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer
+from tests.support.brokers.broker import SCOPE
+from tests.support.brokers.mosquitto import Mosquitto, mosquitto
+from tests.support.devices.device_gateway import CREATE, EVERYTHING, LiveGateway, live_gateway, policy
+from tests.support.devices.device_identities import Identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.mqtt.codec.packets import Disconnect, ProtocolVersion, Publish, Subscribe, Subscription, Will

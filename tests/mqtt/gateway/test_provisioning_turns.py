@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.broker import OTHER, SCOPE, Losses
-from tests.support.device_gateway import CREATE, FakeDevice, FakeFleet
-from tests.support.device_requests import asked
+from tests.support.brokers.broker import OTHER, SCOPE, Losses
+from tests.support.devices.device_gateway import CREATE, FakeDevice, FakeFleet
+from tests.support.devices.device_requests import asked
 
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.support.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device, Losses
+from tests.support.brokers.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device, Losses
 
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.broker.data_plane import LocalDataPlane

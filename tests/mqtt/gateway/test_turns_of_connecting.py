@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from tests.mqtt.edges.test_registered_devices import House
-from tests.support.authority import ACCOUNT, REGION
-from tests.support.policies import Json, document, statement
-from tests.support.turn_watch import TurnSelector, begin, run_watched
+from tests.support.machine.turn_watch import TurnSelector, begin, run_watched
+from tests.support.registration.authority import ACCOUNT, REGION
+from tests.support.registration.policies import Json, document, statement
 
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceRefused

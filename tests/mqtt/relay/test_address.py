@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.broker import OTHER, SCOPE
+from tests.support.brokers.broker import OTHER, SCOPE
 
 from thingmint.core.identifiers import Region
 from thingmint.mqtt.relay.brokers.address import InvalidBrokerAddress, UnixAddress, parse_broker_address

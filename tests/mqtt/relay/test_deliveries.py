@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.broker import Device
+from tests.support.brokers.broker import Device
 
 from thingmint.mqtt.codec.packets import Publish, QoS
 from thingmint.mqtt.codec.reason_codes import PacketRefused

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.broker_engines import ENGINES, BrokerCluster
-from tests.support.broker_faults import NodeLoss, lose_node
-from tests.support.broker_page import ENGINES as ON_THE_PAGE
-from tests.support.broker_page import KILLED, PAGE, VERSION, cell, found_by, page, said
-from tests.support.broker_scenario import data_plane, offered, stage_of, tried
-from tests.support.device_gateway import live_gateway
-from tests.support.soak import SOAK, examples
+from tests.support.brokers.broker_engines import ENGINES, BrokerCluster
+from tests.support.brokers.broker_faults import NodeLoss, lose_node
+from tests.support.brokers.broker_page import ENGINES as ON_THE_PAGE
+from tests.support.brokers.broker_page import KILLED, PAGE, VERSION, cell, found_by, page, said
+from tests.support.brokers.broker_scenario import data_plane, offered, stage_of, tried
+from tests.support.devices.device_gateway import live_gateway
+from tests.support.machine.soak import SOAK, examples
 
 RECORD = os.environ.get("THINGMINT_BROKERS_RECORD")
 # Its devices are back soonest.

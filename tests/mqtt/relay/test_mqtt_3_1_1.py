@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from tests.support.broker import OTHER, SCOPE, Device, Losses
-from tests.support.scripted_broker import ScriptedBroker, scripted_broker, until
+from tests.support.brokers.broker import OTHER, SCOPE, Device, Losses
+from tests.support.brokers.scripted_broker import ScriptedBroker, scripted_broker, until
 
 from thingmint.mqtt.codec.packets import (
     Connack,

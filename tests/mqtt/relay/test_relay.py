@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import CREATE, LiveGateway, live_gateway, policy
-from tests.support.device_identities import Identity
-from tests.support.mosquitto import Mosquitto, mosquitto
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.brokers.broker import SCOPE
+from tests.support.brokers.mosquitto import Mosquitto, mosquitto
+from tests.support.devices.device_gateway import CREATE, LiveGateway, live_gateway, policy
+from tests.support.devices.device_identities import Identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer, peer
 
 from thingmint.mqtt.codec.packets import (
     Connack,

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.support.broker import SCOPE, Device
-from tests.support.scripted_broker import ACCEPTED, ScriptedBroker, scripted_broker, until
+from tests.support.brokers.broker import SCOPE, Device
+from tests.support.brokers.scripted_broker import ACCEPTED, ScriptedBroker, scripted_broker, until
 
 from thingmint.mqtt.codec.packets import (
     ClientPacket,

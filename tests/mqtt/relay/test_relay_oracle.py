@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import LiveGateway, live_gateway
-from tests.support.device_identities import Identity
-from tests.support.mosquitto import mosquitto
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.brokers.broker import SCOPE
+from tests.support.brokers.mosquitto import mosquitto
+from tests.support.devices.device_gateway import LiveGateway, live_gateway
+from tests.support.devices.device_identities import Identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer, peer
 
 from thingmint.mqtt.codec.packets import (
     Disconnect,

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.broker_engines import free_ports
-from tests.support.broker_scenario import data_plane
-from tests.support.device_gateway import live_gateway
-from tests.support.device_identities import new_identity, server_identity
-from tests.support.mosquitto import Mosquitto, mosquitto
-from tests.support.mqtt_peer import V5, connected_peer, peer
+from tests.support.brokers.broker_engines import free_ports
+from tests.support.brokers.broker_scenario import data_plane
+from tests.support.brokers.mosquitto import Mosquitto, mosquitto
+from tests.support.devices.device_gateway import live_gateway
+from tests.support.devices.device_identities import new_identity, server_identity
+from tests.support.devices.mqtt_peer import V5, connected_peer, peer
 
 from thingmint.mqtt.codec.packets import Publish, Will
 from thingmint.mqtt.codec.reason_codes import ReasonCode

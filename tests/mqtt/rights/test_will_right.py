@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import live_gateway, policy
-from tests.support.mosquitto import mosquitto
-from tests.support.mqtt_peer import V5, connected_peer
+from tests.support.brokers.broker import SCOPE
+from tests.support.brokers.mosquitto import mosquitto
+from tests.support.devices.device_gateway import live_gateway, policy
+from tests.support.devices.mqtt_peer import V5, connected_peer
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import CertificateId, Scope

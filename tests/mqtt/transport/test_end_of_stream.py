@@ -14,14 +14,14 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from tests.support.broker import SCOPE
-from tests.support.device_gateway import LiveGateway, live_gateway
-from tests.support.device_identities import Identity
-from tests.support.loop_thread import GENEROUS, LOOPS
-from tests.support.mosquitto import Mosquitto, mosquitto
-from tests.support.mqtt_peer import V3, V5, Peer, connected_peer, peer
-from tests.support.recording_plane import Closing, RecordingDataPlane
-from tests.support.required import required_program
+from tests.support.brokers.broker import SCOPE
+from tests.support.brokers.mosquitto import Mosquitto, mosquitto
+from tests.support.devices.device_gateway import LiveGateway, live_gateway
+from tests.support.devices.device_identities import Identity
+from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.devices.recording_plane import Closing, RecordingDataPlane
+from tests.support.machine.loop_thread import GENEROUS, LOOPS
+from tests.support.machine.required import required_program
 
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import (

@@ -5,8 +5,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.support.loop_thread import GENEROUS, LOOPS
-from tests.support.tls_echo import EchoServer, echo_server
+from tests.support.devices.tls_echo import EchoServer, echo_server
+from tests.support.machine.loop_thread import GENEROUS, LOOPS
 
 from thingmint.mqtt.transport.plaintext_clients import PlaintextClients
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.device_identities import client_context, new_identity
-from tests.support.loop_thread import GENEROUS
-from tests.support.slow_devices import bring_all_in
-from tests.support.soak import SOAK, examples
-from tests.support.tls_echo import EchoServer, echo_server
+from tests.support.devices.device_identities import client_context, new_identity
+from tests.support.devices.slow_devices import bring_all_in
+from tests.support.devices.tls_echo import EchoServer, echo_server
+from tests.support.machine.loop_thread import GENEROUS
+from tests.support.machine.soak import SOAK, examples
 
 from thingmint.mqtt.transport.limits import GatewayLimits
 

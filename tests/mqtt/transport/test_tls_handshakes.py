@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
-from tests.support.device_identities import Identity, client_context, new_identity, rsa_key, server_identity
-from tests.support.loop_thread import GENEROUS, LOOPS
-from tests.support.required import required_program
-from tests.support.tls_echo import EchoServer, echo_server, tls_context_of
+from tests.support.devices.device_identities import Identity, client_context, new_identity, rsa_key, server_identity
+from tests.support.devices.tls_echo import EchoServer, echo_server, tls_context_of
+from tests.support.machine.loop_thread import GENEROUS, LOOPS
+from tests.support.machine.required import required_program
 
 from thingmint.mqtt.transport.tls import device_tls_context
 

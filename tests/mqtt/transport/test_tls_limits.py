@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.device_identities import client_context, new_identity
-from tests.support.loop_thread import GENEROUS, LOOPS
-from tests.support.tls_echo import Echo, EchoServer, echo_server
+from tests.support.devices.device_identities import client_context, new_identity
+from tests.support.devices.tls_echo import Echo, EchoServer, echo_server
+from tests.support.machine.loop_thread import GENEROUS, LOOPS
 
 from thingmint.host.listening import network_of
 from thingmint.mqtt.transport.limits import GatewayLimits

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from OpenSSL import SSL
-from tests.support.device_identities import client_context, new_identity, server_identity
-from tests.support.required import require
-from tests.support.tls_echo import tls_context_of
+from tests.support.devices.device_identities import client_context, new_identity, server_identity
+from tests.support.devices.tls_echo import tls_context_of
+from tests.support.machine.required import require
 
 from thingmint.mqtt.transport.tls_records import RECORD_BYTES, TLSRecords
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import caller_with, new_authority
-from tests.support.fleet import create_template
-from tests.support.provisioning import JITP_BODY
-from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE, insert, sample_certificate
-from tests.support.user_ca import der_of, new_ca
+from tests.support.certificates.user_ca import der_of, new_ca
+from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE, insert, sample_certificate
+from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.fleet import create_template
+from tests.support.registration.provisioning import JITP_BODY
 
 from thingmint.core.certificates.ca_certificate import (
     AutoRegistrationStatus,

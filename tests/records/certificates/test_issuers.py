@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.support.stores import OTHER_SCOPE, insert, sample_certificate
+from tests.support.databases.stores import OTHER_SCOPE, insert, sample_certificate
 
 from thingmint.records.certificates.issuers import issuer_ids
 from thingmint.registration.kernel.ports import Store

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.stores import insert, sample_certificate
+from tests.support.databases.stores import insert, sample_certificate
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.certificates.revocation_list import ListName, ListState

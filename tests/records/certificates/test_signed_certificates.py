@@ -9,10 +9,10 @@ from pathlib import Path
 import apsw
 import asyncpg
 import pytest
-from tests.support.authority import ACCOUNT, REGION, caller_with, new_authority
-from tests.support.encodings import negated
-from tests.support.stores import Timings
-from tests.support.user_ca import UserCA, der_of, new_ca
+from tests.support.certificates.encodings import negated
+from tests.support.certificates.user_ca import UserCA, der_of, new_ca
+from tests.support.databases.stores import Timings
+from tests.support.registration.authority import ACCOUNT, REGION, caller_with, new_authority
 
 from thingmint.core.certificates.ca_certificate import CACertificate
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus

@@ -1,7 +1,7 @@
 """The statuses of many certificates, in one statement."""
 
 import pytest
-from tests.support.stores import OTHER_SCOPE, sample_certificate
+from tests.support.databases.stores import OTHER_SCOPE, sample_certificate
 
 from thingmint.core.identifiers import CertificateId
 from thingmint.core.policies.target import CertificateTarget

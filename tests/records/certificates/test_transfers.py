@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.support.authority import caller_with, new_authority
-from tests.support.stores import CREATED_AT, Timings, insert, sample_access_key, sample_certificate
+from tests.support.databases.stores import CREATED_AT, Timings, insert, sample_access_key, sample_certificate
+from tests.support.registration.authority import caller_with, new_authority
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.certificates.transfer import with_transfer_begun, with_transfer_rejected

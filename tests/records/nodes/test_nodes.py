@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.stores import OTHER_SCOPE, SCOPE, Timings
+from tests.support.databases.stores import OTHER_SCOPE, SCOPE, Timings
 
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.records.changes import place_messages

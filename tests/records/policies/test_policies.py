@@ -8,10 +8,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.support.authority import caller_with, new_authority
-from tests.support.memberships import Memberships, store_memberships
-from tests.support.policies import document, statement
-from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE, Timings, sample_certificate
+from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE, Timings, sample_certificate
+from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.memberships import Memberships, store_memberships
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.errors import (
     DeletionRefused,

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.provisioning import HOOK_ARN, ROLE_ARN
-from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
+from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE
+from tests.support.registration.provisioning import HOOK_ARN, ROLE_ARN
 
 from thingmint.core.errors import LimitExceeded, ResourceExists
 from thingmint.core.identifiers import CertificateId, TemplateName

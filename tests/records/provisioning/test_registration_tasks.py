@@ -6,11 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.authority import new_authority
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, report, write_input
-from tests.support.fleet import OPERATOR
-from tests.support.provisioning import ROLE_ARN
-from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
+from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE
+from tests.support.registration.authority import new_authority
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, device, report, write_input
+from tests.support.registration.fleet import OPERATOR
+from tests.support.registration.provisioning import ROLE_ARN
 
 from thingmint.core.errors import TaskExists
 from thingmint.core.identifiers import Scope

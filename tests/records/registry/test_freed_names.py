@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.support.things import sample_billing_group, sample_group, sample_thing, sample_type
+from tests.support.registration.things import sample_billing_group, sample_group, sample_thing, sample_type
 
 from thingmint.records.registry import billing_groups as billing_group_table
 from thingmint.records.registry import thing_groups as thing_group_table

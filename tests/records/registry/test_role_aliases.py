@@ -3,9 +3,9 @@
 import asyncio
 from collections import Counter
 
-from tests.support.authority import caller_with
-from tests.support.provisioning import HOOK_ARN, ROLE_ARN
-from tests.support.registry import registry_on
+from tests.support.registration.authority import caller_with
+from tests.support.registration.provisioning import HOOK_ARN, ROLE_ARN
+from tests.support.registration.registry import registry_on
 
 from thingmint.core.certificates.certificate_provider import ProvidedOperation
 from thingmint.core.identifiers import CertificateProviderName, RoleAliasName

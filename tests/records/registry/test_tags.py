@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.support.registry import Registry, registry_on
+from tests.support.registration.registry import Registry, registry_on
 
 from thingmint.core.errors import LimitExceeded, ResourceNotFound
 from thingmint.core.registry.tag import TaggableKind, taggable

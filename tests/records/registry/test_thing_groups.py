@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.stores import CREATED_AT, OTHER_SCOPE, SCOPE
-from tests.support.things import (
+from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE
+from tests.support.registration.things import (
     group_path,
     sample_billing_group,
     sample_group,

@@ -1,7 +1,7 @@
 """The table of the attachments of principals to things, on both engines."""
 
-from tests.support.stores import OTHER_SCOPE, SCOPE
-from tests.support.things import turned, write
+from tests.support.databases.stores import OTHER_SCOPE, SCOPE
+from tests.support.registration.things import turned, write
 
 from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.registry.thing import ThingPrincipalType

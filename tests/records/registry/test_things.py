@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.support.stores import OTHER_SCOPE, SCOPE
-from tests.support.things import next_version, sample_thing, turned, write
+from tests.support.databases.stores import OTHER_SCOPE, SCOPE
+from tests.support.registration.things import next_version, sample_thing, turned, write
 
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingName, ThingTypeName
 from thingmint.core.registry.thing import Thing

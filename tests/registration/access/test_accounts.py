@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.authority import Listener
-from tests.support.memory_store import MemoryStore
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import Listener
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, ServiceUnavailable

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import Listener
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
-from tests.support.signing import REGION, SettableClock
+from tests.support.clients.signing import REGION, SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import Listener
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.console_session import ABSOLUTE, IDLE

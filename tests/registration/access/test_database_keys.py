@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import ACCOUNT, caller_with, new_authority
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
-from tests.support.stores import insert, sample_certificate
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import insert, sample_certificate
+from tests.support.registration.authority import ACCOUNT, caller_with, new_authority
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.identifiers import AccountId
 from thingmint.data_directory.sealing import Sealer

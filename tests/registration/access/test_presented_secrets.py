@@ -4,9 +4,9 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal

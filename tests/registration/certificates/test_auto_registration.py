@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.authority import NOW, Listener, new_authority
-from tests.support.entrances import CALLER, CONNECTION, OTHER, open_ca
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import JITP_BODY, ROLE_ARN
-from tests.support.user_ca import CA_EXTENSION, UserCA, der_of, new_ca
+from tests.support.certificates.entrances import CALLER, CONNECTION, OTHER, open_ca
+from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, der_of, new_ca
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, Listener, new_authority
+from tests.support.registration.provisioning import JITP_BODY, ROLE_ARN
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.ca_certificate import (

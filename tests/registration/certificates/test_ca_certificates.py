@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
-from tests.support.fleet import create_template
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import JITP_BODY
-from tests.support.user_ca import CA_EXTENSION, UserCA, der_of, key_usage, new_ca
+from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, der_of, key_usage, new_ca
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
+from tests.support.registration.fleet import create_template
+from tests.support.registration.provisioning import JITP_BODY
 
 from thingmint.core.certificates.ca_certificate import (
     AutoRegistrationStatus,

@@ -4,13 +4,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import Hook, caller_with, new_authority
-from tests.support.fleet import CLAIM_ID, DEVICE
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import HOOK_ARN
-from tests.support.registry import turned
-from tests.support.signing_requests import csr_pem
-from tests.support.user_ca import provided_pem_for
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import provided_pem_for
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import Hook, caller_with, new_authority
+from tests.support.registration.fleet import CLAIM_ID, DEVICE
+from tests.support.registration.provisioning import HOOK_ARN
+from tests.support.registration.registry import turned
 
 from thingmint.core.certificates.certificate import CertificateMode, CertificateStatus
 from thingmint.core.certificates.certificate_provider import CertificateProvider, ProvidedOperation

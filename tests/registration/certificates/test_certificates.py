@@ -8,8 +8,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.authority import Hook, issuers_of, new_issuing_ca
-from tests.support.memory_store import MemoryStore
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import Hook, issuers_of, new_issuing_ca
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.caller import Caller, Principal

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import Hook, new_authority
-from tests.support.encodings import negated
-from tests.support.entrances import (
+from tests.support.certificates.encodings import negated
+from tests.support.certificates.entrances import (
     ACTIVE,
     CALLER,
     CONNECTION,
@@ -15,12 +14,13 @@ from tests.support.entrances import (
     open_ca,
     revoked_and_deleted,
 )
-from tests.support.fleet import DEVICE
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import HOOK_ARN
-from tests.support.signing_requests import csr_pem
-from tests.support.stores import sample_access_key
-from tests.support.user_ca import der_of, new_ca, pem_of, provided_pem_for
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import der_of, new_ca, pem_of, provided_pem_for
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import sample_access_key
+from tests.support.registration.authority import Hook, new_authority
+from tests.support.registration.fleet import DEVICE
+from tests.support.registration.provisioning import HOOK_ARN
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.certificates.certificate_provider import ProvidedOperation

@@ -1,7 +1,7 @@
 """The certificate that a device means."""
 
-from tests.support.authority import REGION, caller_with, new_authority
-from tests.support.user_ca import new_ca
+from tests.support.certificates.user_ca import new_ca
+from tests.support.registration.authority import REGION, caller_with, new_authority
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.registration.certificates.presented_certificates import presented_certificate

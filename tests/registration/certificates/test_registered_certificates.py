@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import NOW, caller_with, new_authority
-from tests.support.memory_store import MemoryStore
-from tests.support.user_ca import UserCA, der_of, new_ca, pem_of
+from tests.support.certificates.user_ca import UserCA, der_of, new_ca, pem_of
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, caller_with, new_authority
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.ca_certificate import CACertificate, CACertificateStatus, CACertificateUpdate

@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from tests.support.authority import NOW, new_authority
-from tests.support.encodings import (
+from tests.support.certificates.encodings import (
     P384_ORDER,
     P521_ORDER,
     negated,
@@ -21,7 +20,7 @@ from tests.support.encodings import (
     with_unused_bits,
     without_leading_zeros,
 )
-from tests.support.entrances import (
+from tests.support.certificates.entrances import (
     CALLER,
     CONNECTION,
     INACTIVE,
@@ -34,8 +33,9 @@ from tests.support.entrances import (
     with_ca,
     without_ca,
 )
-from tests.support.memory_store import MemoryStore
-from tests.support.user_ca import CAKey, UserCA, der_of, new_ca, pem_of
+from tests.support.certificates.user_ca import CAKey, UserCA, der_of, new_ca, pem_of
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, new_authority
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import CertificateInvalid

@@ -9,12 +9,12 @@ from datetime import timedelta
 import apsw
 import pytest
 from cryptography import x509
-from tests.support.authority import NOW, caller_with, new_authority
-from tests.support.fleet import DEVICE, FLEET, create_template, template_body
-from tests.support.memory_store import MemoryStore
-from tests.support.signers import SigningProcess, authority_with, signing_process
-from tests.support.signing import SettableClock
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signers import SigningProcess, authority_with, signing_process
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, caller_with, new_authority
+from tests.support.registration.fleet import DEVICE, FLEET, create_template, template_body
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber

@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import NOW, issuers_of, new_authority, new_issuing_ca
-from tests.support.encodings import negated
-from tests.support.entrances import (
+from tests.support.certificates.encodings import negated
+from tests.support.certificates.entrances import (
     ACTIVE,
     CALLER,
     CONNECTION,
@@ -20,8 +19,9 @@ from tests.support.entrances import (
     with_ca,
     without_ca,
 )
-from tests.support.memory_store import MemoryStore
-from tests.support.user_ca import der_of, new_ca, pem_of
+from tests.support.certificates.user_ca import der_of, new_ca, pem_of
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, issuers_of, new_authority, new_issuing_ca
 
 from thingmint.core.certificates.certificate import CertificateMode, CertificateStatus
 from thingmint.core.errors import (

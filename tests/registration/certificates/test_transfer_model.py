@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.authority import caller_with, new_authority
-from tests.support.memory_store import MemoryStore
-from tests.support.soak import examples
-from tests.support.stores import sample_access_key
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import sample_access_key
+from tests.support.machine.soak import examples
+from tests.support.registration.authority import caller_with, new_authority
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import (

@@ -4,10 +4,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import NOW, REGION, caller_with, new_authority
-from tests.support.memory_store import MemoryStore
-from tests.support.stores import sample_access_key
-from tests.support.user_ca import new_ca
+from tests.support.certificates.user_ca import new_ca
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import sample_access_key
+from tests.support.registration.authority import NOW, REGION, caller_with, new_authority
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus

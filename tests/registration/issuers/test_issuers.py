@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.authority import caller_with
-from tests.support.memory_store import MemoryStore
-from tests.support.stores import insert, sample_certificate
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import insert, sample_certificate
+from tests.support.registration.authority import caller_with
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, UpdateConflict
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace

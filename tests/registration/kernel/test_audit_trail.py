@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import NOW, caller_with
-from tests.support.memory_store import MemoryStore
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, caller_with
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.identifiers import AccountId, Scope

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
-from tests.support.memory_store import MemoryStore
+from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.records import changes as change_table

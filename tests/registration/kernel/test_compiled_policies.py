@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from tests.support.api import Api
-from tests.support.authority import ACCOUNT, NOW, REGION, new_authority
-from tests.support.device_edge import new_data_plane
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.devices.device_edge import new_data_plane
+from tests.support.registration.api import Api
+from tests.support.registration.authority import ACCOUNT, NOW, REGION, new_authority
+from tests.support.registration.policies import document, statement
 
 from thingmint.api.service import build_router
 from thingmint.core.errors import LimitExceeded, MalformedPolicy

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.authority import NOW, Listener, caller_with
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, device, write_input
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import ROLE_ARN
-from tests.support.registry import Registry
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, Listener, caller_with
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, device, write_input
+from tests.support.registration.provisioning import ROLE_ARN
+from tests.support.registration.registry import Registry
 
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, ThingGroupName, ThingTypeName

@@ -1,9 +1,9 @@
 """Tags of what is registered: set with it, changed beside it, gone with it."""
 
 import pytest
-from tests.support.authority import Listener
-from tests.support.memory_store import MemoryStore
-from tests.support.registry import Registry, registry_on
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import Listener
+from tests.support.registration.registry import Registry, registry_on
 
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound, ServiceUnavailable
 from thingmint.registration.kernel import tags

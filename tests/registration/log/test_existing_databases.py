@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import apsw
-from tests.support.log import log_on, root_in_order, sequenced, state_of, verified
-from tests.support.stores import Timings
+from tests.support.databases.log import log_on, root_in_order, sequenced, state_of, verified
+from tests.support.databases.stores import Timings
 
 from thingmint.registration.log.reading import head_of
 from thingmint.registration.log.sequencing import LEAVES_OF_A_PASS, sequence

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.log import append, execute, issued, log_on, sequenced
+from tests.support.databases.log import append, execute, issued, log_on, sequenced
 
 from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.issuance.keys.log_signature import is_signed

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from tests.support.log import ORIGIN, execute, log_on, sealer_of, state_of
+from tests.support.databases.log import ORIGIN, execute, log_on, sealer_of, state_of
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.transparency.checkpoint import TreeHead, read_checkpoint

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from tests.support.log import CALLER, append, authority_on, execute, issued, log_on, sequenced
+from tests.support.databases.log import CALLER, append, authority_on, execute, issued, log_on, sequenced
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import OperationUnknown, ResourceNotFound

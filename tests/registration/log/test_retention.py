@@ -3,9 +3,9 @@
 from functools import partial
 
 import pytest
-from tests.support.log import append, log_on, sequenced
-from tests.support.soak import SOAK, examples
-from tests.support.stores import CREATED_AT, sample_audit_entry
+from tests.support.databases.log import append, log_on, sequenced
+from tests.support.databases.stores import CREATED_AT, sample_audit_entry
+from tests.support.machine.soak import SOAK, examples
 
 from thingmint.records import changes as change_table
 from thingmint.records.changes import record_change

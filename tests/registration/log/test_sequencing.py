@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.support.log import (
+from tests.support.databases.log import (
     append,
     execute,
     issued,
@@ -17,7 +17,7 @@ from tests.support.log import (
     state_of,
     verified,
 )
-from tests.support.stores import Timings
+from tests.support.databases.stores import Timings
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.transparency.growing_tree import TreeDamaged

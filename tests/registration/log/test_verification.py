@@ -8,8 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.support.log import CALLER, append, authority_on, execute, issued, log_on, sequenced, state_of, verified
-from tests.support.stores import CREATED_AT, sample_audit_entry
+from tests.support.databases.log import (
+    CALLER,
+    append,
+    authority_on,
+    execute,
+    issued,
+    log_on,
+    sequenced,
+    state_of,
+    verified,
+)
+from tests.support.databases.stores import CREATED_AT, sample_audit_entry
 
 from thingmint.cli.log.files import ExportFolder
 from thingmint.core.certificates.certificate import CertificateStatus

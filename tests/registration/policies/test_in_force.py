@@ -4,12 +4,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.support.authority import caller_with, new_authority
-from tests.support.device_identities import new_identity
-from tests.support.memberships import Memberships, store_memberships
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
-from tests.support.stores import insert, sample_certificate
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import insert, sample_certificate
+from tests.support.devices.device_identities import new_identity
+from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.memberships import Memberships, store_memberships
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.identifiers import PolicyName, ThingGroupName, ThingName
 from thingmint.core.policies.simulation import ActionType, AuthDecision, AuthRequest

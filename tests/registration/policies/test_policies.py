@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import NOW, REGION, Listener, caller_with, new_authority
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, REGION, Listener, caller_with, new_authority
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.errors import (
     DeletionRefused,

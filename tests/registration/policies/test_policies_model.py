@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.authority import REGION, caller_with, new_authority
-from tests.support.memberships import Memberships, store_memberships
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
-from tests.support.soak import examples
-from tests.support.stores import insert, sample_certificate
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import insert, sample_certificate
+from tests.support.machine.soak import examples
+from tests.support.registration.authority import REGION, caller_with, new_authority
+from tests.support.registration.memberships import Memberships, store_memberships
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.errors import (
     DeletionRefused,

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 import pytest
-from tests.support.authority import REGION, Listener, caller_with, new_authority
-from tests.support.memberships import Memberships, store_memberships
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import REGION, Listener, caller_with, new_authority
+from tests.support.registration.memberships import Memberships, store_memberships
+from tests.support.registration.policies import document, statement
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.authority import ACCOUNT, NOW, caller_with, new_authority
-from tests.support.bulk import BUCKET, KEY, TEMPLATE, Crash, MortalStore, device, report, write_input
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import ROLE_ARN
-from tests.support.signing import SettableClock
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import ACCOUNT, NOW, caller_with, new_authority
+from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, Crash, MortalStore, device, report, write_input
+from tests.support.registration.provisioning import ROLE_ARN
 
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, ServiceUnavailable, TaskExists
 from thingmint.core.identifiers import AccountId, Region

@@ -6,13 +6,22 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import NOW, Hook, new_authority, shared_key_pair, with_own_ids
-from tests.support.fleet import CLAIM_ID, DEVICE, DOCUMENT, FLEET, OPERATOR, USUAL, create_template, template_body
-from tests.support.fleet import waiting_certificate as waiting
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import HOOK_ARN, JITP_BODY
-from tests.support.signing import SettableClock
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, Hook, new_authority, shared_key_pair, with_own_ids
+from tests.support.registration.fleet import (
+    CLAIM_ID,
+    DEVICE,
+    DOCUMENT,
+    FLEET,
+    OPERATOR,
+    USUAL,
+    create_template,
+    template_body,
+)
+from tests.support.registration.fleet import waiting_certificate as waiting
+from tests.support.registration.provisioning import HOOK_ARN, JITP_BODY
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import (

@@ -6,11 +6,18 @@ from dataclasses import replace
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from tests.support.authority import Hook, Listener, caller_with, new_authority, shared_key_pair, with_own_ids
-from tests.support.fleet import CLAIM_ID, DOCUMENT, FLEET, OPERATOR, create_template, template_body
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import HOOK_ARN
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import (
+    Hook,
+    Listener,
+    caller_with,
+    new_authority,
+    shared_key_pair,
+    with_own_ids,
+)
+from tests.support.registration.fleet import CLAIM_ID, DOCUMENT, FLEET, OPERATOR, create_template, template_body
+from tests.support.registration.provisioning import HOOK_ARN
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import AccessDenied, InvalidParameters, InvalidRequest, RegistrationFailed, ResourceNotFound

@@ -4,9 +4,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.authority import new_authority, with_own_ids
-from tests.support.fleet import FLEET, OPERATOR, USUAL, create_template
-from tests.support.memory_store import MemoryStore
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import new_authority, with_own_ids
+from tests.support.registration.fleet import FLEET, OPERATOR, USUAL, create_template
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.registration.kernel.authority import RegistrationAuthority

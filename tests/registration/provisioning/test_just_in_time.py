@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import Listener, caller_with, new_authority
-from tests.support.fleet import DOCUMENT, FLEET, create_template
-from tests.support.memory_store import MemoryStore
-from tests.support.stores import sample_certificate
-from tests.support.user_ca import der_of, new_ca
+from tests.support.certificates.user_ca import der_of, new_ca
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import sample_certificate
+from tests.support.registration.authority import Listener, caller_with, new_authority
+from tests.support.registration.fleet import DOCUMENT, FLEET, create_template
 
 from thingmint.core.certificates.ca_certificate import RegistrationConfig
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus

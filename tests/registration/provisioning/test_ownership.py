@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.authority import NOW, Listener, caller_with, new_authority
-from tests.support.fleet import DEVICE, OPERATOR, waiting_certificate
-from tests.support.memory_store import MemoryStore
-from tests.support.signing import SettableClock
-from tests.support.soak import examples
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.machine.soak import examples
+from tests.support.registration.authority import NOW, Listener, caller_with, new_authority
+from tests.support.registration.fleet import DEVICE, OPERATOR, waiting_certificate
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import AccountId, CertificateId, Region

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 import pytest
 from cryptography import x509
-from tests.support.authority import caller_with, new_authority
-from tests.support.fleet import DOCUMENT
-from tests.support.memory_store import MemoryStore
-from tests.support.signing_requests import csr_pem
-from tests.support.user_ca import UserCA, new_ca
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import UserCA, new_ca
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.fleet import DOCUMENT
 
 from thingmint.core.certificates.ca_certificate import CACertificateStatus, CACertificateUpdate
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import caller_with, new_authority
-from tests.support.entrances import open_ca
-from tests.support.fleet import DEVICE, OPERATOR, create_template, template_body, waiting_certificate
-from tests.support.fleet import FLEET as NAME
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import ROLE_ARN
-from tests.support.signing_requests import csr_pem
-from tests.support.user_ca import new_ca
+from tests.support.certificates.entrances import open_ca
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import new_ca
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.fleet import DEVICE, OPERATOR, create_template, template_body, waiting_certificate
+from tests.support.registration.fleet import FLEET as NAME
+from tests.support.registration.provisioning import ROLE_ARN
 
 from thingmint.core.errors import AccessDenied
 from thingmint.core.identifiers import BillingGroupName, Scope, ThingGroupName

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.support.authority import ACCOUNT, NOW, Listener, caller_with, new_authority, shared_key_pair
-from tests.support.fleet import create_template
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
-from tests.support.signing import SettableClock
-from tests.support.user_ca import new_ca
+from tests.support.certificates.user_ca import new_ca
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import ACCOUNT, NOW, Listener, caller_with, new_authority, shared_key_pair
+from tests.support.registration.fleet import create_template
+from tests.support.registration.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.ca_certificate import RegistrationConfig

@@ -8,15 +8,15 @@ from typing import TypeVar
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.authority import NOW, Listener, new_authority, with_own_ids
-from tests.support.entrances import without_ca
-from tests.support.fleet import FLEET, OPERATOR, USUAL, create_template
-from tests.support.memory_store import MemoryStore
-from tests.support.signers import authority_with, signing_process
-from tests.support.signing import SettableClock
-from tests.support.signing_requests import DEVICE as OTHER_NAME
-from tests.support.signing_requests import csr_pem
-from tests.support.user_ca import new_ca
+from tests.support.certificates.entrances import without_ca
+from tests.support.certificates.signers import authority_with, signing_process
+from tests.support.certificates.signing_requests import DEVICE as OTHER_NAME
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import new_ca
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, Listener, new_authority, with_own_ids
+from tests.support.registration.fleet import FLEET, OPERATOR, USUAL, create_template
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.certificates.renewal import MOST_RENEWALS

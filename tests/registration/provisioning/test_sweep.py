@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import NOW, new_authority
-from tests.support.fleet import FLEET, OPERATOR, create_template, waiting_certificate
-from tests.support.memory_store import MemoryStore
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, new_authority
+from tests.support.registration.fleet import FLEET, OPERATOR, create_template, waiting_certificate
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.registration.provisioning import claims, sweep

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.authority import caller_with, new_authority
-from tests.support.provisioning import BODY, ROLE_ARN
-from tests.support.soak import examples
+from tests.support.machine.soak import examples
+from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.provisioning import BODY, ROLE_ARN
 
 from thingmint.core.errors import (
     DeletionRefused,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from tests.support.log import CALLER
-from tests.support.memory_store import MemoryStore
-from tests.support.stores import SCOPE
+from tests.support.databases.log import CALLER
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import SCOPE
 
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.transparency.leaf import LoggedEntry

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from tests.support.log import CALLER
-from tests.support.log import issued as issued_on
-from tests.support.memory_store import MemoryStore
-from tests.support.stores import SCOPE
+from tests.support.databases.log import CALLER
+from tests.support.databases.log import issued as issued_on
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import SCOPE
 
 from thingmint.core.certificates.ca_certificate import AutoRegistrationStatus, CACertificate, CACertificateStatus
 from thingmint.core.certificates.certificate import Certificate, CertificateMode, CertificateStatus

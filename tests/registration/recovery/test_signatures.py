@@ -3,10 +3,10 @@
 import hashlib
 
 import pytest
-from tests.support.authority import shared_issuers
-from tests.support.log import CALLER, authority_on, issued
-from tests.support.memory_store import MemoryStore
-from tests.support.user_ca import der_of, new_ca
+from tests.support.certificates.user_ca import der_of, new_ca
+from tests.support.databases.log import CALLER, authority_on, issued
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import shared_issuers
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.issuance.encoding.pem import certificate_pem

@@ -1,8 +1,8 @@
 """Billing groups: created, changed, joined, deleted."""
 
 import pytest
-from tests.support.memory_store import MemoryStore
-from tests.support.registry import Registry, turned
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.registry import Registry, turned
 
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, VersionMismatch
 from thingmint.core.identifiers import BillingGroupName

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.support.authority import NOW, caller_with, new_authority
-from tests.support.memory_store import MemoryStore
-from tests.support.signing import SettableClock
+from tests.support.clients.signing import SettableClock
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, caller_with, new_authority
 
 from thingmint.core.identifiers import AccountId
 from thingmint.core.registry.event_configuration import EventConfigurations, EventType

@@ -11,11 +11,11 @@ from datetime import timedelta
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.support.authority import Listener, new_authority
-from tests.support.event_mirror import EventMirror
-from tests.support.registry import ALL, Registry
-from tests.support.registry_model import RegistryModel
-from tests.support.soak import examples
+from tests.support.devices.event_mirror import EventMirror
+from tests.support.machine.soak import examples
+from tests.support.registration.authority import Listener, new_authority
+from tests.support.registration.registry import ALL, Registry
+from tests.support.registration.registry_model import RegistryModel
 
 from thingmint.core.errors import DeletionRefused, ThingmintError
 from thingmint.core.identifiers import CertificateId, ThingTypeName

@@ -1,10 +1,10 @@
 """The life of role aliases."""
 
 import pytest
-from tests.support.authority import caller_with, new_authority
-from tests.support.memory_store import MemoryStore
-from tests.support.provisioning import ROLE_ARN
-from tests.support.registry import turned
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.provisioning import ROLE_ARN
+from tests.support.registration.registry import turned
 
 from thingmint.core.errors import LimitExceeded, ResourceExists, ResourceNotFound, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, RoleAliasName

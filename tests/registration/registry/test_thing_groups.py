@@ -1,8 +1,8 @@
 """Thing groups: their hierarchy, the things in them, and what is refused."""
 
 import pytest
-from tests.support.memory_store import MemoryStore
-from tests.support.registry import Registry, turned
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.registry import Registry, turned
 
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, VersionMismatch
 from thingmint.core.identifiers import PolicyName, ThingGroupName

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.memory_store import MemoryStore
-from tests.support.registry import Registry
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.registry import Registry
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest, ResourceNotFound

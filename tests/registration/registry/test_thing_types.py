@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from tests.support.authority import NOW
-from tests.support.memory_store import MemoryStore
-from tests.support.registry import Registry, turned
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW
+from tests.support.registration.registry import Registry, turned
 
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import ThingTypeName

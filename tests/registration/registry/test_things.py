@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.authority import NOW, Listener
-from tests.support.memory_store import MemoryStore
-from tests.support.registry import Registry, turned
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import NOW, Listener
+from tests.support.registration.registry import Registry, turned
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, ServiceUnavailable, VersionMismatch

@@ -10,10 +10,10 @@ from typing import TypeVar, cast
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.authority import new_issuing_ca
-from tests.support.memory_store import MemoryStore
-from tests.support.revocation import Publishing, Registry, new_publisher, new_registry
-from tests.support.signers import signing_process
+from tests.support.certificates.revocation import Publishing, Registry, new_publisher, new_registry
+from tests.support.certificates.signers import signing_process
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import new_issuing_ca
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.certificates.revocation_list import ListName

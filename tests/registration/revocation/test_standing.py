@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.authority import Listener, caller_with
-from tests.support.memory_store import MemoryStore
-from tests.support.revocation import CALLER, Registry, new_registry
-from tests.support.stores import sample_access_key
+from tests.support.certificates.revocation import CALLER, Registry, new_registry
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import sample_access_key
+from tests.support.registration.authority import Listener, caller_with
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.certificates.revocation import Revocation, RevocationReason

@@ -10,10 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
-from tests.support.authority import Listener, new_issuing_ca
-from tests.support.der import sequence
-from tests.support.memory_store import MemoryStore
-from tests.support.revocation import CALLER, Observed, Registry, new_publisher, new_registry
+from tests.support.certificates.der import sequence
+from tests.support.certificates.revocation import CALLER, Observed, Registry, new_publisher, new_registry
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import Listener, new_issuing_ca
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.support.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with, new_authority
-from tests.support.memory_store import MemoryStore
-from tests.support.signing_requests import csr_pem
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.registration.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with, new_authority
 
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import ErrorMap

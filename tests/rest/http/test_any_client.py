@@ -12,8 +12,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.support.device_identities import Identity
-from tests.support.live_server import GENEROUS, LOOPS, LiveServer, client_tls_context, live_server, write_certificate
+from tests.support.devices.device_identities import Identity
+from tests.support.machine.live_server import (
+    GENEROUS,
+    LOOPS,
+    LiveServer,
+    client_tls_context,
+    live_server,
+    write_certificate,
+)
 
 from thingmint.host.peer_tls import Peer, peer_tls_context
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send

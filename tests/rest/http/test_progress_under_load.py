@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.device_identities import server_identity
-from tests.support.live_server import LiveServer, live_server
-from tests.support.loop_thread import GENEROUS
-from tests.support.slow_devices import bring_all_in
+from tests.support.devices.device_identities import server_identity
+from tests.support.devices.slow_devices import bring_all_in
+from tests.support.machine.live_server import LiveServer, live_server
+from tests.support.machine.loop_thread import GENEROUS
 
 from thingmint.rest.http.eviction import FIRST_BYTES_SECONDS, gives_way, has_received, longest_stalled
 from thingmint.rest.http.limits import Limits

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.live_server import LOOPS, Client
+from tests.support.machine.live_server import LOOPS, Client
 
 from thingmint.host.listening import listen
 
@@ -16,7 +16,7 @@ GET = b"GET /things HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # Answers commands on its standard input, one line each. Everything it needs is open before descriptors run out.
 CHILD = r"""
 import errno, logging, os, resource, sys, time
-from tests.support.live_server import live_server
+from tests.support.machine.live_server import live_server
 
 class Counter(logging.Handler):
     count = 0

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.support.live_server import GENEROUS, LOOPS, LiveServer, live_server
+from tests.support.machine.live_server import GENEROUS, LOOPS, LiveServer, live_server
 
 from thingmint.rest.http.limits import Limits
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.live_server import (
+from tests.support.machine.live_server import (
     GENEROUS,
     LOOPS,
     Client,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.device_identities import server_identity
-from tests.support.live_server import GENEROUS, LOOPS, LiveServer, live_server
+from tests.support.devices.device_identities import server_identity
+from tests.support.machine.live_server import GENEROUS, LOOPS, LiveServer, live_server
 
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
 from thingmint.rest.http.tls import server_tls_context

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from tests.support.signing import (
+from tests.support.clients.signing import (
     AT,
     HOST,
     KEY,

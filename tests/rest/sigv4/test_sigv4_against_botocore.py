@@ -7,8 +7,18 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.signing import AT, HOST, KEY, REGION, TEMPORARY_KEY, by_botocore, header, unsigned, with_header
-from tests.support.soak import examples
+from tests.support.clients.signing import (
+    AT,
+    HOST,
+    KEY,
+    REGION,
+    TEMPORARY_KEY,
+    by_botocore,
+    header,
+    unsigned,
+    with_header,
+)
+from tests.support.machine.soak import examples
 
 from thingmint.core.errors import AuthenticationFailure
 from thingmint.rest.sigv4.canonical import canonical_path, canonical_query

@@ -11,18 +11,18 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import capture_logs
-from tests.support.api import Api
-from tests.support.authority import ACCOUNT, REGION, Listener, caller_with, new_authority
-from tests.support.device_edge import new_data_plane
-from tests.support.device_identities import server_identity
-from tests.support.memory_store import MemoryStore
-from tests.support.policies import document, statement
-from tests.support.provisioning import JITP_BODY, ROLE_ARN
-from tests.support.signing_requests import csr_pem
-from tests.support.stores import sample_access_key
-from tests.support.tls_echo import tls_context_of
-from tests.support.turn_watch import TurnSelector, begin, run_watched
-from tests.support.user_ca import der_of, new_ca
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import der_of, new_ca
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.databases.stores import sample_access_key
+from tests.support.devices.device_edge import new_data_plane
+from tests.support.devices.device_identities import server_identity
+from tests.support.devices.tls_echo import tls_context_of
+from tests.support.machine.turn_watch import TurnSelector, begin, run_watched
+from tests.support.registration.api import Api
+from tests.support.registration.authority import ACCOUNT, REGION, Listener, caller_with, new_authority
+from tests.support.registration.policies import document, statement
+from tests.support.registration.provisioning import JITP_BODY, ROLE_ARN
 
 from thingmint.api.devices.data_plane import DeviceMessage
 from thingmint.api.service import build_router

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from tests.support.stores import SCOPE, Timings
+from tests.support.databases.stores import SCOPE, Timings
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import CertificateId, Scope

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 from structlog.testing import capture_logs
-from tests.support.stores import Timings
+from tests.support.databases.stores import Timings
 
 from thingmint.registration.kernel.ports import Store
 from thingmint.service.nodes.membership import (

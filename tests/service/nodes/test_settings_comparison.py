@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.support.stores import CREATED_AT
+from tests.support.databases.stores import CREATED_AT
 
 from thingmint.records.nodes.nodes import NodeRow
 from thingmint.service.nodes.settings_comparison import comparable_settings, differences

@@ -13,8 +13,8 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from tests.support.forked import run_thingmint
-from tests.support.service import Service, running_service
+from tests.support.services.forked import run_thingmint
+from tests.support.services.service import Service, running_service
 
 from thingmint.core.transparency.checkpoint import key_of_text, read_checkpoint
 from thingmint.data_directory.handover import read_credentials

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.soak import examples
+from tests.support.machine.soak import examples
 
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.data_directory import authorities as authority_files

@@ -1,0 +1,50 @@
+"""Keys that the library takes minutes to read, because it looks for factors of their long primes."""
+
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.support.certificates.der import bits, integer, oid, sequence
+from tests.support.certificates.signing_requests import csr_pem
+from tests.support.certificates.user_ca import der_of, new_ca
+from tests.support.registration.authority import NOW
+
+from thingmint.issuance.encoding.der import children, only_element
+
+DIFFIE_HELLMAN = "1.2.840.113549.1.3.1"
+# Mersenne primes, which need no search.
+_LONG_PRIME, _LONGER_PRIME = 2**9689 - 1, 2**9941 - 1
+_EXPONENT = 65537
+
+
+def diffie_hellman_request() -> str:
+    """Return a signing request whose key is a Diffie-Hellman key; its signature is of another key."""
+    der = x509.load_pem_x509_csr(csr_pem("p-256").encode()).public_bytes(serialization.Encoding.DER)
+    request = x509.load_der_x509_csr(_with_key(der, place=2))
+    return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def diffie_hellman_certificate(at: datetime = NOW) -> x509.Certificate:
+    """Return a certificate whose key is a Diffie-Hellman key; its signature is of another content."""
+    return x509.load_der_x509_certificate(_with_key(der_of(new_ca(at=at).issue("slow", at=at)), place=6))
+
+
+def long_rsa_key() -> str:
+    """Return an RSA key of 19,630 bits in the form in which the service makes keys."""
+    p, q = _LONGER_PRIME, _LONG_PRIME
+    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    ).decode()
+
+
+def _with_key(der: bytes, place: int) -> bytes:
+    signed, *rest = children(der, only_element(der))
+    parts = [der[part.start : part.end] for part in children(der, signed)]
+    algorithm = sequence(oid(DIFFIE_HELLMAN), sequence(integer(_LONG_PRIME), integer(2)))
+    parts[place] = sequence(algorithm, bits(integer(pow(2, 12345, _LONG_PRIME))))
+    return sequence(sequence(*parts), *(der[part.start : part.end] for part in rest))

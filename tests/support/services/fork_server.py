@@ -1,0 +1,159 @@
+"""Owns a process that imports the modules of a program and forks for each run: `-m …fork_server SOCKET MODULE…`.
+
+Importing takes most of the processor time of a short program. Each run is a process of its own, with its own arguments,
+environment, folder and files, so that nothing of it remains for the next run.
+
+A client sends one message with three files: standard input, output and error. The answers are the process id (with a
+descriptor of the process) and, when the process has ended, its exit code as `subprocess` counts. The server ends when
+its standard input does.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import selectors
+import signal
+import socket
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+_MOST_OCTETS = 1 << 17
+# What `python -m` runs, and what only tests import.
+_NOT_OF_PROGRAMS = ("__main__", "pytest_plugin", "testing")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a client asks for."""
+
+    program: str
+    """A script's absolute path, or a module to be run as `python -m` does."""
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str
+
+
+def wait_for_a_run(path: str, modules: list[str]) -> Run:
+    """Serve until standard input ends. Return in the forked processes only."""
+    before = dict(os.environ)
+    for module in modules:
+        _import(module)
+    # The AWS CLI tells itself in this way where its data is.
+    set_by_imports = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    if "awscli.clidriver" in sys.modules:
+        # The AWS CLI imports its commands when it makes its driver. This driver is not used.
+        sys.modules["awscli.clidriver"].create_clidriver()
+    # The collector leaves what exists already alone, so that runs share its memory.
+    gc.collect()
+    gc.freeze()
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening,
+        selectors.DefaultSelector() as selector,
+        contextlib.ExitStack() as of_others,
+    ):
+        listening.bind(path)
+        listening.listen(128)
+        selector.register(listening, selectors.EVENT_READ)
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        print("listening", flush=True)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is sys.stdin:
+                    # Runs that have not ended go on, as the children of other processes do.
+                    os._exit(0)
+                if key.fileobj is not listening:
+                    selector.unregister(key.fileobj)
+                    _tell_the_end(key)
+                    continue
+                run = _accept(listening, selector)
+                if run is not None:
+                    for other in list(selector.get_map().values()):
+                        if other.data is not None:
+                            of_others.callback(_close, other)
+                    return replace(run, environment=run.environment | set_by_imports)
+
+
+def _import(module: str) -> None:
+    """Import a module; with `.*` at the end, also all below it that no program is made of."""
+    package = importlib.import_module(module.removesuffix(".*"))
+    if module.endswith(".*"):
+        for below in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if below.name.rpartition(".")[2] not in _NOT_OF_PROGRAMS:
+                _import(f"{below.name}.*" if below.ispkg else below.name)
+
+
+def _accept(listening: socket.socket, selector: selectors.BaseSelector) -> Run | None:
+    """Fork for the next client. Return what to run in the new process, and None in this one."""
+    client, _ = listening.accept()
+    message, files, _, _ = socket.recv_fds(client, _MOST_OCTETS, 3)
+    if not message:
+        client.close()
+        return None
+    pid = os.fork()
+    if pid == 0:
+        client.close()
+        _take_files(files)
+        return Run(**json.loads(message))
+    for file in files:
+        os.close(file)
+    process = os.pidfd_open(pid)
+    with contextlib.suppress(OSError):
+        socket.send_fds(client, [b"%d" % pid], [process])
+    selector.register(process, selectors.EVENT_READ, (pid, client))
+    return None
+
+
+def _tell_the_end(key: selectors.SelectorKey) -> None:
+    pid, client = key.data
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(OSError):
+        client.send(b"%d" % os.waitstatus_to_exitcode(status))
+    _close(key)
+
+
+def _close(key: selectors.SelectorKey) -> None:
+    os.close(key.fd)
+    key.data[1].close()
+
+
+def _take_files(files: list[int]) -> None:
+    for standard, file in enumerate(files):
+        os.dup2(file, standard)
+    for file in files:
+        os.close(file)
+    streams = {
+        "stdin": os.fdopen(0, encoding="utf-8", closefd=False),
+        "stdout": os.fdopen(1, "w", encoding="utf-8", closefd=False),
+        "stderr": os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False),
+    }
+    for name, stream in streams.items():
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def become(run: Run) -> None:
+    """Run the program, with everything that it can tell as if it had been executed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(run.environment)
+    os.chdir(run.folder)
+    gc.enable()
+    sys.argv = [run.program, *run.arguments]
+    if run.program.startswith("/"):
+        sys.path[0] = str(Path(run.program).parent)
+        runpy.run_path(run.program, run_name="__main__")
+    else:
+        sys.path[0] = run.folder
+        runpy.run_module(run.program, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    gc.disable()
+    # Ctrl-C is meant for the tests, which then end this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    become(wait_for_a_run(sys.argv[1], sys.argv[2:]))
