@@ -108,6 +108,16 @@ def test_many_leaves_have_the_hashes_and_statuses_of_single_ones(entries: list[L
     require_equal(entries)
 
 
+def test_a_resource_that_only_resembles_a_certificate_s_arn_is_none() -> None:
+    require_equal(
+        [ENTRY, *(ENTRY._replace(resource=resource) for resource in (ARN[:-1] + "g", ARN.upper(), ARN + "0"))]
+    )
+
+
+def test_leaves_without_a_status_change_nothing() -> None:
+    require_equal([ENTRY, *(ENTRY._replace(detail=detail) for detail in ("{}", '{"thing":"lamp"}', "[]", ""))])
+
+
 def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaf_hashes_module, "_MOST_KEPT", 2)
     long_detail = json.dumps({"status": "ACTIVE", "thing": "x" * 300})

@@ -105,6 +105,25 @@ async def test_many_foreign_values_are_named_up_to_a_limit(
     ]
 
 
+async def test_a_certificate_of_another_issuer_has_no_foreign_value(sqlite_store: Store) -> None:
+    log = await log_on(sqlite_store)
+    await issued(sqlite_store, 2)
+    await sequenced(sqlite_store, log)
+    await execute(sqlite_store, "UPDATE certificate SET issuer_id = NULL")
+    await execute(sqlite_store, "UPDATE audit SET detail = CAST(x'ff' AS TEXT) WHERE position = 1")
+    with pytest.raises(RowsUnreadable) as raised:
+        await verified(sqlite_store, log)
+    assert str(raised.value).splitlines() == ["audit entry 1: was changed: detail is not UTF-8"]
+
+
+async def test_a_log_without_its_bundles_is_not_whole(store: Store) -> None:
+    log = await log_on(store)
+    await append(store, range(3))
+    await sequenced(store, log)
+    await execute(store, "DELETE FROM log_bundle")
+    assert (await verified(store, log)).findings != []
+
+
 async def test_other_errors_are_not_hidden(store: Store) -> None:
     log = await log_on(store)
     await append(store, range(3))

@@ -10,7 +10,6 @@ from thingmint.core.transparency.checkpoint import (
     TreeHead,
     read_checkpoint,
 )
-from thingmint.core.transparency.leaf import LoggedEntry, leaf_of, salt_of
 
 # Without a limit, many changed rows would result in a report of the same length.
 MAX_FINDINGS = 1000
@@ -42,10 +41,6 @@ class Evidence:
         if not any(self.is_signed(key.public_key, checkpoint.body, each) for each in checkpoint.signatures):
             raise CheckpointInvalid("the signature of the checkpoint is not one by the key of the log")
         return checkpoint
-
-    def leaf(self, entry: LoggedEntry) -> bytes:
-        """Return the content of an entry's leaf."""
-        return leaf_of(entry, salt_of(self.secret, entry.position))
 
 
 @dataclass(slots=True)
