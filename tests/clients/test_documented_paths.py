@@ -57,11 +57,16 @@ def create_over_mqtt(live: Live, claim: dict[str, str | dict[str, str]], folder:
 def revoke_while_connected(live: Live, credentials: Credentials, folder: Path) -> None:
     iot = live.client()
     try:
-        with device(live, credentials, folder, "revoked") as connected:
+        with (
+            device(live, new_credentials(iot), folder, "hears") as hears,
+            device(live, credentials, folder, "revoked") as connected,
+        ):
+            assert hears.subscribe("$aws/events/presence/disconnected/revoked")
             iot.create_policy(policyName="one-more", policyDocument=device_policy(("iot:Publish", "topic/one")))
             iot.attach_policy(policyName="one-more", target=credentials.arn)
             connected.wait_until_published("one")
             iot.update_certificate(certificateId=credentials.certificate_id, newStatus="REVOKED")
             connected.disconnected.get(timeout=GENEROUS)
+            assert hears.hear().topic == "$aws/events/presence/disconnected/revoked"
     finally:
         iot.close()

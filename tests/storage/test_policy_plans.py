@@ -6,6 +6,7 @@ import pytest
 from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.records.policies import policies, policy_attachments
+from thingmint.storage.dialect import SQLITE
 
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": text
@@ -23,8 +24,9 @@ def store() -> MemoryStore:
 
 @pytest.mark.parametrize("text", STATEMENTS.values(), ids=STATEMENTS.keys())
 def test_every_row_is_found_by_an_index_that_leads_to_it(store: MemoryStore, text: str) -> None:
-    parameters = ("",) * len(set(re.findall(r"\$[0-9]+", text)))
-    plan = [str(row[3]) for row in store.tables.connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
+    sql = SQLITE.translate(text)
+    parameters = ("",) * len(set(re.findall(r"\$[0-9]+", sql)))
+    plan = [str(row[3]) for row in store.tables.connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
     searched = [step for step in plan if re.match(rf"(SCAN|SEARCH) ({TABLES})\b", step)]
     assert searched
     for step in searched:

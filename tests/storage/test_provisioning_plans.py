@@ -58,7 +58,7 @@ def connection() -> Iterator[apsw.Connection]:
 
 def plan_of(connection: apsw.Connection, statement: str) -> list[str]:
     parameters = {f"{number}": 1 for number in range(1, 30)}
-    rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {SQLITE.translate(statement)}", parameters).fetchall()
     return [str(step[3]) for step in rows]
 
 
