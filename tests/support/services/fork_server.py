@@ -84,7 +84,9 @@ def _import(module: str) -> None:
     if module.endswith(".*"):
         for below in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             if below.name.rpartition(".")[2] not in _NOT_OF_PROGRAMS:
-                _import(f"{below.name}.*" if below.ispkg else below.name)
+                # Without an extra such as `pkcs11`, the run that needs it tells so.
+                with contextlib.suppress(ModuleNotFoundError):
+                    _import(f"{below.name}.*" if below.ispkg else below.name)
 
 
 def _accept(listening: socket.socket, selector: selectors.BaseSelector) -> Run | None:
