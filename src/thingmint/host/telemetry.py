@@ -11,7 +11,6 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 from thingmint.host.json_lines import CONTROLS, JSONLines, encode, mask_secrets
-from thingmint.host.tallies import Counts, Timings
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DATABASE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
@@ -34,14 +33,14 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self._registry = registry = CollectorRegistry()
-        self._requests = Counts(
-            "thingmint_requests", "Requests by operation and error.", ("operation", "error"), registry
+        self._requests = Counter(
+            "thingmint_requests", "Requests by operation and error.", ("operation", "error"), registry=registry
         )
-        self._request_seconds = Timings(
-            "thingmint_request_seconds", "Time to serve a request.", _SECONDS, registry, label="operation"
+        self._request_seconds = Histogram(
+            "thingmint_request_seconds", "Time to serve a request.", ("operation",), buckets=_SECONDS, registry=registry
         )
-        self._issuance_seconds = Timings(
-            "thingmint_issuance_seconds", "Time to issue a certificate.", _SECONDS, registry
+        self._issuance_seconds = Histogram(
+            "thingmint_issuance_seconds", "Time to issue a certificate.", buckets=_SECONDS, registry=registry
         )
         self._throttled = Counter(
             "thingmint_throttled",
@@ -49,9 +48,7 @@ class Metrics:
             ("operation",),
             registry=registry,
         )
-        self._requests_in_flight = 0
-        in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
-        in_flight.set_function(lambda: self._requests_in_flight)
+        self._in_flight = Gauge("thingmint_requests_in_flight", "Requests being worked on.", registry=registry)
         self._connections = Gauge("thingmint_connections", "Open connections.", registry=registry)
         self._turned_away = Counter(
             "thingmint_connections_turned_away",
@@ -92,8 +89,8 @@ class Metrics:
         self._key_engine_faults = Counter(
             "thingmint_key_engine_faults", "Faults that turned a key engine off.", registry=registry
         )
-        self._database_seconds = Timings(
-            "thingmint_database_seconds", "Database time.", _DATABASE_SECONDS, registry, label="kind"
+        self._database_seconds = Histogram(
+            "thingmint_database_seconds", "Database time.", ("kind",), buckets=_DATABASE_SECONDS, registry=registry
         )
         self._expiry = Gauge(
             "thingmint_certificate_expiry_timestamp_seconds", "When a certificate ends.", ("name",), registry=registry
@@ -128,11 +125,20 @@ class Metrics:
         )
         self._nodes = Gauge("thingmint_nodes", "Nodes that serve this database, this one included.", registry=registry)
         Info("thingmint_build", "The version that runs.", registry=registry).info({"version": version})
+        # Finding a child by its labels costs more than counting. The names come from tables, so the dictionary stays
+        # small.
+        self._request_counters: dict[tuple[str, str], Counter] = {}
+        self._request_timers: dict[str, Histogram] = {}
+        self._database_timers: dict[str, Histogram] = {}
 
     def observe_request(self, operation: str, error: str, seconds: float) -> None:
         """Record a served request; ``error`` is empty for success."""
-        self._requests.count(operation, error)
-        self._request_seconds.observe(seconds, operation)
+        counter = self._request_counters.get((operation, error))
+        if counter is None:
+            counter = self._request_counters[operation, error] = self._requests.labels(operation, error)
+            self._request_timers[operation] = self._request_seconds.labels(operation)
+        counter.inc()
+        self._request_timers[operation].observe(seconds)
         if operation in _ISSUING and not error:
             self._issuance_seconds.observe(seconds)
 
@@ -142,7 +148,7 @@ class Metrics:
 
     def in_flight(self, delta: int) -> None:
         """Record that work on a request has begun (1) or ended (-1)."""
-        self._requests_in_flight += delta
+        self._in_flight.inc(delta)
 
     def connections(self, count: int) -> None:
         """Record how many connections are open."""
@@ -203,7 +209,10 @@ class Metrics:
 
     def observe_database(self, kind: str, seconds: float) -> None:
         """Record the time that the database took; ``kind`` is read, write or commit."""
-        self._database_seconds.observe(seconds, kind)
+        timer = self._database_timers.get(kind)
+        if timer is None:
+            timer = self._database_timers[kind] = self._database_seconds.labels(kind)
+        timer.observe(seconds)
 
     def certificate_expiry(self, name: str, not_after: datetime) -> None:
         """Record when one of the service's own certificates ends."""
