@@ -3,7 +3,9 @@
 import gc
 import json
 import secrets
+import socket
 import statistics
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +19,7 @@ from cryptography.x509 import ocsp
 
 from bench import openssl_responder, service
 from bench.certificates import csr_pems
-from bench.children import free_port
+from bench.children import Server, free_port
 from bench.load import Caller, LoadGenerator
 from bench.machine import ForeignLoad, cores, tree_cpu_s
 from bench.measurement import Bound, Measurement, Skipped, Target, percentile, ratios
@@ -108,6 +110,7 @@ def _uncached_figure(run: Run, figures: dict[str, list[float]], count: int, core
                 for _ in range(run.plan.ocsp_rounds)
             ]
             share = foreign.share()
+            library = _library_alone(run, asked, core)
     except PeerUnavailable as unavailable:
         return Skipped(figure, title, str(unavailable))
     rounds = ratios(figures["uncached"], theirs)
@@ -121,16 +124,41 @@ def _uncached_figure(run: Run, figures: dict[str, list[float]], count: int, core
         n=f"{len(rounds)} rounds of {count} answers each, one client, a nonce in each request",
         sides=(
             "both: plain HTTP, P-256, delegated key, processor time of the server; service: keep-alive, status read "
-            "from SQLite; OpenSSL: one connection for each request, which is all it can, status from an index in memory"
+            "from SQLite; OpenSSL: one connection for each request, which is all it can, status from an index in "
+            "memory; library alone: keep-alive, uvloop, httptools, `cryptography`; no registry, limits and checks"
         ),
         parts={
             "thingmint_per_core_s": statistics.median(figures["uncached"]),
             "thingmint_one_connection_each_per_core_s": statistics.median(figures["closing"]),
             "openssl_per_core_s": statistics.median(theirs),
             "one_connection_each_ratio": statistics.median(figures["closing"]) / statistics.median(theirs),
+            "library_alone_per_core_s": statistics.median(library),
+            "library_alone_ratio": statistics.median(ratios(library, theirs)),
+            "of_library_alone": statistics.median(ratios(figures["uncached"], library)),
         },
         foreign_share=share,
     )
+
+
+def _library_alone(run: Run, asked: Sequence[bytes], core: int) -> list[float]:
+    """Return the answers a core and second of a program that has nothing but the libraries."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.library_responder", str(port)]
+    server = Server(command, run.directory / "library.log", core=core)
+    try:
+        server.wait_until(lambda: _listens(port))
+        requests = [post_bytes("/", each) for each in asked]
+        exchange_kept_open(port, requests[:10])  # warms up
+        return [
+            _answers_per_core_s(server.pid, exchange_kept_open, port, requests) for _ in range(run.plan.ocsp_rounds)
+        ]
+    finally:
+        server.stop()
+
+
+def _listens(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _answers_per_core_s(
