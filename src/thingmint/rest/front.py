@@ -13,7 +13,7 @@ from thingmint.core.error_text import trace_of
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.rest.answers import Answer, send_answer
 from thingmint.rest.asgi_messages import ASGIApplication, HTTPScope, Receive, ReceivedMessage, Send, SentMessage
-from thingmint.rest.deadlines import Deadline, Deadlines
+from thingmint.rest.request_deadlines import RequestDeadline, RequestDeadlines
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Front:
             raise ValueError("each prefix belongs to one application, and every other path to one more")
         if any(prefix.rfind(b"/") != 0 for prefix in prefixes):
             raise ValueError("a prefix is a slash and a name, or the slash alone")
-        served = [(each, None if each.limits is None else Deadlines(each.limits.seconds)) for each in mounted]
+        served = [(each, None if each.limits is None else RequestDeadlines(each.limits.seconds)) for each in mounted]
         self._others = next(each for each in served if each[0] is others[0])
         self._by_prefix = {prefix: each for each in served for prefix in each[0].prefixes}
 
@@ -98,13 +98,15 @@ class _Request:
         "has_begun_to_answer",
     )
 
-    def __init__(self, receive: Receive, send: Send, limits: RequestLimits | None, deadlines: Deadlines | None) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, limits: RequestLimits | None, deadlines: RequestDeadlines | None
+    ) -> None:
         self._receive = receive
         self._send = send
         self._limits = limits
         self._deadlines = deadlines
         self._left = 0 if limits is None else limits.body_bytes
-        self._deadline: Deadline | None = None
+        self._deadline: RequestDeadline | None = None
         self._whole_body: Callable[[], bytes | None] | None = None
         self.has_begun_to_answer = False
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Deadlines:
+class RequestDeadlines:
     """The deadlines of the requests to one application, in the order in which they pass."""
 
     __slots__ = ("_is_armed", "_running", "_seconds")
@@ -16,21 +16,21 @@ class Deadlines:
     def __init__(self, seconds: float) -> None:
         """Take the number of seconds of each request."""
         self._seconds = seconds
-        self._running: dict[Deadline, None] = {}
+        self._running: dict[RequestDeadline, None] = {}
         self._is_armed = False
 
-    def begin(self) -> "Deadline":
+    def begin(self) -> "RequestDeadline":
         """Return the deadline of the running task, which begins a request now."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         assert task is not None
-        deadline = Deadline(self, task, loop.time() + self._seconds)
+        deadline = RequestDeadline(self, task, loop.time() + self._seconds)
         self._running[deadline] = None
         if not self._is_armed:
             self._arm(loop, deadline.at)
         return deadline
 
-    def lift(self, deadline: "Deadline") -> None:
+    def lift(self, deadline: "RequestDeadline") -> None:
         """Remove a deadline, whether it has passed or not. The timer stays, because the next request needs it."""
         self._running.pop(deadline, None)
 
@@ -49,12 +49,12 @@ class Deadlines:
             deadline.expire()
 
 
-class Deadline:
+class RequestDeadline:
     """The deadline of one request: a context manager that raises TimeoutError in its task when the time has passed."""
 
     __slots__ = ("_all", "_cancelling", "_task", "at", "has_passed")
 
-    def __init__(self, all_of_them: Deadlines, task: "asyncio.Task[object]", at: float) -> None:
+    def __init__(self, all_of_them: RequestDeadlines, task: "asyncio.Task[object]", at: float) -> None:
         self.at = at
         self.has_passed = False
         self._all = all_of_them
