@@ -22,7 +22,7 @@ needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only
 SHOW = """
 import ctypes, dataclasses, json, os, resource, sys
 from thingmint.host.hardening import harden_process
-applied = dataclasses.asdict(harden_process(wipe_freed_memory=True))
+applied = msgspec.structs.asdict(harden_process(wipe_freed_memory=True))
 with open(sys.argv[1], "w") as file:
     json.dump({
         "applied": applied,

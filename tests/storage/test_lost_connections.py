@@ -5,12 +5,13 @@ import contextlib
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.entrances import CONNECTION, open_ca
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.certificates.user_ca import der_of, new_ca

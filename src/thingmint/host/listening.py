@@ -7,8 +7,9 @@ import math
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from thingmint.core.error_text import reason_of
 from thingmint.host.open_files import most_open_files
@@ -31,8 +32,7 @@ def descriptors_for_connections() -> int:
     return _ANY_NUMBER if most is None else max(most - _RESERVED_DESCRIPTORS, most // 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """How many connections a listener is configured for, and how many descriptors each of them takes."""
 
     connections: int
@@ -109,8 +109,7 @@ def listen(addresses: Sequence[tuple[int, Address]], *, shares_port: bool = Fals
     return listeners
 
 
-@dataclass(frozen=True, slots=True)
-class ReservedPort:
+class ReservedPort(Struct, frozen=True):
     """A reserved port: while its sockets are open, only processes of this user that share ports can listen on it."""
 
     number: int

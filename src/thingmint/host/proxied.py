@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 from thingmint.core.error_text import in_words
 from thingmint.host.listening import Network
 from thingmint.host.proxy_header import MOST_BYTES, CarriedAddresses, InvalidHeader, parse
@@ -33,8 +35,7 @@ def _not_counted(count: int) -> None:
     del count
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedProxies:
+class TrustedProxies(Struct, frozen=True):
     """The networks whose connections begin with a header, and the counter of refused connections."""
 
     networks: Sequence[Network] = ()

@@ -7,8 +7,9 @@ accepted. Source: "The PROXY protocol, versions 1 & 2" of HAProxy, sections 2.1 
 import ipaddress
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 SocketAddress: TypeAlias = tuple[str, int]
 """An IP address without a zone, and a port."""
@@ -32,16 +33,14 @@ class InvalidHeader(Exception):
     """The first bytes of a connection are not a header of the PROXY protocol; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class CarriedAddresses:
+class CarriedAddresses(Struct, frozen=True):
     """The two ends of the connection that the balancer accepted."""
 
     source: SocketAddress
     destination: SocketAddress
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyHeader:
+class ProxyHeader(Struct, frozen=True):
     """A complete header: its length in bytes, and the addresses; None if the balancer itself is the client."""
 
     length: int

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
+from msgspec import Struct
 
 from thingmint.api.accounts.accounts import Administration
 from thingmint.api.service import is_operation, operations_of_test_mode, own_operations, served_operations
@@ -45,8 +45,7 @@ _LIMITS_OF_PAGES = RequestLimits(body_bytes=4096, seconds=10.0)
 _log = structlog.get_logger("thingmint")
 
 
-@dataclass(frozen=True, slots=True)
-class ApiServer:
+class ApiServer(Struct, frozen=True):
     """The server, which does not listen yet, and the function that ends the streams of the console before it stops.
 
     ``calls`` turns requests into operations. All ports share its quotas.

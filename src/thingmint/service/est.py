@@ -1,11 +1,11 @@
 """Owns EST on a node: its server, and the authentication of its clients by the rules of the device port."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
 from cryptography import x509
+from msgspec import Struct
 
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
@@ -37,8 +37,7 @@ _UNKNOWN = frozenset({DeviceRefusal.NOT_REGISTERED, DeviceRefusal.ACCOUNT_AMBIGU
 _log = structlog.get_logger("thingmint")
 
 
-@dataclass(frozen=True, slots=True)
-class EstDevice:
+class EstDevice(Struct, frozen=True):
     """A registered device as a client of EST; implements `rest.est.callers.IdentifiedDevice`."""
 
     device: RegisteredDevice
@@ -65,8 +64,7 @@ class EstDevice:
             raise _refusal(refused, self.observe_refusal) from refused
 
 
-@dataclass(frozen=True, slots=True)
-class EstDevices:
+class EstDevices(Struct, frozen=True):
     """Implements `rest.est.callers.KnownDevices` with the device port's lookup of devices."""
 
     devices: RegisteredDevices

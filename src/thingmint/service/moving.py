@@ -6,9 +6,10 @@ the same command continues: it copies again, or compares the rows and sets the m
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
@@ -39,8 +40,7 @@ class MoveFailed(ThingmintError):
     """The rows in PostgreSQL differ from those in SQLite; the directory was not marked."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableSum:
+class TableSum(Struct, frozen=True):
     """The number of a table's rows, and the sum of their SHA-256 modulo 2²⁵⁶, which does not depend on their order."""
 
     rows: int
@@ -50,8 +50,7 @@ class TableSum:
         return f"{self.digest:064x}"
 
 
-@dataclass(frozen=True, slots=True)
-class MovedRegistry:
+class MovedRegistry(Struct, frozen=True):
     """Where the registry is now, and the sum of each compared table by its name."""
 
     place: str

@@ -6,10 +6,10 @@ from there. So tables are in the order in which migrations created them, and non
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 import apsw
+from msgspec import Struct
 
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
@@ -66,8 +66,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CopiedTable:
+class CopiedTable(Struct, frozen=True):
     """A table, its columns in order with the types of their values, and the columns of its primary key.
 
     A numbered table gives each row a number that was never used before; the number is its key.

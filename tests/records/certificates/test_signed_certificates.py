@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.encodings import negated
 from tests.support.certificates.user_ca import UserCA, der_of, new_ca
 from tests.support.databases.stores import Timings

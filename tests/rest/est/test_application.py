@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with, new_authority

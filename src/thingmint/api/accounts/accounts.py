@@ -5,9 +5,11 @@ AWS IoT has no such operations. Callers of the service's own account may use the
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, TypeAlias
+
+from msgspec import Struct
 
 from thingmint.api.devices.data_plane import DeviceMessage, OperatorDataPlane
 from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
@@ -28,8 +30,7 @@ _PAGE = 50
 _RETAINED_TOGETHER = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Administration:
+class Administration(Struct, frozen=True):
     """The registry of all accounts and their devices, and the account that administers them."""
 
     authority: RegistrationAuthority

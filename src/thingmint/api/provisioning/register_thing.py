@@ -1,8 +1,9 @@
 """Owns RegisterThing over HTTP and its messages. The rules are in `registration.provisioning.provisioning`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, TypeAlias
+
+from msgspec.structs import replace
 
 from thingmint.api.provisioning.provisioning_templates import TemplateBodyText
 from thingmint.api.wire.binding import BODY, RawRequest

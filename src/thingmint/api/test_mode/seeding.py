@@ -84,8 +84,7 @@ def _step(number: int, element: object, own: AccountId, operations: Mapping[str,
     return step
 
 
-@dataclass(frozen=True, slots=True)
-class Seeding:
+class Seeding(Struct, frozen=True):
     """Carries seeds out; ``operations`` are the available ones, by name."""
 
     operations: Mapping[str, Served]

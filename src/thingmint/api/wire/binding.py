@@ -6,7 +6,6 @@ once, at the first request. Independent of operations, routes and HTTP.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -84,8 +83,7 @@ class RawRequest(Struct, frozen=True):
 Binder: TypeAlias = Callable[[RawRequest], RequestT]
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(Struct, frozen=True):
     name: str
     wire_name: str
     shown_name: str

@@ -5,7 +5,6 @@ acts for callers uses this module.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec import Struct
@@ -37,8 +36,7 @@ class Sent(Struct, frozen=True):
         return f"Sent({self.scheme})"
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(Struct, frozen=True):
     """Calls operations on behalf of callers."""
 
     router: Router

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from thingmint.api.wire.unicode_patterns import unicode_matcher
 from thingmint.core.errors import InvalidRequest
@@ -27,8 +28,7 @@ _POSIX_CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(Struct, frozen=True):
     """Limits of one member, with the model's own pattern text.
 
     `msgspec.Meta` has limits of numbers, but refuses the Java patterns of the model.
@@ -81,8 +81,7 @@ class Violations:
 Check: TypeAlias = Callable[[object], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class ValueRule:
+class ValueRule(Struct, frozen=True):
     """One limit: the check of a value of the right type, and the wording of a violation."""
 
     holds: Check

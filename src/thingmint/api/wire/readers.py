@@ -7,7 +7,6 @@ them; its result after a violation is not used.
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import NoneType, UnionType
@@ -29,8 +28,7 @@ _BOOLEANS = {"true": True, "false": False}
 NOT_NULL = "Member must not be null"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """The parts of an annotation: the bare type, whether it may be absent, and its metadata."""
 
     bare: object

@@ -1,8 +1,9 @@
 """Owns the decision whether a CONNECT is accepted, by the device's certificate and policies. Changes nothing."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
@@ -35,8 +36,7 @@ class NotAdmitted(PacketRefused):
         self.scope = scope
 
 
-@dataclass(slots=True)
-class Admitted:
+class Admitted(Struct):
     """A device that may connect; its authorizer is replaced when policies change."""
 
     device: Device

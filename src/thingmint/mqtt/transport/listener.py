@@ -8,9 +8,9 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
+from msgspec import Struct
 from OpenSSL import SSL
 
 from thingmint.core.error_text import in_words
@@ -36,8 +36,7 @@ _LONGEST_SWEEP_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     """A connection that waits for a place; the addresses are the client's."""
 
     socket: socket.socket

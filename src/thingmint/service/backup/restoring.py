@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import Struct
+
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.error_text import in_words
@@ -101,8 +103,7 @@ class RestoreInput:
     """The passphrase of the backup; without it, that of the setting ca_passphrase_file is used."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(Struct, frozen=True):
     """What was opened with the keys of the backup."""
 
     sealer: Sealer

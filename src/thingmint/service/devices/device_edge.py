@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from OpenSSL import SSL
 
 from thingmint.api.devices.device_api import DeviceApi
@@ -35,8 +35,7 @@ from thingmint.storage.dialect import CHANGES_CHANNEL, MESSAGES_CHANNEL, NODES_C
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceAddress:
+class DeviceAddress(Struct, frozen=True):
     """Where the gateway listens, and whether it may choose another port if this one is taken.
 
     ``alpn`` is a second host and port, for SDKs that select MQTT by ALPN; one gateway listens on both. Other workers
