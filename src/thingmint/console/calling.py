@@ -13,9 +13,9 @@ from msgspec import Struct, field
 from msgspec.structs import FieldInfo, fields
 
 from thingmint.api.service import OPERATIONS
-from thingmint.api.wire.binding import Location, RawRequest, location_of
 from thingmint.api.wire.calls import Calls, Sent
 from thingmint.api.wire.operation import Operation
+from thingmint.api.wire.reading.binding import Location, RawRequest, location_of
 from thingmint.api.wire.routing import Match
 from thingmint.core.caller import Caller
 

@@ -20,7 +20,8 @@ from thingmint.service.backup.contents import lines_of_rows
 from thingmint.service.start.storage_choice import database_place, remember_storage
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import SQLITE_FILE_NAME, DatabaseURL
-from thingmint.storage.copied_tables import (
+from thingmint.storage.copying import CopySource, copy_all, open_snapshot, open_target
+from thingmint.storage.sqlite.copied_tables import (
     CHANGED_COLUMNS,
     CHANGED_TABLES,
     CopiedTable,
@@ -28,7 +29,6 @@ from thingmint.storage.copied_tables import (
     copied_tables,
     newest_version,
 )
-from thingmint.storage.copying import CopySource, copy_all, open_snapshot, open_target
 
 Progress = Callable[[str, str, int], None]
 """Receives the step (``copied`` or ``compared``), the table, and the number of its rows."""

@@ -21,8 +21,8 @@ from OpenSSL import SSL
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.authorities import SERVER, Authorities
 from thingmint.data_directory.certificate_files import certificate_path, pem_of, write_where_different
+from thingmint.host.connections.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
 from thingmint.host.memory_files import in_memory
-from thingmint.host.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
 from thingmint.issuance.authorities.trust_anchor import (
     CertificateAuthority,
     create_server_certificate,

@@ -13,8 +13,8 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
+from thingmint.host.connections.listening import ReservedPort, reserve_port
 from thingmint.host.cores import usable_cores
-from thingmint.host.listening import ReservedPort, reserve_port
 from thingmint.host.shared_texts import SharedTexts
 from thingmint.public.merged_metrics import merged
 from thingmint.settings.address_forms import Address

@@ -35,9 +35,9 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
 from thingmint.storage import SQLITE_FILE_NAME, open_store
 from thingmint.storage.dialect import POSTGRESQL, SQLITE
-from thingmint.storage.postgresql_session import drive
+from thingmint.storage.postgresql.session import drive
 from thingmint.storage.schema import migrate, migrations
-from thingmint.storage.sqlite_connection import create
+from thingmint.storage.sqlite.connection import create
 
 CALLER, OTHER = caller_with(), caller_with(account=AccountId("222222222222"))
 CONNECTION = FirstConnection(REGION, ACCOUNT, "192.0.2.7", "request-9")

@@ -19,7 +19,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import AuthenticationMissing, CredentialsUnknown, ServiceUnavailable, Throttled
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.provisioning.claim import ClaimCertificate
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.registration.access.presented_secrets import PresentedSecret
 from thingmint.registration.kernel.authority import RegistrationAuthority

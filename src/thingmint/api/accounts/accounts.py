@@ -12,9 +12,9 @@ from typing import Annotated, TypeAlias
 from msgspec import Struct
 
 from thingmint.api.devices.data_plane import DeviceMessage, OperatorDataPlane
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AccessDenied, InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Scope, account_arn

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from thingmint.api.accounts.accounts import Administration, forget_retained
 from thingmint.api.test_mode.seeding import Seeding, read_seed
-from thingmint.api.wire.binding import BODY, PAYLOAD
-from thingmint.api.wire.codec import epoch_seconds
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message, Timestamp
+from thingmint.api.wire.reading.binding import BODY, PAYLOAD
+from thingmint.api.wire.reading.codec import epoch_seconds
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.registration.access import accounts

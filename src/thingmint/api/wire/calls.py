@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.api.wire.routing import Match, Router
 from thingmint.core.caller import Caller

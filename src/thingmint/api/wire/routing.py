@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from thingmint.api.wire.binding import RawRequest, decode_component, decode_query
 from thingmint.api.wire.operation import Invoke, Operation, Served
+from thingmint.api.wire.reading.binding import RawRequest, decode_component, decode_query
 from thingmint.core.errors import OperationUnknown
 
 

@@ -14,9 +14,9 @@ from msgspec import Struct
 from OpenSSL import SSL
 
 from thingmint.core.error_text import in_words
-from thingmint.host.accepting import Acceptor
-from thingmint.host.proxied import TrustedProxies
-from thingmint.host.proxy_header import CarriedAddresses
+from thingmint.host.connections.accepting import Acceptor
+from thingmint.host.connections.proxied import TrustedProxies
+from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.plaintext_clients import PlaintextClients
 from thingmint.mqtt.transport.queue_of_networks import QueueOfNetworks

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AuthenticationMissing, CredentialsUnknown
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.registration.access.presented_secrets import PresentedSecret
 from thingmint.registration.provisioning.enrollment import Enrollee
 

@@ -41,8 +41,8 @@ from thingmint.service.public.transparency import open_log_of
 from thingmint.service.start.passphrases import read_passphrase
 from thingmint.service.start.storage_choice import database_place
 from thingmint.settings.config import Config, StartRefused
-from thingmint.storage.copied_tables import CopiedTable, copied_tables
 from thingmint.storage.copying import CopySource, open_snapshot
+from thingmint.storage.sqlite.copied_tables import CopiedTable, copied_tables
 
 _UNFINISHED = ".backup-unfinished"
 

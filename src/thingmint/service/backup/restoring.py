@@ -61,8 +61,8 @@ from thingmint.service.start.storage_choice import database_place, remember_stor
 from thingmint.settings.config import Config, StartRefused
 from thingmint.signers.log_key import LogKeySigner
 from thingmint.storage import SQLITE_FILE_NAME
-from thingmint.storage.copied_tables import copied_tables, newest_version
 from thingmint.storage.copying import CopyTarget, TargetNotEmpty, open_snapshot, open_target
+from thingmint.storage.sqlite.copied_tables import copied_tables, newest_version
 
 RESTORING = f"{SQLITE_FILE_NAME}.restoring"
 _SQLITE_FILES = tuple(f"{name}{suffix}" for name in (SQLITE_FILE_NAME, RESTORING) for suffix in ("", "-wal", "-shm"))

@@ -11,7 +11,7 @@ from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.registry.registry_event import RegistryEvent
-from thingmint.host.proxied import TrustedProxies
+from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.edges.connected_devices import ConnectedDevices

@@ -12,8 +12,8 @@ from thingmint.api.wire.errors import RequestTooLarge
 from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
-from thingmint.host.listening import Network
-from thingmint.host.proxied import TrustedProxies
+from thingmint.host.connections.listening import Network
+from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.host.telemetry import Metrics
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.issuers import Issuers

@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from thingmint.host.peer_tls import Peer
-from thingmint.host.proxy_header import CarriedAddresses
+from thingmint.host.connections.peer_tls import Peer
+from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.rest.asgi_messages import HTTPScope, Version
 from thingmint.rest.http.any_client import AnyClientConnection
 from thingmint.rest.http.protocol.request_parser import RequestHead

@@ -20,7 +20,7 @@ from thingmint.core.error_text import in_words
 from thingmint.records.statement import Statement
 from thingmint.records.steps import Program
 from thingmint.storage.dialect import SQLITE
-from thingmint.storage.sqlite_connection import WRITER_BUSY_MILLISECONDS, close, is_outage, roll_back
+from thingmint.storage.sqlite.connection import WRITER_BUSY_MILLISECONDS, close, is_outage, roll_back
 
 _logger = logging.getLogger(__name__)
 

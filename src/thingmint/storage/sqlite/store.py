@@ -12,10 +12,10 @@ import apsw
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.records.steps import Program
 from thingmint.records.write_check import check_write
-from thingmint.storage.group_commit import GroupCommit
 from thingmint.storage.schema import migrations
-from thingmint.storage.sqlite_connection import connect, create, is_outage
-from thingmint.storage.sqlite_reader import SQLiteReader
+from thingmint.storage.sqlite.connection import connect, create, is_outage
+from thingmint.storage.sqlite.group_commit import GroupCommit
+from thingmint.storage.sqlite.reader import SQLiteReader
 
 T = TypeVar("T")
 

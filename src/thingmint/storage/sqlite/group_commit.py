@@ -19,8 +19,8 @@ import apsw
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.records.steps import Program
-from thingmint.storage.writer_connection import ProgramOutcome, WriterConnection
-from thingmint.storage.writer_thread import WriterThread
+from thingmint.storage.sqlite.writer_connection import ProgramOutcome, WriterConnection
+from thingmint.storage.sqlite.writer_thread import WriterThread
 
 _logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.records.statement import row_of
 from thingmint.records.steps import Program
-from thingmint.storage.copied_tables import CopiedTable, TargetNotEmpty, migrations_to, settle
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import SCHEMA_VERSION, migrate, migrations
-from thingmint.storage.sqlite_connection import connect, drive, sync_directory
+from thingmint.storage.sqlite.connection import connect, drive, sync_directory
+from thingmint.storage.sqlite.copied_tables import CopiedTable, TargetNotEmpty, migrations_to, settle
 from thingmint.storage.transaction_store import TransactionStore
 
 T = TypeVar("T")

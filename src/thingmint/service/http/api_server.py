@@ -13,7 +13,7 @@ from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
 from thingmint.console.services import PREFIX as CONSOLE_PREFIX
-from thingmint.host.proxied import TrustedProxies
+from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
@@ -32,8 +32,8 @@ from thingmint.rest.sts import SecurityTokens, query_error
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
 from thingmint.service.addresses import device_endpoint
 from thingmint.service.clocks import MovableClock
-from thingmint.service.console import LIMITS_OF_CONSOLE, ImportedConsole, console_of, page_of_error
 from thingmint.service.devices.device_edge import DeviceEdge
+from thingmint.service.http.console import LIMITS_OF_CONSOLE, ImportedConsole, console_of, page_of_error
 from thingmint.service.node import OpenNode
 from thingmint.service.public.transparency import LogApplication
 from thingmint.service.readiness import Readiness, require_listening

@@ -14,9 +14,9 @@ from thingmint.records.steps import Program, Steps
 from thingmint.records.write_check import check_write
 from thingmint.storage.database_url import DatabaseURL, InvalidDatabaseURL
 from thingmint.storage.dialect import POSTGRESQL
-from thingmint.storage.postgresql_ending import end_politely, end_pool, give_back
-from thingmint.storage.postgresql_servers import Servers
-from thingmint.storage.postgresql_session import (
+from thingmint.storage.postgresql.ending import end_politely, end_pool, give_back
+from thingmint.storage.postgresql.servers import Servers
+from thingmint.storage.postgresql.session import (
     COMMAND_SECONDS,
     CONNECT_SECONDS,
     Connection,

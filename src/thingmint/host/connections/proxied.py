@@ -17,8 +17,8 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from thingmint.core.error_text import in_words
-from thingmint.host.listening import Network
-from thingmint.host.proxy_header import MOST_BYTES, CarriedAddresses, InvalidHeader, parse
+from thingmint.host.connections.listening import Network
+from thingmint.host.connections.proxy_header import MOST_BYTES, CarriedAddresses, InvalidHeader, parse
 
 Admit: TypeAlias = Callable[[socket.socket, str, CarriedAddresses | None], None]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 import asyncpg
 
 from thingmint.storage.database_url import DatabaseURL
-from thingmint.storage.postgresql_ending import end_politely
-from thingmint.storage.postgresql_servers import Servers
-from thingmint.storage.postgresql_session import COMMAND_SECONDS, is_outage
+from thingmint.storage.postgresql.ending import end_politely
+from thingmint.storage.postgresql.servers import Servers
+from thingmint.storage.postgresql.session import COMMAND_SECONDS, is_outage
 
 # The interval of test queries, which detect a connection that was lost without an error.
 _ASK_SECONDS = 5.0

@@ -15,7 +15,7 @@ from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import Migration, migrate, migrations
-from thingmint.storage.sqlite_connection import drive
+from thingmint.storage.sqlite.connection import drive
 
 # State of running processes, their locks, and sessions of browsers: a copied registry starts without them. The copies
 # of keys for joining nodes are encrypted with the passphrase of a directory; the next start makes them again.

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 from tests.support.machine.loop_thread import GENEROUS, LOOPS, LoopThread, loop_thread
 
-from thingmint.host.accepting import Acceptor
-from thingmint.host.proxied import TrustedProxies
-from thingmint.host.proxy_header import CarriedAddresses
+from thingmint.host.connections.accepting import Acceptor
+from thingmint.host.connections.proxied import TrustedProxies
+from thingmint.host.connections.proxy_header import CarriedAddresses
 
 
 @dataclass
@@ -228,10 +228,10 @@ def test_balancer_without_header_is_closed_and_counted(
         # The client may see the end before the line is written.
         said = "test connections from networks of proxy_protocol were closed: 1"
         door.thread.wait_until(lambda: said in caplog.text)
-        monkeypatch.setattr("thingmint.host.proxied._HEADER_SECONDS", 0.01)
+        monkeypatch.setattr("thingmint.host.connections.proxied._HEADER_SECONDS", 0.01)
         assert is_closed(door.connect(stack, source=BALANCER))
-        monkeypatch.setattr("thingmint.host.proxied._HEADER_SECONDS", 30)
-        monkeypatch.setattr("thingmint.host.proxied._MOST_AWAITED", 1)
+        monkeypatch.setattr("thingmint.host.connections.proxied._HEADER_SECONDS", 30)
+        monkeypatch.setattr("thingmint.host.connections.proxied._MOST_AWAITED", 1)
         oldest = door.connect(stack, source=BALANCER)
         door.thread.wait_until(lambda: len(door.acceptor._headers._awaited) == 1)
         newest = door.connect(stack, source=BALANCER)

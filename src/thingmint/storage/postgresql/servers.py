@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import asyncpg
 
 from thingmint.storage.database_url import DatabaseServer, DatabaseURL
-from thingmint.storage.postgresql_ending import end_at_once
-from thingmint.storage.postgresql_session import CONNECT_SECONDS
+from thingmint.storage.postgresql.ending import end_at_once
+from thingmint.storage.postgresql.session import CONNECT_SECONDS
 
 NEXT_AFTER_SECONDS: Final = 0.5
 """After this time without an answer of a server, the next one is asked, too."""

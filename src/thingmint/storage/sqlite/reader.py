@@ -13,7 +13,7 @@ import apsw
 from thingmint.records.statement import Statement, require_select
 from thingmint.records.steps import Program
 from thingmint.storage.dialect import SQLITE
-from thingmint.storage.sqlite_connection import close, transact
+from thingmint.storage.sqlite.connection import close, transact
 
 T = TypeVar("T")
 

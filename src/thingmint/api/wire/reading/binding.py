@@ -13,9 +13,17 @@ from urllib.parse import unquote_to_bytes
 from msgspec import Struct, field
 from msgspec.structs import FieldInfo, fields
 
-from thingmint.api.wire.codec import decode_object
-from thingmint.api.wire.constraints import Violations
-from thingmint.api.wire.readers import NOT_NULL, Reader, is_required, json_reader, path_name, shape_of, text_reader
+from thingmint.api.wire.reading.codec import decode_object
+from thingmint.api.wire.reading.constraints import Violations
+from thingmint.api.wire.reading.readers import (
+    NOT_NULL,
+    Reader,
+    is_required,
+    json_reader,
+    path_name,
+    shape_of,
+    text_reader,
+)
 from thingmint.core.errors import InvalidRequest
 
 RequestT = TypeVar("RequestT", bound=Struct)

@@ -15,7 +15,7 @@ from typing import Annotated, TypeAlias, Union, get_args, get_origin
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
-from thingmint.api.wire.constraints import Constraint, ValueRule, Violations, check, rules_of
+from thingmint.api.wire.reading.constraints import Constraint, ValueRule, Violations, check, rules_of
 
 Reader: TypeAlias = Callable[[object, str, Violations], object]
 """Takes a value, its path and the violations to add to; returns the typed value."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thingmint.api.wire.constraints import (
+from thingmint.api.wire.reading.constraints import (
     MAX_ELEMENTS,
     Constraint,
     ValueRule,

@@ -12,7 +12,7 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.records.statement import Statement, require_select
 from thingmint.records.steps import Program
 from thingmint.storage.dialect import POSTGRESQL
-from thingmint.storage.postgresql_ending import AnyConnection, end_at_once
+from thingmint.storage.postgresql.ending import AnyConnection, end_at_once
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from thingmint.host.proxy_header import MOST_BYTES, CarriedAddresses, InvalidHeader, ProxyHeader, parse
+from thingmint.host.connections.proxy_header import MOST_BYTES, CarriedAddresses, InvalidHeader, ProxyHeader, parse
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 FOUR = CarriedAddresses(("192.0.2.9", 56324), ("192.0.2.1", 443))

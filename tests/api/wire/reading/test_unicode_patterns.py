@@ -2,7 +2,7 @@
 
 import pytest
 
-from thingmint.api.wire.unicode_patterns import unicode_matcher
+from thingmint.api.wire.reading.unicode_patterns import unicode_matcher
 
 DESCRIPTION = r"[^\p{C}]*"
 REQUIRED = r"[^\p{C}]+"

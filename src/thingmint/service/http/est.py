@@ -10,8 +10,8 @@ from msgspec import Struct
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.core.errors import AccessDenied, CredentialsUnknown
-from thingmint.host.peer_tls import Peer
-from thingmint.host.proxied import TrustedProxies
+from thingmint.host.connections.peer_tls import Peer
+from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.mqtt.edges.registered_devices import RegisteredDevice, RegisteredDevices
 from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused
 from thingmint.registration.access.presented_secrets import SecretAuthenticator

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thingmint.api.wire.payloads import PayloadInvalid, decode_payload, encode_payload
+from thingmint.api.wire.reading.payloads import PayloadInvalid, decode_payload, encode_payload
 from thingmint.core.topics.patterns import PayloadFormat
 
 JSON, CBOR = PayloadFormat.JSON, PayloadFormat.CBOR

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from thingmint.host.listening import Demand, TurnedAway, descriptors_for_connections, listen, shares
+from thingmint.host.connections.listening import Demand, TurnedAway, descriptors_for_connections, listen, shares
 
 
 def test_an_address_that_is_taken_is_named() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct, field
 
-from thingmint.api.wire.binding import (
+from thingmint.api.wire.reading.binding import (
     BODY,
     HEADER,
     PATH,
@@ -19,7 +19,7 @@ from thingmint.api.wire.binding import (
     decode_component,
     decode_query,
 )
-from thingmint.api.wire.constraints import Constraint
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.errors import InvalidRequest
 
 

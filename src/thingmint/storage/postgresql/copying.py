@@ -9,7 +9,13 @@ import asyncpg
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.records.steps import Program
-from thingmint.storage.copied_tables import (
+from thingmint.storage.database_url import DatabaseURL
+from thingmint.storage.dialect import POSTGRESQL
+from thingmint.storage.postgresql.ending import end_politely
+from thingmint.storage.postgresql.session import COMMAND_SECONDS, drive, is_outage
+from thingmint.storage.postgresql.store import first_connection
+from thingmint.storage.schema import SCHEMA_VERSION, DatabaseTooNew, migrate, migrations
+from thingmint.storage.sqlite.copied_tables import (
     CopiedTable,
     TargetNotEmpty,
     copied_tables,
@@ -18,12 +24,6 @@ from thingmint.storage.copied_tables import (
     require_empty,
     settle,
 )
-from thingmint.storage.database_url import DatabaseURL
-from thingmint.storage.dialect import POSTGRESQL
-from thingmint.storage.postgresql import first_connection
-from thingmint.storage.postgresql_ending import end_politely
-from thingmint.storage.postgresql_session import COMMAND_SECONDS, drive, is_outage
-from thingmint.storage.schema import SCHEMA_VERSION, DatabaseTooNew, migrate, migrations
 from thingmint.storage.transaction_store import TransactionStore
 
 T = TypeVar("T")

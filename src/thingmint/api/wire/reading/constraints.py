@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from thingmint.api.wire.unicode_patterns import unicode_matcher
+from thingmint.api.wire.reading.unicode_patterns import unicode_matcher
 from thingmint.core.errors import InvalidRequest
 
 # The error message quotes at most this much of an invalid value.

@@ -11,7 +11,7 @@ from typing import NoReturn
 import cbor2
 import msgspec
 
-from thingmint.api.wire.codec import decode_object
+from thingmint.api.wire.reading.codec import decode_object
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.topics.patterns import PayloadFormat
 

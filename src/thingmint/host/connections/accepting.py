@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from thingmint.core.error_text import in_words
-from thingmint.host.listening import TurnedAway, descriptors_for_connections, listen, network_of
-from thingmint.host.proxied import ProxyHeaders, TrustedProxies
-from thingmint.host.proxy_header import CarriedAddresses
+from thingmint.host.connections.listening import TurnedAway, descriptors_for_connections, listen, network_of
+from thingmint.host.connections.proxied import ProxyHeaders, TrustedProxies
+from thingmint.host.connections.proxy_header import CarriedAddresses
 
 # The connections that are ended in their favour close one or two turns later. Until then, up to this many more
 # descriptors are open.
