@@ -29,9 +29,11 @@ SIGNS = frozenset(
         "put_unsent",
         "is_congested",
         "make_room",
+        "AnswerNotReadable",
+        "may_receive",
     }
 )
-COUNTS = frozenset({"lost", "_lost"})
+COUNTS = frozenset({"lost", "_count_outcome"})
 # Modules whose losses are not messages or requests of the built-in broker, and where these are counted.
 ELSEWHERE = {
     "counters": "names them",
@@ -40,13 +42,9 @@ ELSEWHERE = {
     "data_plane": "names outcomes",
     "events": "maps codes to events",
     "gateway/endings": "maps codes to events",
-    "relay/relay": "an existing broker keeps and counts its own messages",
-    "relay/connections/deliveries": "an existing broker keeps and counts its own messages",
-    "relay/connections/upstream": "an existing broker keeps and counts its own messages",
-    "relay/connections/pending_request": "an existing broker keeps and counts its own messages",
     "relay/own_client": "the service's own connections, whose messages are for probes and reading",
-    "relay/connections/output": "an existing broker keeps and counts its own messages",
-    "relay/service": "an existing broker keeps and counts its own messages",
+    "relay/connections/output": "its callers wait until the broker reads",
+    "relay/service": "an operator's request, counted by operation and error",
     "edges/operator_edge": "an operator's request, counted by operation and error",
     "edges/topic_watch": "the copy of an operator who looks, who is shown how many were dropped",
 }
@@ -60,6 +58,13 @@ NOT_HERE = {
     ("gateway/deliveries", "send_confirmed"): "returns the outcome to the operator who waits for it",
     ("queues/limits", "check_subscribe"): "the client breaks a rule of the protocol",
     ("broker/message_flow", "_make_room_for"): "begin counts a refusal",
+    ("broker/message_flow", "_readiness"): "another member of the group gets the message",
+    ("relay/connections/upstream", "takes_now"): "the message then waits",
+    ("relay/connections/upstream", "advance"): "the broker waits",
+    ("relay/connections/upstream", "_pump"): "the request that fails counts",
+    ("relay/connections/upstream", "_publish_at_least_once"): "_ask_encoded counts",
+    ("relay/connections/pending_request", "__init__"): "the refusal itself, which _ask_encoded counts",
+    ("queues/outbox", "_why_void"): "returns the loss, which its callers count",
 }
 
 

@@ -36,6 +36,7 @@ class Loss(StrEnum):
     SUBSCRIPTION_LIMIT = "refused:subscription_limit"
     WILL_REFUSED = "refused:will_without_room"
     CERTIFICATE_CONNECTIONS = "refused:certificate_connections"
+    UNACKNOWLEDGED = "refused:unacknowledged"
     PROVISIONING_THROTTLED = "refused:provisioning_throttled"
     SUBSCRIBER_STUCK = "cut:subscriber_stuck"
     SUBSCRIBER_LARGEST = "cut:subscriber_largest"

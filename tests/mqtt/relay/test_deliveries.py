@@ -3,10 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.brokers.broker import Device
+from tests.support.brokers.broker import Device, Losses
 
-from thingmint.mqtt.codec.packets import Publish, QoS
+from thingmint.mqtt.codec.codec import encode
+from thingmint.mqtt.codec.framing import FrameReader
+from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.reason_codes import PacketRefused
+from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery
 from thingmint.mqtt.relay.connections.deliveries import RelayDeliveries
 
@@ -17,7 +20,9 @@ class Way:
     def __init__(self) -> None:
         self.device = Device("device")
         self.acknowledged: list[int] = []
-        self.deliveries = RelayDeliveries(self.device, self.acknowledged.append)
+        self.losses = Losses()
+        self.counters = Counters(self.losses)
+        self.deliveries = RelayDeliveries(self.device, self.acknowledged.append, self.counters)
 
     def is_full(self) -> bool:
         return self.deliveries.is_full
@@ -25,6 +30,22 @@ class Way:
     def take(self, packet_id: int, payload: bytes = b"", topic: str = "a/b") -> None:
         qos = QoS.AT_LEAST_ONCE if packet_id else QoS.AT_MOST_ONCE
         self.deliveries.take(Publish(topic, payload, qos, packet_id=packet_id))
+
+    def take_repeated(self, payload: bytes, topic: str = "a/b") -> bool:
+        """Hand over the bytes of a message of QoS 0; return whether they were passed on without being decoded."""
+        # The device of these tests speaks MQTT 5 only, as does the broker.
+        self.device.deliver_shared = lambda message, packet_id: self.device.deliver(  # type: ignore[method-assign]  # its other check is for both versions
+            message.message(packet_id)
+        )
+        reader = FrameReader(1_000)
+        reader.feed(encode(Publish(topic, payload), ProtocolVersion.MQTT_5))
+        return self.deliveries.take_repeated(reader)
+
+    @property
+    def sent(self) -> int:
+        """How many messages are counted as sent to the device."""
+        self.counters.tick(0.0)
+        return self.losses.messages[Traffic.SENT.value]
 
 
 @pytest.fixture
@@ -106,6 +127,38 @@ def test_message_that_is_not_for_the_device_is_acknowledged_and_dropped(way: Way
     assert way.acknowledged == [9]
     assert way.device.delivered == []
     assert not way.is_full()
+    assert way.losses.of(Loss.TOO_LARGE_FOR_CLIENT if why == "too large" else Loss.NOT_ALLOWED) == 2
+    assert way.sent == 0
+
+
+def test_messages_of_all_kinds_are_counted_as_sent_when_they_are_written(way: Way) -> None:
+    way.take(1)
+    for _ in range(2):
+        way.take(0)
+    assert way.take_repeated(b"again")
+    assert way.sent == 4
+    way.device.outcome = Delivery.FULL
+    assert way.take_repeated(b"late")
+    assert way.is_full()
+    assert way.sent == 4
+    way.device.outcome = Delivery.WRITTEN
+    way.deliveries.resume()
+    assert way.sent == 5
+    assert way.losses.counts.total() == 0
+
+
+@pytest.mark.parametrize("why", ["too large", "not allowed"])
+def test_a_repeated_message_that_is_not_for_the_device_is_dropped_and_counted(way: Way, why: str) -> None:
+    for _ in range(2):
+        way.take(0)
+    if why == "too large":
+        way.device.outcome = Delivery.TOO_LARGE
+    else:
+        way.device.may_receive = lambda topic: False
+    assert way.take_repeated(b"dropped")
+    assert len(way.device.delivered) == 2
+    assert way.losses.of(Loss.TOO_LARGE_FOR_CLIENT if why == "too large" else Loss.NOT_ALLOWED) == 1
+    assert way.sent == 2
 
 
 def test_device_that_is_over_gets_nothing_and_acknowledges_nothing(way: Way) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.support.brokers.broker import SCOPE, Device
+from tests.support.brokers.broker import SCOPE, Device, Losses
 from tests.support.brokers.scripted_broker import ACCEPTED, ScriptedBroker, scripted_broker, until
 
 from thingmint.mqtt.codec.packets import (
@@ -26,6 +26,7 @@ from thingmint.mqtt.codec.packets import (
 )
 from thingmint.mqtt.codec.properties import ConnackProperties, ConnectProperties, PublishProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
+from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.limits import RelayLimits
@@ -40,13 +41,14 @@ LIMITS = RelayLimits(answer_seconds=0.05, open_seconds=5.0, leave_seconds=0.2)
 Scene = Callable[[ScriptedBroker, RelayDataPlane, Device], Awaitable[None]]
 
 
-def play(scene: Scene, *, connack: Connack = ACCEPTED, connects: bool = True) -> None:
+def play(scene: Scene, *, connack: Connack = ACCEPTED, connects: bool = True, counters: Counters | None = None) -> None:
     """Run a scene with a broker, a relay and a device, which is connected unless the scene does that."""
 
     async def played() -> None:
         async with scripted_broker() as broker:
             broker.connack = connack
-            relay, device = RelayDataPlane(one_broker(f"unix:{broker.path}", SCOPE, V5), LIMITS), Device("device")
+            brokers, device = one_broker(f"unix:{broker.path}", SCOPE, V5), Device("device")
+            relay = RelayDataPlane(brokers, LIMITS, counters)
             if connects:
                 await relay.open(device, Connect(V5, "device"))
                 relay.resume(device)
@@ -197,7 +199,9 @@ def test_subscriptions_are_limited_and_ended_ones_make_room() -> None:
         assert await relay.unsubscribe(device, ["a/0"]) == (ReasonCode.SUCCESS,)
         assert await relay.subscribe(device, asked[-1:]) == (ReasonCode.GRANTED_QOS_1,)
 
-    play(scene)
+    losses = Losses()
+    play(scene, counters=Counters(losses))
+    assert losses.counts == {Loss.SUBSCRIPTION_LIMIT.value: 1}
 
 
 def test_filter_that_the_broker_refuses_takes_no_room() -> None:
@@ -369,8 +373,13 @@ def test_answer_behind_more_than_may_wait_is_given_up() -> None:
         await until(lambda: len(device.delivered) == 79)
         del broker.answers[Publish]
         assert await relay.publish(device, MESSAGE) is ReasonCode.SUCCESS
+        counters.tick(0.0)
 
-    play(scene)
+    losses = Losses()
+    counters = Counters(losses)
+    play(scene, counters=counters)
+    assert losses.counts == {Loss.UNACKNOWLEDGED.value: 2}
+    assert losses.messages == {Traffic.RECEIVED.value: 3, Traffic.SENT.value: 79}
 
 
 def test_device_that_nobody_opened_is_refused() -> None:

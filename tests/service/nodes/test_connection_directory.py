@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from tests.support.brokers.broker import Losses
 from tests.support.databases.stores import SCOPE, Timings
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import CertificateId, Scope
-from thingmint.mqtt.counters import Counters
+from thingmint.mqtt.counters import Counters, Loss
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import nodes as node_table
 from thingmint.records.nodes.connections import ConnectionRow, EndingRow
@@ -53,13 +54,15 @@ async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Forgetful]
     await opened.close()
 
 
-def directory_of(store: Store, node_id: str, lost: list[str] | None = None) -> ConnectionDirectory:
+def directory_of(
+    store: Store, node_id: str, lost: list[str] | None = None, losses: Losses | None = None
+) -> ConnectionDirectory:
     def end(scope: Scope, client_id: str, session_id: str) -> None:
         del scope, client_id
         if lost is not None:
             lost.append(session_id)
 
-    return ConnectionDirectory(store, lambda: node_id, end, Counters())
+    return ConnectionDirectory(store, lambda: node_id, end, Counters(losses))
 
 
 def opening(session: str, node: str, client: str = "lamp", at: int = 1) -> ConnectionRow:
@@ -122,7 +125,8 @@ async def test_while_the_database_is_away_events_wait_and_the_oldest_are_given_u
 ) -> None:
     monkeypatch.setattr(connection_directory, "MOST_EVENTS", 3)
     heard = list[NodeMessage]()
-    mailbox, directory = await mailbox_of(store, "two", heard), directory_of(store, "one")
+    losses = Losses()
+    mailbox, directory = await mailbox_of(store, "two", heard), directory_of(store, "one", losses=losses)
     store.is_away = True
     writing = asyncio.create_task(directory.run())
     for number in range(5):
@@ -135,6 +139,7 @@ async def test_while_the_database_is_away_events_wait_and_the_oldest_are_given_u
     writing.cancel()
     await mailbox.read()
     assert [each.body for each in heard] == [b"2", b"3", b"4"]
+    assert losses.of(Loss.EVENT_UNSENT) == 2
     found = await store.read(lambda: connection_table.current_connection(SCOPE, "lamp"))
     assert found is not None
     directory.send_event(EVENT, SCOPE, b"never")

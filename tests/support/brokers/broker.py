@@ -78,14 +78,19 @@ class Device:
 
 
 class Losses(NoObserver):
-    """What was counted as lost, by the value of `Loss`."""
+    """What was counted as lost, by the value of `Loss`, and the messages, by the value of `Traffic`."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.messages: Counter[str] = Counter()
 
     def mqtt_lost(self, family: str, reason: str, count: int) -> None:
         """Add to the count."""
         self.counts[f"{family}:{reason}"] += count
+
+    def mqtt_messages(self, direction: str, count: int) -> None:
+        """Add to the messages."""
+        self.messages[direction] += count
 
     def of(self, loss: Loss) -> int:
         """Return how many of these there were."""

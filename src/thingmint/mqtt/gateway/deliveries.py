@@ -47,8 +47,14 @@ class Deliveries:
     def send(self, packet: ServerPacket) -> None:
         """Write an answer, unless it exceeds the client's maximum packet size."""
         encoded = self._protocol.bytes_of(packet)
-        if encoded is not None:
-            self._writer.write(encoded)
+        if encoded is None:
+            self._counters.lost(Loss.ANSWER_TOO_LARGE)
+            return
+        self._writer.write(encoded)
+
+    def lost(self, loss: Loss) -> None:
+        """Count a message that is not sent."""
+        self._counters.lost(loss)
 
     def deliver(self, message: Publish) -> Delivery:
         """Write the complete message of the data plane, or nothing."""

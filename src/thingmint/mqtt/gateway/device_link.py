@@ -7,7 +7,7 @@ from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, ServerPacket
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
-from thingmint.mqtt.counters import Counters
+from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import Delivery, NoWill, WillRight
 from thingmint.mqtt.events import Link, Refused
 from thingmint.mqtt.gateway.deliveries import Deliveries
@@ -160,8 +160,12 @@ class DeviceLink:
 
     def send_event(self, topic: str, payload: bytes) -> None:
         """Write an event of the service if the client has subscribed to it and may receive it."""
-        if not self.is_over and self.filters.qos_for(topic) is not None and self.may_receive(topic):
+        if self.is_over or self.filters.qos_for(topic) is None:
+            return
+        if self.may_receive(topic):
             self._deliveries.send_event(topic, payload)
+        else:
+            self._deliveries.lost(Loss.NOT_ALLOWED)
 
     def sent(self, message: Publish, confirmed: "asyncio.Future[None] | None") -> Delivery:
         """Write a permitted message of the service; ``confirmed`` is set when the client has acknowledged it."""
@@ -177,6 +181,8 @@ class DeviceLink:
             self._refused(answer.refused)
         if self.may_receive(answer.topic):
             self._deliveries.answer(answer)
+        else:
+            self._deliveries.lost(Loss.NOT_ALLOWED)
 
     def refuse(self, refused: Refused) -> None:
         """Report to operators that a request was refused."""

@@ -22,7 +22,7 @@ from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion, P
 from thingmint.mqtt.codec.properties import NO_DISCONNECT_PROPERTIES, DisconnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.repeated_publish import LARGEST_BYTES
-from thingmint.mqtt.counters import Counters, Loss
+from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import DeviceConnection, KeptWill, MessageTaker, NotReadable, Offer, Opened, Retained
 from thingmint.mqtt.relay import mqtt_3_1_1
 from thingmint.mqtt.relay.abilities import BrokerAbilities
@@ -105,6 +105,7 @@ class RelayDataPlane:
 
     async def publish(self, connection: DeviceConnection, message: Publish) -> ReasonCode:
         """Pass a message to the broker and return its code; raise PacketRefused if it does not answer."""
+        self._counters.passed(Traffic.RECEIVED)
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
         link = self._link_of(connection)
@@ -196,6 +197,7 @@ class RelayDataPlane:
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
         """Pass a message of the service to the broker and return its code; raise PacketRefused without an answer."""
         service = self._service_of(scope)
+        self._counters.passed(Traffic.RECEIVED)
         if not _may_be_published(message.topic):
             return ReasonCode.TOPIC_NAME_INVALID
         return await service.publish(message)
@@ -277,6 +279,7 @@ class RelayDataPlane:
             return ReasonCode.TOPIC_FILTER_INVALID
         room = self._limits.sessions.subscriptions - connection.own_filters
         if subscription.topic_filter not in link.filters and len(link.filters) >= room:
+            self._counters.lost(Loss.SUBSCRIPTION_LIMIT)
             return ReasonCode.QUOTA_EXCEEDED
         refusal = link.terms.abilities.refusal_of_filter(parse_filter(subscription.topic_filter))
         if refusal is None:

@@ -104,9 +104,11 @@ class BrokerNodes:
         self, address: BrokerAddress, connection: DeviceConnection, connect: Connect, abilities: BrokerAbilities
     ) -> tuple[Upstream, BrokerTerms]:
         """Return a connection to the node and its terms; raise PacketRefused or OSError."""
+        # The counters are about devices. The service's own messages and connections are not in them.
+        counters = Counters() if isinstance(connection, OwnClient) else self._counters
         upstream = await address.connect(
             lambda: Upstream(
-                connection, self._limits, self._read_buffer, self._counters, lambda: self.has_failed(address, _SILENT)
+                connection, self._limits, self._read_buffer, counters, lambda: self.has_failed(address, _SILENT)
             ),
             self._tls_context(),
             self.spec.server_name,

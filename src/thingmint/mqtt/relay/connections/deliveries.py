@@ -15,6 +15,7 @@ from thingmint.mqtt.codec.framing import FrameReader
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.repeated_publish import RepeatedPublish
+from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import DATA_PLANE_PACKET_IDS, Delivery, DeviceConnection
 from thingmint.mqtt.queues.kept_message import size_of
 
@@ -34,6 +35,7 @@ class RelayDeliveries:
     __slots__ = (
         "_acknowledge",
         "_connection",
+        "_counters",
         "_in_flight",
         "_last_topic",
         "_repeated",
@@ -44,9 +46,10 @@ class RelayDeliveries:
         "is_full",
     )
 
-    def __init__(self, connection: DeviceConnection, acknowledge: Callable[[int], None]) -> None:
+    def __init__(self, connection: DeviceConnection, acknowledge: Callable[[int], None], counters: Counters) -> None:
         self._connection = connection
         self._acknowledge = acknowledge
+        self._counters = counters
         # The broker's packet id by the device's packet id.
         self._in_flight: dict[int, int] = {}
         self._waiting: deque[Publish] = deque()
@@ -80,9 +83,12 @@ class RelayDeliveries:
         repeated, connection = self._repeated, self._connection
         if repeated is None or not repeated.read(reader):
             return False
-        may_be_given = not connection.is_over and connection.may_receive(repeated.topic)
-        if may_be_given and connection.deliver_shared(repeated, 0) is Delivery.FULL:
-            self.is_full, self._stuck = True, repeated.message(0)
+        if not connection.is_over and self._may_be_given(repeated.topic):
+            outcome = connection.deliver_shared(repeated, 0)
+            if outcome is Delivery.FULL:
+                self.is_full, self._stuck = True, repeated.message(0)
+            else:
+                self._count_outcome(outcome)
         repeated.release()
         return True
 
@@ -102,11 +108,14 @@ class RelayDeliveries:
             self._send_waiting()
 
     def _deliver_at_most_once(self, message: Publish) -> None:
-        if self._connection.is_over or not self._may_be_given(message):
+        if self._connection.is_over or not self._may_be_given(message.topic):
             return
-        if self._connection.deliver(message) is Delivery.FULL:
+        outcome = self._connection.deliver(message)
+        if outcome is Delivery.FULL:
             self.is_full, self._stuck = True, message
-        elif message.topic != self._last_topic:
+            return
+        self._count_outcome(outcome)
+        if message.topic != self._last_topic:
             # For a single message, the preparation would cost more than it saves.
             self._last_topic, self._repeated = message.topic, None
         elif self._repeated is None:
@@ -122,14 +131,15 @@ class RelayDeliveries:
             self._send_first(self._waiting[0])
 
     def _send_first(self, message: Publish) -> None:
-        outcome = Delivery.TOO_LARGE
+        outcome = None
         packet_id = self._id_for(message.packet_id)
-        if self._may_be_given(message):
+        if self._may_be_given(message.topic):
             own = message if packet_id == message.packet_id else replace(message, packet_id=packet_id)
             outcome = self._connection.deliver(own)
-        if outcome is Delivery.FULL:
-            self.is_full = True
-            return
+            if outcome is Delivery.FULL:
+                self.is_full = True
+                return
+            self._count_outcome(outcome)
         self._waiting.popleft()
         self._waiting_bytes -= size_of(message)
         if outcome is Delivery.WRITTEN:
@@ -139,9 +149,19 @@ class RelayDeliveries:
             # (MQTT-3.1.2-25).
             self._acknowledge(message.packet_id)
 
-    def _may_be_given(self, message: Publish) -> bool:
+    def _may_be_given(self, topic: str) -> bool:
+        """Return whether the device may get the message; if not, count it, because the broker takes it for sent."""
         # Only the gateway sends messages on reserved topics; a broker's messages there are dropped.
-        return not is_reserved(message.topic) and self._connection.may_receive(message.topic)
+        if is_reserved(topic) or not self._connection.may_receive(topic):
+            self._counters.lost(Loss.NOT_ALLOWED)
+            return False
+        return True
+
+    def _count_outcome(self, outcome: Delivery) -> None:
+        if outcome is Delivery.WRITTEN:
+            self._counters.passed(Traffic.SENT)
+        else:
+            self._counters.lost(Loss.TOO_LARGE_FOR_CLIENT)
 
     def _id_for(self, broker_id: int) -> int:
         # The same id if possible, because a message that is sent again has its old id (MQTT-4.4.0-1, 3.1.1).

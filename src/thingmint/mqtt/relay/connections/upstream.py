@@ -28,7 +28,7 @@ from thingmint.mqtt.codec.packets import (
     Unsubscribe,
 )
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.counters import Counters, Loss
+from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.connections.deliveries import RelayDeliveries
@@ -70,7 +70,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._read_buffer = read_buffer
-        self._deliveries = RelayDeliveries(connection, self._acknowledge)
+        self._deliveries = RelayDeliveries(connection, self._acknowledge, self._counters)
         self._request = PendingRequest(self._loop)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._lost: PacketRefused | None = None
@@ -119,6 +119,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     def take(self, encoded: bytes) -> None:
         """Send a message."""
+        self._counters.passed(Traffic.RECEIVED)
         self._output.write(encoded)
 
     async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
@@ -320,12 +321,15 @@ class Upstream(asyncio.BufferedProtocol):
             # continue.
             self.resume()
         await self._ready()
-        if self._deliveries.is_crowded:
-            raise AnswerNotReadable
-        pending = self._request.begin(kind, packet_id)
-        self._output.write(encoded)
         try:
+            if self._deliveries.is_crowded:
+                raise AnswerNotReadable
+            pending = self._request.begin(kind, packet_id)
+            self._output.write(encoded)
             answer = await pending
+        except AnswerNotReadable:
+            self._counters.lost(Loss.UNACKNOWLEDGED)
+            raise
         except asyncio.CancelledError:
             # The gateway is stopping, so that no code will close the connection later.
             self.abort()
