@@ -7,7 +7,7 @@ are served in order of arrival.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 _TURN_SECONDS: Final = 0.005
@@ -41,6 +41,10 @@ class Turns:
         is_first = await self._in_line(account)
         while not is_first and self.is_over:
             is_first = await self._in_line(account, keeps_place=True)
+
+    def call_later(self, account: Hashable, go_on: Callable[[], None]) -> None:
+        """Call ``go_on`` in a later turn. It checks the time again itself."""
+        self._in_line(account).add_done_callback(lambda _: go_on())
 
     def _in_line(self, account: Hashable, *, keeps_place: bool = False) -> "asyncio.Future[bool]":
         waiter: asyncio.Future[bool] = self._loop.create_future()

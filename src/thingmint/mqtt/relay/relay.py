@@ -29,7 +29,7 @@ from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
 from thingmint.mqtt.relay.brokers.broker_nodes import BrokerUnreachable
 from thingmint.mqtt.relay.brokers.spec import Brokers
-from thingmint.mqtt.relay.connections.input import new_read_buffer
+from thingmint.mqtt.relay.connections.input import SharedReading
 from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
@@ -68,7 +68,8 @@ class RelayDataPlane:
         self._links: dict[DeviceConnection, _Link] = {}
         self._of_client: dict[tuple[Scope, str], Upstream] = {}
         self._openings = asyncio.Semaphore(self._limits.openings_at_once)
-        self._read_buffer = new_read_buffer()
+        # Made when there is an event loop.
+        self._reading: SharedReading | None = None
         self._services: dict[Scope, tuple[AccountBroker, ServiceLink]] = {}
 
     def serves(self, scope: Scope) -> bool:
@@ -233,7 +234,8 @@ class RelayDataPlane:
             if spec is None:
                 # Callers check `serves` first. This check prevents that a fault there mixes up accounts.
                 raise PacketRefused(ReasonCode.NOT_AUTHORIZED, "The account has no broker")
-            broker = AccountBroker(spec, scope, self._limits, self._read_buffer, self._counters)
+            self._reading = self._reading or SharedReading(asyncio.get_running_loop())
+            broker = AccountBroker(spec, scope, self._limits, self._reading, self._counters)
             found = self._services[scope] = broker, ServiceLink(broker, self._limits)
         return found
 

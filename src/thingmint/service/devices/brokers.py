@@ -1,5 +1,6 @@
 """Owns the conversion of broker settings into what the relay needs, and the findings about brokers for operators."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
 from thingmint.mqtt.relay.brokers.address import InvalidBrokerAddress, parse_broker_address
 from thingmint.mqtt.relay.brokers.broker_nodes import BrokerUnreachable
 from thingmint.mqtt.relay.brokers.spec import Brokers, BrokerSpec, one_broker
-from thingmint.mqtt.relay.connections.input import new_read_buffer
+from thingmint.mqtt.relay.connections.input import SharedReading
 from thingmint.mqtt.relay.credentials import SERVICE, BrokerCredentials, LoginUnusable
 from thingmint.service.devices.connection_limits import relay_limits
 from thingmint.service.findings import Finding, Verdict
@@ -85,10 +86,11 @@ async def findings_of_brokers(config: Config, own: Scope) -> list[Finding]:
     if brokers is None:
         return []
     found = [Finding(Verdict.WARNING, text) for text in exposed(brokers)]
+    reading = SharedReading(asyncio.get_running_loop())
     for scope in brokers.named:
         spec = brokers.of(scope)
         assert spec is not None, "it is named"
-        broker = AccountBroker(spec, scope, relay_limits(config), new_read_buffer(), Counters())
+        broker = AccountBroker(spec, scope, relay_limits(config), reading, Counters())
         try:
             abilities = await broker.examine()
         except (BrokerUnreachable, PacketRefused) as error:

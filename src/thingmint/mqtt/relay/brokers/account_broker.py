@@ -14,6 +14,7 @@ from thingmint.mqtt.relay.brokers.address import BrokerAddress
 from thingmint.mqtt.relay.brokers.broker_nodes import BrokerNodes
 from thingmint.mqtt.relay.brokers.examination import BrokerExamination
 from thingmint.mqtt.relay.brokers.spec import BrokerSpec
+from thingmint.mqtt.relay.connections.input import SharedReading
 from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.credentials import Login
 from thingmint.mqtt.relay.limits import RelayLimits
@@ -25,12 +26,12 @@ class AccountBroker:
     """One broker, for the devices of one account and the service."""
 
     def __init__(
-        self, spec: BrokerSpec, scope: Scope, limits: RelayLimits, read_buffer: memoryview, counters: Counters
+        self, spec: BrokerSpec, scope: Scope, limits: RelayLimits, reading: SharedReading, counters: Counters
     ) -> None:
         """Take the specification without connecting; raise OSError if the TLS files cannot be used."""
         self.spec = spec
         self.scope = scope
-        self._nodes = BrokerNodes(spec, scope, limits, read_buffer, counters)
+        self._nodes = BrokerNodes(spec, scope, limits, reading, counters)
         self._examination = BrokerExamination(self._nodes, limits)
 
     def __str__(self) -> str:

@@ -20,6 +20,7 @@ from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.brokers.address import BrokerAddress
 from thingmint.mqtt.relay.brokers.health import AddressHealth
 from thingmint.mqtt.relay.brokers.spec import BrokerSpec
+from thingmint.mqtt.relay.connections.input import SharedReading
 from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.credentials import SERVICE, Login, LoginUnusable
 from thingmint.mqtt.relay.limits import RelayLimits
@@ -43,13 +44,13 @@ class BrokerNodes:
     """The nodes of one broker, for the devices of one account and the service."""
 
     def __init__(
-        self, spec: BrokerSpec, scope: Scope, limits: RelayLimits, read_buffer: memoryview, counters: Counters
+        self, spec: BrokerSpec, scope: Scope, limits: RelayLimits, reading: SharedReading, counters: Counters
     ) -> None:
         """Take the specification without connecting; raise OSError if the TLS files cannot be used."""
         self.spec = spec
         self.scope = scope
         self._limits = limits
-        self._read_buffer = read_buffer
+        self._reading = reading
         self._counters = counters
         self._health = AddressHealth(spec.addresses, limits)
         self._context: ssl.SSLContext | None = None
@@ -108,7 +109,7 @@ class BrokerNodes:
         counters = Counters() if isinstance(connection, OwnClient) else self._counters
         upstream = await address.connect(
             lambda: Upstream(
-                connection, self._limits, self._read_buffer, counters, lambda: self.has_failed(address, _SILENT)
+                connection, self._limits, self._reading, counters, lambda: self.has_failed(address, _SILENT)
             ),
             self._tls_context(),
             self.spec.server_name,

@@ -83,12 +83,16 @@ class RelayDeliveries:
         repeated, connection = self._repeated, self._connection
         if repeated is None or not repeated.read(reader):
             return False
-        if not connection.is_over and self._may_be_given(repeated.topic):
-            outcome = connection.deliver_shared(repeated, 0)
-            if outcome is Delivery.FULL:
-                self.is_full, self._stuck = True, repeated.message(0)
-            else:
-                self._count_outcome(outcome)
+        if connection.is_over:
+            pass
+        elif not connection.may_receive(repeated.topic):
+            self._counters.lost(Loss.NOT_ALLOWED)
+        elif (outcome := connection.deliver_shared(repeated, 0)) is Delivery.WRITTEN:
+            self._counters.passed(Traffic.SENT)
+        elif outcome is Delivery.FULL:
+            self.is_full, self._stuck = True, repeated.message(0)
+        else:
+            self._counters.lost(Loss.TOO_LARGE_FOR_CLIENT)
         repeated.release()
         return True
 

@@ -1,33 +1,66 @@
-"""Owns the bytes from the broker: their division into packets, and the pause of reading while packets must wait."""
+"""Owns the bytes from the broker: their division into packets, and the pauses of reading.
+
+A broker sends a message for many devices to all their connections at once. Therefore the connections of an event loop
+share a time for each turn of it, in which packets are taken.
+"""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
+from thingmint.core.identifiers import Scope
 from thingmint.mqtt.codec.framing import Frame, FrameReader
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.pacing.turns import Turns
 
 _READ_BYTES: Final = 64 * 1024
 
 
-def new_read_buffer() -> memoryview:
-    """Return a buffer that all connections of one event loop may share, because none uses it after a call."""
-    return memoryview(bytearray(_READ_BYTES))
+class SharedReading:
+    """What all connections of one event loop share: the time in each turn, and a buffer that none uses after a call."""
+
+    __slots__ = ("buffer", "turns")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.buffer = memoryview(bytearray(_READ_BYTES))
+        self.turns = Turns(loop)
 
 
 class RelayInput:
-    """The reading half of one connection. The bytes of packets that nobody takes are kept."""
+    """The reading half of one connection. The bytes of packets that nobody takes are kept.
 
-    __slots__ = ("_high", "_is_paused", "_transport", "reader")
+    ``go_on`` is called in the turn for which ``has_time`` has waited.
+    """
 
-    def __init__(self, transport: asyncio.Transport, high: int) -> None:
+    __slots__ = ("_account", "_go_on", "_has_turn", "_high", "_is_paused", "_transport", "_turns", "reader", "waits")
+
+    def __init__(
+        self, transport: asyncio.Transport, high: int, turns: Turns, account: Scope, go_on: Callable[[], None]
+    ) -> None:
         self._transport = transport
         self._high = high
+        self._turns = turns
+        self._account = account
+        self._go_on = go_on
         self.reader = FrameReader(MAX_PACKET_BYTES)
         self._is_paused = False
+        self._has_turn = False
+        self.waits = False
+        """Whether packets wait for a later turn."""
 
     def feed(self, received: bytes) -> None:
         """Keep the bytes until they are taken."""
         self.reader.feed(received)
+
+    def has_time(self) -> bool:
+        """Return whether a packet may be taken in this turn; if not, wait for a later one."""
+        if self._has_turn or not self._turns.is_over:
+            # Each connection that has waited takes at least one packet, so that all make progress.
+            self._has_turn = False
+            return True
+        self.waits = True
+        self._turns.call_later(self._account, self._take_turn)
+        return False
 
     def next_frame(self) -> Frame | None:
         """Return the next complete packet, or None; raise PacketRefused if it is too large."""
@@ -44,3 +77,8 @@ class RelayInput:
         if self._is_paused and not self._transport.is_closing():
             self._is_paused = False
             self._transport.resume_reading()
+
+    def _take_turn(self) -> None:
+        if self.waits:
+            self.waits, self._has_turn = False, True
+            self._go_on()

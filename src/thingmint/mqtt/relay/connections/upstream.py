@@ -32,13 +32,14 @@ from thingmint.mqtt.counters import Counters, Loss, Traffic
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.connections.deliveries import RelayDeliveries
-from thingmint.mqtt.relay.connections.input import RelayInput
+from thingmint.mqtt.relay.connections.input import RelayInput, SharedReading
 from thingmint.mqtt.relay.connections.output import RelayOutput
 from thingmint.mqtt.relay.connections.pending_request import AnswerNotReadable, PendingRequest
 from thingmint.mqtt.relay.connections.time_limits import BrokerTimeLimits
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
 
+_PACKETS_BETWEEN_LOOKS: Final = 8
 _LARGEST_ID: Final = 0xFFFF
 _BROKEN: Final = "the broker broke the protocol: %s"
 _UNAVAILABLE: Final = "The broker is not available"
@@ -59,7 +60,7 @@ class Upstream(asyncio.BufferedProtocol):
         self,
         connection: DeviceConnection,
         limits: RelayLimits,
-        read_buffer: memoryview,
+        reading: SharedReading,
         counters: Counters | None = None,
         on_silence: Callable[[], object] = lambda: None,
     ) -> None:
@@ -69,7 +70,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._connection = connection
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._read_buffer = read_buffer
+        self._reading = reading
         self._deliveries = RelayDeliveries(connection, self._acknowledge, self._counters)
         self._request = PendingRequest(self._loop)
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -210,18 +211,19 @@ class Upstream(asyncio.BufferedProtocol):
         """Begin; the relay sends the first request."""
         # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        self._input = RelayInput(self._transport, self._limits.write_high_bytes)
-        self._output = RelayOutput(self._transport, self._limits.write_high_bytes)
+        high, turns = self._limits.write_high_bytes, self._reading.turns
+        self._input = RelayInput(self._transport, high, turns, self._connection.scope, self._go_on)
+        self._output = RelayOutput(self._transport, high)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the shared buffer for one read."""
-        return self._read_buffer
+        return self._reading.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Process bytes from the broker."""
         if self._is_leaving or self._lost is not None:
             return
-        self._input.feed(bytes(self._read_buffer[:nbytes]))
+        self._input.feed(bytes(self._reading.buffer[:nbytes]))
         self._pump()
         if self._must_wait:
             self._input.pause_if_full()
@@ -242,6 +244,10 @@ class Upstream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Disconnect the device, unless it has already left."""
         self._ended.set_result(None)
+        if self._input.waits and not self._is_leaving:
+            # What has arrived before the end is not lost, and may name the reason of the end.
+            self._input.waits = False
+            self._pump(is_last=True)
         # Nothing more can be sent, so end all waits for the output.
         self._output.resume()
         # Not all brokers report a takeover: Mosquitto 2.0 only closes, and MQTT 3.1.1 has no reason code for it.
@@ -257,17 +263,29 @@ class Upstream(asyncio.BufferedProtocol):
 
     @property
     def _must_wait(self) -> bool:
+        return self._input.waits or self._is_blocked
+
+    @property
+    def _is_blocked(self) -> bool:
         return self._is_held or self._deliveries.is_full or self._deliveries.is_crowded
 
     def _go_on(self) -> None:
+        if self._is_leaving:
+            return
         self._deliveries.resume()
         self._pump()
         if not self._must_wait:
             self._input.resume()
 
-    def _pump(self) -> None:
+    def _pump(self, *, is_last: bool = False) -> None:
+        if self._input.waits:
+            return
+        taken = 0
         try:
-            while not self._must_wait and self._lost is None:
+            while not self._is_blocked and self._lost is None:
+                if not taken % _PACKETS_BETWEEN_LOOKS and not (is_last or self._input.has_time()):
+                    break
+                taken += 1
                 if self._deliveries.take_repeated(self._input.reader):
                     continue
                 frame = self._input.next_frame()
@@ -321,11 +339,12 @@ class Upstream(asyncio.BufferedProtocol):
             # continue.
             self.resume()
         await self._ready()
+        if self._deliveries.is_crowded:
+            self._counters.lost(Loss.UNACKNOWLEDGED)
+            raise AnswerNotReadable
+        pending = self._request.begin(kind, packet_id)
+        self._output.write(encoded)
         try:
-            if self._deliveries.is_crowded:
-                raise AnswerNotReadable
-            pending = self._request.begin(kind, packet_id)
-            self._output.write(encoded)
             answer = await pending
         except AnswerNotReadable:
             self._counters.lost(Loss.UNACKNOWLEDGED)

@@ -1,0 +1,71 @@
+"""Brokers send messages for many devices at once: reading them keeps the event loop for a short time, and in order."""
+
+import asyncio
+
+from tests.support.brokers.broker import SCOPE, Device
+from tests.support.brokers.scripted_broker import ScriptedBroker, scripted_broker, until
+from tests.support.machine.turn_watch import TurnSelector, begin, run_watched
+
+from thingmint.mqtt.codec.codec import encode
+from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion, Publish, QoS
+from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.shared_publish import SharedPublish
+from thingmint.mqtt.data_plane import Delivery
+from thingmint.mqtt.relay.brokers.spec import one_broker
+from thingmint.mqtt.relay.relay import RelayDataPlane
+
+V5 = ProtocolVersion.MQTT_5
+DEVICES, MESSAGES = 40, 2_000
+
+
+class Reader(Device):
+    """A device that takes everything, without the checks of other tests, which cost time."""
+
+    def deliver_shared(self, message: SharedPublish, packet_id: int) -> Delivery:
+        return self.deliver(message.message(packet_id))
+
+
+async def connected(relay: RelayDataPlane, name: str) -> Reader:
+    device = Reader(name)
+    await relay.open(device, Connect(V5, name))
+    relay.resume(device)
+    return device
+
+
+def burst(of: QoS) -> bytes:
+    return b"".join(
+        encode(Publish("a/b", b"%d" % number, of, packet_id=number + 1 if of else 0), V5) for number in range(MESSAGES)
+    )
+
+
+def test_messages_for_many_devices_at_once_make_no_long_turn() -> None:
+    async def work(selector: TurnSelector) -> None:
+        async with scripted_broker() as broker:
+            relay = RelayDataPlane(one_broker(f"unix:{broker.path}", SCOPE, V5))
+            devices = [await connected(relay, f"device-{number}") for number in range(DEVICES)]
+            sent = burst(QoS.AT_MOST_ONCE)
+            await begin(selector)
+            for writer in broker.writers:
+                writer.write(sent)
+            await until(lambda: all(len(device.delivered) == MESSAGES for device in devices))
+            assert all(device.payloads == [b"%d" % number for number in range(MESSAGES)] for device in devices[:2])
+            for device in devices:
+                await relay.close(device, clean=True)
+
+    run_watched(work)
+
+
+async def test_what_the_broker_sends_before_it_ends_a_connection_arrives_although_it_waits_for_a_turn() -> None:
+    async def last_words(broker: ScriptedBroker) -> None:
+        for writer in broker.writers:
+            writer.write(burst(QoS.AT_MOST_ONCE) + encode(Disconnect(ReasonCode.SESSION_TAKEN_OVER), V5))
+            writer.close()
+
+    async with scripted_broker() as broker:
+        relay = RelayDataPlane(one_broker(f"unix:{broker.path}", SCOPE, V5))
+        devices = [await connected(relay, f"device-{number}") for number in range(DEVICES)]
+        await last_words(broker)
+        await until(lambda: all(device.ended_with is not None for device in devices))
+        assert {device.ended_with for device in devices} == {ReasonCode.SESSION_TAKEN_OVER}
+        assert {len(device.delivered) for device in devices} == {MESSAGES}
+        await asyncio.gather(*(relay.close(device, clean=True) for device in devices))
