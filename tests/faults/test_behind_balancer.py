@@ -21,8 +21,11 @@ import pytest
 from tests.faults.test_clock_jumps import TurnedService, turned_by
 from tests.faults.test_shared_database import copy_keys
 from tests.support.clients.aws import Live
+from tests.support.databases.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.databases.postgresql import PostgreSQLCluster
+from tests.support.machine.loop_thread import LoopThread, loop_thread
 from tests.support.machine.soak import examples, soak_seconds
+from tests.support.machine.wire import answers, exchange
 from tests.support.services.haproxy import BALANCER, haproxy
 from tests.support.services.mixed_load import assert_kept, mixed_load
 from tests.support.services.nodes import client_of
@@ -31,6 +34,34 @@ from tests.support.services.small_disk import fill, small_disk  # noqa: F401  th
 
 LASTS = examples(1.0, 5.0)
 CALLERS, DEVICES = examples((2, 2), (4, 8))
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network between one node and the database; what is sent while it is cut arrives when it is healed."""
+
+    thread: LoopThread
+    proxy: CuttingProxy
+
+    def cut(self) -> None:
+        """Let nothing pass in either direction."""
+        self.thread.call(self.proxy.passes.clear)
+
+    def heal(self) -> None:
+        """Let everything pass, also what has waited."""
+        self.thread.call(self.proxy.passes.set)
+
+
+@contextlib.contextmanager
+def network_to(url: str) -> Iterator[Network]:
+    """Yield a network to this database, which works while this thread waits."""
+    with loop_thread() as thread:
+        way = cutting_proxy(url)
+        proxy = thread.run(way.__aenter__())
+        try:
+            yield Network(thread, proxy)
+        finally:
+            thread.run(way.__aexit__(None, None, None))
 
 
 @dataclass
@@ -43,6 +74,8 @@ class Installation:
     url: str
     turned: TurnedService
     disk: Path
+    network: Network
+    """Between the second node and the database."""
 
 
 Fault = Callable[[Installation], AbstractAsyncContextManager[None]]
@@ -85,6 +118,22 @@ async def connections_cut(at: Installation) -> AsyncIterator[None]:
     """All connections of nodes to PostgreSQL cut, several times a second."""
     async with _cutting(at):
         yield
+
+
+@contextlib.asynccontextmanager
+async def network_cut(at: Installation) -> AsyncIterator[None]:
+    """The network between a node and PostgreSQL cut, without a word to either, and healed."""
+    await asyncio.to_thread(at.network.cut)
+    yield
+    while await asyncio.to_thread(_is_ready, at.nodes[1]):  # noqa: ASYNC110  the node sets no event of ours
+        await asyncio.sleep(0.1)
+    await asyncio.to_thread(at.network.heal)
+
+
+def _is_ready(node: Live) -> bool:
+    request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    [answer] = answers(exchange(node.service.endpoints.api_port, request))
+    return answer.status == 200
 
 
 @contextlib.asynccontextmanager
@@ -156,6 +205,7 @@ FAULTS: dict[str, Fault] = {
     "PostgreSQL stopped": database_stopped,
     "SIGSTOP of PostgreSQL": database_frozen,
     "connections to PostgreSQL cut, five times a second": connections_cut,
+    "the network between a node and PostgreSQL cut": network_cut,
     "max_connections used up by others": connections_exhausted,
     "the clock of a node ten minutes ahead": clock_wrong,
     "the disk of a node full": disk_full,
@@ -169,15 +219,17 @@ def three_nodes(tmp_path: Path, disk: Path, cluster: PostgreSQLCluster, url: str
     clock_file.write_text("+0")
     folders = [tmp_path / "node-0", disk / "node-1", tmp_path / "node-2"]
     environments: list[dict[str, str]] = [{}, {}, turned_by(clock_file)]
-    flags = ("--database-url", url, "--proxy-protocol", BALANCER)
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(running_service(folders[0], *flags, "--mqtt", "127.0.0.1:0", key_reserve=0))
+        network = stack.enter_context(network_to(url))
+        ways = [("--database-url", each, "--proxy-protocol", BALANCER) for each in (url, network.proxy.url, url)]
+        first = stack.enter_context(running_service(folders[0], *ways[0], "--mqtt", "127.0.0.1:0", key_reserve=0))
         services = [first]
 
         def start(number: int, *addresses: str) -> Service:
             log_file = tmp_path / f"node-{number}.log"
+            options = (*ways[number], *addresses)
             return start_service(
-                folders[number], *flags, *addresses, environment=environments[number], log_file=log_file, key_reserve=0
+                folders[number], *options, environment=environments[number], log_file=log_file, key_reserve=0
             )
 
         def restart(number: int) -> Service:
@@ -198,7 +250,7 @@ def three_nodes(tmp_path: Path, disk: Path, cluster: PostgreSQLCluster, url: str
             services.append(start(number, "--mqtt", "127.0.0.1:0"))
         lives = [Live(service, url) for service in services]
         turned = TurnedService(services[2], clock_file)
-        yield Installation(lives, restart, cluster, url, turned, disk)
+        yield Installation(lives, restart, cluster, url, turned, disk, network)
 
 
 @pytest.mark.soak
