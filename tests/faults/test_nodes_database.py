@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.clients.test_device_metrics import value
 from tests.faults.test_nodes import is_connected
 from tests.support.console.console_pages import Pages
 from tests.support.databases.pgbouncer import pgbouncer
@@ -93,6 +94,7 @@ def test_nodes_with_other_settings_are_listed_and_reported(
             assert "<strong>registration_dir</strong>" in page
             assert "Devices are served by the built-in broker." in page
             assert "has other settings: registration_dir" in Pages(one).sign_in(one.administrator).get("").text
+            eventually(lambda: value(one, "thingmint_nodes"), lambda count: count == 2)
             said = one.thingmint("doctor")
             assert "the database is PostgreSQL 1" in said
             assert "nodes that serve the database: 2" in said
@@ -101,3 +103,4 @@ def test_nodes_with_other_settings_are_listed_and_reported(
         finally:
             other.terminate()
         eventually(lambda: one.thingmint("node", "list", "--json").splitlines(), lambda lines: len(lines) == 1)
+        eventually(lambda: value(one, "thingmint_nodes"), lambda count: count == 1)
