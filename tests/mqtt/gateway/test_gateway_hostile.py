@@ -31,6 +31,7 @@ from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.gateway import device_protocol
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.registration.kernel import turns
 
 FLOOD = 1200
 MANY = 2000
@@ -293,6 +294,22 @@ def test_silent_device_is_disconnected_after_half_as_long_again(
             assert patient.is_served()
     reasons = [event.reason for event in live.events.all if isinstance(event, ClientDisconnected)]
     assert reasons[0] is DisconnectReason.MQTT_KEEP_ALIVE_TIMEOUT
+
+
+def test_devices_that_fall_silent_together_are_disconnected_in_several_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_protocol, "SHORTEST_KEEP_ALIVE", 1)
+    # Then a turn of the event loop has time for one of them.
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    with live_gateway(tmp_path) as live, contextlib.ExitStack() as stack:
+        device = live.register()
+        silent = [
+            stack.enter_context(connected_peer(live, device, V5, f"silent-{number}", keep_alive=1))
+            for number in range(5)
+        ]
+        for each in silent:
+            assert each.expect(Disconnect).reason_code is ReasonCode.KEEP_ALIVE_TIMEOUT
 
 
 def test_half_a_packet_is_no_sign_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

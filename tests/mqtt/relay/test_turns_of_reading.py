@@ -2,17 +2,20 @@
 
 import asyncio
 
+import pytest
 from tests.support.brokers.broker import SCOPE, Device
 from tests.support.brokers.scripted_broker import ScriptedBroker, scripted_broker, until
 from tests.support.machine.turn_watch import TurnSelector, begin, run_watched
 
 from thingmint.mqtt.codec.codec import encode
-from thingmint.mqtt.codec.packets import Connect, Disconnect, ProtocolVersion, Publish, QoS
+from thingmint.mqtt.codec.packets import Connack, Connect, Disconnect, Pingreq, ProtocolVersion, Publish, QoS
+from thingmint.mqtt.codec.properties import ConnackProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.data_plane import Delivery
 from thingmint.mqtt.relay.brokers.spec import one_broker
 from thingmint.mqtt.relay.relay import RelayDataPlane
+from thingmint.registration.kernel import turns
 
 V5 = ProtocolVersion.MQTT_5
 DEVICES, MESSAGES = 40, 2_000
@@ -69,3 +72,23 @@ async def test_what_the_broker_sends_before_it_ends_a_connection_arrives_althoug
         assert {device.ended_with for device in devices} == {ReasonCode.SESSION_TAKEN_OVER}
         assert {len(device.delivered) for device in devices} == {MESSAGES}
         await asyncio.gather(*(relay.close(device, clean=True) for device in devices))
+
+
+async def test_the_due_work_of_connections_is_done_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    async with scripted_broker() as broker:
+        broker.connack = Connack(False, ReasonCode.SUCCESS, ConnackProperties(server_keep_alive=1))
+        relay = RelayDataPlane(one_broker(f"unix:{broker.path}", SCOPE, V5))
+        devices = [await connected(relay, f"device-{number}") for number in range(5)]
+
+        def pings() -> int:
+            return sum(isinstance(packet, Pingreq) for packet in broker.heard)
+
+        relay.advance()
+        await asyncio.sleep(1.1)
+        # The second call does not begin anew what the first one has begun.
+        relay.advance()
+        relay.advance()
+        await until(lambda: pings() == 5)
+        for device in devices:
+            await relay.close(device, clean=True)

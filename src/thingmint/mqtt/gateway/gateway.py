@@ -72,6 +72,7 @@ class Gateway:
         self._index: ConnectionIndex[GatewayConnection] = ConnectionIndex()
         self._listeners = EventListeners()
         self._deadlines = Deadlines()
+        self._deadlines_rest: asyncio.Handle | None = None
         self._last_endings = LastEndings()
         self._listener = Listener(
             lambda: GatewayConnection(self._services, self._index),
@@ -159,6 +160,8 @@ class Gateway:
         await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
         await self._listener.stop()
         self._tick_timer.cancel()
+        if self._deadlines_rest is not None:
+            self._deadlines_rest.cancel()
         self._lag.stop()
         work = {*self._services.work, *(task for task in (self._policy_refresh.task, self._ender) if task)}
         if work:
@@ -255,12 +258,20 @@ class Gateway:
     def _tick(self) -> None:
         loop = self._services.loop
         self._tick_timer = loop.call_later(_TICK_SECONDS, self._tick)
-        now, time_of_certificates = loop.time(), self._services.clock.now()
-        self._deadlines.advance(now, time_of_certificates, self._index.all_accepted)
+        if self._deadlines_rest is None:
+            self._enforce_deadlines()
         self._data_plane.advance()
         self._counters.measured(self._measured())
-        self._counters.tick(now)
+        self._counters.tick(loop.time())
         self._trimmer.observe(self.open_connections)
+
+    def _enforce_deadlines(self) -> None:
+        """End connections whose time has passed, for one time slice, and the rest in later turns of the event loop."""
+        loop, pace = self._services.loop, Pace()
+        is_finished = self._deadlines.advance(
+            loop.time(), self._services.clock.now(), self._index.all_accepted, lambda: pace.is_over
+        )
+        self._deadlines_rest = None if is_finished else loop.call_soon(self._enforce_deadlines)
 
     def _measured(self) -> dict[Gauge, int]:
         return {

@@ -3,7 +3,7 @@
 A connection is not examined before its deadline, so that idle connections cost no time each second.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -52,16 +52,27 @@ class Deadlines:
         self._silence.add(connection.silent_until, connection)
         self._validity.add(connection.valid_until.timestamp(), connection)
 
-    def advance(self, now: float, time_of_certificates: datetime, open_connections: Collection[Watched]) -> None:
-        """Examine the connections whose deadlines have passed."""
+    def advance(
+        self,
+        now: float,
+        time_of_certificates: datetime,
+        open_connections: Collection[Watched],
+        is_over: Callable[[], bool],
+    ) -> bool:
+        """Examine the connections whose deadlines have passed, until ``is_over``; return whether none is left."""
         while (found := self._validity.next_due(time_of_certificates.timestamp())) is not None:
             found[1].enforce_validity(time_of_certificates)
             if not found[1].is_over:
                 # The certificate is still valid at its last moment.
                 self._validity.add(found[0] + 1.0, found[1])
+            if is_over():
+                return False
         while (found := self._silence.next_due(now)) is not None:
             self._look_at(found[1], now)
+            if is_over():
+                return False
         self._sort_out(open_connections)
+        return True
 
     def _look_at(self, connection: Watched, now: float) -> None:
         if connection.is_over:

@@ -7,7 +7,7 @@ starts with ``$`` is passed to the broker, and no message on such a topic is pas
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -34,6 +34,7 @@ from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.service import ServiceLink
 from thingmint.mqtt.relay.terms import BrokerTerms, upstream_connect
+from thingmint.registration.kernel.turns import Pace
 
 # A cache, because devices publish repeatedly to the same few topics.
 _TOPICS: Final = 4096
@@ -66,6 +67,8 @@ class RelayDataPlane:
         self._limits = limits or RelayLimits()
         self._counters = counters or Counters()
         self._links: dict[DeviceConnection, _Link] = {}
+        # The rest of those whose due work has begun.
+        self._to_advance: Iterator[_Link] | None = None
         self._of_client: dict[tuple[Scope, str], Upstream] = {}
         self._openings = asyncio.Semaphore(self._limits.openings_at_once)
         # Made when there is an event loop.
@@ -192,8 +195,9 @@ class RelayDataPlane:
         for broker, service in tuple(self._services.values()):
             broker.advance(now)
             service.advance(now)
-        for link in tuple(self._links.values()):
-            link.upstream.advance(now)
+        if self._to_advance is None:
+            self._to_advance = iter(tuple(self._links.values()))
+            self._advance_some()
 
     async def publish_own(self, scope: Scope, message: Publish) -> ReasonCode:
         """Pass a message of the service to the broker and return its code; raise PacketRefused without an answer."""
@@ -220,6 +224,18 @@ class RelayDataPlane:
         for broker, service in self._services.values():
             await broker.stop()
             await service.close()
+
+    def _advance_some(self) -> None:
+        """Do the due work of connections for one time slice, and the rest in later turns of the event loop."""
+        links, self._to_advance = self._to_advance or iter(()), None
+        loop, pace = asyncio.get_running_loop(), Pace()
+        now = loop.time()
+        for link in links:
+            link.upstream.advance(now)
+            if pace.is_over:
+                self._to_advance = links
+                loop.call_soon(self._advance_some)
+                return
 
     def _broker_of(self, scope: Scope) -> AccountBroker:
         return self._own_of(scope)[0]
