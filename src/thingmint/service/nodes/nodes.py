@@ -23,6 +23,7 @@ from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes.connections import ConnectionRow
 from thingmint.records.nodes.messages import NodeMessage
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.turns import Pace
 from thingmint.service.nodes.connection_directory import EVENT, TAKEN_OVER, ConnectionDirectory
 from thingmint.service.nodes.mailbox import Mailbox
 from thingmint.service.nodes.membership import BEAT_SECONDS, OUTAGES, Membership
@@ -190,8 +191,12 @@ class Nodes:
     async def _enter_again(self) -> None:
         """Write all connections again: the database has crashed or was replaced, and its unlogged tables are empty."""
         # The mark comes last: it may be committed although the answer is lost, and then this is not called again.
-        present = [each for each in self._gateway().accepted_connections if each.device.session_id in self._rows]
-        self._directory.enter_again(map(self._row, present))
+        pace = Pace()
+        for connection in self._gateway().accepted_connections:
+            # Those that have ended meanwhile are not in `_rows` any more.
+            if connection.device.session_id in self._rows:
+                self._directory.enter_again([self._row(connection)])
+            await pace.rest()
         node_id = self._membership.node_id
         await self._store.write(lambda: connection_table.mark_node(node_id))
 
