@@ -25,6 +25,7 @@ from thingmint.mqtt.codec.packets import (
     Puback,
     Publish,
     QoS,
+    Will,
 )
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
@@ -310,6 +311,22 @@ def test_devices_that_fall_silent_together_are_disconnected_in_several_turns(
         ]
         for each in silent:
             assert each.expect(Disconnect).reason_code is ReasonCode.KEEP_ALIVE_TIMEOUT
+
+
+def test_all_connections_end_without_wills_in_several_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    with live_gateway(tmp_path) as live, contextlib.ExitStack() as stack:
+        device, will = live.register(), Will("gone", b"device", retain=True)
+        devices = [
+            stack.enter_context(connected_peer(live, device, V5, f"device-{number}", will=will)) for number in range(5)
+        ]
+        live.thread.run(live.gateway.end_all_without_wills())
+        for each in devices:
+            assert each.expect(Disconnect).reason_code is ReasonCode.SERVER_BUSY
+        live.wait_until(lambda: sum(isinstance(event, ClientDisconnected) for event in live.events.all) == 5)
+        with connected_peer(live, device, V5, "watcher") as watcher:
+            watcher.subscribe("gone")
+            assert watcher.is_served()
 
 
 def test_half_a_packet_is_no_sign_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,10 +214,16 @@ class Gateway:
         if connection is not None and connection.device.session_id == session_id:
             connection.end(ReasonCode.SESSION_TAKEN_OVER, reason_string(ReasonCode.SESSION_TAKEN_OVER))
 
-    def end_all_without_wills(self) -> None:
-        """End every connection without its will, because other nodes have declared them lost and publish the wills."""
-        for connection in self.accepted_connections:
-            connection.end_without_will()
+    async def end_all_without_wills(self) -> None:
+        """End every connection without its will, because other nodes have declared them lost and publish the wills.
+
+        It works in time slices, and also ends connections that are accepted meanwhile.
+        """
+        pace = Pace()
+        while connections := self.accepted_connections:
+            for connection in connections:
+                connection.end_without_will()
+                await pace.rest()
 
     def last_ending_of(self, scope: Scope, client_id: str) -> Ending | None:
         """Return how the last connection of an account's client ended; None while it is connected, or if not known."""

@@ -181,7 +181,7 @@ class Nodes:
     async def _join_again(self) -> None:
         """Close all connections and join again: other nodes have declared this one lost and published the ends."""
         _log.error("this node was cut off from the database for too long: its connections are ended")
-        self._gateway().end_all_without_wills()
+        await self._gateway().end_all_without_wills()
         self._rows = {}
         self._directory.clear()
         await self._membership.join()
