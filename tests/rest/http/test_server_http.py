@@ -220,7 +220,9 @@ def test_refusal_of_head_has_no_body(live: LiveServer, sent: str) -> None:
     assert refusal.endswith(b"\r\n\r\n")
 
 
-@pytest.mark.parametrize("truncated", [b"HEAD /thi", b"HEAD / HTTP/1.1\r\nX: ", b"\r\n" + REFUSED_HEADS["no Host"][0][:-2]])
+@pytest.mark.parametrize(
+    "truncated", [b"HEAD /thi", b"HEAD / HTTP/1.1\r\nX: ", b"\r\n" + REFUSED_HEADS["no Host"][0][:-2]]
+)
 def test_refusal_of_a_truncated_head_has_no_body(live: LiveServer, truncated: bytes) -> None:
     received = _all_bytes(live, truncated, ends=True)
     assert received.startswith(b"HTTP/1.1 400 ")
