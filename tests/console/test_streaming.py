@@ -14,7 +14,6 @@ from thingmint.console.visit import Visit
 from thingmint.core.errors import Throttled
 from thingmint.core.identifiers import AccountId
 
-
 ACCOUNT = AccountId("000000000000")
 SCOPE = {"type": "http", "asgi": {"spec_version": "2.3"}}
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, BinaryIO, ClassVar
 
 import click
 
@@ -188,7 +188,7 @@ def access_key() -> None:
 @click.option(
     "--policy",
     "policy_file",
-    type=click.File("r", encoding="utf-8"),
+    type=click.File("rb"),
     required=True,
     help="File with the IAM policy document that binds the key; - reads standard input.",
 )
@@ -201,12 +201,12 @@ def access_key() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in the shape of AWS's credential_process.")
 def create_access_key(
-    policy_file: TextIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
+    policy_file: BinaryIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
 ) -> None:
     """Create an access key; its secret is shown only once."""
     from thingmint.cli.accounts.access_key import create
 
-    create(config_of(flags), policy_file.read(), user_name=user_name, expires_in=expires_in, as_json=as_json)
+    create(config_of(flags), policy_file, user_name=user_name, expires_in=expires_in, as_json=as_json)
 
 
 @access_key.command("list")

@@ -38,8 +38,13 @@ def read_certificate(path: Path) -> x509.Certificate | None:
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     """Return all certificates of a file; raise AuthorityUnusable if it has none, OSError if it cannot be read."""
+    return certificates_in(path.read_bytes(), path)
+
+
+def certificates_in(content: bytes, path: Path) -> tuple[x509.Certificate, ...]:
+    """Return all certificates of a file's content; raise AuthorityUnusable, which names the file, if it has none."""
     try:
-        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+        return tuple(x509.load_pem_x509_certificates(content))
     except ValueError as error:
         raise AuthorityUnusable(f"{path} holds no certificate") from error
 

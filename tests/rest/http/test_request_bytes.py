@@ -298,8 +298,9 @@ def test_where_bytes_are_cut_changes_nothing(spelling: str) -> None:
 
 
 _LINES = st.sampled_from(
-    [b"GET /a HTTP/1.1", b"POST /b HTTP/1.1", b"POST /b HTTP/1.0", b"GET http://x/ HTTP/1.1", b"GET http://localhost/c HTTP/1.1", b"Host: localhost",
-     b"Host: other", b"Content-Length: 5", b"Content-Length: 0", b"Content-Length:5", b"Content-Length : 5",
+    [b"GET /a HTTP/1.1", b"POST /b HTTP/1.1", b"POST /b HTTP/1.0", b"GET http://x/ HTTP/1.1",
+     b"GET http://localhost/c HTTP/1.1", b"Host: localhost", b"Host: other", b"Content-Length: 5",
+     b"Content-Length: 0", b"Content-Length:5", b"Content-Length : 5",
      b"Content-Length: 5, 5", b"content-length: +5", b"Transfer-Encoding: chunked", b"Transfer-Encoding:  chunked ",
      b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding : chunked", b"transfer-encoding:\tchunked",
      b"Transfer-Encoding: chunked\x0b", b"Connection: close", b"Connection: keep-alive", b"Connection: upgrade",

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from thingmint.cli.devices.formats import ENVELOPED_KEY
 from thingmint.cli.devices.recipients import opened
 from thingmint.core.error_text import in_words
+from thingmint.issuance.keys.key_reading import accepted_private_key, private_key_in_der, private_key_in_pem
 
 _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
 
@@ -68,11 +69,11 @@ def _certificate_der(content: bytes, _openers: Openers) -> Held:
 
 
 def _key_pem(content: bytes, _openers: Openers) -> Held:
-    return Held(public_key=_public(serialization.load_pem_private_key(content, None)))
+    return Held(public_key=private_key_in_pem(content, None).public_key())
 
 
 def _key_der(content: bytes, _openers: Openers) -> Held:
-    return Held(public_key=_public(serialization.load_der_private_key(content, None)))
+    return Held(public_key=private_key_in_der(content).public_key())
 
 
 def _enveloped(content: bytes, openers: Openers) -> Held:
@@ -87,7 +88,7 @@ def _p12(content: bytes, openers: Openers) -> Held:
     key, certificate, _ = pkcs12.load_key_and_certificates(content, openers.passphrase)
     if key is None or certificate is None:
         raise ValueError("it holds no key or no certificate")
-    return Held(_der(certificate), _public(key))
+    return Held(_der(certificate), accepted_private_key(key).public_key())
 
 
 def _combined(content: bytes, openers: Openers) -> Held:
@@ -108,10 +109,6 @@ def _c_header(content: bytes, openers: Openers) -> Held:
 
 def _der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
-
-
-def _public(key: object) -> object:
-    return key.public_key()  # type: ignore[attr-defined]  # every private key has one
 
 
 # The longer endings first: `.key.pem` ends in `.pem`, too.

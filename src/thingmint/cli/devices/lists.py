@@ -5,6 +5,7 @@ of that row.
 """
 
 import csv
+import errno
 import io
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import msgspec
 
 from thingmint.cli.devices.device import ListedDevice, ListRefused, Row, without_doubles
 from thingmint.core.error_text import in_words, reason_of
+from thingmint.host.given_files import read_given
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_ROWS = 250_000
@@ -60,9 +62,12 @@ def read_list(path: Path) -> list[Row]:
 
 
 def _text(path: Path) -> str:
-    if path.stat().st_size > MAX_BYTES:
-        raise ListRefused(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB: split it")
-    content = path.read_bytes()
+    try:
+        content = read_given(path, MAX_BYTES)
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        raise ListRefused(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB: split it") from error
     for mark, name in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             raise ListRefused(f"{path} is {name}: save it as UTF-8")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from thingmint.cli.devices.delivered import Openers
@@ -16,6 +16,8 @@ from thingmint.cli.devices.verify import Verification
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import printable
 from thingmint.core.error_text import in_words
+from thingmint.host.given_files import read_given
+from thingmint.issuance.keys.key_reading import KeyRefused, private_key_in_pem
 
 _SHOWN = 50
 
@@ -49,15 +51,17 @@ def read_issuers(path: Path) -> list[x509.Certificate]:
     if not path.exists():
         return []
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
+        return x509.load_pem_x509_certificates(read_given(path))
     except ValueError as error:
         raise ListRefused(f"{path} holds no certificates") from error
 
 
 def _read_key(path: Path) -> rsa.RSAPrivateKey:
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError) as error:
+        key = private_key_in_pem(read_given(path), None)
+    except KeyRefused as error:
+        raise ListRefused(f"{path}: {in_words(error)}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ListRefused(f"{path} holds no private key that can be read") from error
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ListRefused(f"{path} is no RSA key")

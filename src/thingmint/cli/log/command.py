@@ -19,6 +19,7 @@ from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.merkle import ProofInvalid
 from thingmint.core.transparency.proof import proof_text
+from thingmint.host.given_files import read_given
 from thingmint.issuance.foreign.certificate import load_foreign_pem
 from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
@@ -111,7 +112,7 @@ def _certificate_id(given: str) -> CertificateId:
     path = Path(given)
     if not path.is_file():
         raise InvalidRequest(f"{given} is neither the id of a certificate nor a file with one")
-    return certificate_id_of(load_foreign_pem(path.read_text(encoding="utf-8", errors="replace"), given).der)
+    return certificate_id_of(load_foreign_pem(read_given(path).decode("utf-8", errors="replace"), given).der)
 
 
 def _progress() -> Callable[[int, int], None]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thingmint.core.error_text import in_words
+from thingmint.host.given_files import read_given
 from thingmint.settings.config import StartRefused
 
 CREDENTIAL = "thingmint-ca-passphrase"
@@ -43,7 +44,7 @@ def read_passphrase_source(path: Path | None, named_by: str) -> bytes | None:
 
 def _read(path: str) -> bytes:
     if not path.startswith(DESCRIPTOR):
-        return Path(path).read_bytes()
+        return read_given(Path(path), _MOST_BYTES)
     # Closed afterwards, so that child processes do not inherit it.
     with os.fdopen(int(path.removeprefix(DESCRIPTOR)), "rb") as opened:
         return opened.read(_MOST_BYTES)
