@@ -25,7 +25,7 @@ from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, iot_arn, parse_account_id, parse_region
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
-from thingmint.data_directory.files import make_directory
+from thingmint.data_directory.files import whole_folder
 
 _SHOWN = 50
 
@@ -83,9 +83,9 @@ def export_aws(
             verification = verification_certificate(client, registration_code)
         with shown_progress("reading", 0) as on_progress:
             fleet = ServiceRegistry(client, on_progress).read()
-        make_directory(out)
         pems = [each.public_bytes(Encoding.PEM).decode() for each in issuers]
-        devices = AwsExport(out, fleet, pems, verification, prefix).write()
+        with whole_folder(out) as unfinished:
+            devices = AwsExport(unfinished, fleet, pems, verification, prefix).write()
         click.echo(f"{devices} things and {len(fleet.certificates)} certificates in {out}: sh {out / 'register.sh'}")
 
 

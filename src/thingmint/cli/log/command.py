@@ -19,6 +19,7 @@ from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.merkle import ProofInvalid
 from thingmint.core.transparency.proof import proof_text
+from thingmint.data_directory.files import whole_folder
 from thingmint.host.given_files import read_given
 from thingmint.issuance.foreign.certificate import load_foreign_pem
 from thingmint.issuance.keys.log_signature import is_signed
@@ -78,7 +79,8 @@ def export_log(config: Config, folder: Path) -> None:
 
     async def work(registry: Registry, log: LogIdentity) -> int:
         await sequence_all(registry.store, log)
-        return await registry.store.read(lambda: export(log.salt_secret, ExportFolder(folder)))
+        with whole_folder(folder) as unfinished:
+            return await registry.store.read(lambda: export(log.salt_secret, ExportFolder(unfinished)))
 
     size = _with_log(config, work)
     click.echo(f"{folder}: {size} leaves")
