@@ -20,6 +20,8 @@ from tests.support.machine.required import required_program
 from tests.support.services.service import running_service
 
 from thingmint.cli.commands import main as commands
+from thingmint.cli.log.files import lines_of_archives
+from thingmint.registration.log.exported import LineUnreadable
 
 SLOW_OR_ENDLESS = ("zero", "dh.key", "long.key", "dh.crt", "dh.csr", "weak.crt", "strange.crt", "deep.toml", "latin")
 WORKED_ON = ("--root-key", "--root", "--csr")
@@ -125,3 +127,10 @@ def test_settings_and_profiles_that_are_nested_too_deeply_are_refused(
     (tmp_path / "thingmint.toml").write_text(deep.read_text())
     assert "nested too deeply" in said("settings", "--data-dir", str(tmp_path))
     assert "nested too deeply" in said("issuer", "create", "--profile", str(deep), "--data-dir", str(data_dir))
+
+
+def test_archives_of_the_log_are_text_whose_lines_end(files: Path) -> None:
+    with pytest.raises(LineUnreadable, match="is not UTF-8"):
+        list(lines_of_archives([files / "latin"]))
+    with pytest.raises(OSError, match="a line is longer than"):
+        list(lines_of_archives([files / "zero"]))

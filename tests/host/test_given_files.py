@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thingmint.host.given_files import read_given, read_given_text
+from thingmint.host.given_files import given_lines, read_given, read_given_text
 
 
 def test_a_file_and_a_pipe_are_read(tmp_path: Path) -> None:
@@ -35,3 +35,15 @@ def test_the_limit_itself_is_allowed(tmp_path: Path) -> None:
     assert read_given(tmp_path / "file", 3) == b"abc"
     with pytest.raises(OSError, match="longer than 2 bytes"):
         read_given(tmp_path / "file", 2)
+
+
+def test_a_file_of_any_length_is_read_by_lines_that_have_a_limit(tmp_path: Path) -> None:
+    lines = ["ä" * 300_000 + "\n", "b\n", "c"]
+    (tmp_path / "lines").write_text("".join(lines), encoding="utf-8")
+    assert list(given_lines(tmp_path / "lines")) == lines
+    for path in (Path("/dev/zero"), tmp_path / "lines"):
+        with pytest.raises(OSError, match="a line is longer than 1,000 bytes"):
+            list(given_lines(path, 1000))
+    (tmp_path / "binary").write_bytes(b"\xff\n")
+    with pytest.raises(UnicodeDecodeError):
+        list(given_lines(tmp_path / "binary"))
