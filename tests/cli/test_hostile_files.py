@@ -1,7 +1,9 @@
 """Files that operators name may have any content: each command refuses them in a sentence, without slow work."""
 
+import os
+import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,52 @@ def test_archives_of_the_log_are_text_whose_lines_end(files: Path) -> None:
         list(lines_of_archives([files / "latin"]))
     with pytest.raises(OSError, match="a line is longer than"):
         list(lines_of_archives([files / "zero"]))
+
+
+@pytest.fixture(scope="module")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A delivery of an offline station with one identity."""
+    folder = tmp_path_factory.mktemp("station")
+    with running_service(folder / "data"):
+        pass
+    (folder / "list.csv").write_text("thing\nsensor-1\n")
+    out = ("--out", str(folder / "out"), "--data-dir", str(folder / "data"))
+    result = CliRunner().invoke(commands, ("issue", "--offline", "--from", str(folder / "list.csv"), *out))
+    assert result.exit_code == 0, result.output
+    return folder / "out"
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def binary(path: Path) -> None:
+    path.write_bytes(b"\xff\0" * 1000)
+
+
+@pytest.mark.parametrize("change", [fifo, endless, huge, binary])
+@pytest.mark.parametrize(
+    "name", ["manifest.jsonl", "manifest.csv", "issuers.pem", "sensor-1.cert.pem", "sensor-1.key.pem"]
+)
+def test_a_delivery_may_hold_anything(
+    delivery: Path, tmp_path: Path, data_dir: Path, name: str, change: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "delivery"
+    shutil.copytree(delivery, folder)
+    names = [each.name for each in folder.iterdir()]
+    assert name in names, names
+    change(folder / name)
+    assert said("issue", "--verify", "--out", str(folder), "--data-dir", str(data_dir))
+    if name != "manifest.csv" and "key" not in name:
+        assert said("import", str(folder), "--data-dir", str(data_dir))

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from thingmint.cli.devices.formats import ENVELOPED_KEY
 from thingmint.cli.devices.recipients import opened
 from thingmint.core.error_text import in_words
+from thingmint.host.given_files import MOST_BYTES, read_given
 from thingmint.issuance.keys.key_reading import accepted_private_key, private_key_in_der, private_key_in_pem
 
 _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
@@ -53,11 +54,19 @@ def read_delivered(path: Path, openers: Openers) -> Held:
     raise ValueError("its name has an ending that no format has")
 
 
-def read_regular(path: Path) -> bytes:
-    """Return the content of a file; raise ValueError for a device or a pipe, whose reading may never end, OSError."""
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a file; raise OSError, also if it is longer than ``most`` bytes.
+
+    Raises ValueError for a device or a pipe, whose reading may never end.
+    """
+    require_regular(path)
+    return read_given(path, most)
+
+
+def require_regular(path: Path) -> None:
+    """Raise ValueError unless the path is that of a file, OSError if there is nothing."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is no regular file")
-    return path.read_bytes()
 
 
 def _certificate_pem(content: bytes, _openers: Openers) -> Held:

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from thingmint.cli.devices.delivered import Openers
+from thingmint.cli.devices.delivered import Openers, require_regular
 from thingmint.cli.devices.device import ListRefused
 from thingmint.cli.devices.folder import ISSUERS
 from thingmint.cli.devices.options import read_passphrase
@@ -34,7 +34,8 @@ def verify_delivery(
             recipient=None if recipient is None else read_recipient(recipient),
             recipient_key=None if recipient_key is None else _read_key(recipient_key),
         )
-        verification = Verification(folder, openers, read_issuers(issuers or folder / ISSUERS))
+        found = issuers_of_delivery(folder) if issuers is None else read_issuers(issuers)
+        verification = Verification(folder, openers, found)
         problems = list(verification.problems())
     except (OSError, ListRefused) as error:
         fail(in_words(error))
@@ -44,6 +45,17 @@ def verify_delivery(
         fail(f"{folder}: {len(problems)} problems")
     closed = f"; {verification.closed} private keys are sealed and were not opened" if verification.closed else ""
     click.echo(f"{folder}: {verification.identities} identities, all well{closed}")
+
+
+def issuers_of_delivery(folder: Path) -> list[x509.Certificate]:
+    """Return the CA certificates in a delivery, none if it has none; raise ListRefused or OSError."""
+    path = folder / ISSUERS
+    try:
+        if path.exists():
+            require_regular(path)
+    except ValueError as error:
+        raise ListRefused(f"{path}: {in_words(error)}") from error
+    return read_issuers(path)
 
 
 def read_issuers(path: Path) -> list[x509.Certificate]:

@@ -10,8 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, find_connection
 from thingmint.cli.devices.device import ListRefused
-from thingmint.cli.devices.folder import ISSUERS
-from thingmint.cli.devices.verify_command import read_issuers
+from thingmint.cli.devices.verify_command import issuers_of_delivery, read_issuers
 from thingmint.cli.exchange.aws_files import AwsExport
 from thingmint.cli.exchange.into_service import FleetImport
 from thingmint.cli.exchange.inventory import InventoryRefused, read_inventory
@@ -33,7 +32,7 @@ _SHOWN = 50
 def import_station(data_dir: Path, folder: Path, trusted: tuple[str, ...], *, is_named: bool) -> None:
     """Import a delivery of an offline station; end with exit code 1 if there are conflicts."""
     with _failing(), _client(data_dir, is_named=is_named) as client:
-        entries, issuers = read_delivery(folder), read_issuers(folder / ISSUERS)
+        entries, issuers = read_delivery(folder), issuers_of_delivery(folder)
         fingerprints = frozenset(each.replace(":", "").lower() for each in trusted)
         with shown_progress("importing", len(entries)) as on_progress:
             work = StationImport(client, on_progress, folder, issuers, fingerprints)
