@@ -138,6 +138,23 @@ def test_archives_of_the_log_are_text_whose_lines_end(files: Path) -> None:
         list(lines_of_archives([files / "zero"]))
 
 
+@pytest.mark.parametrize(
+    ("passphrase", "reason"), [(b"caf\xe9", "not UTF-8"), (b"a\0b", "has a NUL"), (b"\n", "empty")]
+)
+def test_passphrases_that_seal_nothing_are_refused_before_the_work(
+    tmp_path: Path, data_dir: Path, passphrase: bytes, reason: str
+) -> None:
+    file, data = tmp_path / "passphrase", ("--data-dir", str(data_dir))
+    file.write_bytes(passphrase)
+    own = issuing(tmp_path, data_dir)
+    assert reason in said(*own, "--format", "p12", "--passphrase-file", str(file))
+    assert reason in said("backup", str(tmp_path / "backup"), "--passphrase-file", str(file), *data)
+    assert reason in said("seal", "--new-passphrase-file", str(file), *data)
+    new = ("--data-dir", str(tmp_path / "new"), "--api", "127.0.0.1:0")
+    assert reason in said("serve", *new, "--ca-passphrase-file", str(file))
+    assert not (tmp_path / "new" / "keys").exists()
+
+
 @pytest.fixture(scope="module")
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A delivery of an offline station with one identity."""

@@ -70,7 +70,7 @@ def dump_private_key(private_key: PrivateKey, passphrase: bytes | None) -> bytes
         return private_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-    _check_passphrase(passphrase)
+    check_passphrase(passphrase)
     encryption = (
         serialization.PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(_KDF_ROUNDS)
@@ -87,7 +87,7 @@ def load_private_key(stored: bytes, passphrase: bytes | None) -> PrivateKey:
     Raises PassphraseMissing, PassphraseWrong, PassphraseUnused, PassphraseRefused or PrivateKeyUnreadable.
     """
     if passphrase is not None:
-        _check_passphrase(passphrase)
+        check_passphrase(passphrase)
     try:
         return _load_pem(stored, passphrase) if _PEM_START in stored else _load_pkcs12(stored, passphrase)
     except KeyRefused as error:
@@ -126,7 +126,8 @@ def _unreadable(passphrase: bytes | None) -> PrivateKeyError:
     return PassphraseWrong("the passphrase does not open the private key, or the file is damaged")
 
 
-def _check_passphrase(passphrase: bytes) -> None:
+def check_passphrase(passphrase: bytes) -> None:
+    """Raise PassphraseRefused if a passphrase is empty, not UTF-8, or has a NUL, which PKCS#12 cannot represent."""
     try:
         text = passphrase.decode("utf-8")
     except UnicodeDecodeError as error:
