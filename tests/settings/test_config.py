@@ -328,3 +328,11 @@ def test_numbers_of_thousands_of_digits_are_refused_by_name(tmp_path: Path) -> N
 )
 def test_a_password_in_a_url_is_noticed(url: str, expected: bool) -> None:
     assert has_password(url) is expected
+
+
+@pytest.mark.parametrize("name", [each.name for each in SETTINGS if Places.VARIABLE not in each.places])
+def test_a_table_of_the_file_is_refused_in_the_environment(tmp_path: Path, name: str) -> None:
+    variable = f"THINGMINT_{name.upper()}"
+    for value in ("", "x", "{}", "a=b"):
+        said = refusal(tmp_path, {variable: value})
+        assert said == f"{variable}: {name} cannot be set in the environment, only in {tmp_path / 'thingmint.toml'}"
