@@ -138,6 +138,23 @@ def test_archives_of_the_log_are_text_whose_lines_end(files: Path) -> None:
         list(lines_of_archives([files / "zero"]))
 
 
+def test_a_service_does_not_start_with_endless_secrets_and_strange_certificates(
+    files: Path, tmp_path: Path, delivery: Path
+) -> None:
+    api, zero = ("--api", "127.0.0.1:0"), str(files / "zero")
+    new = ("serve", "--data-dir", str(tmp_path / "new"), *api)
+    assert "longer than" in said(*new, "--hook-secret-file", zero)
+    database = ("--database-url", "postgresql://nobody@127.0.0.1:1/none", "--database-password-file", zero)
+    assert "longer than" in said(*new, *database)
+    data_dir = tmp_path / "data"
+    for name in ("issuing-ca.pem", "root-ca.pem", "service-ca.pem"):
+        shutil.copytree(delivery.parent / "data", data_dir)
+        for strange in ("strange.crt", "dh.crt"):
+            shutil.copy(files / strange, data_dir / "certificates" / name)
+            assert f"{name}" in said("serve", "--data-dir", str(data_dir), *api)
+        shutil.rmtree(data_dir)
+
+
 @pytest.mark.parametrize(
     ("passphrase", "reason"), [(b"caf\xe9", "not UTF-8"), (b"a\0b", "has a NUL"), (b"\n", "empty")]
 )

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from thingmint.cli.issuers.changes import read_bounded
 from thingmint.cli.settings import fail
@@ -57,8 +56,6 @@ def sign(files: RootFiles, request: Path, out: Path, days: int | None) -> None:
         write_durably(out, pem_of(issued, *certificates), 0o644)
     except WeakKey as error:
         fail(f"{files.certificate}: {error.message}")
-    except UnsupportedAlgorithm as error:
-        fail(f"{files.certificate}: {in_words(error)}")
     except (AuthorityUnusable, PrivateKeyError, IssuerUnfit, StartRefused, OSError) as error:
         fail(in_words(error))
     click.echo(issuer_id_of(issued))
