@@ -20,11 +20,12 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.policies.policy_attachments import EFFECTIVE
 from thingmint.records.statement import row_of
 from thingmint.records.steps import Program, Steps
-from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, group_commit, open_store, schema, writer_connection
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, open_store, schema
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrations
-from thingmint.storage.sqlite import SQLiteStore, open_sqlite
-from thingmint.storage.sqlite_connection import connect
+from thingmint.storage.sqlite import group_commit, writer_connection
+from thingmint.storage.sqlite.connection import connect
+from thingmint.storage.sqlite.store import SQLiteStore, open_sqlite
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ async def test_a_second_process_may_write_at_the_same_time(store: SQLiteStore, p
 async def test_a_lock_that_is_never_released_is_an_outage_that_heals(
     store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thingmint.storage.writer_connection.WRITER_BUSY_MILLISECONDS", 20)
+    monkeypatch.setattr("thingmint.storage.sqlite.writer_connection.WRITER_BUSY_MILLISECONDS", 20)
     foreign = apsw.Connection(str(path))
     foreign.execute("BEGIN IMMEDIATE")
     with pytest.raises(ServiceUnavailable):
@@ -272,7 +273,7 @@ async def test_an_exception_that_is_no_error_still_answers_its_waiter(store: SQL
 
 async def test_a_forked_process_is_refused(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as forked:
-        forked.setattr("thingmint.storage.sqlite.os.getpid", lambda: -1)
+        forked.setattr("thingmint.storage.sqlite.store.os.getpid", lambda: -1)
         with pytest.raises(RuntimeError, match="forked"):
             await page(store, 1)
         with pytest.raises(RuntimeError, match="forked"):
@@ -283,7 +284,7 @@ WRITING_CHILD = """
 import asyncio, sys
 from pathlib import Path
 from tests.support.databases.stores import insert, sample_certificate
-from thingmint.storage.sqlite import open_sqlite
+from thingmint.storage.sqlite.store import open_sqlite
 
 async def write(store, first, step):
     number = first

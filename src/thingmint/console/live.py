@@ -1,8 +1,9 @@
 """Owns the state between requests of one process: counts of certificates, and the number of open streams."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from thingmint.console.counts import CountsOfAccounts
 from thingmint.core.errors import Throttled
@@ -37,8 +38,7 @@ class Streams:
             del self._open[account]
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(Struct, frozen=True):
     """The state between requests."""
 
     streams: Streams = field(default_factory=Streams)

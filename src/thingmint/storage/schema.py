@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import resources
+
+from msgspec import Struct
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.records.statement import row_of, rows_of
@@ -25,8 +26,7 @@ class DatabaseTooNew(ServiceUnavailable):
     """The database was migrated by a later version of Thingmint; this version would misread it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One step of the schema's history."""
 
     version: int

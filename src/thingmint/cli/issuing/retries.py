@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.core.error_text import in_words
@@ -19,8 +20,7 @@ class WorkStopped(Exception):
     """No request succeeded within the limit; the job can be resumed."""
 
 
-@dataclass(slots=True)
-class RetryLimit:
+class RetryLimit(Struct):
     """Seconds to retry after the last success, and seconds between two attempts."""
 
     seconds: float
