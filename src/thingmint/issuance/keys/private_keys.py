@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from thingmint.core.error_text import reason_of
 from thingmint.issuance.keys.key_reading import KeyRefused, accepted_private_key, private_key_in_pem
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -91,7 +92,7 @@ def load_private_key(stored: bytes, passphrase: bytes | None) -> PrivateKey:
     try:
         return _load_pem(stored, passphrase) if _PEM_START in stored else _load_pkcs12(stored, passphrase)
     except KeyRefused as error:
-        raise PrivateKeyUnreadable(str(error)) from error
+        raise PrivateKeyUnreadable(reason_of(error)) from error
 
 
 def _load_pem(stored: bytes, passphrase: bytes | None) -> PrivateKey:
