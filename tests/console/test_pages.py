@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, StorageState, ViewportSize
 from tests.console.conftest import Filled
 from tests.support.clients.aws import Live
 from tests.support.console.browser import tab_of, violations
+from tests.support.machine.soak import examples
 
 PAGES = {
     "": "Overview",
@@ -94,16 +95,22 @@ def test_a_reader_sees_every_page_and_can_change_nothing(
         assert "ACTIVE" in tab.page.get_by_role("heading", level=1).inner_text()
 
 
+@pytest.mark.soak
 def test_somebody_without_permissions_is_told_so_on_every_page(
     browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState], axe: str
 ) -> None:
+    refusals = 0
     with tab_of(browser, live, storage_state=states["nobody"]) as tab:
         for page in PAGES:
             status = tab.open(path_of(page, filled))
             is_form = page.partition("?")[0] in FORMS
             assert status == (200 if is_form else 403), page
             assert is_form or "is not authorized to perform" in tab.text, page
-            assert violations(tab.page, axe) == [], page
+            refusals += not is_form
+            # All refusals are one page with other names in it.
+            if is_form or refusals <= examples(1, len(PAGES)):
+                assert violations(tab.page, axe) == [], page
+    assert refusals > 1
 
 
 def test_the_overview_stays_live(browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState]) -> None:
