@@ -48,7 +48,7 @@ def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
             shown, is_repeatable = setting.default_text, isinstance(setting.default, tuple)
             meaning = setting.meaning if shown is None else f"{setting.meaning}  [default: {shown}]"
             command = click.option(
-                setting.flag,
+                "/".join(setting.flags),
                 name,
                 help=f"{meaning}  [env: {setting.variable}]",
                 multiple=is_repeatable,
