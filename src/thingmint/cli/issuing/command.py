@@ -9,11 +9,13 @@ import click
 from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, find_connection
 from thingmint.cli.issuing.begin import JobProperties, begin
 from thingmint.cli.issuing.folder import JOB_FILE, Folder, FolderRefused
+from thingmint.cli.issuing.issuers_file import write_issuers
 from thingmint.cli.issuing.parts import registrar_of, station_keys
 from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
 from thingmint.cli.issuing.station_keys import RSA_2048
 from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
 from thingmint.cli.settings import fail
+from thingmint.cli.terminal.numbers import counted
 from thingmint.cli.terminal.progress import shown_progress
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
@@ -95,6 +97,7 @@ async def _run(
     ):
         first = RetryLimit(patience, Pauses().retry)
         job = await first.until_answered(lambda: begin(folder, registrar, count=count, active=active, making=making))
+        write_issuers(config, connection, folder.path)
         with shown_progress("issuing", count) as on_progress:
             work = Work(
                 folder=folder,
@@ -107,4 +110,4 @@ async def _run(
             )
             await work.run()
     entries = folder.write_manifest(work.job)
-    click.echo(f"{len(entries)} identities in {folder.path} (manifest.csv, manifest.jsonl)")
+    click.echo(f"{counted(len(entries), 'identity', 'identities')} in {folder.path} (manifest.csv, manifest.jsonl)")
