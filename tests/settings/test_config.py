@@ -257,6 +257,21 @@ def test_the_help_has_a_heading_for_each_group() -> None:
     ]
 
 
+def test_the_help_of_issue_has_headings_for_its_own_flags() -> None:
+    shown = CliRunner().invoke(main, ["issue", "--help"]).output
+    headings = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "Options:",
+        "Devices of a list:",
+        "Files:",
+        "Manifest and audit trail:",
+        "Check of a delivery:",
+        "Service:",
+        "Storage:",
+        "Keys and certificates:",
+    ]
+
+
 def test_environment_of_the_test_run_is_not_read(tmp_path: Path) -> None:
     os.environ["THINGMINT_REGION"] = "moon"
     try:

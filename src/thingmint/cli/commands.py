@@ -12,7 +12,7 @@ from thingmint.cli.accounts.account_commands import account, test_mode
 from thingmint.cli.auditing.audit_commands import audit
 from thingmint.cli.backup.commands import backup, restore
 from thingmint.cli.exchange_options import export_devices, import_devices
-from thingmint.cli.issue_options import issue_options
+from thingmint.cli.issue_options import IssueCommand, issue_options
 from thingmint.cli.issuers.commands import issuer
 from thingmint.cli.log.commands import log
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
@@ -104,9 +104,9 @@ def env(**flags: object) -> None:
     print_environment(config_of(flags).data_dir)
 
 
-@main.command()
-@settings_options(STORE_SETTINGS)
+@main.command(cls=IssueCommand)
 @issue_options
+@settings_options(STORE_SETTINGS)
 def issue(**options: Any) -> None:
     """Issue identities in bulk, each exactly once.
 

@@ -41,7 +41,9 @@ def verify_delivery(
         click.echo(printable(problem), err=True)
     if problems:
         fail(f"{folder}: {counted(len(problems), 'problem', 'problems')}")
-    closed = f"; {counted(verification.closed, 'key is', 'keys are')} sealed and not opened" if verification.closed else ""
+    closed = (
+        f"; {counted(verification.closed, 'key is', 'keys are')} sealed and not opened" if verification.closed else ""
+    )
     click.echo(f"{folder}: {counted(verification.identities, 'identity', 'identities')}, all well{closed}")
 
 
