@@ -85,10 +85,10 @@ async def test_a_database_of_a_later_version_is_refused(path: Path) -> None:
 async def test_only_a_start_migrates_a_database(path: Path) -> None:
     first, newest = migrations_to(11), migrations()[-1].version
     create(path, first, vfs=None)
-    before = path.read_bytes()
+    before = await asyncio.to_thread(path.read_bytes)
     with pytest.raises(DatabaseTooOld, match=f"schema version 11, this version of Thingmint needs {newest}"):
         await open_sqlite(path, observe=Timings(), may_migrate=False)
-    assert path.read_bytes() == before
+    assert await asyncio.to_thread(path.read_bytes) == before
     await (await open_sqlite(path, observe=Timings())).close()
     await (await open_sqlite(path, observe=Timings(), may_migrate=False)).close()
 
@@ -96,7 +96,7 @@ async def test_only_a_start_migrates_a_database(path: Path) -> None:
 async def test_a_missing_or_foreign_database_is_not_made_by_a_command(path: Path) -> None:
     with pytest.raises(ServiceUnavailable, match="cannot be opened"):
         await open_sqlite(path, observe=Timings(), may_migrate=False)
-    assert not path.exists()
+    assert not await asyncio.to_thread(path.exists)
     apsw.Connection(str(path)).execute("CREATE TABLE something (value TEXT)")
     with pytest.raises(DatabaseTooOld, match="has no tables of Thingmint"):
         await open_sqlite(path, observe=Timings(), may_migrate=False)

@@ -151,7 +151,7 @@ def _csv_row(line: int, columns: list[tuple[str, str]], cells: list[str]) -> Row
         return Row(
             line,
             thing,
-            problem=f"the cell {formula!r} begins like a formula of a spreadsheet: write such values into a .jsonl list",
+            problem=f"the cell {formula!r} begins like a formula of a spreadsheet: put such values into a .jsonl list",
         )
 
     def named(field: str) -> dict[str, str]:
