@@ -115,7 +115,7 @@ def test_permanent_key_is_printed_as_a_credentials_file_has_it(data_dir: Path) -
     first, second = result.stdout.splitlines()
     assert first.startswith("aws_access_key_id = AKIA")
     assert second.startswith("aws_secret_access_key = ")
-    assert "shown this one time" in result.stderr
+    assert "shown only once" in result.stderr
 
 
 def test_temporary_key_has_a_token_and_an_end(data_dir: Path) -> None:
