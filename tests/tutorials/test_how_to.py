@@ -34,6 +34,12 @@ def test_station(reader: Reader, tmp_path: Path) -> None:
     reader.follow(DOCS / "how-to" / "station.md")
 
 
+def test_replace_certificate(reader: Reader) -> None:
+    required_program("mosquitto_pub")
+    reader.serve()
+    reader.follow(DOCS / "how-to" / "replace-certificate.md")
+
+
 def test_est(reader: Reader) -> None:
     required_program("curl")
     reader.replaced = {"127.0.0.1:9443": "127.0.0.1:0"}
