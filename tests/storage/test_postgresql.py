@@ -34,8 +34,8 @@ from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
 from thingmint.storage.schema import migrations
 
 
-async def opened(url: str, **options: int) -> PostgreSQLStore:
-    return await open_postgresql(parse_database_url(url), observe=Timings(), **options)
+async def opened(url: str, *, may_migrate: bool = True, **options: int) -> PostgreSQLStore:
+    return await open_postgresql(parse_database_url(url), observe=Timings(), may_migrate=may_migrate, **options)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class GroupedCommand(click.Command):
             record = parameter.get_help_record(ctx)
             if record is not None:
                 flag = parameter.opts[0]
-                heading = self.headings.get(flag) or _GROUP_OF_FLAG.get(flag, "Options")
+                heading = self.headings.get(flag, _GROUP_OF_FLAG.get(flag, "Options"))
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():
             if records:
