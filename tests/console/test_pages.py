@@ -69,6 +69,7 @@ def test_pages_without_a_session_keep_wcag(browser: Browser, live: Live, axe: st
     with tab_of(browser, live) as tab:
         assert tab.open("/certificates") == 200
         assert tab.page.url.endswith("/console/login")
+        assert "the file credentials of the data directory" in tab.text
         assert violations(tab.page, axe) == []
         assert tab.open("/no/such/page") == 404
         assert violations(tab.page, axe) == []
