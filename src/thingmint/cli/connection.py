@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thingmint.data_directory.handover import read_credentials, read_endpoints
-from thingmint.rest.signed_client import Connection, ServiceRefused, ServiceUnreachable, SignedClient
+from thingmint.rest.signed_client import (
+    Connection,
+    ServiceNotVerified,
+    ServiceRefused,
+    ServiceUnreachable,
+    SignedClient,
+)
 
 __all__ = [
     "Connection",
+    "ServiceNotVerified",
     "ServiceRefused",
     "ServiceUnreachable",
     "SignedClient",
