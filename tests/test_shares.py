@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from thingmint.host.listening import descriptors_for_connections
+from thingmint.host.connections.listening import descriptors_for_connections
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.transport.limits import GatewayLimits

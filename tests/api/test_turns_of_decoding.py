@@ -12,8 +12,8 @@ from cryptography.x509.oid import NameOID
 from tests.support.certificates.user_ca import der_of, new_ca
 from tests.support.machine.turn_watch import TurnSelector, begin, run_watched
 
-from thingmint.api.wire.codec import decode_object
-from thingmint.api.wire.payloads import decode_payload
+from thingmint.api.wire.reading.codec import decode_object
+from thingmint.api.wire.reading.payloads import decode_payload
 from thingmint.core.errors import ThingmintError
 from thingmint.core.provisioning.registration_task import InputLine, line_parameters
 from thingmint.core.topics.patterns import PayloadFormat

@@ -153,10 +153,9 @@ async def test_no_order_of_fates_loses_or_doubles_an_identity(
     await job.assert_exactly()
 
 
-class MortalFolder(Folder):
+class MortalFolder(Folder, frozen=True):
     """A folder whose owner is killed at one of its writes, before or after it reached the disk."""
 
-    __slots__ = ()
     steps_to_live = 0
     is_late = False
 

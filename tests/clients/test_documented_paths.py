@@ -13,8 +13,8 @@ ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
 STEP = re.compile(r"`([\w/]+\.py:[\w.]+)`")
 # The engine that this test does not use.
 NOT_WALKED = {
-    "storage/postgresql.py:PostgreSQLStore.write",
-    "storage/postgresql_listener.py:PostgreSQLListener",
+    "storage/postgresql/store.py:PostgreSQLStore.write",
+    "storage/postgresql/listener.py:PostgreSQLListener",
 }
 
 

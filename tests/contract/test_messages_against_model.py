@@ -11,12 +11,12 @@ from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
 from thingmint.api.service import OPERATIONS
-from thingmint.api.wire.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, Location, location_of
-from thingmint.api.wire.constraints import Constraint, translate_pattern
 from thingmint.api.wire.errors import DATA_PLANE_ERRORS, ERRORS, INTERNAL_FAILURE, AccessDeniedName, ErrorMap
 from thingmint.api.wire.operation import Operation
 from thingmint.api.wire.planes import DATA_ROUTES, Plane
-from thingmint.api.wire.readers import is_required, shape_of
+from thingmint.api.wire.reading.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, Location, location_of
+from thingmint.api.wire.reading.constraints import Constraint, translate_pattern
+from thingmint.api.wire.reading.readers import is_required, shape_of
 from thingmint.api.wire.routes import ROUTES
 from thingmint.core.errors import AccessDenied
 

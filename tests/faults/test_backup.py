@@ -19,7 +19,7 @@ from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a 
 
 from thingmint.service.backup.contents import rows_of_part
 from thingmint.service.backup.reading import BackupReader
-from thingmint.storage.copied_tables import copied_tables, newest_version
+from thingmint.storage.sqlite.copied_tables import copied_tables, newest_version
 
 CLIENTS = 2
 BEFORE = 10

@@ -27,7 +27,7 @@ from thingmint.registration.log.sequencing import sequence
 from thingmint.service.opening import open_registry, registry_beside_service
 from thingmint.service.public.transparency import open_log_of
 from thingmint.storage import SQLITE_FILE_NAME
-from thingmint.storage.sqlite import open_sqlite
+from thingmint.storage.sqlite.store import open_sqlite
 
 ENTRIES = 6_000
 

@@ -27,7 +27,7 @@ from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a 
 from thingmint.cli.connection import ServiceRefused
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.storage.sqlite import open_sqlite
+from thingmint.storage.sqlite.store import open_sqlite
 
 CASES = 2_000
 

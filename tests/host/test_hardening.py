@@ -20,9 +20,10 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="prctl and /pro
 needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can overwrite what is freed")
 
 SHOW = """
-import ctypes, dataclasses, json, os, resource, sys
+import ctypes, json, os, resource, sys
+from msgspec.structs import asdict
 from thingmint.host.hardening import harden_process
-applied = dataclasses.asdict(harden_process(wipe_freed_memory=True))
+applied = asdict(harden_process(wipe_freed_memory=True))
 with open(sys.argv[1], "w") as file:
     json.dump({
         "applied": applied,

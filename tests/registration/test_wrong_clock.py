@@ -1,10 +1,10 @@
 """With a clock before the authority's beginning, no way of registration issues anything or changes the registry."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from tests.support.registration.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with
 
-from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import ErrorMap, RequestTooLarge
 from thingmint.api.wire.operation import Operation, Served, unimplemented
 from thingmint.api.wire.planes import Plane
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.api.wire.resources import any_resource
 from thingmint.api.wire.routing import Router
 from thingmint.core.caller import Caller
@@ -607,8 +607,8 @@ async def test_nothing_keeps_an_answer_after_it_was_sent() -> None:
 
 
 async def test_the_reprs_of_requests_and_answers_show_nothing_secret() -> None:
-    from thingmint.api.wire.binding import RawRequest
     from thingmint.api.wire.calls import Sent
+    from thingmint.api.wire.reading.binding import RawRequest
     from thingmint.rest.answers import Answer
     from thingmint.rest.http.protocol.request_parser import RequestHead
 

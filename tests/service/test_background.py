@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import NOW, new_authority

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.support.clients.signing import SettableClock
 from tests.support.registration.authority import OneKey
 
@@ -113,7 +114,7 @@ async def test_each_share_of_life_that_is_reached_is_warned_of_once(
         return ca.not_after - life * left
 
     # A clock of the machine in everything but that a test sets it.
-    watch = IssuerWatch(replace(registry, clock=clock), authority, metrics, log)  # type: ignore[arg-type]  # see above
+    watch = IssuerWatch(structs.replace(registry, clock=clock), authority, metrics, log)
     expected = []
     for left, kind in ((0.5, None), (0.26, None), (0.24, "warning"), (0.2, None), (0.09, "warning"), (0.04, "error")):
         clock.at = at(left)
@@ -169,7 +170,7 @@ async def test_an_issuer_that_has_ended_leaves_the_trusted_ones_while_the_servic
 ) -> None:
     clock, trusted = SettableClock(registry.clock.now()), registry.config.data_dir / "device-ca.pem"
     # A clock of the machine in everything but that a test sets it.
-    set_here = replace(registry, clock=clock)  # type: ignore[arg-type]  # see above
+    set_here = structs.replace(registry, clock=clock)
     watch = IssuerWatch(set_here, authority, Metrics("0"), Lines())
     profile: dict[str, object] = {"validity_days": 7}
     short = WantedIssuer("ecdsa-p256", end=clock.at + timedelta(days=30), profile=profile)

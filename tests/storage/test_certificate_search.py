@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 from tests.support.databases.stores import OTHER_SCOPE, SCOPE, sample_certificate
 from tests.support.registration.authority import NOW, new_authority
 
@@ -54,7 +55,7 @@ STRANGER = replace(certificate(9), scope=OTHER_SCOPE)
 async def authority(store: Store) -> RegistrationAuthority:
     for each in (*ALL, FOREIGN, NAMELESS, STRANGER):
         await store.write(lambda each=each: certificate_table.insert_certificate(each))  # type: ignore[misc] # as mypy sees it
-    return replace(new_authority(), store=store)
+    return structs.replace(new_authority(), store=store)
 
 
 async def ids(authority: RegistrationAuthority, by: SearchBy, text: str = "", size: int = 3) -> list[str]:
@@ -102,7 +103,7 @@ async def test_ids_that_start_alike_come_in_their_order(store: Store) -> None:
     alike = [replace(certificate(number), certificate_id=CertificateId(f"abcd{number:060x}")) for number in range(5)]
     for each in reversed(alike):
         await store.write(lambda each=each: certificate_table.insert_certificate(each))  # type: ignore[misc] # as mypy sees it
-    authority = replace(new_authority(), store=store)
+    authority = structs.replace(new_authority(), store=store)
     assert await ids(authority, SearchBy.ID, "abcd", 2) == of(*alike)
 
 
@@ -129,7 +130,7 @@ async def test_certificates_that_end_together_are_listed_once(store: Store) -> N
     alike = [certificate(number, not_after=NOW + timedelta(days=1)) for number in range(5)]
     for each in alike:
         await store.write(lambda each=each: certificate_table.insert_certificate(each))  # type: ignore[misc] # as mypy sees it
-    authority = replace(new_authority(), store=store)
+    authority = structs.replace(new_authority(), store=store)
     assert await ids(authority, SearchBy.END, "2019-01-01", 2) == of(*alike)
 
 
@@ -213,7 +214,7 @@ async def test_a_page_looks_at_a_bounded_number_of_certificates_and_goes_on(
     assert [each.certificate_id for each in first.items] == of(FOREIGN)
     assert first.is_cut
     rest = await search_certificates(
-        authority, SCOPE, replace(search, led_by="end"), PageRequest(3, first.next, ascending=False)
+        authority, SCOPE, structs.replace(search, led_by="end"), PageRequest(3, first.next, ascending=False)
     )
     assert (rest.items, rest.next, rest.is_cut) == ((), None, False)
 
@@ -251,6 +252,6 @@ async def test_the_hours_of_issuance_are_counted(store: Store) -> None:
     for number, hours in enumerate((0, 0, 1, HOURS - 1, HOURS)):
         each = certificate(number, created_at=NOW - timedelta(hours=hours))
         await store.write(lambda each=each: certificate_table.insert_certificate(each))  # type: ignore[misc] # as mypy sees it
-    counts = await count_certificates(replace(new_authority(), store=store), SCOPE)
+    counts = await count_certificates(structs.replace(new_authority(), store=store), SCOPE)
     assert (counts.issued[-1], counts.issued[-2], counts.issued[0]) == (2, 1, 1)
     assert sum(counts.issued) == 4

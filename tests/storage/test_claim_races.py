@@ -1,9 +1,9 @@
 """A claim and the deletion of its template at the same time, on both engines: no claim outlives its template."""
 
 import asyncio
-from dataclasses import replace
 from types import MappingProxyType
 
+from msgspec.structs import replace
 from tests.support.registration.authority import EVERYTHING, caller_with, new_authority
 from tests.support.registration.provisioning import BODY, ROLE_ARN
 

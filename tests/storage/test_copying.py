@@ -11,8 +11,8 @@ import pytest
 from tests.support.databases.database import tables_of
 
 from thingmint.storage import SQLITE_FILE_NAME, open_store, parse_database_url
-from thingmint.storage.copied_tables import NOT_COPIED, ColumnKind, CopiedTable, copied_tables, newest_version
 from thingmint.storage.copying import TargetNotEmpty, copy_all, open_snapshot, open_target
+from thingmint.storage.sqlite.copied_tables import NOT_COPIED, ColumnKind, CopiedTable, copied_tables, newest_version
 
 ROWS = 3
 GIVEN_BEFORE = 1000

@@ -14,8 +14,8 @@ from tests.support.registration.bulk import write_input
 from tests.support.registration.effects import Rows, Trials, judge
 from tests.support.registration.mutations import MUTATIONS
 
-from thingmint.storage.sqlite import open_sqlite
-from thingmint.storage.sqlite_connection import connect
+from thingmint.storage.sqlite.connection import connect
+from thingmint.storage.sqlite.store import open_sqlite
 
 # Every third one, but for the long run: all of them share one writer.
 _TABLES = (

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from tests.storage.test_schema import STATEMENTS
 
 from thingmint.storage.dialect import POSTGRESQL, SQLITE, Dialect

@@ -5,12 +5,13 @@ import contextlib
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.entrances import CONNECTION, open_ca
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.certificates.user_ca import der_of, new_ca
@@ -44,10 +45,10 @@ from thingmint.registration.kernel.ports import Store
 from thingmint.registration.provisioning import bulk, device_provisioning
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.ownership import sweep_unused_certificates
-from thingmint.storage import postgresql
 from thingmint.storage.database_url import parse_database_url
-from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
-from thingmint.storage.postgresql_session import OutcomeUnknown
+from thingmint.storage.postgresql import store as postgresql
+from thingmint.storage.postgresql.session import OutcomeUnknown
+from thingmint.storage.postgresql.store import PostgreSQLStore, open_postgresql
 
 # One of each kind: creation, a further version, an optimistic update, keys, deletion, attachment, many rows.
 CHOSEN = (

@@ -28,9 +28,10 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.clock import postgresql_engine, postgresql_time
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Program, Steps
-from thingmint.storage import DatabaseTooNew, DatabaseTooOld, InvalidDatabaseURL, open_store, postgresql, schema
+from thingmint.storage import DatabaseTooNew, DatabaseTooOld, InvalidDatabaseURL, open_store, schema
 from thingmint.storage.database_url import parse_database_url
-from thingmint.storage.postgresql import PostgreSQLStore, open_postgresql
+from thingmint.storage.postgresql import store as postgresql
+from thingmint.storage.postgresql.store import PostgreSQLStore, open_postgresql
 from thingmint.storage.schema import migrations
 
 
@@ -175,7 +176,7 @@ async def test_a_statement_that_takes_too_long_is_an_outage(
     store: PostgreSQLStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = "SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '20ms'"
-    monkeypatch.setattr("thingmint.storage.postgresql_session._BEGIN_WRITE", f"BEGIN; {limits}")
+    monkeypatch.setattr("thingmint.storage.postgresql.session._BEGIN_WRITE", f"BEGIN; {limits}")
 
     def program() -> Steps[None]:
         yield from rows_of("SELECT pg_sleep(60)")
@@ -270,7 +271,7 @@ async def test_without_a_statement_cache_everything_works_in_transactions(postgr
 
 async def test_a_forked_process_is_refused(store: PostgreSQLStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as forked:
-        forked.setattr("thingmint.storage.postgresql.os.getpid", lambda: -1)
+        forked.setattr("thingmint.storage.postgresql.store.os.getpid", lambda: -1)
         with pytest.raises(RuntimeError, match="forked"):
             await page(store, 1)
 

@@ -15,7 +15,7 @@ from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.registration.kernel.changes import changes_from
 from thingmint.storage import InvalidDatabaseURL
 from thingmint.storage.database_url import DatabaseServer, parse_database_url
-from thingmint.storage.postgresql import PostgreSQLStore, first_connection, open_postgresql
+from thingmint.storage.postgresql.store import PostgreSQLStore, first_connection, open_postgresql
 
 
 @contextlib.asynccontextmanager

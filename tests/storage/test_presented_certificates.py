@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from msgspec import structs
 from tests.support.databases.stores import OTHER_SCOPE, SCOPE, insert, sample_certificate
 from tests.support.registration.authority import new_authority
 
@@ -20,7 +21,7 @@ def of(account: AccountId, mode: CertificateMode = CertificateMode.SNI_ONLY) -> 
 
 
 async def presented(store: Store, account: AccountId | None) -> Certificate | None:
-    authority = replace(new_authority(), store=store)
+    authority = structs.replace(new_authority(), store=store)
     return await presented_certificate(authority, SCOPE.region, account, SHARED.certificate_id)
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from tests.support.clients.signing import SettableClock
 from tests.support.registration.authority import NOW, new_authority
 from tests.support.registration.fleet import (

@@ -7,7 +7,7 @@ import pytest
 
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrate, migrations
-from thingmint.storage.sqlite_connection import transact
+from thingmint.storage.sqlite.connection import transact
 
 (IDENTITY,) = (each for each in migrations() if each.name == "provisioning_identity")
 BEFORE = tuple(each for each in migrations() if each.version < IDENTITY.version)

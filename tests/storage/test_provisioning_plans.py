@@ -8,7 +8,7 @@ import pytest
 from thingmint.records.provisioning import claims, provisioning_templates, registration_tasks
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrate, migrations
-from thingmint.storage.sqlite_connection import transact
+from thingmint.storage.sqlite.connection import transact
 
 LISTS = {
     provisioning_templates.TEMPLATES: "provisioning_template_list (account=? AND region=? AND position>?)",

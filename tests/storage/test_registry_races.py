@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from tests.support.registration.authority import StandingClock
 from tests.support.registration.registry import Registry, registry_on
 

@@ -1,10 +1,10 @@
 """Renewals at the same time, on both engines: one certificate for each key, and one end of the old certificate."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 from cryptography import x509
+from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.signing import SettableClock
 from tests.support.registration.authority import EVERYTHING, NOW, caller_with, new_authority, with_own_ids

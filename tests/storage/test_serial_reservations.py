@@ -4,11 +4,11 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.signers import SigningProcess, authority_with, signing_process
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.signing import SettableClock

@@ -20,20 +20,13 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.policies.policy_attachments import EFFECTIVE
 from thingmint.records.statement import row_of
 from thingmint.records.steps import Program, Steps
-from thingmint.storage import (
-    SQLITE_FILE_NAME,
-    DatabaseTooNew,
-    DatabaseTooOld,
-    group_commit,
-    open_store,
-    schema,
-    writer_connection,
-)
-from thingmint.storage.copied_tables import migrations_to
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, DatabaseTooOld, open_store, schema
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrations
-from thingmint.storage.sqlite import SQLiteStore, open_sqlite
-from thingmint.storage.sqlite_connection import connect, create
+from thingmint.storage.sqlite import group_commit, writer_connection
+from thingmint.storage.sqlite.connection import connect, create
+from thingmint.storage.sqlite.copied_tables import migrations_to
+from thingmint.storage.sqlite.store import SQLiteStore, open_sqlite
 
 
 @pytest.fixture
@@ -244,7 +237,7 @@ async def test_a_second_process_may_write_at_the_same_time(store: SQLiteStore, p
 async def test_a_lock_that_is_never_released_is_an_outage_that_heals(
     store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thingmint.storage.writer_connection.WRITER_BUSY_MILLISECONDS", 20)
+    monkeypatch.setattr("thingmint.storage.sqlite.writer_connection.WRITER_BUSY_MILLISECONDS", 20)
     foreign = apsw.Connection(str(path))
     foreign.execute("BEGIN IMMEDIATE")
     with pytest.raises(ServiceUnavailable):
@@ -310,7 +303,7 @@ async def test_an_exception_that_is_no_error_still_answers_its_waiter(store: SQL
 
 async def test_a_forked_process_is_refused(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as forked:
-        forked.setattr("thingmint.storage.sqlite.os.getpid", lambda: -1)
+        forked.setattr("thingmint.storage.sqlite.store.os.getpid", lambda: -1)
         with pytest.raises(RuntimeError, match="forked"):
             await page(store, 1)
         with pytest.raises(RuntimeError, match="forked"):
@@ -321,7 +314,7 @@ WRITING_CHILD = """
 import asyncio, sys
 from pathlib import Path
 from tests.support.databases.stores import insert, sample_certificate
-from thingmint.storage.sqlite import open_sqlite
+from thingmint.storage.sqlite.store import open_sqlite
 
 async def write(store, first, step):
     number = first

@@ -14,7 +14,7 @@ from tests.support.databases.faulty_disk import FaultyDisk
 from tests.support.databases.stores import Timings, fetch, insert, page, sample_certificate
 
 from thingmint.core.errors import ServiceUnavailable
-from thingmint.storage.sqlite import SQLiteStore, open_sqlite
+from thingmint.storage.sqlite.store import SQLiteStore, open_sqlite
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_a_log_that_cannot_be_copied_loses_nothing(
     store: SQLiteStore, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every write is followed by a checkpoint, whose writes fail after the commit succeeded.
-    monkeypatch.setattr("thingmint.storage.writer_connection.FORCED_CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr("thingmint.storage.sqlite.writer_connection.FORCED_CHECKPOINT_PAGES", 1)
     certificates = [sample_certificate(number) for number in range(10)]
 
     real = disk.before_write

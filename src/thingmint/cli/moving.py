@@ -3,9 +3,9 @@
 import asyncio
 import sys
 import time
-from dataclasses import dataclass, field
 
 import click
+from msgspec import Struct, field
 
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.progress import EVERY_SECONDS
@@ -33,8 +33,7 @@ def move_to_postgresql(config: Config) -> None:
     )
 
 
-@dataclass(slots=True)
-class _MoveProgress:
+class _MoveProgress(Struct):
     """Shows the progress: in one line on a terminal, otherwise in a new line every ten seconds."""
 
     told_at: float = field(default_factory=time.monotonic)

@@ -17,7 +17,7 @@ from thingmint.cli.settings import fail
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.handover import Endpoints, write_endpoints
-from thingmint.host.listening import ReservedPort
+from thingmint.host.connections.listening import ReservedPort
 from thingmint.host.shared_texts import SharedTexts
 from thingmint.host.telemetry import configure_logging
 from thingmint.host.worker_processes import Lifeline, WorkerFailed, Workers, run_apart

@@ -4,18 +4,18 @@ A page names members of the operation's request. The request's class says which 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct, field
 from msgspec.structs import FieldInfo, fields
 
 from thingmint.api.service import OPERATIONS
-from thingmint.api.wire.binding import Location, RawRequest, location_of
 from thingmint.api.wire.calls import Calls, Sent
 from thingmint.api.wire.operation import Operation
+from thingmint.api.wire.reading.binding import Location, RawRequest, location_of
 from thingmint.api.wire.routing import Match
 from thingmint.core.caller import Caller
 
@@ -30,8 +30,7 @@ class OperationAnswer(dict[str, Any]):
 _DECODE = msgspec.json.Decoder().decode
 
 
-@dataclass(slots=True)
-class _Parts:
+class _Parts(Struct):
     path: str
     query: list[str] = field(default_factory=list)
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -45,8 +44,7 @@ class _Parts:
         return msgspec.json.encode(self.members) if self.members else b""
 
 
-@dataclass(frozen=True, slots=True)
-class Operations:
+class Operations(Struct, frozen=True):
     """Calls operations for one caller and one request of the console."""
 
     calls: Calls

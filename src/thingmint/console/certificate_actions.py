@@ -1,8 +1,9 @@
 """Owns the table of actions on certificates: operation, fitting statuses, and what happens to connected devices."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 Members = dict[str, object]
 Form = Mapping[str, str]
@@ -10,8 +11,7 @@ Form = Mapping[str, str]
 _ENDS: Final = "Connections of devices that show this certificate end within a second, on every node."
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """One action. ``consequence`` is the text of the confirmation, ``field`` one more field of its form."""
 
     name: str

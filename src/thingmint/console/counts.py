@@ -6,8 +6,9 @@ A page shows the last counts, or says that counting has begun. One account is co
 import asyncio
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import Scope
@@ -20,8 +21,7 @@ _RESTS: Final = 20
 _REST_SECONDS: Final = 2.0
 
 
-@dataclass(slots=True)
-class _KnownCounts:
+class _KnownCounts(Struct):
     counts: CertificateCounts | None = None
     rests_until: float = 0.0
     task: asyncio.Task[None] | None = None

@@ -4,12 +4,12 @@ A device or a caller chose the content, so nothing in it is trusted. A part that
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from msgspec import Struct
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
@@ -36,8 +36,7 @@ _PURPOSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedPart:
+class ExplainedPart(Struct, frozen=True):
     """One row: the name of a part, its value, and the meaning of the part."""
 
     name: str

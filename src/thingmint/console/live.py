@@ -1,7 +1,8 @@
 """Owns the state between requests of one process: counts of certificates, and the number of open streams."""
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from thingmint.console.counts import CountsOfAccounts
 from thingmint.core.errors import Throttled
@@ -26,8 +27,7 @@ class Streams:
         self.count -= 1
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(Struct, frozen=True):
     """The state between requests."""
 
     streams: Streams = field(default_factory=Streams)

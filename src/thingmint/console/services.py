@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from thingmint.api.devices.live_devices import LiveDevices
 from thingmint.api.wire.calls import Calls, Throttle
 from thingmint.console.live import Live
@@ -22,16 +24,14 @@ READ_LOG: Final = "thingmint:ReadLog"
 LIST_CONNECTIONS: Final = "thingmint:ListConnections"
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
+class Labelled(Struct, frozen=True):
     """A number and what it counts."""
 
     label: str
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeNumbers:
+class NodeNumbers(Struct, frozen=True):
     """Counters of a node since its start. Times are seconds; the mean wait is None before a caller has waited."""
 
     api_connections: int
@@ -43,8 +43,7 @@ class NodeNumbers:
     refusals: Sequence[Labelled]
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorityShown:
+class AuthorityShown(Struct, frozen=True):
     """A certificate of the service: a root, an issuer, or one of the server."""
 
     name: str
@@ -55,8 +54,7 @@ class AuthorityShown:
     pem: str
 
 
-@dataclass(frozen=True, slots=True)
-class RevocationListShown:
+class RevocationListShown(Struct, frozen=True):
     """The newest revocation list of an issuer, and the public path of its DER encoding."""
 
     issuer_id: str
@@ -68,8 +66,7 @@ class RevocationListShown:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogShown:
+class LogShown(Struct, frozen=True):
     """The verifiable log: its signed checkpoint, the number of its leaves, and the key that verifies it."""
 
     checkpoint: str
@@ -77,8 +74,7 @@ class LogShown:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeShown:
+class NodeShown(Struct, frozen=True):
     """A process that serves the database; ``different`` names the settings that this node has otherwise."""
 
     name: str
@@ -90,8 +86,7 @@ class NodeShown:
     is_this: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerShown:
+class BrokerShown(Struct, frozen=True):
     """A broker behind the relay: its addresses, those that do not answer, and what it lacks of AWS IoT's features.
 
     ``version`` is the version of MQTT, None until the broker has answered.
@@ -104,16 +99,14 @@ class BrokerShown:
     away: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFinding:
+class NodeFinding(Struct, frozen=True):
     """One finding about the node; the verdict is ``ok``, ``warning`` or ``wrong``."""
 
     verdict: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class SettingShown:
+class SettingShown(Struct, frozen=True):
     """A setting in force; secrets are not shown."""
 
     group: str

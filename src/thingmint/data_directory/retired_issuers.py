@@ -7,10 +7,10 @@ issuer has signed stay valid without it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from msgspec import Struct
 
 from thingmint.data_directory.certificate_files import (
     AuthorityUnusable,
@@ -27,8 +27,7 @@ RETIRED_ISSUERS = "issuers"
 _FILE_NAME = re.compile(r"[0-9a-f]{64}\.pem")
 
 
-@dataclass(frozen=True, slots=True)
-class RetiredIssuer:
+class RetiredIssuer(Struct, frozen=True):
     """The files of a retired issuer."""
 
     chain: tuple[x509.Certificate, ...]

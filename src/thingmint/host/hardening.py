@@ -9,8 +9,9 @@ import ctypes
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from thingmint.host.open_files import allow_open_files, turn_core_dumps_off
 
@@ -28,8 +29,7 @@ WIPING_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Hardening:
+class Hardening(Struct, frozen=True):
     """The measures that were applied to this process."""
 
     core_dumps_off: bool

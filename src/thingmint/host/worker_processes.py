@@ -11,9 +11,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, NoReturn, Protocol
+
+from msgspec import Struct, field
 
 # A worker that has run for this long did not fail at its start.
 _LIVED_SECONDS: Final = 60.0
@@ -42,8 +43,7 @@ class WorkerFailed(Exception):
         self.is_told = is_told
 
 
-@dataclass(frozen=True, slots=True)
-class Lifeline:
+class Lifeline(Struct, frozen=True):
     """A worker's link to its parent: a pipe that closes when the parent ends, and one to report that it is ready."""
 
     descriptor: int
@@ -61,8 +61,7 @@ class Lifeline:
         os._exit(1)
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(Struct):
     number: int
     pid: int = 0
     said: bytes = b""
@@ -73,8 +72,7 @@ class _Worker:
     due_at: float = 0.0
 
 
-@dataclass(slots=True)
-class Workers:
+class Workers(Struct):
     """Worker processes with numbers from 1 to the count; each runs ``work`` and exits with the code that it returns.
 
     ``on_ready`` is called once, with the message of one worker, when all are ready for the first time; ``ended`` is

@@ -16,9 +16,10 @@ account has separate topics, client ids, sessions and retained messages.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, Subscription
@@ -119,8 +120,7 @@ class DeviceConnection(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """The features of AWS IoT that the data plane supports, for CONNACK of MQTT 5. Sizes are in bytes."""
 
     has_retained: bool = True
@@ -131,8 +131,7 @@ class Offer:
     """None if it is not smaller than the gateway's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """The facts of the session and of the data plane for CONNACK."""
 
     session_present: bool
@@ -141,8 +140,7 @@ class Opened:
     offer: Offer = Offer()
 
 
-@dataclass(frozen=True, slots=True)
-class Retained:
+class Retained(Struct, frozen=True):
     """A retained message, its age in seconds, and the time by the data plane's clock since when it is retained.
 
     ``age`` is None if it is not known.
@@ -153,8 +151,7 @@ class Retained:
     stored_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class KeptWill:
+class KeptWill(Struct, frozen=True):
     """A will, and its delay in seconds, during which the client may reconnect."""
 
     message: Publish

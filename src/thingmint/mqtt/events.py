@@ -1,9 +1,10 @@
 """Owns the gateway's events about connections, in AWS IoT's terms. Independent of the listeners."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import CertificateId, Scope
 
@@ -22,8 +23,7 @@ class DisconnectReason(StrEnum):
     SERVER_INITIATED_DISCONNECT = "SERVER_INITIATED_DISCONNECT"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """The connection of an event; ``session_id`` distinguishes connections of one client.
 
     An event is only for the account of its ``scope``.
@@ -36,16 +36,14 @@ class Link:
     scope: Scope
 
 
-@dataclass(frozen=True, slots=True)
-class ClientConnected:
+class ClientConnected(Struct, frozen=True):
     """A CONNECT was accepted."""
 
     link: Link
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ClientDisconnected:
+class ClientDisconnected(Struct, frozen=True):
     """An accepted connection has ended."""
 
     link: Link
@@ -58,8 +56,7 @@ class ClientDisconnected:
         return self.reason is DisconnectReason.CLIENT_INITIATED_DISCONNECT
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSubscribed:
+class ClientSubscribed(Struct, frozen=True):
     """Subscriptions were granted."""
 
     link: Link
@@ -67,8 +64,7 @@ class ClientSubscribed:
     topic_filters: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ClientUnsubscribed:
+class ClientUnsubscribed(Struct, frozen=True):
     """The client ended subscriptions."""
 
     link: Link
@@ -76,8 +72,7 @@ class ClientUnsubscribed:
     topic_filters: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """What was refused to a device, and why, for operators.
 
     ``action`` and ``reason`` come from tables, so that they can be labels of counters. ``resource`` is the last part of
@@ -91,8 +86,7 @@ class Refused:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectRefused:
+class ConnectRefused(Struct, frozen=True):
     """A CONNECT of a peer with a certificate was refused; ``why`` is for operators."""
 
     certificate_id: CertificateId
@@ -105,8 +99,7 @@ class ConnectRefused:
     refused: Refused | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ActionRefused:
+class ActionRefused(Struct, frozen=True):
     """A message, a subscription, a delivery or a provisioning request was refused on an accepted connection."""
 
     link: Link
@@ -114,8 +107,7 @@ class ActionRefused:
     refused: Refused
 
 
-@dataclass(frozen=True, slots=True)
-class MessageNotServed:
+class MessageNotServed(Struct, frozen=True):
     """A message was dropped because AWS IoT serves its topic and this service does not."""
 
     link: Link

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cryptography import x509
+from msgspec import Struct
 
 from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.identifiers import SerialNumber
@@ -25,16 +25,14 @@ _LIST = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CertificatePath:
+class CertificatePath(Struct, frozen=True):
     """The path of one issuer's certificate, or of all issuers' certificates as PEM."""
 
     issuer_id: str
     is_pem: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ListPath:
+class ListPath(Struct, frozen=True):
     """The path of one CRL, or of all complete CRLs as PEM."""
 
     name: ListName

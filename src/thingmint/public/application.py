@@ -8,12 +8,12 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from cryptography.hazmat.primitives import serialization
+from msgspec import Struct
 
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.public.addresses import ALL, OCSP_PATH, parse_certificate_path, parse_list_path
@@ -40,8 +40,7 @@ _LINE = 64
 _MOST_PEM = 8
 
 
-@dataclass(frozen=True, slots=True)
-class PublicApplication:
+class PublicApplication(Struct, frozen=True):
     """Serves the published objects. The application that mounts it must limit the size of request bodies."""
 
     clock: Clock

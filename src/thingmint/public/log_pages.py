@@ -5,6 +5,8 @@ Source: https://c2sp.org/tlog-tiles
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from thingmint.core.errors import OperationUnknown
 from thingmint.core.transparency.tiles import tile_of_path
 from thingmint.registration.kernel.ports import Store
@@ -16,8 +18,7 @@ _OCTETS = b"application/octet-stream"
 _SECONDS_OF_CHECKPOINT, _SECONDS_OF_TILE = 1, 31_536_000
 
 
-@dataclass(frozen=True, slots=True)
-class LogPage:
+class LogPage(Struct, frozen=True):
     """The content of a page, and for how many seconds it may be cached."""
 
     body: bytes

@@ -1,7 +1,8 @@
 """Owns the table with the time of the last backup. Does not know what a backup holds."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import row_of, rows_of
@@ -17,8 +18,7 @@ NOTE_BACKUP = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LastBackup:
+class LastBackup(Struct, frozen=True):
     """When the last completed backup began and ended, and its bytes. It has every change from before its beginning."""
 
     began_at: datetime

@@ -10,7 +10,8 @@ compares `ChangesFound.server` notices that.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
@@ -57,8 +58,7 @@ ENDS_OF_CHANGES = "SELECT coalesce(min(position), 0), coalesce(max(position), 0)
 PRUNE_CHANGES = "DELETE FROM registry_change WHERE position < $1"
 
 
-@dataclass(frozen=True, slots=True)
-class ChangesFound:
+class ChangesFound(Struct, frozen=True):
     """The resources that changed from a position on, the position of the next call, and the oldest kept position.
 
     ``has_unplaced`` is true if there are changes without a position. They are returned after `place_changes`.

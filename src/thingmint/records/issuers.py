@@ -1,8 +1,9 @@
 """Owns the table of issuers. Independent of the database engine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
 from thingmint.records.columns import column_of_time, time_of_column
@@ -43,8 +44,7 @@ LAST_END = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class IssuerState:
+class IssuerState(Struct, frozen=True):
     """The columns of an issuer that change with every change of the issuer."""
 
     reference: str

@@ -5,8 +5,9 @@ The content of a request (query, header, body) is never logged.
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from thingmint.api.wire.errors import ErrorAnswer, ErrorMap
 from thingmint.api.wire.planes import Plane
@@ -52,8 +53,7 @@ class RequestLog(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct):
     """The facts of a request that become known while it is served, for its answer and its log line."""
 
     request_id: str

@@ -6,7 +6,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 
 HeaderFields: TypeAlias = Iterable[tuple[bytes, bytes]]
 

@@ -1,7 +1,8 @@
 """Owns the reading of request bodies within limits of size, time and memory. Independent of their content."""
 
 import asyncio
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from thingmint.api.wire.errors import RequestTooLarge, RequestTooSlow
 from thingmint.core.errors import Throttled
@@ -12,8 +13,7 @@ class RequestAborted(Exception):
     """The client disconnected before its request was complete, so no answer can be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class BodyLimits:
+class BodyLimits(Struct, frozen=True):
     """Limits of request bodies: bytes and seconds for each body, and bytes for all unfinished bodies together."""
 
     bytes_each: int = 1024 * 1024
@@ -21,8 +21,7 @@ class BodyLimits:
     seconds: float = 60.0
 
 
-@dataclass(slots=True, eq=False)
-class _Unfinished:
+class _Unfinished(Struct, eq=False):
     """A body of which a part has arrived, and the deadline for the rest."""
 
     deadline: asyncio.Timeout

@@ -7,7 +7,8 @@ to the wiring.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.api.wire.errors import RequestTooLarge
 from thingmint.core.error_text import trace_of
@@ -18,16 +19,14 @@ from thingmint.rest.asgi_messages import ASGIApplication, HTTPScope, Receive, Re
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLimits:
+class RequestLimits(Struct, frozen=True):
     """Limits of a request to an application: bytes of its body, and seconds until its response begins."""
 
     body_bytes: int
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Mounted:
+class Mounted(Struct, frozen=True):
     """An application, and the paths that it serves: those whose first segment is one of the prefixes.
 
     - The prefix ``/`` means the path ``/`` only.

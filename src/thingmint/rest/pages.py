@@ -1,9 +1,10 @@
 """Owns the pages for monitoring: alive, ready and metrics. They need no signature and contain no secrets."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.errors import OperationUnknown
 from thingmint.rest.answering import Answering, Record
@@ -31,8 +32,7 @@ PAGES: Final[Mapping[bytes, str]] = {
 """The names of the pages, by their paths."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(Struct, frozen=True):
     """The ASGI application of the pages.
 
     The checks return if callers or devices can be served, and raise ServiceUnavailable otherwise.

@@ -3,7 +3,8 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.errors import Throttled
 
@@ -41,8 +42,7 @@ _MAX_BUCKETS = 65_536
 _ROUNDING = 1e-3
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(Struct):
     tokens: float
     filled_at: float
 

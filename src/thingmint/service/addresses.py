@@ -1,7 +1,8 @@
 """Owns the addresses that a running service publishes: its endpoints file, and the answer to DescribeEndpoint."""
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.host_names import is_concrete, is_loopback
 from thingmint.core.identifiers import AccountId, named_account
@@ -25,8 +26,7 @@ def device_endpoint(config: Config, port: int, account: AccountId) -> str:
     return host if port == MQTT_PORT else _authority(host, port)
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """The ports on which a node listens; None for a port that it does not have."""
 
     api: int

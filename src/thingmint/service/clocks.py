@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable, Throttled
 
@@ -164,8 +165,7 @@ class DatabaseClock:
 ServiceClock: TypeAlias = SystemClock | DatabaseClock
 
 
-@dataclass(slots=True)
-class SkewWatch:
+class SkewWatch(Struct):
     """Measures the clock periodically; updates the metric each time, and logs when the state changes."""
 
     clock: ServiceClock

@@ -3,10 +3,11 @@
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from thingmint.core.error_text import in_words
 from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SERVICE
@@ -32,8 +33,7 @@ class Verdict(StrEnum):
     WRONG = "wrong"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One line of the report."""
 
     verdict: Verdict

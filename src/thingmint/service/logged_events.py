@@ -1,9 +1,9 @@
 """Owns the log line of every committed change, and the passing of events to listeners."""
 
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
+from msgspec import Struct, field
 
 from thingmint.core.audit_entry import NEVER_PRESENT, AuditEntry
 from thingmint.core.registry.registry_event import RegistryEvent
@@ -24,8 +24,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvents:
+class LoggedEvents(Struct, frozen=True):
     """Writes a log line for every committed mutation, and passes every event on to the listeners."""
 
     listeners: list[EventSink] = field(default_factory=list)

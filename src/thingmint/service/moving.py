@@ -6,9 +6,10 @@ the same command continues: it copies again, or compares the rows and sets the m
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
@@ -19,7 +20,8 @@ from thingmint.service.backup.contents import lines_of_rows
 from thingmint.service.start.storage_choice import database_place, remember_storage
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import SQLITE_FILE_NAME, DatabaseURL
-from thingmint.storage.copied_tables import (
+from thingmint.storage.copying import CopySource, copy_all, open_snapshot, open_target
+from thingmint.storage.sqlite.copied_tables import (
     CHANGED_COLUMNS,
     CHANGED_TABLES,
     CopiedTable,
@@ -27,7 +29,6 @@ from thingmint.storage.copied_tables import (
     copied_tables,
     newest_version,
 )
-from thingmint.storage.copying import CopySource, copy_all, open_snapshot, open_target
 
 Progress = Callable[[str, str, int], None]
 """Receives the step (``copied`` or ``compared``), the table, and the number of its rows."""
@@ -39,8 +40,7 @@ class MoveFailed(ThingmintError):
     """The rows in PostgreSQL differ from those in SQLite; the directory was not marked."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableSum:
+class TableSum(Struct, frozen=True):
     """The number of a table's rows, and the sum of their SHA-256 modulo 2²⁵⁶, which does not depend on their order."""
 
     rows: int
@@ -50,8 +50,7 @@ class TableSum:
         return f"{self.digest:064x}"
 
 
-@dataclass(frozen=True, slots=True)
-class MovedRegistry:
+class MovedRegistry(Struct, frozen=True):
     """Where the registry is now, and the sum of each compared table by its name."""
 
     place: str

@@ -7,11 +7,12 @@ before it is made, so that no key without a record is left behind.
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from msgspec import Struct, structs
 
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest, UpdateConflict
@@ -38,8 +39,7 @@ from thingmint.signers.token_uri import TokenURI, TokenURIRefused, parse_token_u
 _LABEL = "thingmint-issuer"
 
 
-@dataclass(frozen=True, slots=True)
-class WantedIssuer:
+class WantedIssuer(Struct, frozen=True):
     """The properties of a new issuer.
 
     ``token`` is the URI of a PKCS#11 token for its key, ``profile`` a table like [profile]; None means the profile of
@@ -172,7 +172,7 @@ async def _with_key(registry: Registry, wanted: WantedIssuer) -> IssuerRecord:
         private_key = generate_private_key(wanted.key_type)
         sealed = sealed_key(registry.sealer, reference, private_key)
         return replace(pending, sealed_key=sealed, public_key=_pem(private_key.public_key()))
-    uri = replace(token, label=token.label or _LABEL, key_id=bytes.fromhex(reference))
+    uri = structs.replace(token, label=token.label or _LABEL, key_id=bytes.fromhex(reference))
     pending = replace(pending, key_place=KeyPlace.TOKEN, token_uri=str(uri))
     registry.sources.tokens.token(uri)
     await issuers.add(registry.store, operator(registry.scope), pending.created_at, "RequestIssuer", [pending])

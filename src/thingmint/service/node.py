@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec import Struct
 
 from thingmint import __version__
 from thingmint.host.telemetry import Metrics
@@ -32,8 +32,7 @@ from thingmint.settings.config import Config
 _log = structlog.get_logger("thingmint")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenNode:
+class OpenNode(Struct, frozen=True):
     """The parts of a node that does not listen yet. ``identity`` is the first one; ``identities`` makes later ones."""
 
     registry: Registry

@@ -6,9 +6,11 @@ The random source is here. Independent of HTTP, MQTT and callers.
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
@@ -48,8 +50,7 @@ def serial_numbers() -> SerialNumber:
     return random_serial_number(os.urandom)
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(Struct, frozen=True):
     """An open data directory: its authorities, its store and the sealer of its secrets.
 
     ``issuers`` are the issuers of device certificates at the time of opening.

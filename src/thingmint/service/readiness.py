@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from thingmint.core.errors import ServiceUnavailable
 
@@ -50,8 +51,7 @@ class Validity(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class ClockWatch:
+class ClockWatch(Struct):
     """Compares the service's clock with the validity of the active issuer; ``check_skew`` with other nodes'.
 
     A clock before the issuer's beginning is wrong, and makes the service unready. One past its end is so more probably
@@ -89,8 +89,7 @@ class ClockWatch:
             await asyncio.sleep(CLOCK_CHECK_SECONDS)
 
 
-@dataclass(slots=True)
-class Readiness:
+class Readiness(Struct):
     """Checks whether requests can be served; answers within a second for any number of callers and any database delay.
 
     At most one check of the database runs at a time; all callers share it, and its success is cached for a second. Once

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -16,13 +15,14 @@ from typing import Protocol, TypeAlias
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from msgspec import Struct
 from OpenSSL import SSL
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.authorities import SERVER, Authorities
 from thingmint.data_directory.certificate_files import certificate_path, pem_of, write_where_different
+from thingmint.host.connections.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
 from thingmint.host.memory_files import in_memory
-from thingmint.host.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
 from thingmint.issuance.authorities.trust_anchor import (
     CertificateAuthority,
     create_server_certificate,
@@ -39,8 +39,7 @@ RSA_SERVER = "server-rsa"
 ServerPublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
-@dataclass(frozen=True, slots=True)
-class ServerIdentity:
+class ServerIdentity(Struct, frozen=True):
     """A server certificate, and the TLS contexts that use it for callers of the API, devices, and clients of EST."""
 
     certificate: x509.Certificate
@@ -49,8 +48,7 @@ class ServerIdentity:
     est_context: AnyClientContext
 
 
-@dataclass(frozen=True, slots=True)
-class ServerIdentities:
+class ServerIdentities(Struct, frozen=True):
     """Makes the server's identity, and returns when it must be replaced."""
 
     authorities: Authorities
@@ -105,8 +103,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Rotation:
+class Rotation(Struct):
     """Replaces the server's identity when it is due; ``use`` receives the new one."""
 
     identities: ServerIdentities

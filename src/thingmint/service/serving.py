@@ -21,14 +21,14 @@ from thingmint.registration.provisioning.sweep import sweep
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.server import Server
 from thingmint.service.addresses import Ports, endpoints_of
-from thingmint.service.api_server import api_server
 from thingmint.service.background import BackgroundWork, purge_credentials
 from thingmint.service.backup.last_backup import show_last_backup
 from thingmint.service.clocks import SkewWatch, skew_watched
 from thingmint.service.devices.connection_limits import shares_of
 from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.devices.device_port import device_edge
-from thingmint.service.est import est_server
+from thingmint.service.http.api_server import api_server
+from thingmint.service.http.est import est_server
 from thingmint.service.node import OpenNode, open_node
 from thingmint.service.public.publication import public_server
 from thingmint.service.server_identity import Rotation, ServerIdentity

@@ -6,14 +6,15 @@ creates the files before it starts them.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
+from thingmint.host.connections.listening import ReservedPort, reserve_port
 from thingmint.host.cores import usable_cores
-from thingmint.host.listening import ReservedPort, reserve_port
 from thingmint.host.shared_texts import SharedTexts
 from thingmint.public.merged_metrics import merged
 from thingmint.settings.address_forms import Address
@@ -24,8 +25,7 @@ _SHOW_SECONDS: Final = 2.0
 _log = structlog.get_logger("thingmint")
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(Struct, frozen=True):
     """One of several processes that serve a data directory; the first is number 1."""
 
     number: int

@@ -4,8 +4,9 @@ Only the attributes that name a token or a key are accepted. The module, which i
 secret, are settings of each node, and never part of a URI in the database.
 """
 
-from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
+
+from msgspec import Struct
 
 _TOKEN_ATTRIBUTES = ("token", "serial", "manufacturer", "model")
 _MOST_CHARACTERS = 1024
@@ -15,8 +16,7 @@ class TokenURIRefused(ValueError):
     """The text is not a valid URI of a token; the message says why and contains no secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenURI:
+class TokenURI(Struct, frozen=True):
     """A token, named by its attributes, and a key in it, named by its label and its CKA_ID."""
 
     token: tuple[tuple[str, str], ...]

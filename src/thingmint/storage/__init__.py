@@ -13,7 +13,7 @@ from thingmint.storage.database_url import (
     parse_database_url,
 )
 from thingmint.storage.schema import DatabaseTooNew, DatabaseTooOld
-from thingmint.storage.sqlite import open_sqlite
+from thingmint.storage.sqlite.store import open_sqlite
 
 __all__ = [
     "SQLITE_FILE_NAME",
@@ -77,7 +77,7 @@ def listener_of(
     database_url: str, heard: Mapping[str, Callable[[], None]], options: DatabaseOptions
 ) -> DatabaseListener | None:
     """Return the listener on PostgreSQL's channels; None behind a transaction pooler, which drops notifications."""
-    from thingmint.storage.postgresql_listener import PostgreSQLListener
+    from thingmint.storage.postgresql.listener import PostgreSQLListener
 
     url = options.parsed(database_url)
     return None if url.statement_cache_size == 0 else PostgreSQLListener(url, heard)
@@ -100,7 +100,7 @@ async def open_store(
     """
     if database_url is not None:
         # Importing the driver takes a twentieth of a start, and most installations do not need it.
-        from thingmint.storage.postgresql import open_postgresql
+        from thingmint.storage.postgresql.store import open_postgresql
 
         used = options or DatabaseOptions()
         return await open_postgresql(

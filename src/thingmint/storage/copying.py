@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from thingmint.records.steps import Program
-from thingmint.storage.copied_tables import CopiedTable, TargetNotEmpty, copied_tables
 from thingmint.storage.database_url import DatabaseURL
-from thingmint.storage.sqlite_copying import sqlite_snapshot, sqlite_target
+from thingmint.storage.sqlite.copied_tables import CopiedTable, TargetNotEmpty, copied_tables
+from thingmint.storage.sqlite.copying import sqlite_snapshot, sqlite_target
 from thingmint.storage.transaction_store import TransactionStore
 
 __all__ = ["CopySource", "CopyTarget", "Rows", "TargetNotEmpty", "copy_all", "open_snapshot", "open_target"]
@@ -72,7 +72,7 @@ def open_snapshot(database: DatabaseURL | Path) -> AbstractAsyncContextManager[C
     """
     if isinstance(database, Path):
         return sqlite_snapshot(database)
-    from thingmint.storage.postgresql_copying import postgresql_snapshot
+    from thingmint.storage.postgresql.copying import postgresql_snapshot
 
     return postgresql_snapshot(database)
 
@@ -86,7 +86,7 @@ def open_target(database: DatabaseURL | Path, schema_version: int) -> AbstractAs
     """
     if isinstance(database, Path):
         return sqlite_target(database, schema_version)
-    from thingmint.storage.postgresql_copying import postgresql_target
+    from thingmint.storage.postgresql.copying import postgresql_target
 
     return postgresql_target(database, schema_version)
 

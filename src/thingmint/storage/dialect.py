@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.records.tokens import (
     CHANGE_POSITION,
@@ -65,8 +66,7 @@ def _page_by_rows(columns: Sequence[str], comparison: str, direction: str) -> st
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """An engine's replacements for the tokens, and the statements that have no common form."""
 
     words: Mapping[str, str]

@@ -3,8 +3,9 @@
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import resources
+
+from msgspec import Struct
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.records.statement import row_of, rows_of
@@ -32,8 +33,7 @@ class DatabaseTooOld(ServiceUnavailable):
     """The database has an earlier schema, which only the start of a service may migrate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One step of the schema's history."""
 
     version: int

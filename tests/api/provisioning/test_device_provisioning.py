@@ -1,11 +1,11 @@
 """The provisioning operations of devices: payloads in, payloads out, and refusals that a device can read."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import cbor2
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.devices.device_requests import asked

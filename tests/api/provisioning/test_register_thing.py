@@ -13,7 +13,7 @@ from tests.support.registration.authority import caller_with
 from tests.support.registration.fleet import DOCUMENT
 
 from thingmint.api.provisioning.register_thing import registration_steps
-from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.core.errors import InvalidRequest, RegistrationFailed
 from thingmint.issuance.foreign.certificate import load_foreign_pem
 

@@ -1,10 +1,10 @@
 """The operations of bulk registrations, from the parts of a request to the JSON of the answer."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.devices.device_edge import new_data_plane
 from tests.support.registration.api import Api

@@ -10,8 +10,8 @@ from tests.support.registration.api import Api
 from tests.support.registration.authority import caller_with
 
 from thingmint.api.service import OPERATIONS
-from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.permissions import CREDENTIALS_SERVICE, passes_role, request_tags, tag_context
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.core.errors import InvalidRequest
 from thingmint.registration.policies.authorization import Permission
 

@@ -1,8 +1,7 @@
 """Retained messages as they are read without a subscription: by topic, with their age, and in pages."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from thingmint.mqtt.broker.retained import RetainedMessages
 from thingmint.mqtt.codec.packets import Publish, QoS

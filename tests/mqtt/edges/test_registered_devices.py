@@ -1,13 +1,14 @@
 """Who a device is by the registry: which certificates are admitted, for which account, and what binds them."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 from tests.support.certificates.encodings import negated
 from tests.support.certificates.user_ca import der_of, new_ca
 from tests.support.databases.memory_store import MemoryStore

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.devices.device_edge import new_data_plane
 from tests.support.devices.device_gateway import LiveGateway, SystemClock, live_gateway
@@ -119,7 +120,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        authority = replace(new_authority(self.store), clock=SystemClock())
+        authority = structs.replace(new_authority(self.store), clock=SystemClock())
         self.api = Api(build_router(authority, "devices.example", new_data_plane()), self.store)
         watch: ChangeWatch[CertificateTarget] = ChangeWatch(self.store)
         self.devices = RegisteredDevices(authority, SCOPE, watch, self)

@@ -1,10 +1,10 @@
 """What is remembered of clients that are not connected, and that it is true of real connections."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 from tests.support.brokers.broker import SCOPE
 from tests.support.devices.device_gateway import LiveGateway, live_gateway
 from tests.support.devices.mqtt_peer import V3, V5, connected_peer

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.support.brokers.broker import OTHER, SCOPE
 
 from thingmint.core.identifiers import Region
@@ -121,7 +122,7 @@ def test_files_are_read_for_each_login_and_not_shown(tmp_path: Path) -> None:
 
 def test_accounts_share_no_broker_unless_it_knows_them_apart() -> None:
     shared = BrokerSpec(NODES)
-    apart = replace(shared, credentials=BrokerCredentials("{account}"))
+    apart = structs.replace(shared, credentials=BrokerCredentials("{account}"))
 
     assert Brokers(SCOPE, shared).of(SCOPE) is shared
     assert Brokers(SCOPE, shared).of(OTHER) is None
@@ -136,4 +137,4 @@ def test_files_of_tls_must_be_there(tmp_path: Path) -> None:
     spec = BrokerSpec((parse_broker_address("tls:localhost:1"),), ca_file=tmp_path / "absent")
     with pytest.raises(OSError, match="No such file"):
         spec.tls_context()
-    assert replace(spec, ca_file=None).tls_context().verify_mode is ssl.CERT_REQUIRED
+    assert structs.replace(spec, ca_file=None).tls_context().verify_mode is ssl.CERT_REQUIRED

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from tests.support.brokers.broker import OTHER, SCOPE, Device, Losses
 from tests.support.brokers.scripted_broker import ScriptedBroker, scripted_broker, until
 
@@ -149,7 +150,7 @@ def test_what_mqtt_3_1_1_cannot_say_is_refused_or_left_out_and_counted() -> None
         assert await relay.unsubscribe(device, ["plain", "local"]) == (ReasonCode.SUCCESS, ReasonCode.SUCCESS)
         assert await relay.publish(device, MESSAGE) is ReasonCode.SUCCESS
         assert losses.of(Loss.PROPERTIES) == 0
-        described = replace(MESSAGE, properties=PublishProperties(content_type="text"))
+        described = structs.replace(MESSAGE, properties=PublishProperties(content_type="text"))
         assert await relay.publish(device, described) is ReasonCode.SUCCESS
         assert losses.of(Loss.PROPERTIES) == 1
         broker.say(Publish("a", b"down", AT_LEAST_ONCE, packet_id=7))
@@ -180,8 +181,8 @@ def test_nothing_that_the_probe_has_found_missing_is_asked_of_the_broker() -> No
         assert (offer.has_retained, offer.has_shared_subscriptions, offer.has_wildcards) == (False, False, True)
         relay.resume(device)
         heard = len(broker.heard)
-        assert await relay.publish(device, replace(MESSAGE, retain=True)) is ReasonCode.RETAIN_NOT_SUPPORTED
-        assert await relay.publish(device, replace(MESSAGE, topic="a.b")) is ReasonCode.TOPIC_NAME_INVALID
+        assert await relay.publish(device, structs.replace(MESSAGE, retain=True)) is ReasonCode.RETAIN_NOT_SUPPORTED
+        assert await relay.publish(device, structs.replace(MESSAGE, topic="a.b")) is ReasonCode.TOPIC_NAME_INVALID
         filters = [Subscription("$share/group/a"), Subscription("a.b"), Subscription("a b/+")]
         assert await relay.subscribe(device, filters) == (
             ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
@@ -216,7 +217,7 @@ def test_a_device_goes_to_another_node_if_one_is_away_or_busy() -> None:
         async with scripted_broker() as one, scripted_broker() as two:
             one.connack = Connack(False, ReasonCode.SERVER_UNAVAILABLE)
             spec = spec_of(one, two, version=V5)
-            spec = replace(spec, addresses=(*spec.addresses, UnixAddress("/nonexistent/node")))
+            spec = structs.replace(spec, addresses=(*spec.addresses, UnixAddress("/nonexistent/node")))
             async with relayed(Brokers(SCOPE, spec)) as relay:
                 for number in range(6):
                     await relay.open(Device(f"device-{number}"), Connect(V5, f"device-{number}"))
@@ -234,7 +235,7 @@ def test_a_node_that_answers_again_is_found_and_so_is_another_version() -> None:
         async with scripted_broker() as broker:
             spec = spec_of(broker)
             away = UnixAddress(broker.path + "-away")
-            async with relayed(Brokers(SCOPE, replace(spec, addresses=(away,)))) as relay:
+            async with relayed(Brokers(SCOPE, structs.replace(spec, addresses=(away,)))) as relay:
                 await relay.start()
                 with pytest.raises(PacketRefused, match="not available"):
                     await relay.open(Device("device"), Connect(V5, "device"))

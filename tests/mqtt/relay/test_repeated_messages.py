@@ -2,11 +2,11 @@
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.brokers.broker import SCOPE
 from tests.support.brokers.mosquitto import Mosquitto, mosquitto
 from tests.support.devices.device_gateway import LiveGateway, live_gateway, policy

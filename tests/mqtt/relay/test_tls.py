@@ -1,10 +1,10 @@
 """A broker behind mutual TLS and a password: who is let in, and what is verified."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.brokers.broker_engines import free_ports
 from tests.support.brokers.broker_scenario import data_plane
 from tests.support.brokers.mosquitto import Mosquitto, mosquitto

@@ -15,7 +15,7 @@ from tests.support.devices.device_identities import client_context, new_identity
 from tests.support.devices.tls_echo import Echo, EchoServer, echo_server
 from tests.support.machine.loop_thread import GENEROUS, LOOPS
 
-from thingmint.host.listening import network_of
+from thingmint.host.connections.listening import network_of
 from thingmint.mqtt.transport.limits import GatewayLimits
 
 CHUNK = b"x" * 16_384

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 from tests.support.certificates.user_ca import der_of, new_ca
 from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE, insert, sample_certificate
 from tests.support.registration.authority import caller_with, new_authority
@@ -194,7 +195,7 @@ async def test_certificates_are_listed_by_their_ca(store: Store) -> None:
 
 
 async def test_an_account_has_one_registration_code_however_many_ask(store: Store) -> None:
-    authority = replace(new_authority(), store=store)
+    authority = structs.replace(new_authority(), store=store)
     caller = caller_with()
     codes = await asyncio.gather(*(registration_codes.registration_code(authority, caller) for _ in range(20)))
     assert len(set(codes)) == 1
@@ -203,7 +204,7 @@ async def test_an_account_has_one_registration_code_however_many_ask(store: Stor
 
 
 async def test_a_device_that_connects_many_times_at_once_is_registered_once(store: Store) -> None:
-    authority = replace(new_authority(), store=store)
+    authority = structs.replace(new_authority(), store=store)
     caller, ca = caller_with(), new_ca()
     await ca_certificates.register(
         authority,
@@ -220,7 +221,7 @@ async def test_a_device_that_connects_many_times_at_once_is_registered_once(stor
 
 
 async def test_of_many_that_register_one_certificate_one_wins(store: Store) -> None:
-    authority = replace(new_authority(), store=store)
+    authority = structs.replace(new_authority(), store=store)
     caller, ca = caller_with(), new_ca()
     brought = CARegistration(ca.pem, None, CertificateMode.SNI_ONLY, active=True)
     await ca_certificates.register(authority, caller, brought)
@@ -234,7 +235,7 @@ async def test_of_many_that_register_one_certificate_one_wins(store: Store) -> N
 
 
 async def test_concurrent_updates_of_a_ca_follow_one_another(store: Store) -> None:
-    authority = replace(new_authority(), store=store)
+    authority = structs.replace(new_authority(), store=store)
     caller, ca = caller_with(), new_ca()
     registered = await ca_certificates.register(
         authority, caller, CARegistration(ca.pem, None, CertificateMode.SNI_ONLY)
@@ -261,7 +262,7 @@ async def test_concurrent_updates_of_a_ca_follow_one_another(store: Store) -> No
 
 
 async def test_a_template_is_deleted_or_named_but_never_both(store: Store) -> None:
-    authority = replace(new_authority(), store=store)
+    authority = structs.replace(new_authority(), store=store)
     caller = caller_with()
     for number in range(8):
         name = TemplateName(f"fleet-{number}")

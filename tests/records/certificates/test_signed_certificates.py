@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.encodings import negated
 from tests.support.certificates.user_ca import UserCA, der_of, new_ca
 from tests.support.databases.stores import Timings
@@ -35,9 +35,9 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.ports import Store
 from thingmint.storage import SQLITE_FILE_NAME, open_store
 from thingmint.storage.dialect import POSTGRESQL, SQLITE
-from thingmint.storage.postgresql_session import drive
+from thingmint.storage.postgresql.session import drive
 from thingmint.storage.schema import migrate, migrations
-from thingmint.storage.sqlite_connection import create
+from thingmint.storage.sqlite.connection import create
 
 CALLER, OTHER = caller_with(), caller_with(account=AccountId("222222222222"))
 CONNECTION = FirstConnection(REGION, ACCOUNT, "192.0.2.7", "request-9")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from msgspec import structs
 from tests.support.databases.stores import CREATED_AT, Timings, insert, sample_access_key, sample_certificate
 from tests.support.registration.authority import caller_with, new_authority
 
@@ -46,7 +47,7 @@ async def authority(store: Store) -> RegistrationAuthority:
     for number, caller in enumerate((SOURCE, TARGET, THIRD)):
         key = sample_access_key(number, account=caller.account)
         await store.write(lambda key=key: access_key_table.insert_access_key(key))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-    return replace(new_authority(), store=store)
+    return structs.replace(new_authority(), store=store)
 
 
 async def test_a_transfer_comes_back_as_it_was_stored(store: Store) -> None:
@@ -78,7 +79,7 @@ async def test_a_list_holds_own_and_incoming_certificates_in_one_order(store: St
         expected += [incoming.certificate_id, own.certificate_id]
     request, found = PageRequest(3, None, ascending), []
     while True:
-        page = await certificates.list_certificates(replace(new_authority(), store=store), TARGET, request)
+        page = await certificates.list_certificates(structs.replace(new_authority(), store=store), TARGET, request)
         found += [summary.certificate_id for summary in page.items]
         if page.next is None:
             break

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from msgspec import structs
 from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE, Timings, sample_certificate
 from tests.support.registration.authority import caller_with, new_authority
 from tests.support.registration.memberships import Memberships, store_memberships
@@ -56,7 +57,7 @@ TARGETS: dict[str, PolicyTarget] = {
 
 
 def authority_on(store: Store) -> RegistrationAuthority:
-    return replace(new_authority(), store=store)
+    return structs.replace(new_authority(), store=store)
 
 
 async def insert_policy(store: Store, policy: DevicePolicy, *versions: PolicyVersion) -> bool:

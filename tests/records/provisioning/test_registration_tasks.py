@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE
 from tests.support.registration.authority import new_authority
 from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, device, report, write_input
@@ -166,7 +167,7 @@ async def test_old_tasks_are_those_that_run_no_more(store: Store) -> None:
 
 async def test_of_several_processes_one_carries_out_a_task(store: Store, tmp_path: Path) -> None:
     numbers = iter(range(1000))
-    authority = replace(
+    authority = structs.replace(
         new_authority(), store=store, files=Buckets(tmp_path), new_generation_id=lambda: f"id-{next(numbers)}"
     )
     write_input(tmp_path, [device(number) for number in range(60)])

@@ -1,10 +1,10 @@
 """The first connection of a device whose CA is registered for it."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from msgspec.structs import replace
 from tests.support.certificates.entrances import CALLER, CONNECTION, OTHER, open_ca
 from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, der_of, new_ca
 from tests.support.databases.memory_store import MemoryStore
@@ -135,7 +135,7 @@ async def test_a_ca_whose_time_is_over_registers_nothing(authority: Registration
         def now(self) -> object:
             return NOW + timedelta(days=11)
 
-    later = replace(authority, clock=LaterClock())  # type: ignore[arg-type]  # its time is one
+    later = replace(authority, clock=LaterClock())
     assert await auto_register(later, CONNECTION, der_of(ca.issue(at=NOW + timedelta(days=11)))) is None
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from msgspec import structs
 from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, der_of, key_usage, new_ca
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
@@ -109,7 +110,7 @@ async def test_a_ca_whose_key_is_proved_is_registered_inactive(
 
 async def test_what_was_asked_for_is_registered(authority: RegistrationAuthority) -> None:
     await create_template(authority, JITP_BODY, name=FLEET, kind=TemplateType.JITP, caller=CALLER)
-    wanted = replace(sni_only(new_ca()), active=True, auto_registration=True, registration_config=CONFIG)
+    wanted = structs.replace(sni_only(new_ca()), active=True, auto_registration=True, registration_config=CONFIG)
     registered = await ca_certificates.register(authority, CALLER, wanted)
     assert (registered.status, registered.auto_registration, registered.mode, registered.registration_config) == (
         CACertificateStatus.ACTIVE,
@@ -153,7 +154,7 @@ async def test_a_deleted_code_proves_nothing(authority: RegistrationAuthority) -
 
 async def test_the_verification_is_signed_with_the_key_of_the_ca(authority: RegistrationAuthority) -> None:
     ca, impostor = new_ca(), new_ca()
-    request = replace(await brought(authority, impostor), ca_certificate_pem=ca.pem)
+    request = structs.replace(await brought(authority, impostor), ca_certificate_pem=ca.pem)
     with pytest.raises(CertificateInvalid, match="verification certificate is not signed by the CA certificate"):
         await ca_certificates.register(authority, CALLER, request)
 
@@ -245,7 +246,7 @@ async def test_lists_are_in_order_and_by_template(authority: RegistrationAuthori
     registered: list[CACertificate] = []
     for number in range(5):
         config = CONFIG if number % 2 else None
-        request = replace(sni_only(new_ca()), registration_config=config)
+        request = structs.replace(sni_only(new_ca()), registration_config=config)
         registered.append(await ca_certificates.register(authority, CALLER, request))
     everything = [each.certificate_id for each in registered]
     assert await ids(authority) == everything
@@ -276,7 +277,7 @@ async def test_a_template_that_is_named_must_be_there(authority: RegistrationAut
     await create_template(authority, JITP_BODY, name=FLEET, kind=TemplateType.JITP, caller=STRANGER)
     before = store.tables.dump()
     for call in (
-        ca_certificates.register(authority, CALLER, replace(sni_only(new_ca()), registration_config=CONFIG)),
+        ca_certificates.register(authority, CALLER, structs.replace(sni_only(new_ca()), registration_config=CONFIG)),
         ca_certificates.update(
             authority, CALLER, registered.certificate_id, CACertificateUpdate(registration_config=CONFIG)
         ),
@@ -289,7 +290,9 @@ async def test_a_template_that_is_named_must_be_there(authority: RegistrationAut
 async def test_a_template_that_is_named_is_one_for_first_connections(authority: RegistrationAuthority) -> None:
     await create_template(authority, name=FLEET, caller=CALLER)
     with pytest.raises(InvalidRequest, match="is of type FLEET_PROVISIONING, not JITP"):
-        await ca_certificates.register(authority, CALLER, replace(sni_only(new_ca()), registration_config=CONFIG))
+        await ca_certificates.register(
+            authority, CALLER, structs.replace(sni_only(new_ca()), registration_config=CONFIG)
+        )
 
 
 async def test_a_change_of_nothing_is_none(authority: RegistrationAuthority, store: MemoryStore) -> None:
@@ -302,7 +305,7 @@ async def test_a_change_of_nothing_is_none(authority: RegistrationAuthority, sto
 
 
 async def test_an_active_ca_is_not_deleted(authority: RegistrationAuthority, store: MemoryStore) -> None:
-    registered = await ca_certificates.register(authority, CALLER, replace(sni_only(new_ca()), active=True))
+    registered = await ca_certificates.register(authority, CALLER, structs.replace(sni_only(new_ca()), active=True))
     with pytest.raises(CertificateStateRefused):
         await ca_certificates.delete(authority, CALLER, registered.certificate_id)
     inactive = CACertificateUpdate(CACertificateStatus.INACTIVE)

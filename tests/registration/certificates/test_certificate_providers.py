@@ -1,9 +1,9 @@
 """Certificate providers: their life, and what a device gets that one signs for."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.certificates.user_ca import provided_pem_for
 from tests.support.databases.memory_store import MemoryStore

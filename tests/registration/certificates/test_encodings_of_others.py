@@ -1,8 +1,7 @@
 """Transfers and certificate providers bring no other encoding of a certificate that is there, nor a revoked one."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.encodings import negated
 from tests.support.certificates.entrances import (
     ACTIVE,

@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from msgspec.structs import replace
 from tests.support.certificates.encodings import (
     P384_ORDER,
     P521_ORDER,
@@ -168,7 +168,7 @@ async def test_revoked_certificates_are_forgotten_when_they_end(
         def now(self) -> object:
             return NOW + timedelta(days=11)
 
-    later = replace(authority, clock=LaterClock())  # type: ignore[arg-type]  # its time is one
+    later = replace(authority, clock=LaterClock())
     assert await sweep_revoked_certificates(later, 2) == 2
     assert await sweep_revoked_certificates(later, 2) == 1
     assert not store.tables.rows("revoked_certificate")

@@ -3,12 +3,12 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 import apsw
 import pytest
 from cryptography import x509
+from msgspec.structs import replace
 from tests.support.certificates.signers import SigningProcess, authority_with, signing_process
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.signing import SettableClock

@@ -1,9 +1,9 @@
 """One certificate has one place in the registry, however its signature is encoded."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.encodings import negated
 from tests.support.certificates.entrances import (
     ACTIVE,
@@ -190,7 +190,7 @@ async def test_what_is_registered_is_answered_so_before_anything_else_is_asked(
         def now(self) -> object:
             return NOW + timedelta(days=99)
 
-    later = replace(authority, clock=LaterClock())  # type: ignore[arg-type]  # its time is one
+    later = replace(authority, clock=LaterClock())
     for enter in (with_ca, without_ca):
         # Its CA is unknown, and its time is over.
         with pytest.raises(ResourceExists) as refused:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import NOW, Listener, caller_with
@@ -44,7 +45,7 @@ ALL = tuple(EventType)
 @pytest.fixture
 def clock(registry: Registry) -> SettableClock:
     clock, numbers = SettableClock(NOW), iter(range(10_000))
-    registry.authority = replace(
+    registry.authority = structs.replace(
         registry.authority,
         clock=clock,
         new_generation_id=lambda: f"id-{next(numbers)}",
@@ -104,7 +105,7 @@ class Outbox:
 async def test_events_that_are_kept_with_their_change_are_not_told_again(registry: Registry) -> None:
     await switch(registry, EventType.THING)
     outbox = Outbox()
-    registry.authority = replace(registry.authority, outbox=outbox)
+    registry.authority = structs.replace(registry.authority, outbox=outbox)
     await registry.create_thing("lamp")
     # More than once, where a transaction had to be repeated.
     kept = len(outbox.kept)
@@ -276,7 +277,7 @@ async def test_what_another_node_switched_is_known_within_a_second(
     registry: Registry, clock: SettableClock, later: timedelta, is_known: bool
 ) -> None:
     await registry.create_thing("first")
-    elsewhere = replace(registry, authority=replace(registry.authority, wanted_events=WantedEvents()))
+    elsewhere = replace(registry, authority=structs.replace(registry.authority, wanted_events=WantedEvents()))
     await switch(elsewhere, EventType.THING)
 
     clock.at = NOW + later
@@ -381,7 +382,7 @@ async def test_a_registration_is_told_as_what_it_changes(registry: Registry) -> 
 
 
 async def test_each_line_of_a_bulk_registration_is_told_of(registry: Registry, tmp_path: Path) -> None:
-    registry.authority = replace(registry.authority, files=Buckets(tmp_path))
+    registry.authority = structs.replace(registry.authority, files=Buckets(tmp_path))
     await switch(registry, EventType.THING)
     write_input(tmp_path, [device(1), "garbage", device(2)])
     await bulk.start(registry.authority, registry.caller, TEMPLATE, BUCKET, KEY, ROLE_ARN)

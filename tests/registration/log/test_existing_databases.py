@@ -9,8 +9,8 @@ from tests.support.databases.stores import Timings
 from thingmint.registration.log.reading import head_of
 from thingmint.registration.log.sequencing import LEAVES_OF_A_PASS, sequence
 from thingmint.storage.schema import migrations
-from thingmint.storage.sqlite import open_sqlite
-from thingmint.storage.sqlite_connection import create
+from thingmint.storage.sqlite.connection import create
+from thingmint.storage.sqlite.store import open_sqlite
 
 ENTRY = (
     "INSERT INTO audit (at, account, region, principal_arn, source_address, request_id, action, resource, detail) "

@@ -15,7 +15,7 @@ from thingmint.records.steps import Steps
 from thingmint.registration.kernel.changes import changes_from, prune_changes
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.pruning import prunable, prune
-from thingmint.storage.sqlite import SQLiteStore
+from thingmint.storage.sqlite.store import SQLiteStore
 
 ROUNDS, CHANGES = examples((4, 60), (60, 10_000))
 BUNDLE = 256

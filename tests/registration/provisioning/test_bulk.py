@@ -4,12 +4,12 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
@@ -67,7 +68,7 @@ def hook() -> Hook:
 
 @pytest.fixture
 def authority(store: MemoryStore, clock: SettableClock, hook: Hook) -> RegistrationAuthority:
-    return with_own_ids(replace(new_authority(store), clock=clock, hooks=hook))
+    return with_own_ids(structs.replace(new_authority(store), clock=clock, hooks=hook))
 
 
 async def register(
@@ -277,7 +278,7 @@ async def claimed(authority: RegistrationAuthority) -> device_provisioning.Fleet
     made = await claims.create_claim(authority, OPERATOR, FLEET)
     claim = await claims.recognise_claim(authority, made.certificate_id)
     assert claim is not None
-    return replace(DEVICE, certificate_id=made.certificate_id, claim=claim)
+    return structs.replace(DEVICE, certificate_id=made.certificate_id, claim=claim)
 
 
 async def test_a_claim_uses_its_own_template_alone(authority: RegistrationAuthority, store: MemoryStore) -> None:
@@ -340,7 +341,7 @@ async def test_a_template_that_is_deleted_while_keys_are_made_leaves_no_certific
             return shared_key_pair()
 
     with pytest.raises(AccessDenied, match="cannot be used any more"):
-        await device_provisioning.create_keys(replace(authority, key_source=Meanwhile()), device)
+        await device_provisioning.create_keys(structs.replace(authority, key_source=Meanwhile()), device)
     assert store.tables.certificates == []
 
 
@@ -368,7 +369,7 @@ async def test_a_template_that_is_taken_away_while_its_hook_thinks_registers_nob
     await create_template(authority, hook=HOOKED)
     token = (await waiting(authority)).ownership_token
     with pytest.raises(error, match=match):
-        await register(replace(authority, hooks=Slow()), token)
+        await register(structs.replace(authority, hooks=Slow()), token)
     assert store.tables.rows("thing") == []
     assert store.tables.certificates[0].status is CertificateStatus.PENDING_ACTIVATION
 
@@ -453,10 +454,10 @@ async def test_a_request_that_another_one_overtook_has_its_answer_or_is_refused(
     token = (await waiting(authority)).ownership_token
     slow = Slow()
     if is_same:
-        assert await register(replace(authority, hooks=slow), token) == slow.first
+        assert await register(structs.replace(authority, hooks=slow), token) == slow.first
     else:
         with pytest.raises(OwnershipTokenInvalid, match="another request"):
-            await register(replace(authority, hooks=slow), token)
+            await register(structs.replace(authority, hooks=slow), token)
     assert len(store.tables.rows("thing")) == 1
 
 
@@ -565,7 +566,7 @@ async def test_a_hook_that_does_not_answer_is_given_up(
 
     monkeypatch.setattr(hooks, "HOOK_SECONDS", 0.01)
     silent = Silent()
-    authority = replace(authority, hooks=silent)
+    authority = structs.replace(authority, hooks=silent)
     await create_template(authority, hook=HOOKED)
     token = (await waiting(authority)).ownership_token
     with pytest.raises(AccessDenied):

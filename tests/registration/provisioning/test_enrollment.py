@@ -1,11 +1,11 @@
 """Enrollment in one step: certificate, thing and policies are there together, or not at all."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import (

@@ -1,12 +1,12 @@
 """Ownership tokens: what passes, what does not, and the end of certificates that nobody used."""
 
 import base64
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.machine.soak import examples

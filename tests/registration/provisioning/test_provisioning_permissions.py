@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.support.certificates.entrances import open_ca
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.certificates.user_ca import new_ca

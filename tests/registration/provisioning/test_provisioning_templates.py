@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from msgspec import structs
 from tests.support.certificates.user_ca import new_ca
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
@@ -58,7 +59,7 @@ def clock() -> SettableClock:
 
 @pytest.fixture
 def authority(store: MemoryStore, clock: SettableClock) -> RegistrationAuthority:
-    return replace(new_authority(store), clock=clock)
+    return structs.replace(new_authority(store), clock=clock)
 
 
 async def created(
@@ -323,7 +324,7 @@ async def test_a_template_that_goes_while_the_key_is_made_gives_no_claim(
 
     await created(authority)
     with pytest.raises(ResourceNotFound):
-        await claims.create_claim(replace(authority, key_source=Slow()), CALLER, FLEET)
+        await claims.create_claim(structs.replace(authority, key_source=Slow()), CALLER, FLEET)
     assert not store.tables.rows("claim_certificate")
 
 

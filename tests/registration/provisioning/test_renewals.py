@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import structs
 from tests.support.certificates.entrances import without_ca
 from tests.support.certificates.signers import authority_with, signing_process
 from tests.support.certificates.signing_requests import DEVICE as OTHER_NAME
@@ -53,7 +54,7 @@ class Renewing:
     clock: SettableClock = field(default_factory=lambda: SettableClock(NOW))
 
     def __post_init__(self) -> None:
-        self.authority = with_own_ids(replace(new_authority(self.store), clock=self.clock))
+        self.authority = with_own_ids(structs.replace(new_authority(self.store), clock=self.clock))
 
     async def device(self) -> Certificate:
         await create_template(self.authority, USUAL)
@@ -254,7 +255,7 @@ async def test_a_commit_that_is_lost_leaves_nothing_and_the_request_may_come_aga
 
 async def test_a_key_in_another_process_leaves_no_reserved_number(renewing: Renewing) -> None:
     with signing_process() as signer:
-        authority = replace(authority_with(signer, renewing.store), clock=renewing.clock)
+        authority = structs.replace(authority_with(signer, renewing.store), clock=renewing.clock)
         await create_template(authority, USUAL)
         old = await enroll(authority, Enrollee(OPERATOR), request("p-256"), FLEET)
         await renew(authority, OPERATOR, old.certificate_id, request("p-384"), may_provision=False)
@@ -268,7 +269,7 @@ class Between:
     def __init__(self, authority: RegistrationAuthority, meanwhile: Callable[[], Awaitable[None]]) -> None:
         self._inner = authority.store
         self._meanwhile = [meanwhile]
-        self.authority = replace(authority, store=self)
+        self.authority = structs.replace(authority, store=self)
 
     async def read(self, program: Program[T]) -> T:
         return await self._inner.read(program)

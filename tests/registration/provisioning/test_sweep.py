@@ -1,10 +1,10 @@
 """What has ended is swept in batches, again and again, whatever the database does in between."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import NOW, new_authority

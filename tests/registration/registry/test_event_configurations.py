@@ -1,8 +1,8 @@
 """Which events of the registry an account wants."""
 
-from dataclasses import replace
 from datetime import timedelta
 
+from msgspec.structs import replace
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import NOW, caller_with, new_authority

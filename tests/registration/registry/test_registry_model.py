@@ -5,12 +5,12 @@ A third, who hears nothing but the events of things, types and groups, knows the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 from tests.support.devices.event_mirror import EventMirror
 from tests.support.machine.soak import examples
 from tests.support.registration.authority import Listener, new_authority

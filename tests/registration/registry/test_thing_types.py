@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec import structs
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import NOW
 from tests.support.registration.registry import Registry, turned
@@ -27,7 +28,7 @@ class LaterClock:
 
 
 def after(registry: Registry, **by: float) -> Registry:
-    return Registry(replace(registry.authority, clock=LaterClock(timedelta(**by))), registry.caller)
+    return Registry(structs.replace(registry.authority, clock=LaterClock(timedelta(**by))), registry.caller)
 
 
 def dump(registry: Registry) -> object:
@@ -135,7 +136,7 @@ async def test_a_type_is_deleted_five_minutes_after_its_deprecation(registry: Re
 
 
 async def test_the_wait_before_deletion_is_the_operators_choice(registry: Registry) -> None:
-    impatient = Registry(replace(registry.authority, thing_type_deletable_after=timedelta(0)), registry.caller)
+    impatient = Registry(structs.replace(registry.authority, thing_type_deletable_after=timedelta(0)), registry.caller)
     await impatient.create_type("light")
     await impatient.deprecate_type("light")
 

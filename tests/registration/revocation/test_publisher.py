@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar, cast
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 from tests.support.certificates.revocation import Publishing, Registry, new_publisher, new_registry
 from tests.support.certificates.signers import signing_process
 from tests.support.databases.memory_store import MemoryStore

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
+from msgspec.structs import replace
 from tests.support.certificates.der import sequence
 from tests.support.certificates.revocation import CALLER, Observed, Registry, new_publisher, new_registry
 from tests.support.databases.memory_store import MemoryStore

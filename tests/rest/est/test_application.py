@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with, new_authority
@@ -18,7 +19,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.errors import AuthenticationMissing, CredentialsUnknown, ServiceUnavailable, Throttled
 from thingmint.core.identifiers import CertificateId, TemplateName
 from thingmint.core.provisioning.claim import ClaimCertificate
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.registration.access.presented_secrets import PresentedSecret
 from thingmint.registration.kernel.authority import RegistrationAuthority

@@ -22,7 +22,7 @@ from tests.support.machine.live_server import (
     write_certificate,
 )
 
-from thingmint.host.peer_tls import Peer, peer_tls_context
+from thingmint.host.connections.peer_tls import Peer, peer_tls_context
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
 from thingmint.rest.http.any_client import AnyClientContext
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.machine.live_server import LOOPS, Client
 
-from thingmint.host.listening import listen
+from thingmint.host.connections.listening import listen
 
 GET = b"GET /things HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec import structs
 from tests.support.clients.signing import (
     AT,
     HOST,
@@ -49,7 +50,7 @@ def verify(request: HttpRequest, credentials: Credentials = KEY, now: datetime =
 
 def post(**changes: object) -> HttpRequest:
     plain = unsigned("POST", b"/certificates", b"setAsActive=true", [(b"content-type", b"application/json")], CSR)
-    return by_botocore(replace(plain, **changes))  # type: ignore[arg-type] # the changes are fields of the request
+    return by_botocore(structs.replace(plain, **changes))
 
 
 def presigned(expires: int = 900) -> HttpRequest:
@@ -143,7 +144,7 @@ def test_every_list_of_signed_headers_is_followed(order: bytes) -> None:
     own = [(name, value) for name, value in extra if name in names]
     request = HttpRequest("GET", b"/certificates", b"", [(b"host", HOST.encode()), *own], b"")
     signed = sign(request, KEY, REGION, AT)
-    verify(replace(request, headers=[*request.headers, *signed]))
+    verify(structs.replace(request, headers=[*request.headers, *signed]))
 
 
 def test_trace_header_of_a_load_balancer_needs_no_signature() -> None:
@@ -166,13 +167,13 @@ def swap(old: bytes, new: bytes) -> Callable[[HttpRequest], HttpRequest]:
 def swap_query(old: bytes, new: bytes) -> Callable[[HttpRequest], HttpRequest]:
     def change(request: HttpRequest) -> HttpRequest:
         assert old in request.raw_query
-        return replace(request, raw_query=request.raw_query.replace(old, new))
+        return structs.replace(request, raw_query=request.raw_query.replace(old, new))
 
     return change
 
 
 def duplicate(name: bytes) -> Callable[[HttpRequest], HttpRequest]:
-    return lambda request: replace(request, headers=[*request.headers, (name, header(request, name))])
+    return lambda request: structs.replace(request, headers=[*request.headers, (name, header(request, name))])
 
 
 def set_header(name: bytes, value: bytes | None) -> Callable[[HttpRequest], HttpRequest]:
@@ -180,7 +181,7 @@ def set_header(name: bytes, value: bytes | None) -> Callable[[HttpRequest], Http
 
 
 def set_field(**changes: object) -> Callable[[HttpRequest], HttpRequest]:
-    return lambda request: replace(request, **changes)  # type: ignore[arg-type] # the changes are fields of the request
+    return lambda request: structs.replace(request, **changes)
 
 
 Manipulation = tuple[Callable[[HttpRequest], HttpRequest], type[AuthenticationFailure], str]
@@ -269,7 +270,7 @@ OF_HEADER: dict[str, Manipulation] = {
     "unsigned principal": (set_header(b"x-amzn-principal", b"arn"), SignatureRefused, "'x-amzn-principal' must be"),
     "unsigned token": (set_header(b"x-amz-security-token", b"t"), SignatureRefused, "'x-amz-security-token' must"),
     "signature in the query as well": (
-        lambda request: replace(request, raw_query=presigned().raw_query),
+        lambda request: structs.replace(request, raw_query=presigned().raw_query),
         SignatureIncomplete,
         "one signature",
     ),

@@ -1,12 +1,12 @@
 """Random requests: botocore's signatures are accepted, ours are botocore's, and changed requests are refused."""
 
 import re
-from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.support.clients.signing import (
     AT,
     HOST,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from msgspec import structs
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.databases.stores import sample_certificate
 from tests.support.registration.authority import caller_with, issuers_of, new_authority, new_issuing_ca
@@ -135,7 +136,7 @@ def new_registry(store: Store | None = None, ca: IssuingCA | None = None) -> Reg
     """Return a registry with an issuer of its own, on this store."""
     clock, ca = MovingClock(), ca or new_issuing_ca()
     registry = Registry(new_authority(), clock, ca)
-    registry.authority = replace(
+    registry.authority = structs.replace(
         new_authority(),
         store=store or MemoryStore(),
         clock=clock,

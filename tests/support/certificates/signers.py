@@ -6,12 +6,12 @@ import subprocess
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import NOW, issuers_of, new_authority
 

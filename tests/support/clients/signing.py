@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
+from msgspec import structs
 
 from thingmint.rest.sigv4.signature import Credentials, HttpRequest
 
@@ -69,13 +70,13 @@ def by_botocore(
     signer._inject_signature_to_request(aws_request, signer.signature(string_to_sign, aws_request))
     headers = [(name.lower().encode(), value.encode()) for name, value in aws_request.headers.items()]
     raw_query = urlsplit(aws_request.url).query.encode()
-    return replace(request, raw_query=raw_query, headers=[(b"host", HOST.encode()), *headers])
+    return structs.replace(request, raw_query=raw_query, headers=[(b"host", HOST.encode()), *headers])
 
 
 def with_header(request: HttpRequest, name: bytes, value: bytes | None) -> HttpRequest:
     """Return the request with a header replaced, added, or left out where the value is None."""
     kept = [(each, text) for each, text in request.headers if each != name]
-    return replace(request, headers=kept if value is None else [*kept, (name, value)])
+    return structs.replace(request, headers=kept if value is None else [*kept, (name, value)])
 
 
 def header(request: HttpRequest, name: bytes) -> bytes:

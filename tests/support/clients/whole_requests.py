@@ -6,8 +6,8 @@ from typing import Any
 from msgspec.structs import fields
 from tests.support.registration.authority import ACCOUNT, REGION
 
-from thingmint.api.wire.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, RawRequest, location_of
 from thingmint.api.wire.operation import Operation
+from thingmint.api.wire.reading.binding import BODY, HEADER, PATH, PAYLOAD, QUERY, RawRequest, location_of
 from thingmint.core.identifiers import Scope
 from thingmint.registration.policies.authorization import Permission
 

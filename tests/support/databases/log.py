@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 from tests.support.databases.stores import SCOPE, sample_audit_entry
 from tests.support.registration.authority import caller_with, new_authority
 

@@ -20,7 +20,7 @@ from thingmint.records.statement import Row, rows_of
 from thingmint.records.steps import Program, Steps
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrate, migrations
-from thingmint.storage.sqlite_connection import drive, transact
+from thingmint.storage.sqlite.connection import drive, transact
 
 T = TypeVar("T")
 

@@ -1,6 +1,7 @@
 """Owns how tests draw MQTT packets that a client or a server may send, in a version, and how they read them back."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
+from inspect import get_annotations
 from typing import Any
 
 from hypothesis import strategies as st
@@ -56,7 +57,7 @@ _PROPERTY_VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 def property_sets(kind: type[Any], *never: str) -> st.SearchStrategy[Any]:
     """Draw properties of a kind, each present or not, but for those that the sender may not send."""
-    names = [field.name for field in fields(kind) if field.name not in never]
+    names = [name for name in get_annotations(kind) if name not in never]
     return st.fixed_dictionaries({}, optional={name: _PROPERTY_VALUES[name] for name in names}).map(
         lambda values: _with_method(kind(**values))
     )

@@ -9,7 +9,7 @@ from OpenSSL import SSL
 from tests.support.devices.device_identities import Identity, server_identity
 from tests.support.machine.loop_thread import LoopThread, loop_thread
 
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
 from thingmint.mqtt.transport.tls import device_tls_context

@@ -3,10 +3,11 @@
 import functools
 import itertools
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.core.audit_entry import AuditEntry

@@ -6,11 +6,12 @@ Each trial has accounts of its own, so that what it changed is what these accoun
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec.structs import replace
 from tests.support.databases.stores import sample_access_key
 from tests.support.devices.device_edge import FakeDeviceEdge, new_data_plane
 from tests.support.devices.device_requests import asked

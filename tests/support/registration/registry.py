@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
+from msgspec import structs
 from tests.support.databases.stores import insert, sample_certificate
 from tests.support.registration.authority import caller_with, new_authority
 
@@ -224,7 +225,7 @@ class Registry:
 
 def registry_on(store: Store) -> Registry:
     """Return a registry on this store."""
-    return Registry(replace(new_authority(), store=store))
+    return Registry(structs.replace(new_authority(), store=store))
 
 
 async def turned(size: int, page_of: Callable[[PageRequest], Awaitable[Page[T]]]) -> list[list[T]]:

@@ -5,14 +5,16 @@ AWS IoT has no such operations. Callers of the service's own account may use the
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, TypeAlias
 
+from msgspec import Struct
+
 from thingmint.api.devices.data_plane import DeviceMessage, OperatorDataPlane
-from thingmint.api.wire.binding import BODY, PATH, QUERY, RawRequest
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY, RawRequest
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AccessDenied, InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Scope, account_arn
@@ -28,8 +30,7 @@ _PAGE = 50
 _RETAINED_TOGETHER = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Administration:
+class Administration(Struct, frozen=True):
     """The registry of all accounts and their devices, and the account that administers them."""
 
     authority: RegistrationAuthority

@@ -4,9 +4,6 @@ from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY
-from thingmint.api.wire.codec import epoch_seconds
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import (
     CertificateIdText,
@@ -18,6 +15,9 @@ from thingmint.api.wire.messages import (
     Timestamp,
     tags_of,
 )
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
+from thingmint.api.wire.reading.codec import epoch_seconds
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.ca_certificate import (
     AutoRegistrationStatus,

@@ -4,11 +4,11 @@ from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY
-from thingmint.api.wire.codec import epoch_seconds
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Marker, Message, Tag, Timestamp, tags_of
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
+from thingmint.api.wire.reading.codec import epoch_seconds
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate_provider import ProvidedOperation
 from thingmint.core.identifiers import certificate_provider_arn, parse_certificate_provider_name

@@ -5,9 +5,9 @@ from typing import Annotated
 from msgspec import field
 
 from thingmint.api.certificates.certificates import CertificateEntry, certificate_entry
-from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import CertificateIdText, CertificateText, Marker, Message, PageSize
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest

@@ -4,11 +4,11 @@ from typing import Annotated, TypeAlias
 
 from msgspec import field
 
-from thingmint.api.wire.binding import BODY, PATH, QUERY
-from thingmint.api.wire.codec import epoch_seconds
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import CertificateIdText, Marker, Message, PageSize, Timestamp
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
+from thingmint.api.wire.reading.codec import epoch_seconds
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.transfer import OutgoingCertificate
 from thingmint.core.identifiers import parse_account_id, parse_certificate_id

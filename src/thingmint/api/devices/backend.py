@@ -1,15 +1,15 @@
 """Owns the backend of the operations on devices: the registry, and the connected devices."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.api.devices.data_plane import AccountDevices, OperatorDataPlane
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
 
-@dataclass(frozen=True, slots=True)
-class Devices:
+class Devices(Struct, frozen=True):
     """The registered and connected devices of all accounts; ``endpoint_of`` returns the address that they use."""
 
     authority: RegistrationAuthority

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from thingmint.core.identifiers import Scope
 
 # AWS IoT's quota.
@@ -43,8 +45,7 @@ class RetainedMessage:
     user_properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenConnection:
+class OpenConnection(Struct, frozen=True):
     """A client that is connected now. Addresses are host and port."""
 
     client_id: str
@@ -56,8 +57,7 @@ class OpenConnection:
     target: tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class EndedConnection:
+class EndedConnection(Struct, frozen=True):
     """The last connection of a client that is not connected now; the reason is AWS IoT's disconnect reason."""
 
     client_id: str

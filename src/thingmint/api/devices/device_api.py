@@ -7,7 +7,7 @@ from thingmint.api.devices.reserved_topics import NOT_SERVED, RESERVED
 from thingmint.api.provisioning.device_provisioning import PROVISIONING, SigningRequestRefused
 from thingmint.api.wire.device_operation import DeviceCall, DeviceOperations, DeviceRequest
 from thingmint.api.wire.errors import INTERNAL_FAILURE, ErrorMap
-from thingmint.api.wire.payloads import PayloadInvalid, decode_payload, encode_payload
+from thingmint.api.wire.reading.payloads import PayloadInvalid, decode_payload, encode_payload
 from thingmint.core.errors import AccessDenied, InvalidParameters, ThingmintError, Throttled, UpdateConflict
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.topics.patterns import AnswerOutcome, answer_topic

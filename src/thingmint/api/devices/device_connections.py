@@ -7,12 +7,12 @@ from msgspec import Struct
 from thingmint.api.devices.backend import Devices
 from thingmint.api.devices.data_plane import MAX_PAYLOAD_BYTES
 from thingmint.api.devices.device_messages import WithProperties, message_of
-from thingmint.api.wire.binding import PATH, QUERY, RawRequest
-from thingmint.api.wire.codec import epoch_milliseconds
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.errors import RequestTooLarge
 from thingmint.api.wire.messages import Message
 from thingmint.api.wire.permissions import Context
+from thingmint.api.wire.reading.binding import PATH, QUERY, RawRequest
+from thingmint.api.wire.reading.codec import epoch_milliseconds
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import Scope

@@ -10,11 +10,11 @@ from msgspec import Struct, field
 from thingmint.api.devices.backend import Devices
 from thingmint.api.devices.data_plane import MAX_PAYLOAD_BYTES, DeviceMessage, RetainedMessage
 from thingmint.api.devices.user_properties import decode_base64, decode_user_properties, encode_user_properties
-from thingmint.api.wire.binding import HEADER, PATH, PAYLOAD, QUERY, RawRequest
-from thingmint.api.wire.codec import epoch_milliseconds
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message
+from thingmint.api.wire.reading.binding import HEADER, PATH, PAYLOAD, QUERY, RawRequest
+from thingmint.api.wire.reading.codec import epoch_milliseconds
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import Scope, topic_arn

@@ -5,8 +5,8 @@ from typing import Annotated
 from msgspec import Struct
 
 from thingmint.api.devices.backend import Devices
-from thingmint.api.wire.binding import QUERY
-from thingmint.api.wire.constraints import Constraint
+from thingmint.api.wire.reading.binding import QUERY
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 

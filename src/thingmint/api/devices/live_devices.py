@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from thingmint.core.identifiers import CertificateId, Scope
 
 
-@dataclass(frozen=True, slots=True)
-class LiveConnection:
+class LiveConnection(Struct, frozen=True):
     """A client that is connected to this node now; the address is host and port."""
 
     client_id: str
@@ -22,16 +23,14 @@ class LiveConnection:
     source: tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionFilter:
+class ConnectionFilter(Struct, frozen=True):
     """Selects connections by the beginning of the client id and by the certificate; an empty field selects all."""
 
     client_id_prefix: str = ""
     certificate_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RecentRefusal:
+class RecentRefusal(Struct, frozen=True):
     """A refused action of a device, the reason, and the policy that denied it, if one did."""
 
     at: datetime

@@ -6,10 +6,10 @@ from typing import Annotated
 from thingmint.api.devices.backend import Devices
 from thingmint.api.devices.data_plane import EndedConnection, OpenConnection
 from thingmint.api.registry.registry_messages import RegistryNameText
-from thingmint.api.wire.binding import BODY, PATH, RawRequest
-from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.messages import Message, Timestamp
 from thingmint.api.wire.permissions import Context
+from thingmint.api.wire.reading.binding import BODY, PATH, RawRequest
+from thingmint.api.wire.reading.codec import epoch_seconds
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope, parse_thing_name
 from thingmint.registration.registry import things

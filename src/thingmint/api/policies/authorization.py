@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from thingmint.api.policies.policies import PolicyEntry, PolicyNameText
-from thingmint.api.wire.binding import BODY, QUERY
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
+from thingmint.api.wire.reading.binding import BODY, QUERY
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import parse_policy_name

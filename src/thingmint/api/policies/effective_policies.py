@@ -2,9 +2,9 @@
 
 from typing import Annotated, TypeAlias
 
-from thingmint.api.wire.binding import BODY, QUERY
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
+from thingmint.api.wire.reading.binding import BODY, QUERY
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_thing_name
 from thingmint.core.policies.target import parse_policy_target

@@ -9,9 +9,9 @@ from msgspec import field
 
 from thingmint.api.policies.policies import PolicyEntry, PolicyNameText, policy_entry
 from thingmint.api.policies.policy_targets import POLICY_HEADER, PRINCIPAL_HEADER
-from thingmint.api.wire.binding import BODY, HEADER, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Marker, Message, PageSize
+from thingmint.api.wire.reading.binding import BODY, HEADER, PATH, QUERY
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policies.target import parse_policy_target, parse_principal

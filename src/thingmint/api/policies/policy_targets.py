@@ -3,7 +3,7 @@
 Policies are evaluated before the request is checked, so a target that cannot be parsed stands for every resource.
 """
 
-from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import parse_policy_target

@@ -8,9 +8,9 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Struct
 
-from thingmint.api.wire.binding import compile_object_binder
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.device_operation import DeviceCall, DeviceOperation, Hearer, Members
+from thingmint.api.wire.reading.binding import compile_object_binder
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import parse_template_name
 from thingmint.core.topics.patterns import (

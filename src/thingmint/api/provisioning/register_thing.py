@@ -1,13 +1,14 @@
 """Owns RegisterThing over HTTP and its messages. The rules are in `registration.provisioning.provisioning`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, TypeAlias
 
+from msgspec.structs import replace
+
 from thingmint.api.provisioning.provisioning_templates import TemplateBodyText
-from thingmint.api.wire.binding import BODY, RawRequest
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
+from thingmint.api.wire.reading.binding import BODY, RawRequest
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope

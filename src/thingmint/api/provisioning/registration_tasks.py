@@ -3,11 +3,11 @@
 from typing import Annotated, TypeAlias
 
 from thingmint.api.provisioning.provisioning_templates import RoleArnText, TemplateBodyText
-from thingmint.api.wire.binding import BODY, PATH, QUERY
-from thingmint.api.wire.codec import epoch_seconds
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Timestamp
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
+from thingmint.api.wire.reading.codec import epoch_seconds
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.provisioning.registration_task import ReportType, TaskStatus
 from thingmint.registration.kernel.authority import RegistrationAuthority

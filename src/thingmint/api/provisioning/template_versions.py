@@ -4,10 +4,10 @@ from typing import Annotated
 
 from thingmint.api.certificates.certificates import KeyPairMessage
 from thingmint.api.provisioning.provisioning_templates import TemplateBodyText, TemplateNameText
-from thingmint.api.wire.binding import BODY, PATH, QUERY
-from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Timestamp
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
+from thingmint.api.wire.reading.codec import epoch_seconds
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import parse_template_name
 from thingmint.issuance.encoding.pem import certificate_pem, public_key_pem

@@ -7,10 +7,10 @@ from thingmint.api.registry.registry_messages import (
     GroupNameAndArn,
     RegistryNameText,
 )
-from thingmint.api.wire.binding import BODY, PATH, QUERY
-from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
+from thingmint.api.wire.reading.codec import epoch_seconds
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import billing_group_arn, parse_billing_group_name
 from thingmint.core.registry.thing_group import GroupUpdate

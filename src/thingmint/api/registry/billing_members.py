@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from thingmint.api.registry.registry_messages import RegistryNameText, name_of
-from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import (
     BillingGroupName,

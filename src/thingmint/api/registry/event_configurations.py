@@ -4,9 +4,9 @@ from typing import Annotated
 
 from msgspec import field
 
-from thingmint.api.wire.binding import BODY
-from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.messages import Message, Timestamp
+from thingmint.api.wire.reading.binding import BODY
+from thingmint.api.wire.reading.codec import epoch_seconds
 from thingmint.core.caller import Caller
 from thingmint.core.registry.event_configuration import EventType
 from thingmint.registration.kernel.authority import RegistrationAuthority

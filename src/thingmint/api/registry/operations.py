@@ -16,9 +16,9 @@ from thingmint.api.registry import (
 )
 from thingmint.api.registry.tags import resource_in_body, resource_in_query
 from thingmint.api.registry.thing_principals import principal_in_header, thing_arn_context
-from thingmint.api.wire.binding import RawRequest
 from thingmint.api.wire.operation import Implemented, operation
 from thingmint.api.wire.permissions import CREDENTIALS_SERVICE, passes_role
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.api.wire.resources import as_well, in_body, in_path
 from thingmint.core.identifiers import Scope, iot_arn
 from thingmint.registration.kernel.authority import RegistrationAuthority

@@ -2,8 +2,8 @@
 
 from typing import Annotated, TypeAlias
 
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, iot_arn
 from thingmint.core.registry.attributes import AttributePayload, Attributes

@@ -3,8 +3,8 @@
 import re
 from typing import Annotated
 
-from thingmint.api.wire.binding import BODY, QUERY, RawRequest
 from thingmint.api.wire.messages import Message, Tag, TagKeyText, tags_of
+from thingmint.api.wire.reading.binding import BODY, QUERY, RawRequest
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, ThingName, iot_arn, parse_certificate_id

@@ -11,10 +11,10 @@ from thingmint.api.registry.registry_messages import (
     new_attributes,
     whole_payload_of,
 )
-from thingmint.api.wire.binding import BODY, PATH, QUERY
-from thingmint.api.wire.codec import epoch_seconds
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize, Tag, Timestamp, tags_of
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
+from thingmint.api.wire.reading.codec import epoch_seconds
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope, ThingGroupName, parse_thing_group_name, thing_group_arn
 from thingmint.core.registry.thing_group import GroupUpdate, ThingGroup

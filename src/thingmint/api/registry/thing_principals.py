@@ -6,9 +6,9 @@ from typing import Annotated, TypeAlias
 from msgspec import field
 
 from thingmint.api.registry.registry_messages import RegistryNameText
-from thingmint.api.wire.binding import HEADER, PATH, QUERY, RawRequest
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize
+from thingmint.api.wire.reading.binding import HEADER, PATH, QUERY, RawRequest
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import Scope, iot_arn, parse_thing_name
 from thingmint.core.registry.thing import ThingPrincipalType

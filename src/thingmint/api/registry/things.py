@@ -10,9 +10,9 @@ from thingmint.api.registry.registry_messages import (
     new_attributes,
     payload_of,
 )
-from thingmint.api.wire.binding import BODY, PATH, QUERY
 from thingmint.api.wire.listing import Listing
 from thingmint.api.wire.messages import Message, PageSize
+from thingmint.api.wire.reading.binding import BODY, PATH, QUERY
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import parse_billing_group_name, parse_thing_name, parse_thing_type_name

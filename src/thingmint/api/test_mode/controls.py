@@ -1,18 +1,18 @@
 """Owns the operations of the test mode, which move the clock, empty the registry, and fill it from a seed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from thingmint.api.accounts.accounts import Administration, forget_retained
 from thingmint.api.test_mode.seeding import Seeding, read_seed
-from thingmint.api.wire.binding import BODY, PAYLOAD
-from thingmint.api.wire.codec import epoch_seconds
-from thingmint.api.wire.constraints import Constraint
 from thingmint.api.wire.messages import Message, Timestamp
+from thingmint.api.wire.reading.binding import BODY, PAYLOAD
+from thingmint.api.wire.reading.codec import epoch_seconds
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.registration.access import accounts
@@ -34,8 +34,7 @@ class ClockOfTests(Clock, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Controls:
+class Controls(Struct, frozen=True):
     """The backend of the test mode's operations."""
 
     administration: Administration

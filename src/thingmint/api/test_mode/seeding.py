@@ -14,10 +14,10 @@ from typing import Annotated, Final
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
-from thingmint.api.wire.binding import BODY as IN_BODY
-from thingmint.api.wire.binding import Location, RawRequest, compile_object_binder, location_of
-from thingmint.api.wire.codec import decode_object
 from thingmint.api.wire.operation import Served
+from thingmint.api.wire.reading.binding import BODY as IN_BODY
+from thingmint.api.wire.reading.binding import Location, RawRequest, compile_object_binder, location_of
+from thingmint.api.wire.reading.codec import decode_object
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.core.identifiers import AccountId, Scope, parse_account_id, user_arn
@@ -84,8 +84,7 @@ def _step(number: int, element: object, own: AccountId, operations: Mapping[str,
     return step
 
 
-@dataclass(frozen=True, slots=True)
-class Seeding:
+class Seeding(Struct, frozen=True):
     """Carries seeds out; ``operations`` are the available ones, by name."""
 
     operations: Mapping[str, Served]

@@ -5,12 +5,11 @@ acts for callers uses this module.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec import Struct
 
-from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.api.wire.routing import Match, Router
 from thingmint.core.caller import Caller
@@ -37,8 +36,7 @@ class Sent(Struct, frozen=True):
         return f"Sent({self.scheme})"
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(Struct, frozen=True):
     """Calls operations on behalf of callers."""
 
     router: Router

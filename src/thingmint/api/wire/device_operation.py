@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 from thingmint.core.topics.names import RESERVED_PREFIX
 from thingmint.core.topics.patterns import FORMAT, PayloadFormat, TopicPattern
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -38,8 +40,7 @@ class DeviceCall:
 Handler: TypeAlias = Callable[[RegistrationAuthority, DeviceCall], Awaitable[Members]]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceOperation:
+class DeviceOperation(Struct, frozen=True):
     """A row: the messages that devices, or the service, publish on the topics of a pattern.
 
     A row with a handler is answered on ``…/accepted`` or ``…/rejected``. A row without receivers is one that AWS IoT
@@ -70,8 +71,7 @@ class DeviceOperation:
         return self.topic if self.hears is Hearer.SUBSCRIBERS else None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRequest:
+class DeviceRequest(Struct, frozen=True):
     """A topic to which a device publishes, with the operation that it belongs to and the names in it."""
 
     operation: DeviceOperation

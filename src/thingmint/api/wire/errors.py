@@ -1,10 +1,10 @@
 """Owns the map from the project's errors to AWS's error names and HTTP statuses, which every edge uses."""
 
 import math
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
+from msgspec import Struct, field
 
 from thingmint.api.wire.planes import Plane
 from thingmint.core.errors import (
@@ -104,8 +104,7 @@ DATA_PLANE_ERRORS: dict[type, tuple[str, int]] = {
 INTERNAL_FAILURE = "InternalFailureException"
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorAnswer:
+class ErrorAnswer(Struct, frozen=True):
     """A refusal in AWS's format; ``members`` are the error's members in the model besides its message."""
 
     name: str

@@ -1,6 +1,6 @@
 """Owns the paging of lists: page sizes, and markers that belong to one list. Independent of the lists' contents."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from thingmint.api.wire.marker import decode_marker, encode_marker
 from thingmint.core.identifiers import Scope
@@ -10,8 +10,7 @@ from thingmint.core.paging import PageKey, PageRequest
 _DEFAULT_PAGE_SIZE = 25
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """One list: its operation, its account and region, its direction, and its filters.
 
     A marker that was made for another list, account, region, direction or filter is refused.

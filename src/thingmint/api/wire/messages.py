@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Struct
 
-from thingmint.api.wire.constraints import Constraint
+from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.registry.tag import new_tags
 
 CertificateIdText: TypeAlias = Annotated[str, Constraint(min_length=64, max_length=64, pattern="(0x)?[a-fA-F0-9]+")]

@@ -12,10 +12,10 @@ from typing import Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from thingmint.api.wire.binding import RawRequest, compile_binder
-from thingmint.api.wire.codec import encode_object
 from thingmint.api.wire.permissions import TAG_RESOURCE, FurtherOf, tag_context
 from thingmint.api.wire.planes import DATA_ROUTES, OWN_ROUTES, Plane
+from thingmint.api.wire.reading.binding import RawRequest, compile_binder
+from thingmint.api.wire.reading.codec import encode_object
 from thingmint.api.wire.resources import ResourceOf, ResourcesOf, any_resource
 from thingmint.api.wire.routes import ROUTES
 from thingmint.core.caller import Caller

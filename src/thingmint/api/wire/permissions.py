@@ -7,7 +7,7 @@ tags. A member in the wrong form counts as absent; the request is refused later,
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope
 from thingmint.registration.policies.authorization import Permission

@@ -6,7 +6,7 @@ Policies are evaluated before the request is checked, so a resource may contain 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from thingmint.api.wire.binding import RawRequest
+from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.core.identifiers import Scope, iot_arn
 
 ResourceOf: TypeAlias = Callable[[Scope, RawRequest], str]

@@ -4,12 +4,11 @@ The raw path is split before it is decoded, so that an encoded slash stays insid
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from thingmint.api.wire.binding import RawRequest, decode_component, decode_query
 from thingmint.api.wire.operation import Invoke, Operation, Served
+from thingmint.api.wire.reading.binding import RawRequest, decode_component, decode_query
 from thingmint.core.errors import OperationUnknown
 
 
@@ -26,16 +25,14 @@ class Match(Struct, frozen=True):
         return RawRequest(self.labels, decode_query(raw_query), headers, body)
 
 
-@dataclass(slots=True)
-class _RouteNode:
+class _RouteNode(Struct):
     literals: dict[bytes, "_RouteNode"] = field(default_factory=dict)
     label: "_RouteNode | None" = None
     ends: "_Route | None" = None
     greedy: "_Route | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
+class _Route(Struct, frozen=True):
     served: Served
     names: tuple[str, ...]
 

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from thingmint.cli.log.files import lines_of_archives
 from thingmint.cli.settings import fail
@@ -44,8 +44,7 @@ _ERRORS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreOptions:
+class RestoreOptions(Struct, frozen=True):
     """The files that were given in addition to the backup."""
 
     passphrase_file: Path | None = None

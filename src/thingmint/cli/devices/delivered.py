@@ -10,6 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
+from msgspec import Struct
 
 from thingmint.cli.devices.formats import ENVELOPED_KEY
 from thingmint.cli.devices.recipients import opened
@@ -27,8 +28,7 @@ class Openers:
     recipient_key: rsa.RSAPrivateKey | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """The contents of a file: the DER of its certificate and the public key of its private key, None where it has none.
 
     ``is_closed``: the file has a private key whose passphrase or recipient key was not given.

@@ -1,11 +1,12 @@
 """Owns the options for devices from a list, and the check for flags that exclude each other."""
 
 import hashlib
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
+from msgspec import Struct
+from msgspec.structs import replace
 
 from thingmint.cli.devices.csr_directory import rows_of_requests, with_requests
 from thingmint.cli.devices.device import ListedDevice, ListRefused, Row
@@ -23,8 +24,7 @@ from thingmint.core.provisioning.production import production_details
 from thingmint.registration.kernel.ports import KeySource
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceOptions:
+class DeviceOptions(Struct, frozen=True):
     """The flags of `thingmint issue --from` and `--csr-dir`."""
 
     source: Path | None

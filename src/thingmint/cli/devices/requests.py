@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cryptography import x509
+from msgspec import Struct
 
 from thingmint.cli.devices.device import ListedDevice
 from thingmint.cli.devices.folder import REQUEST, DeviceFolder
@@ -54,8 +55,7 @@ class Asked:
         return PEM_KEY if "pem" in formats else None
 
 
-@dataclass(frozen=True, slots=True)
-class Requests:
+class Requests(Struct, frozen=True):
     """Makes the requests. ``production`` are the parameters for batch, operator and station.
 
     Without ``keys``, the list has the devices' CSRs. With ``for_import``, type, groups and policies are left to the

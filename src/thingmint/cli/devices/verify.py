@@ -7,13 +7,13 @@ attacker who can write to the folder can change the manifest as well.
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from msgspec import Struct
 
 from thingmint.cli.devices.delivered import Held, Openers, read_delivered, read_regular
 from thingmint.cli.devices.folder import JOURNAL, WORK
@@ -30,8 +30,7 @@ _PRIVATE_ENDINGS = (".key.pem", ".key.der", ".p12", ".h")
 _OTHERS = 0o077
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The manifest's entry of one identity; ``files`` have a digest if the manifest has one."""
 
     name: str
@@ -42,8 +41,7 @@ class Delivered:
     files: dict[str, str | None]
 
 
-@dataclass(slots=True)
-class Verification:
+class Verification(Struct):
     """The check of one folder. `problems` also counts ``identities`` and ``closed``."""
 
     folder: Path

@@ -6,10 +6,11 @@ existing thing with another certificate, so the script may be run again.
 
 import json
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
+from msgspec import Struct
+from msgspec.structs import replace
 
 from thingmint.cli.devices.device import ListedDevice
 from thingmint.cli.devices.templates import (
@@ -29,8 +30,7 @@ _REVOKED = "REVOKED"
 _ARN = re.compile(r"arn:aws(?:-cn|-us-gov)?:iot:[a-z0-9-]+:[0-9]{12}:")
 
 
-@dataclass(slots=True)
-class AwsExport:
+class AwsExport(Struct):
     """One export. ``issuers`` are the CA certificates in PEM; ``arn_prefix`` begins the ARNs of the other account."""
 
     out: Path

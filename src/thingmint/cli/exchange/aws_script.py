@@ -2,7 +2,8 @@
 
 import json
 import shlex
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from thingmint.cli.exchange.fleet import CertificateItem, GroupItem, ThingItem, ThingTypeItem
 
@@ -56,8 +57,7 @@ echo "done"
 """
 
 
-@dataclass(slots=True)
-class Script:
+class Script(Struct):
     """The lines of a script, in the order of its parts."""
 
     _parts: dict[str, list[str]] = field(

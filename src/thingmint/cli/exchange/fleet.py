@@ -1,10 +1,9 @@
 """Owns the description of devices that one registry passes to another. Independent of file formats and of calls."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class ThingTypeItem:
+class ThingTypeItem(Struct, frozen=True):
     """A thing type."""
 
     name: str
@@ -12,8 +11,7 @@ class ThingTypeItem:
     searchable: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GroupItem:
+class GroupItem(Struct, frozen=True):
     """A thing group, the name of its parent and the policies that are attached to it."""
 
     name: str
@@ -21,8 +19,7 @@ class GroupItem:
     policies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateItem:
+class CertificateItem(Struct, frozen=True):
     """A certificate in PEM, its status and policies."""
 
     certificate_id: str
@@ -31,8 +28,7 @@ class CertificateItem:
     policies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ThingItem:
+class ThingItem(Struct, frozen=True):
     """A thing, and the ids of its certificates."""
 
     name: str
@@ -42,8 +38,7 @@ class ThingItem:
     certificates: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Fleet:
+class Fleet(Struct):
     """The whole description. ``policies`` maps names to documents; groups come after their parents.
 
     ``templates`` maps names of provisioning templates to the request that creates them.

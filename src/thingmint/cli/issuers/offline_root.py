@@ -1,11 +1,11 @@
 """`thingmint issuer sign-with-root`: certifies an issuer on a machine without the service."""
 
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from thingmint.cli.issuers.changes import read_bounded
 from thingmint.cli.settings import fail
@@ -22,8 +22,7 @@ from thingmint.service.start.passphrases import read_passphrase_source
 from thingmint.settings.config import StartRefused
 
 
-@dataclass(frozen=True, slots=True)
-class RootFiles:
+class RootFiles(Struct, frozen=True):
     """The files of the root, and the addresses of its list, its certificate and its OCSP responder."""
 
     key: Path

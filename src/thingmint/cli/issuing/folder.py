@@ -9,13 +9,13 @@ this is recorded, because a late answer to the first request results in two cert
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from msgspec import Struct
 
 from thingmint.cli.terminal.tables import table
 from thingmint.core.error_text import in_words
@@ -90,8 +90,7 @@ def held_folder(path: Path) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """The files of one job."""
 
     path: Path

@@ -6,17 +6,17 @@ import json
 import ssl
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient
 
 _NOT_FOUND = "ResourceNotFoundException"
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Struct, frozen=True):
     """A certificate in the registry, with its id."""
 
     arn: str

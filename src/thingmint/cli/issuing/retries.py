@@ -3,10 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import click
+from msgspec import Struct, field
 
 from thingmint.cli.connection import ServiceNotVerified, ServiceRefused, ServiceUnreachable
 from thingmint.core.error_text import in_words
@@ -25,8 +25,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-@dataclass(slots=True)
-class RetryLimit:
+class RetryLimit(Struct):
     """Seconds to retry after the last success, and seconds between two attempts.
 
     ``say`` gets a line when the first attempt after a success has failed, so that a person knows what the command waits

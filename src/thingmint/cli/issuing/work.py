@@ -14,7 +14,7 @@ from functools import partial
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from msgspec import structs
+from msgspec import Struct, structs
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
@@ -34,8 +34,7 @@ class AnswerRefused(Exception):
     """The service answered with a certificate for another key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pauses:
+class Pauses(Struct, frozen=True):
     """How long to wait, in seconds: before the next attempt, and for answers that may still arrive.
 
     A healthy service serves a request within milliseconds, also if its sender died. A service that hangs answers no

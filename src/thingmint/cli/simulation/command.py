@@ -5,10 +5,11 @@ import secrets
 import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TextIO
+
+from msgspec import Struct
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.settings import fail
@@ -46,8 +47,7 @@ _SPARE_DESCRIPTORS = 64
 _REFUSALS = (BrokerRefused, ConnectionLost, EstBusy, LookupError, ServiceRefused, ServiceUnreachable, TargetRefused)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """The values of the command line's flags."""
 
     devices: int

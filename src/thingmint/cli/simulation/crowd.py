@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.device import SimulatedDevice
@@ -15,8 +16,7 @@ ROTATION_SECONDS = 600.0
 _LOOK_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """How many devices run at a time, how long they stay connected, how often they publish, whether they reconnect.
 
     With ``renew``, they renew their certificates at this EST server before they reconnect; with ``after_rotation``, as

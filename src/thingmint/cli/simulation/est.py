@@ -4,11 +4,11 @@ import base64
 import http.client
 import ssl
 import urllib.parse
-from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
+from msgspec import Struct
 
 from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.identity import Identity
@@ -25,8 +25,7 @@ class EstBusy(Exception):
         super().__init__("EST is busy")
 
 
-@dataclass(frozen=True, slots=True)
-class EstTarget:
+class EstTarget(Struct, frozen=True):
     """The EST server. Its methods block, so call them in threads."""
 
     host: str

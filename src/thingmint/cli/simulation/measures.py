@@ -5,9 +5,10 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
+
+from msgspec import Struct
 
 
 class Step(StrEnum):
@@ -37,8 +38,7 @@ class Step(StrEnum):
     MQTT = "bystander: MQTT"
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Struct, frozen=True):
     """How long a step took, in milliseconds."""
 
     count: int

@@ -3,16 +3,15 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import click
+from msgspec import Struct, structs
 
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.storm import StormKind
 
 
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
+class RunOutcome(Struct, frozen=True):
     """The result of a run. ``kept`` are resources left on purpose, ``troubles`` those that could not be removed."""
 
     run: str
@@ -68,7 +67,7 @@ def print_json(outcome: RunOutcome) -> None:
         "seconds": round(outcome.seconds, 3),
         "messages": measures.count(Step.ROUND_TRIP),
         "throttled": measures.throttled,
-        "latencies_ms": {step: _rounded(asdict(latency)) for step, latency in measures.latencies().items()},
+        "latencies_ms": {step: _rounded(structs.asdict(latency)) for step, latency in measures.latencies().items()},
         "errors": [{"step": step, "kind": kind, "count": count} for (step, kind), count in measures.errors.items()],
         **({"renewals": _renewals(measures), "lost": outcome.lost} if outcome.renews else {}),
         **({"storm": outcome.storm} if outcome.storm else {}),

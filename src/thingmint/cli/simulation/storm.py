@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 from thingmint.cli.simulation.bystander import BystanderOrders, bystander
 from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
@@ -50,8 +51,7 @@ class StormKind(StrEnum):
     """The policy of all devices changes without effect; then iot:Connect is taken away from them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Storm:
+class Storm(Struct, frozen=True):
     """A storm over the devices of a run, which share a policy."""
 
     kind: StormKind

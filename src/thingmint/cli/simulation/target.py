@@ -7,7 +7,8 @@ import ipaddress
 import socket
 import ssl
 import urllib.parse
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.error_text import in_words, reason_of
 from thingmint.service.addresses import MQTT_PORT
@@ -19,8 +20,7 @@ class TargetRefused(LookupError):
     """Devices must not or cannot connect there; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A gateway: the address that answers, the name in its certificate, and the CA that verifies it."""
 
     address: str

@@ -1,10 +1,10 @@
 """Authorities: owns the pages of the service's certificates, revocation lists, log, and the account's own CAs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from thingmint.console.calling import OperationAnswer
@@ -23,8 +23,7 @@ _CHANGES: Final[Mapping[str, Mapping[str, object]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """A certificate on the time line: beginning and length of its bar, in units of the picture."""
 
     authority: AuthorityShown

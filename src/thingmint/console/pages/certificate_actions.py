@@ -4,9 +4,9 @@ A selection is changed ten certificates at a time. Each answer lists the certifi
 sends them with the next request: no node stores them, and the work stops if the page is closed.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from thingmint.console.certificate_actions import ACTIONS, Action
@@ -23,8 +23,7 @@ _MOST: Final = 500
 _SHOWN_REFUSALS: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class BulkProgress:
+class BulkProgress(Struct, frozen=True):
     """The progress of a selection's change; ``reason`` is that of a revocation, empty for other actions."""
 
     action: Action

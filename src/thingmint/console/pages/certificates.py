@@ -1,9 +1,9 @@
 """Certificates: owns the search and the page of one certificate. Changes nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import PlainTextResponse, Response
 
 from thingmint.api.devices.live_devices import ConnectionFilter, LiveConnection, RecentRefusal
@@ -50,8 +50,7 @@ _IN_ORDER: Final[Mapping[str, str]] = {
 _SHOWN_ENTRIES: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Connections:
+class Connections(Struct, frozen=True):
     """Connections and refusals of devices that use a certificate, or why the caller may not see them."""
 
     open: Sequence[LiveConnection] = ()
@@ -59,8 +58,7 @@ class Connections:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalsShown:
+class RenewalsShown(Struct, frozen=True):
     """Which certificate this one replaces, and those that replace it; a certificate may be deleted meanwhile.
 
     ``running`` are renewals after which this certificate is ACTIVE beside the new one until their overlap ends.

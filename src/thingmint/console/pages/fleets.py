@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from thingmint.api.devices.live_devices import ConnectionFilter, RecentRefusal
@@ -35,8 +36,7 @@ _PROVISIONING: Final = frozenset({"RegisterThing", "CreateKeysAndCertificate", "
 _SHOWN_REFUSALS: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRefusals:
+class FleetRefusals(Struct, frozen=True):
     """The last refusals of devices that register, and how many of those that are kept have each action and reason."""
 
     newest: Sequence[RecentRefusal]

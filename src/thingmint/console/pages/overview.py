@@ -1,9 +1,9 @@
 """The overview: owns its view of certificates, devices and the node, and the stream that updates it."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from thingmint.console.services import READ_AUDIT, READ_STATUS, AuthorityShown, NodeFinding, NodeNumbers
@@ -19,8 +19,7 @@ _RECENT: Final = 8
 _LIST_CERTIFICATES: Final = "iot:ListCertificates"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """The values of the page. A value that the caller may not see is None or empty, and its refusal has the reason."""
 
     counts: CertificateCounts | None

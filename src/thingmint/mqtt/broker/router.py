@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from enum import IntEnum
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.broker.subscription_tree import SubscriptionTree

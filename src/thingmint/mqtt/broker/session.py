@@ -1,6 +1,6 @@
 """Owns the state of one client id in the built-in broker: subscriptions, outbox, will and expiry."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Will
@@ -12,8 +12,7 @@ from thingmint.mqtt.queues.kept_message import KeptMessage
 from thingmint.mqtt.queues.outbox import Outbox
 
 
-@dataclass(slots=True, eq=False)
-class Session:
+class Session(Struct, eq=False):
     """Lasts while its client is connected, and ``expiry`` seconds longer. MQTT 3.1.1 and 5 do not share sessions."""
 
     client_id: str

@@ -1,8 +1,9 @@
 """Owns the subscriptions of one account's sessions: which are granted, their number, and their retained messages."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from thingmint.core.topics.names import InvalidTopic, is_reserved, parse_filter
 from thingmint.mqtt.broker.message_flow import MessageFlow

@@ -1,6 +1,6 @@
 """Owns the topic aliases that an MQTT 5 client has set on a connection. Independent of the topics' meaning."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from thingmint.mqtt.codec.packets import Publish
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode

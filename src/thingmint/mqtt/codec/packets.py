@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from thingmint.mqtt.codec.properties import (
     NO_ACKNOWLEDGEMENT_PROPERTIES,
     NO_AUTH_PROPERTIES,
@@ -80,8 +82,7 @@ class Connect:
     properties: ConnectProperties = NO_CONNECT_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Connack:
+class Connack(Struct, frozen=True):
     """The server's first packet; MQTT 3.1.1 has only the codes in ``reason_tables.RETURN_CODES``."""
 
     session_present: bool
@@ -89,21 +90,25 @@ class Connack:
     properties: ConnackProperties = NO_CONNACK_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """A message. ``packet_id`` is 0 at QoS 0; if the topic is empty, ``properties.topic_alias`` is used."""
+class Publish(Struct, frozen=True):
+    """A message. ``packet_id`` is 0 at QoS 0; if the topic is empty, ``properties.topic_alias`` is used.
+
+    Its representation leaves out the payload, which may be a secret, and the properties.
+    """
 
     topic: str
-    payload: bytes = field(repr=False)
+    payload: bytes
     qos: QoS = QoS.AT_MOST_ONCE
     retain: bool = False
     dup: bool = False
     packet_id: int = 0
     properties: PublishProperties = NO_PUBLISH_PROPERTIES
 
+    def __repr__(self) -> str:
+        return f"Publish(topic={self.topic!r}, qos={self.qos!r}, retain={self.retain!r}, packet_id={self.packet_id!r})"
 
-@dataclass(frozen=True, slots=True)
-class Puback:
+
+class Puback(Struct, frozen=True):
     """The answer to a QoS 1 message."""
 
     packet_id: int
@@ -111,8 +116,7 @@ class Puback:
     properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Pubrec:
+class Pubrec(Struct, frozen=True):
     """The first answer of QoS 2, decoded only to be refused."""
 
     packet_id: int
@@ -120,8 +124,7 @@ class Pubrec:
     properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Pubrel:
+class Pubrel(Struct, frozen=True):
     """The second step of QoS 2, decoded only to be refused."""
 
     packet_id: int
@@ -129,8 +132,7 @@ class Pubrel:
     properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Pubcomp:
+class Pubcomp(Struct, frozen=True):
     """The last step of QoS 2, decoded only to be refused."""
 
     packet_id: int
@@ -138,8 +140,7 @@ class Pubcomp:
     properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """A topic filter as the client sent it, valid or not, and the options of its delivery."""
 
     topic_filter: str
@@ -149,8 +150,7 @@ class Subscription:
     retain_handling: RetainHandling = RetainHandling.ALWAYS
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(Struct, frozen=True):
     """One or more filters."""
 
     packet_id: int
@@ -158,8 +158,7 @@ class Subscribe:
     properties: SubscribeProperties = NO_SUBSCRIBE_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Suback:
+class Suback(Struct, frozen=True):
     """One code for each filter, in order; MQTT 3.1.1 encodes every failure as 0x80."""
 
     packet_id: int
@@ -167,8 +166,7 @@ class Suback:
     properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Unsubscribe:
+class Unsubscribe(Struct, frozen=True):
     """One or more filters."""
 
     packet_id: int
@@ -176,8 +174,7 @@ class Unsubscribe:
     properties: UnsubscribeProperties = NO_UNSUBSCRIBE_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Unsuback:
+class Unsuback(Struct, frozen=True):
     """One code for each filter, in order; MQTT 3.1.1 has no codes."""
 
     packet_id: int
@@ -185,26 +182,22 @@ class Unsuback:
     properties: AcknowledgementProperties = NO_ACKNOWLEDGEMENT_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Pingreq:
+class Pingreq(Struct, frozen=True):
     """The client's ping."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pingresp:
+class Pingresp(Struct, frozen=True):
     """The server's answer to a ping."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
+class Disconnect(Struct, frozen=True):
     """The last packet of a connection; a server sends it in MQTT 5 only."""
 
     reason_code: ReasonCode = ReasonCode.NORMAL_DISCONNECTION
     properties: DisconnectProperties = NO_DISCONNECT_PROPERTIES
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
+class Auth(Struct, frozen=True):
     """A step of extended authentication, MQTT 5 only."""
 
     reason_code: ReasonCode = ReasonCode.SUCCESS

@@ -6,6 +6,8 @@ None means that a property is absent. The receiver applies the default values, w
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from msgspec import Struct
+
 UserProperties: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -24,8 +26,7 @@ class ConnectProperties:
     authentication_data: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WillProperties:
+class WillProperties(Struct, frozen=True, kw_only=True):
     """MQTT 5, 3.1.3.2."""
 
     will_delay_interval: int | None = None
@@ -60,8 +61,7 @@ class ConnackProperties:
     authentication_data: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishProperties:
+class PublishProperties(Struct, frozen=True, kw_only=True):
     """MQTT 5, 3.3.2.3. Only servers send subscription identifiers."""
 
     payload_format_indicator: bool | None = None
@@ -74,31 +74,27 @@ class PublishProperties:
     content_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcknowledgementProperties:
+class AcknowledgementProperties(Struct, frozen=True, kw_only=True):
     """The two properties of PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK."""
 
     reason_string: str | None = None
     user_properties: UserProperties = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscribeProperties:
+class SubscribeProperties(Struct, frozen=True, kw_only=True):
     """MQTT 5, 3.8.2.1."""
 
     subscription_identifier: int | None = None
     user_properties: UserProperties = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnsubscribeProperties:
+class UnsubscribeProperties(Struct, frozen=True, kw_only=True):
     """MQTT 5, 3.10.2.1."""
 
     user_properties: UserProperties = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisconnectProperties:
+class DisconnectProperties(Struct, frozen=True, kw_only=True):
     """MQTT 5, 3.14.2.2. Only clients send the expiry interval, only servers the reference to another server."""
 
     session_expiry_interval: int | None = None

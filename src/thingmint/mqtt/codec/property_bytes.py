@@ -1,8 +1,10 @@
 """Owns the encoding of MQTT 5's properties: their identifiers and types, and which ones each packet may have."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from inspect import get_annotations
 from typing import Any, Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from thingmint.mqtt.codec import properties as p
 from thingmint.mqtt.codec import wire
@@ -11,8 +13,7 @@ from thingmint.mqtt.codec.wire import Cursor, malformed, violation
 _Properties = TypeVar("_Properties")
 
 
-@dataclass(frozen=True, slots=True)
-class _PropertyRule:
+class _PropertyRule(Struct, frozen=True):
     """The name of one property, and how it is read and written; ``Any``, because each field has its own type."""
 
     identifier: int
@@ -113,7 +114,7 @@ class PropertyBytes(Generic[_Properties]):
     __slots__ = ("_by_identifier", "_kind", "_to_write", "none")
 
     def __init__(self, kind: Callable[..., _Properties], none: _Properties, never_read: frozenset[str]) -> None:
-        names = {field.name for field in fields(kind)}  # type: ignore[arg-type] # Every kind is a dataclass.
+        names = get_annotations(kind).keys()  # A property for each field, and nothing else.
         self._kind = kind
         self.none = none
         self._to_write = [rule for rule in _RULES if rule.field in names]

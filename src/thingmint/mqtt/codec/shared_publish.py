@@ -1,7 +1,8 @@
 """Owns the encoded bytes of one message for many clients, encoded once for each version of MQTT."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from thingmint.mqtt.codec.packets import Publish, QoS
 from thingmint.mqtt.codec.publish_bytes import encode_publish

@@ -5,9 +5,10 @@ Operators may not use topics that start with ``$`` either: a message on an answe
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NoReturn
+
+from msgspec.structs import replace
 
 from thingmint.api.devices.data_plane import DeviceMessage, EndedConnection, OpenConnection, RetainedMessage
 from thingmint.core.error_text import in_words

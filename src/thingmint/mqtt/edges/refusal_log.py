@@ -7,9 +7,10 @@ number of certificates. Every refusal is counted in the metrics.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import CertificateId
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
@@ -34,8 +35,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Window:
+class _Window(Struct):
     began_at: float
     logged: int = 0
     suppressed: int = 0

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import CertificateConflict, CertificateInvalid, LimitExceeded, ResourceNotFound
@@ -67,8 +69,7 @@ class FirstConnections(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class BoundPolicies:
+class BoundPolicies(Struct, frozen=True):
     """The compiled policies of a connection; conditions on attributes of CONNECT apply to iot:Connect only."""
 
     scope: Scope
@@ -251,8 +252,7 @@ class RegisteredDevices:
         return RegisteredDevice(claim.scope, claim.certificate_id, claim, ends_at, _Claim(self, claim))
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownCertificate:
+class _KnownCertificate(Struct, frozen=True):
     """The source of a device with a certificate of its own."""
 
     devices: RegisteredDevices
@@ -278,8 +278,7 @@ class _KnownCertificate:
         return found, found.depends_on
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(Struct, frozen=True):
     """The source of a device with a claim certificate."""
 
     devices: RegisteredDevices

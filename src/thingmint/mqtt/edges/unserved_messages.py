@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import CertificateId
 from thingmint.mqtt.events import MessageNotServed
@@ -15,8 +16,7 @@ _REMEMBERED = 1024
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Count:
+class _Count(Struct):
     last: MessageNotServed
     say_after: float
     unsaid: int = 0

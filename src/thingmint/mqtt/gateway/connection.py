@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from thingmint.core.identifiers import certificate_id_of
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused

@@ -6,7 +6,8 @@ connection of the same client cannot get it.
 
 import asyncio
 import logging
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from thingmint.mqtt.codec.packets import Publish, QoS, ServerPacket
 from thingmint.mqtt.codec.shared_publish import SharedPublish

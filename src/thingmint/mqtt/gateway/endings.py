@@ -1,8 +1,9 @@
 """Owns the reasons for the end of a connection in events, and its closing at the data plane."""
 
 import logging
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.mqtt.codec.packets import Disconnect
 from thingmint.mqtt.codec.reason_codes import ReasonCode
@@ -38,8 +39,7 @@ def reason_string(code: ReasonCode) -> str:
     return _SAID.get(code, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(Struct, frozen=True):
     """How a client has left; a connection that is ended without DISCONNECT was not left cleanly."""
 
     cleanly: bool = False

@@ -4,7 +4,7 @@ import uuid
 from typing import Protocol, TypeVar
 
 from thingmint.core.identifiers import Scope
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Loss

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
-from thingmint.host.proxied import TrustedProxies
+from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
 from thingmint.mqtt.data_plane import DataPlane

@@ -1,8 +1,9 @@
 """Owns the records of disconnected clients: when and why their last connections ended."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import Scope, is_thing_name
 from thingmint.mqtt.events import DisconnectReason
@@ -11,8 +12,7 @@ MOST_ENDINGS: Final = 50_000
 """How many clients of an account have a record; the record of the longest disconnected client is removed first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """When and why the last connection of a client ended, and what its session was."""
 
     at: datetime

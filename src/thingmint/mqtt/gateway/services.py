@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
@@ -17,8 +18,7 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(Struct, frozen=True):
     """The shared objects. ``admit`` counts a transport as a device's, and no longer as unauthenticated."""
 
     registry: DeviceRegistry

@@ -5,7 +5,8 @@ most. Memory that cannot be released is not granted if it would leave other acco
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.queues.size_classes import SizeClasses, bounds_of_class
@@ -76,8 +77,7 @@ class AccountBudget:
         self._budget.parts.remove(self)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryBudgets:
+class MemoryBudgets(Struct, frozen=True):
     """The budgets that the built-in brokers of all accounts share."""
 
     queued_bytes: SharedBudget

@@ -7,7 +7,8 @@ connection. Independent of the filters that a message matched.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.counters import Counters, Loss, Traffic
@@ -18,8 +19,7 @@ from thingmint.mqtt.queues.outgoing import Outgoing, as_sent
 from thingmint.mqtt.queues.size_classes import SizeClasses
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxContext:
+class OutboxContext(Struct, frozen=True):
     """The objects that all outboxes of an account share."""
 
     limits: BrokerLimits

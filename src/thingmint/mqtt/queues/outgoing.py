@@ -1,15 +1,16 @@
 """Owns one message to one client: its QoS and RETAIN for this client, and the packet that is sent."""
 
 import math
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from thingmint.core.topics.names import received_as
 from thingmint.mqtt.codec.packets import Publish, QoS
 from thingmint.mqtt.queues.kept_message import ENTRY_BYTES, KeptMessage
 
 
-@dataclass(slots=True)
-class Outgoing:
+class Outgoing(Struct):
     """A message with its QoS and RETAIN for one client; ``packet_id`` is set when it has been sent.
 
     ``group`` is the group of the shared subscription that matched, if one did.

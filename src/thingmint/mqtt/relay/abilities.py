@@ -1,7 +1,9 @@
 """Owns the features of a broker that devices can use; the probe determines them, and a CONNACK may reduce them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from thingmint.core.topics.names import TopicFilter, has_wildcard
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
@@ -13,8 +15,7 @@ from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 UNUSUAL_IN_TOPICS = (".", " ")
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerAbilities:
+class BrokerAbilities(Struct, frozen=True):
     """The features that the relay can use with a broker. Sizes are in bytes."""
 
     version: ProtocolVersion

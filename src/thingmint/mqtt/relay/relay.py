@@ -8,9 +8,11 @@ starts with ``$`` is passed to the broker, and no message on such a topic is pas
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct, field, structs
 
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import Scope
@@ -39,8 +41,7 @@ _TOPICS: Final = 4096
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Link:
+class _Link(Struct):
     """The relay's state of one device."""
 
     upstream: Upstream
@@ -112,7 +113,7 @@ class RelayDataPlane:
             self._counters.lost(Loss.PROPERTIES)
         if message.qos:
             # At QoS 0 there is no packet id and no DUP, so the message is passed on unchanged.
-            message = replace(message, packet_id=upstream.new_id(), dup=False)
+            message = structs.replace(message, packet_id=upstream.new_id(), dup=False)
         return await upstream.publish(message)
 
     def taker_of(self, connection: DeviceConnection) -> MessageTaker | None:
@@ -131,7 +132,9 @@ class RelayDataPlane:
         unsaid = mqtt_3_1_1.refusals(subscriptions) if link.is_3_1_1 else {}
         codes = [unsaid.get(each.topic_filter) or self._refusal_of(connection, link, each) for each in subscriptions]
         judged = list(zip(subscriptions, codes, strict=True))
-        passed_on = tuple(replace(each, qos=min(each.qos, QoS.AT_LEAST_ONCE)) for each, code in judged if code is None)
+        passed_on = tuple(
+            structs.replace(each, qos=min(each.qos, QoS.AT_LEAST_ONCE)) for each, code in judged if code is None
+        )
         granted = iter(await link.upstream.subscribe(passed_on) if passed_on else ())
         answer = tuple(next(granted) if code is None else code for code in codes)
         refused = {each.topic_filter for each, code in zip(subscriptions, answer, strict=True) if code.is_failure}

@@ -6,7 +6,8 @@ sent at a time. A retained message is read by a subscription on a separate conne
 
 import asyncio
 import logging
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from thingmint.core.error_text import in_words
 from thingmint.mqtt.codec.packets import Disconnect, Publish, QoS, Subscription

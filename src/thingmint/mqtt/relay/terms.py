@@ -5,8 +5,9 @@ maximum packet size, gives reasons for refusals, and expires sessions of MQTT 3.
 brokers the relay uses MQTT 3.1.1, see `mqtt_3_1_1`.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion
 from thingmint.mqtt.codec.properties import ConnectProperties
@@ -77,8 +78,7 @@ def ending_of(code: ReasonCode) -> ReasonCode:
     return code if code in _ENDED_BY_BROKER else ReasonCode.SERVER_UNAVAILABLE
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerTerms:
+class BrokerTerms(Struct, frozen=True):
     """The terms that the broker grants a connection. Times are in seconds; a ``keep_alive`` of 0 means none."""
 
     session_present: bool

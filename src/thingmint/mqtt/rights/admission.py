@@ -1,13 +1,14 @@
 """Owns the decision whether a CONNECT is accepted, by the device's certificate and policies. Changes nothing."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.core.topics.names import is_reserved
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DataPlane
@@ -35,8 +36,7 @@ class NotAdmitted(PacketRefused):
         self.scope = scope
 
 
-@dataclass(slots=True)
-class Admitted:
+class Admitted(Struct):
     """A device that may connect; its authorizer is replaced when policies change."""
 
     device: Device

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from msgspec import Struct
+
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import CertificateId, Scope
@@ -39,8 +41,7 @@ class DeviceRefused(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionFacts:
+class ConnectionFacts(Struct, frozen=True):
     """The facts about a connection that policies may test, which do not change while it lasts."""
 
     client_id: str
@@ -50,8 +51,7 @@ class ConnectionFacts:
     will_topic: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
+class Denial(Struct, frozen=True):
     """Why policies do not allow an action: EXPLICIT_DENY by the policy of this name, or IMPLICIT_DENY."""
 
     reason: str
@@ -114,8 +114,7 @@ class DeviceRegistry(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Requester:
+class Requester(Struct, frozen=True):
     """The device that calls an operation of the service."""
 
     device: Device

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
@@ -19,8 +20,7 @@ _RETRY_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceWillRight:
+class DeviceWillRight(Struct, frozen=True):
     """The device that left a will, its facts at CONNECT, and the counters of wills that are not published."""
 
     device: Device

@@ -8,15 +8,15 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
+from msgspec import Struct
 from OpenSSL import SSL
 
 from thingmint.core.error_text import in_words
-from thingmint.host.accepting import Acceptor
-from thingmint.host.proxied import TrustedProxies
-from thingmint.host.proxy_header import CarriedAddresses
+from thingmint.host.connections.accepting import Acceptor
+from thingmint.host.connections.proxied import TrustedProxies
+from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.plaintext_clients import PlaintextClients
 from thingmint.mqtt.transport.queue_of_networks import QueueOfNetworks
@@ -36,8 +36,7 @@ _LONGEST_SWEEP_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     """A connection that waits for a place; the addresses are the client's."""
 
     socket: socket.socket

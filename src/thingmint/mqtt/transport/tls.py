@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cryptography import x509
 from OpenSSL import SSL
 
-from thingmint.host.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
+from thingmint.host.connections.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
 
 # AWS IoT's name for MQTT with client certificates; SDKs offer it on port 443, some on every port.
 MQTT_ALPN = b"x-amzn-mqtt-ca"

@@ -4,7 +4,7 @@ from typing import Final
 
 from OpenSSL import SSL
 
-from thingmint.host.peer_tls import Peer, peer_of
+from thingmint.host.connections.peer_tls import Peer, peer_of
 from thingmint.mqtt.transport.memory_connection import MemoryConnection
 
 # A record carries at most 16 KiB. OpenSSL's memory buffers grow to what they once held, so they get no more than that,

@@ -2,7 +2,7 @@
 
 from typing import Protocol, TypeVar
 
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 
 # The transport: its module imports this one.
 T_contra = TypeVar("T_contra", contravariant=True)

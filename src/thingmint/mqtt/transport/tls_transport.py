@@ -17,8 +17,8 @@ from typing import cast
 from OpenSSL import SSL
 
 from thingmint.core.error_text import in_words
-from thingmint.host.peer_tls import Peer
-from thingmint.host.proxy_header import CarriedAddresses
+from thingmint.host.connections.peer_tls import Peer
+from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_records import OUTPUT_BYTES, RECORD_BYTES, TLSRecords
 from thingmint.mqtt.transport.tls_roles import Owner, TLSProtocol

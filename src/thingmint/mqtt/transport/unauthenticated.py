@@ -5,10 +5,11 @@ places, and so do connections of a network that has more places than the network
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import takewhile
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from thingmint.mqtt.transport.network_counts import NetworkCounts
 
@@ -23,8 +24,7 @@ class HandshakeStep(Enum):
     ESTABLISHED = auto()
 
 
-@dataclass(slots=True)
-class _Progress:
+class _Progress(Struct):
     network: str
     step: HandshakeStep
     since: float

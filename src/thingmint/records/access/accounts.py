@@ -4,8 +4,9 @@ An account has no row. It exists as long as a row of another table names it. Ind
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import AccountId, Scope, iot_arn
 from thingmint.records.statement import row_of, rows_of
@@ -38,8 +39,7 @@ COUNT_ACCESS_KEYS: Final = "SELECT count(*) FROM access_key WHERE account = $1"
 DELETE_ACCESS_KEYS: Final = "DELETE FROM access_key WHERE account = $1 RETURNING access_key_id"
 
 
-@dataclass(frozen=True, slots=True)
-class AccountTable:
+class AccountTable(Struct, frozen=True):
     """A table with rows of accounts, and the columns that identify a row."""
 
     table: str

@@ -1,8 +1,9 @@
 """Owns the statements that count certificates. Each reads a bounded number of rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import Scope
@@ -26,8 +27,7 @@ ENDING = (
 _STATUSES = {status.value: status for status in CertificateStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class HourlyCount:
+class HourlyCount(Struct, frozen=True):
     """The number of certificates of a status that were created in an hour. Hours are whole hours since 1970."""
 
     status: CertificateStatus

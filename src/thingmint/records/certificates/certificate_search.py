@@ -1,8 +1,9 @@
 """Owns the statements that search certificates by their fields. Each uses one index, and none reads DER."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import CertificateId, Scope
@@ -13,8 +14,7 @@ from thingmint.records.steps import Steps
 from thingmint.records.tokens import before
 
 
-@dataclass(frozen=True, slots=True)
-class FoundCertificate:
+class FoundCertificate(Struct, frozen=True):
     """A certificate found by a search. ``issuer_id`` is that of the service's issuer or of a registered CA."""
 
     certificate_id: CertificateId

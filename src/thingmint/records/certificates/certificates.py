@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.certificates.certificate import (
     Certificate,
@@ -21,8 +22,7 @@ from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_UPDATE, after, before
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Struct, frozen=True):
     """A certificate of the service, and the hexadecimal SHA-256 of its issuer's DER."""
 
     certificate_id: CertificateId

@@ -1,9 +1,10 @@
 """Owns the table of revocations of the service's own certificates. Independent of the encoding of lists."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
@@ -67,8 +68,7 @@ DELETE_ENDED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedRevocation:
+class ChangedRevocation(Struct, frozen=True):
     """A serial number of an issuer whose revocation has changed, and its part."""
 
     issuer_id: str

@@ -1,8 +1,9 @@
 """Owns the table of serial numbers that are reserved before a signer outside of the process signs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import AccountId, Region, Scope, SerialNumber
 from thingmint.records.columns import column_of_time
@@ -36,8 +37,7 @@ ABANDON_UNUSED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SerialReservation:
+class SerialReservation(Struct, frozen=True):
     """A serial number of an issuer, and the account that it is reserved for."""
 
     issuer_id: str

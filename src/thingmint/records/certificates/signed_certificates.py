@@ -1,8 +1,9 @@
 """Owns the search of certificates by the bytes that their issuers signed, and the table of deleted revoked ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.certificates.certificate import Certificate, CertificateMode
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope, SerialNumber
@@ -13,8 +14,7 @@ from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 
 
-@dataclass(frozen=True, slots=True)
-class RevokedCertificate:
+class RevokedCertificate(Struct, frozen=True):
     """A certificate that was revoked and then deleted. ``signed_digest`` is that of the bytes that its issuer signed.
 
     ``ca_key_digest`` is that of its CA's key, None if the key is unknown.

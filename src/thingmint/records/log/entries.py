@@ -1,8 +1,9 @@
 """Owns how the log reads audit entries, finds entries that become visible late, and indexes them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from thingmint.core.transparency.leaf import LoggedEntry
 from thingmint.core.transparency.leaf_hashes import SEPARATOR, BareEntry
@@ -72,8 +73,7 @@ INDEX_ENTRIES = _terms("position >= $1 AND position <= $2")
 DELETE_TERM = "DELETE FROM audit_term WHERE term = $1 AND position = $2"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTransactions:
+class OpenTransactions(Struct, frozen=True):
     """A number below and a number above those of all open transactions, and the database's time."""
 
     horizon: int

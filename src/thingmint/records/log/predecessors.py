@@ -1,8 +1,9 @@
 """Owns the table of the log's predecessors, and the change of the log's name and key."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.transparency.checkpoint import LogKey
 from thingmint.records.columns import column_of_time, time_of_column
@@ -18,8 +19,7 @@ INSERT_PREDECESSOR = (
 RENAME = "UPDATE log_state SET origin = $1, public_key = $2, sealed_secret = $3, checkpoint = $4 WHERE id = 1"
 
 
-@dataclass(frozen=True, slots=True)
-class LogPredecessor:
+class LogPredecessor(Struct, frozen=True):
     """A log whose first ``size`` leaves the present log has too. The restore lost its later leaves."""
 
     key: LogKey

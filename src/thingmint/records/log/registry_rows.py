@@ -1,8 +1,9 @@
 """Owns the reading of all accounts' certificates for a comparison with the log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
+
+from msgspec import Struct
 
 from thingmint.core.transparency.logged_facts import Subject
 from thingmint.core.transparency.replay import Present
@@ -22,8 +23,7 @@ CA_CERTIFICATES_FROM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryRow:
+class RegistryRow(Struct, frozen=True):
     """A row of a table of certificates, and its DER."""
 
     position: int

@@ -6,6 +6,8 @@ A client has at most one current connection. Rows of earlier connections stay un
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
@@ -118,8 +120,7 @@ class EndingRow:
     facts: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class DisplacedConnection:
+class DisplacedConnection(Struct, frozen=True):
     """A connection that is no longer current."""
 
     node_id: str

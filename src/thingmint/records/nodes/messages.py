@@ -6,6 +6,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.records.statement import Row, rows_of
 from thingmint.records.steps import Steps
@@ -51,8 +53,7 @@ class NodeMessage:
     body: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesFound:
+class MessagesFound(Struct, frozen=True):
     """Messages in their order, the position of the next call, and whether others have no position yet.
 
     ``server`` differs from that of an earlier call if another server answers, or the same one after a restart.

@@ -1,8 +1,9 @@
 """Owns the table of nodes (the processes that use this database) and of their last heartbeats. PostgreSQL only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import Row, row_of, rows_of
@@ -32,8 +33,7 @@ PRUNE_MESSAGES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRow:
+class NodeRow(Struct, frozen=True):
     """A node. ``settings`` is JSON: by name, the settings that all nodes should share, as texts or digests."""
 
     node_id: str

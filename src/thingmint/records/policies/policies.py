@@ -1,8 +1,9 @@
 """Owns the tables of policies and their versions. Independent of the database engine."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import AccountId, PolicyName, Region, Scope
 from thingmint.core.paging import PageRequest
@@ -13,8 +14,7 @@ from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE, after, before
 
 
-@dataclass(frozen=True, slots=True)
-class VersionKey:
+class VersionKey(Struct, frozen=True):
     """The identity of a version. Policies with the same name that are created or restored later have other keys."""
 
     scope: Scope

@@ -4,7 +4,8 @@ Targets are named as `core.policies.target` names them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.errors import LimitExceeded
 from thingmint.core.identifiers import (
@@ -25,16 +26,14 @@ from thingmint.records.steps import Steps
 from thingmint.records.tokens import after, before
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedTarget:
+class AttachedTarget(Struct, frozen=True):
     """A target that a policy is attached to. ``position`` orders the list and is unique."""
 
     name: str
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class EffectivePolicy:
+class EffectivePolicy(Struct, frozen=True):
     """A policy's default version, the targets that put it in force, and its document if it was read.
 
     ``position`` is that of its first attachment.
@@ -61,8 +60,7 @@ class EffectivePolicy:
         return policy_arn(self.key.scope, self.key.name)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicySearchStart:
+class PolicySearchStart(Struct, frozen=True):
     """The start of a search for policies: a principal, a thing, a thing group, or several of them.
 
     A principal leads to its things, things to their groups, and groups to the groups above them.
@@ -73,8 +71,7 @@ class PolicySearchStart:
     group_name: ThingGroupName | str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EffectivePolicies:
+class EffectivePolicies(Struct, frozen=True):
     """The policies in force, and the ARNs of everything that they depend on: policies, principal, things and groups.
 
     The policies are in the order of their first attachment.

@@ -3,15 +3,14 @@
 Principals are named by their ARNs.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from thingmint.core.identifiers import Scope
 from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
 
 
-@dataclass(frozen=True, slots=True)
-class Attachments:
+class Attachments(Struct, frozen=True):
     """Whether any thing and any policy is attached to a principal."""
 
     things: bool

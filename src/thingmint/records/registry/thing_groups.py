@@ -1,7 +1,8 @@
 """Owns the table of thing groups. Independent of the database engine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import AccountId, Region, Scope, ThingGroupName
 from thingmint.core.paging import Listed, PageKey, PageRequest
@@ -25,8 +26,7 @@ from thingmint.records.steps import Steps
 from thingmint.records.tokens import FOR_KEY_SHARE, FOR_UPDATE
 
 
-@dataclass(frozen=True, slots=True)
-class GroupFilter:
+class GroupFilter(Struct, frozen=True):
     """A filter of groups by the prefix of their names: all groups, or those directly below a group or at any depth.
 
     ``below`` is the empty path for groups without a parent, and None for all groups.

@@ -1,7 +1,8 @@
 """Owns the table of the attachments of principals to things. Independent of the database engine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.paging import Listed, PageKey, PageRequest
@@ -11,8 +12,7 @@ from thingmint.records.statement import row_of, rows_of
 from thingmint.records.steps import Steps
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(Struct, frozen=True):
     """The attachment of a principal, named by its ARN, to a thing."""
 
     thing_name: ThingName

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from msgspec import Struct
+
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
@@ -44,8 +46,7 @@ _TOKEN_BYTES = 96
 _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class AccessKeyRequest:
+class AccessKeyRequest(Struct, frozen=True):
     """The properties of a new key. With a lifetime it is temporary and has a session token."""
 
     user_name: str

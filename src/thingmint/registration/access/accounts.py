@@ -7,9 +7,11 @@ bounded number of rows in each transaction. Another call continues an interrupte
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.audit_entry import audit_entry
@@ -38,16 +40,14 @@ _DIGITS: Final = 12
 _ACCOUNT_OCTETS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """An account and the number of its access keys."""
 
     account: AccountId
     access_keys: int
 
 
-@dataclass(frozen=True, slots=True)
-class AccountPage:
+class AccountPage(Struct, frozen=True):
     """Accounts ordered by number. ``following`` is the last one if there are more."""
 
     accounts: tuple[Account, ...]

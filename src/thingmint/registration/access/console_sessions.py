@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from msgspec import Struct
+
 from thingmint.core.access_key import AccessKey
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
@@ -52,8 +54,7 @@ class SignedIn:
     access_key: AccessKey
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleSessions:
+class ConsoleSessions(Struct, frozen=True):
     """The sessions of all nodes on one database."""
 
     store: Store

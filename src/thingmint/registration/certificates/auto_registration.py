@@ -7,10 +7,10 @@ caller applies the CA certificate's registration configuration.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from cryptography.hazmat.primitives import serialization
+from msgspec import Struct
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.certificates.ca_certificate import AutoRegistrationStatus, CACertificate, CACertificateStatus
@@ -36,8 +36,7 @@ class AutoRegistrationOutcome(StrEnum):
     PRESENT = "PRESENT"
 
 
-@dataclass(frozen=True, slots=True)
-class AutoRegistration:
+class AutoRegistration(Struct, frozen=True):
     """The certificate in the registry, and the CA certificate that it is registered with."""
 
     outcome: AutoRegistrationOutcome
@@ -45,8 +44,7 @@ class AutoRegistration:
     ca_certificate: CACertificate
 
 
-@dataclass(frozen=True, slots=True)
-class FirstConnection:
+class FirstConnection(Struct, frozen=True):
     """A connection of a device that presents a certificate: the region, the account that it named, and its source."""
 
     region: Region

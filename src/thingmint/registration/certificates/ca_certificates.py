@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
@@ -51,8 +52,7 @@ from thingmint.registration.kernel.tags import store_tags
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class CARegistration:
+class CARegistration(Struct, frozen=True):
     """The input of a registration of a CA certificate."""
 
     ca_certificate_pem: str

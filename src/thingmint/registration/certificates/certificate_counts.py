@@ -7,10 +7,11 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.identifiers import Scope
@@ -26,16 +27,14 @@ _AT_ONCE: Final = 2000
 _PAUSE_SECONDS: Final = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class MonthOfEnds:
+class MonthOfEnds(Struct, frozen=True):
     """The number of certificates that expire in a month, at most ``MOST_COUNTED_ENDS``."""
 
     begins_at: datetime
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateCounts:
+class CertificateCounts(Struct, frozen=True):
     """The counts and their time. ``issued`` has a number for each of the last hours, the present hour last."""
 
     by_status: dict[CertificateStatus, int]

@@ -6,10 +6,11 @@ colons. A text that does not fit its criterion raises InvalidRequest.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest
@@ -40,8 +41,7 @@ class SearchBy(StrEnum):
     STATUS = "status"
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
+class Criterion(Struct, frozen=True):
     """One criterion: the certificates that fulfil it, in the order of its index, and whether one fulfils it."""
 
     by: SearchBy | None

@@ -7,8 +7,9 @@ at a bounded number of certificates: it may show fewer than were asked for, or n
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId, Scope
@@ -24,8 +25,7 @@ _AT_ONCE: Final = 500
 _PROBED: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """What is looked for: certificates that fulfil every criterion, or all certificates.
 
     An id or a common name starts with its text, the end lies between two days (``YYYY-MM-DD``, both included), and
@@ -36,8 +36,7 @@ class Search:
     led_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPage:
+class FoundPage(Struct, frozen=True):
     """Certificates, where the next page starts if there is one, and the criterion in whose order they are.
 
     ``is_cut`` tells that the page ended at `MOST_EXAMINED` certificates that were looked at.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
@@ -22,8 +23,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
 
-@dataclass(frozen=True, slots=True)
-class SignedCertificate:
+class SignedCertificate(Struct, frozen=True):
     """A certificate that an issuer has signed and that is not stored yet."""
 
     der: bytes

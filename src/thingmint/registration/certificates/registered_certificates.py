@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
@@ -35,8 +36,7 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(Struct, frozen=True):
     """The registered CA certificate of a certificate, if there is one, and the mode that follows from it."""
 
     mode: CertificateMode

@@ -1,15 +1,15 @@
 """Owns the filter of audit entries. Does not read them."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.records.log.terms import term_of_action, term_of_principal, term_of_resource
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
+class AuditFilter(Struct, frozen=True):
     """The conditions for an entry to be shown. A condition that is None or empty does not apply."""
 
     since: datetime | None = None

@@ -1,8 +1,9 @@
 """Owns the reading of the audit trail: filtered pages, and the entries of one resource. Does not check permissions."""
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
@@ -17,8 +18,7 @@ MOST_LOOKED_AT: Final = 2500
 """The number of entries read for one page. If few of them match, a page can be short although others follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPage:
+class AuditPage(Struct, frozen=True):
     """Matching entries, newest first, and the key of the next page; None at the beginning of the trail."""
 
     entries: tuple[Listed[AuditEntry], ...]

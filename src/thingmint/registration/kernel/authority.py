@@ -1,8 +1,9 @@
 """Owns the record of ports that every registration function gets. Has no logic."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
+
+from msgspec import Struct, field
 
 from thingmint.core.certificates.renewal import DEFAULT_OVERLAP
 from thingmint.core.policies.role_policies import RolePolicies
@@ -29,8 +30,7 @@ def always_right() -> None:
     """Return always, for nodes that do not check their clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationAuthority:
+class RegistrationAuthority(Struct, frozen=True):
     """The ports of the registration functions (store, key source, clock, events and others), and their settings."""
 
     store: Store

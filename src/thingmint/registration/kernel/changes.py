@@ -9,7 +9,7 @@ at least once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from thingmint.records import changes as change_table
 from thingmint.registration.kernel.ports import Store
@@ -19,8 +19,7 @@ MAX_RESOURCES = 10_000
 _FROM_NOW_ON = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """The stamp and server of the next call, and the ARNs of changed resources; None if anything may have changed."""
 
     stamp: int

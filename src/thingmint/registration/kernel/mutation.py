@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.registry.registry_event import RegistryEvent
@@ -19,8 +21,7 @@ from thingmint.registration.kernel.registry_events import wanted_events
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
+class Change(Struct, Generic[T], frozen=True):
     """The result of a program, and an audit entry for each resource that it changed.
 
     ``touched`` has the ARNs of changed resources that decide what devices may do: certificates, things, thing groups,

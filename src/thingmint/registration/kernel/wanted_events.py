@@ -4,8 +4,9 @@ Every change of things and groups reads it. Entries live for one second, so a no
 that another node changed. Settings that this node changes apply at once.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct, field
 
 from thingmint.core.identifiers import Scope
 from thingmint.core.registry.event_configuration import EventType
@@ -15,15 +16,13 @@ from thingmint.records.steps import Steps
 KNOWN_FOR = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     turn: int
     at: datetime
     wanted: frozenset[EventType]
 
 
-@dataclass(slots=True)
-class WantedEvents:
+class WantedEvents(Struct):
     """Caches for a second the enabled types of events of a registry.
 
     Transactions read in other threads than the one that calls `forget`. They must not store a result if a setting has

@@ -1,7 +1,8 @@
 """Owns the reading of the log: its checkpoint, tiles and entries, and proofs computed from them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.errors import ResourceNotFound
 from thingmint.core.transparency.checkpoint import TreeHead, read_checkpoint
@@ -28,8 +29,7 @@ MAX_LEAVES_OF_A_RESOURCE = 1000
 _NEIGHBOURS = 4 * TILE_WIDTH
 
 
-@dataclass(frozen=True, slots=True)
-class LeafProof:
+class LeafProof(Struct, frozen=True):
     """A leaf and its path of hashes in a tree, from its sibling to the child of the root."""
 
     index: int

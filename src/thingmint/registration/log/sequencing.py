@@ -13,8 +13,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.transparency.checkpoint import TreeHead
@@ -53,8 +54,7 @@ Observe = Callable[[int, float], None]
 """Receives the size of the tree after a pass, and the duration of the pass in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class SequencingResult:
+class SequencingResult(Struct, frozen=True):
     """The result of a pass: the number of added leaves, and the new size of the tree."""
 
     added: int
@@ -164,8 +164,7 @@ async def sequence_all(store: Store, identity: LogIdentity) -> None:
             return
 
 
-@dataclass(frozen=True, slots=True)
-class Sequencer:
+class Sequencer(Struct, frozen=True):
     """A node's background task. It runs a pass when there are new entries, so that each has a leaf within a second."""
 
     store: Store

@@ -3,10 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AccessDenied
@@ -25,8 +26,7 @@ TagsOf: TypeAlias = Callable[[str], Awaitable[Mapping[str, str]]]
 """Returns the tags of the resource with this ARN; raises ServiceUnavailable if they cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(Struct, frozen=True):
     """An action that policies must allow on a resource, and its condition keys.
 
     A permission that ``need_not_be_allowed`` is part of a larger one that must be allowed. No policy may deny it, but

@@ -7,7 +7,9 @@ force. Independent of sockets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct, structs
 
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import InvalidRequest, LimitExceeded
@@ -31,8 +33,7 @@ from thingmint.registration.policies.policy_attachments import require_target
 MAX_ADDED = 10
 
 
-@dataclass(frozen=True, slots=True)
-class BoundDevice:
+class BoundDevice(Struct, frozen=True):
     """A device and its parsed policies in force, with the ARNs of everything that they depend on.
 
     ``other_things`` are policies that are not or only partly in force, because they are attached to groups of things
@@ -45,8 +46,7 @@ class BoundDevice:
     other_things: tuple[NamedPolicy, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WhatIf:
+class WhatIf(Struct, frozen=True):
     """Policies that TestAuthorization adds to those of the registry or skips."""
 
     added: Sequence[PolicyName] = ()
@@ -126,7 +126,7 @@ async def simulated(
             attached[name] = yield from _policy(versions, scope, name)
         skipped = frozenset(what_if.skipped)
         kept = tuple(policy for name, policy in attached.items() if name not in skipped)
-        return replace(device, policies=kept)
+        return structs.replace(device, policies=kept)
 
     device = await read_with_policies(authority.store, authority.compiled_policies, program)
     other_things = () if client_id is not None else device.other_things

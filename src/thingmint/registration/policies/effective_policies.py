@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
 from thingmint.core.identifiers import Scope, ThingName

@@ -15,7 +15,7 @@ If a policy is attached only to groups of the certificate's other things, only i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from thingmint.core.identifiers import Scope, ThingName, is_thing_name, thing_arn
 from thingmint.core.paging import PageRequest
@@ -33,8 +33,7 @@ from thingmint.registration.policies.policy_attachments import beginning_of
 _FIRST = PageRequest(1, None, ascending=True)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyInForce:
+class PolicyInForce(Struct, frozen=True):
     """A policy with either all statements or only its denying statements in force."""
 
     stored: EffectivePolicy
@@ -45,8 +44,7 @@ class PolicyInForce:
         return policy.denying() if self.only_denies else policy
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
+class InForce(Struct, frozen=True):
     """The policies in force in the order of their attachment, and the thing that the client connects as.
 
     ``depends_on`` has the ARNs of everything that the result depends on, for any client ID of the certificate, because

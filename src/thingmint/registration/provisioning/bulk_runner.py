@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import ServiceUnavailable, ThingmintError, Throttled
@@ -54,8 +56,7 @@ class TaskTaken(Exception):
     """Another process has the task now, so this process must not write its results."""
 
 
-@dataclass(frozen=True, slots=True)
-class BulkRunner:
+class BulkRunner(Struct, frozen=True):
     """Runs tasks by turns, one batch of each. ``owner`` is unique among processes."""
 
     authority: RegistrationAuthority

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from msgspec import Struct
 
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
@@ -25,8 +25,7 @@ from thingmint.registration.provisioning.provisioning_templates import found_tem
 _NOT_USABLE = "The claim certificate cannot be used any more"
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedClaim:
+class IssuedClaim(Struct, frozen=True):
     """A claim certificate and its new key pair. The caller gets the private key only once."""
 
     certificate_id: CertificateId

@@ -5,7 +5,8 @@ certificate has no policies and can use only its own template.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
@@ -41,8 +42,7 @@ from thingmint.registration.provisioning.provisioning import Provisioned, parsed
 from thingmint.registration.provisioning.redemption import Redemption
 
 
-@dataclass(frozen=True, slots=True)
-class FleetDevice:
+class FleetDevice(Struct, frozen=True):
     """The caller of a device's connection: its certificate, and the claim if it is one."""
 
     caller: Caller
@@ -50,8 +50,7 @@ class FleetDevice:
     claim: ClaimCertificate | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedIdentity:
+class IssuedIdentity(Struct, frozen=True):
     """A certificate that waits for its activation, and the token that proves its ownership."""
 
     certificate: Certificate

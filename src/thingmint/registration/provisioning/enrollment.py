@@ -5,7 +5,9 @@ the template before. A claim certificate can use only its own template.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
@@ -43,8 +45,7 @@ _PARAMETERS = {name.rpartition("::")[2]: attribute for name, attribute in SUBJEC
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Enrollee:
+class Enrollee(Struct, frozen=True):
     """The caller of an enrollment: one with an access key, or a device with a certificate, which may be a claim."""
 
     caller: Caller
@@ -79,8 +80,7 @@ async def enroll_with_new_key(
     return certificate, key_pair
 
 
-@dataclass(frozen=True, slots=True)
-class _Usable:
+class _Usable(Struct, frozen=True):
     """A usable template and the body of its default version."""
 
     template: ProvisioningTemplate
@@ -91,8 +91,7 @@ class _Usable:
         return _KINDS[self.template.type]
 
 
-@dataclass(frozen=True, slots=True)
-class _KeptClaim:
+class _KeptClaim(Struct, frozen=True):
     """Applies a plan if the claim still exists. Implements `provisioning.Once`, but stores no result."""
 
     claim: ClaimCertificate | None

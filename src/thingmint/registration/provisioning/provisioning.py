@@ -5,10 +5,12 @@ the request.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
+
+from msgspec import Struct, field, structs
 
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
@@ -60,8 +62,7 @@ _FAILURES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Provisioned:
+class Provisioned(Struct, frozen=True):
     """The result of a plan: certificate and thing if it has them, ARNs by logical id, the device's configuration."""
 
     certificate: Certificate | None
@@ -82,8 +83,7 @@ class Once(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One execution of a plan: its caller, its time, and the ids for a new thing.
 
     ``production`` is added to the details of the audit entries.
@@ -157,7 +157,7 @@ async def provision(
     try:
         role = role_arn if template is None else template.role_arn
         run = await prepared_run(authority, caller, planned, role, given)
-        run = replace(run, production=production or {})
+        run = structs.replace(run, production=production or {})
         return await change(authority, lambda: program(run))
     except TemplateNotFound:
         raise
@@ -206,7 +206,7 @@ def run_steps(run: Run, template: ProvisioningTemplate | None = None) -> Steps[C
         certificate = yield from _certificate(run, run.given, thing, changes)
     thing_name = None if thing is None else thing.name
     done = Provisioned(certificate, thing_name, _arns(run, certificate), planned.device_configuration)
-    return replace(_change(run, done, changes, template), events=events)
+    return structs.replace(_change(run, done, changes, template), events=events)
 
 
 def _certificate(run: Run, given: GivenCertificate, thing: Thing | None, changes: list[str]) -> Steps[Certificate]:

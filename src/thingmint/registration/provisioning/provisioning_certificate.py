@@ -3,7 +3,7 @@
 Signatures are created and verified before the transaction, so that no other transaction waits for them.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.caller import Caller
@@ -25,8 +25,7 @@ from thingmint.registration.certificates.registered_certificates import (
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
 
-@dataclass(frozen=True, slots=True)
-class GivenCertificate:
+class GivenCertificate(Struct, frozen=True):
     """The certificate of a plan. ``new`` is the certificate if it is not stored yet, and ``entry`` its audit entry."""
 
     planned: CertificatePlan

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from msgspec import structs
+
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.identifiers import (
     CertificateId,
@@ -58,7 +60,7 @@ async def require_groups_not_denied(
     All other actions of the plan are known from the request and are authorized with it.
     """
     left = await _groups_left(authority, caller.scope, planned.thing)
-    await _require(authority, caller, [replace(each, need_not_be_allowed=True) for each in left])
+    await _require(authority, caller, [structs.replace(each, need_not_be_allowed=True) for each in left])
 
 
 async def _require(authority: RegistrationAuthority, caller: Caller, needed: Sequence[Permission]) -> None:

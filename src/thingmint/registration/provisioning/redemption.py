@@ -4,7 +4,8 @@ The row of the token decides, so that of two concurrent requests on two nodes on
 """
 
 import json
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import RegistrationFailed
@@ -21,8 +22,7 @@ from thingmint.registration.provisioning.provisioning import Provisioned
 _ANSWERED = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE})
 
 
-@dataclass(frozen=True, slots=True)
-class Redemption:
+class Redemption(Struct, frozen=True):
     """A token with its request. Implements `provisioning.Once`."""
 
     authority: RegistrationAuthority

@@ -6,11 +6,12 @@ ACTIVE for an overlap, in which the device begins to use the new one. Then one o
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from msgspec import Struct
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.caller import Caller
@@ -55,16 +56,14 @@ _POLICIES = PageRequest(MAX_POLICIES_OF_A_TARGET, None, ascending=True)
 _THINGS = PageRequest(MOST_THINGS + 1, None, ascending=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Bonds:
+class _Bonds(Struct, frozen=True):
     """The policies and things of a certificate, in the order in which they are locked."""
 
     policies: tuple[PolicyName, ...]
     things: tuple[Attachment, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Present:
+class _Present(Struct, frozen=True):
     """A certificate to renew, as read before the signature of the new one."""
 
     certificate: Certificate

@@ -1,10 +1,10 @@
 """Owns the verification of every certificate in a registry: its digest, and its issuer's signature."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import Struct, field
 
 from thingmint.core.errors import CertificateInvalid
 from thingmint.core.identifiers import certificate_id_of
@@ -17,8 +17,7 @@ _PAGE = 500
 MAX_FINDINGS = 1000
 
 
-@dataclass(slots=True)
-class VerifiedSignatures:
+class VerifiedSignatures(Struct):
     """The number of certificates with a valid signature, the number with an unknown issuer, and the findings."""
 
     right: int = 0

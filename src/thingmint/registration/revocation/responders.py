@@ -1,10 +1,10 @@
 """Owns the keys that sign status responses: one for each CA on each node, with certificates valid for two days."""
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Struct, field
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope, SerialNumber, iot_arn
@@ -19,8 +19,7 @@ _ACTION = "IssueResponderCertificate"
 _SERVICE = "thingmint"
 
 
-@dataclass(slots=True)
-class Responders:
+class Responders(Struct):
     """The responders of this node. They are created when first needed, and their keys are only in memory."""
 
     authority: RegistrationAuthority

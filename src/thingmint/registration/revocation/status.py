@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography.x509.ocsp import OCSPResponseStatus
+from msgspec import Struct
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.errors import ThingmintError
@@ -45,8 +46,7 @@ class StatusAnswer:
     next_update: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Cached:
+class _Cached(Struct, frozen=True):
     answer: StatusAnswer
     since: datetime
     until: datetime

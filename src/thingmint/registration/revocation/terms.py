@@ -1,9 +1,10 @@
 """Owns an operator's settings of revocation lists and status responses, and the ports of this package."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.identifiers import SerialNumber
@@ -12,8 +13,7 @@ from thingmint.issuance.authorities.issuing_ca import IssuingCA
 MOST_SHARDS = 128
 
 
-@dataclass(frozen=True, slots=True)
-class RevocationTerms:
+class RevocationTerms(Struct, frozen=True):
     """How long lists and responses are valid, whether they show holds, and from how many entries lists are split.
 
     ``list_address`` returns the URL of a list. Without it no certificate names a list, and no list is split.
@@ -35,8 +35,7 @@ class RevocationTerms:
         return shards
 
 
-@dataclass(frozen=True, slots=True)
-class CRLIssuer:
+class CRLIssuer(Struct, frozen=True):
     """A CA that signs lists and delegates responses.
 
     ``known`` are certificates that it signed and that are not in the registry, such as those of other CAs.

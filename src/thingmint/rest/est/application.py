@@ -4,11 +4,11 @@ Independent of TLS, of policies and of the issuance of certificates.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from cryptography import x509
+from msgspec import Struct
 
 from thingmint.api.wire.calls import Calls, Sent
 from thingmint.core.caller import Caller
@@ -53,8 +53,7 @@ _TOPICS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """A request whose body has arrived."""
 
     path: EstPath

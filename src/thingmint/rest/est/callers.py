@@ -7,12 +7,13 @@ also shown a certificate, for example one from its maker.
 import base64
 import binascii
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AuthenticationMissing, CredentialsUnknown
-from thingmint.host.peer_tls import Peer
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.registration.access.presented_secrets import PresentedSecret
 from thingmint.registration.provisioning.enrollment import Enrollee
 
@@ -52,8 +53,7 @@ class AccessKeys(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ShownCredentials:
+class ShownCredentials(Struct, frozen=True):
     """The credentials of a request: Authorization header and client certificate."""
 
     peer: Peer | None
@@ -67,8 +67,7 @@ class ShownCredentials:
         return self.peer is not None and bool(self.peer.chain)
 
 
-@dataclass(frozen=True, slots=True)
-class Callers:
+class Callers(Struct, frozen=True):
     """Authenticates EST requests."""
 
     devices: KnownDevices

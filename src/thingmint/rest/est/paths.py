@@ -4,8 +4,9 @@ RFC 7030, 3.2.2: the operations are below ``/.well-known/est``, and below a labe
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import TemplateName, parse_template_name
@@ -37,8 +38,7 @@ class EstOperation(Enum):
         return ("GET", "HEAD") if is_read else ("POST",)
 
 
-@dataclass(frozen=True, slots=True)
-class EstPath:
+class EstPath(Struct, frozen=True):
     """An operation, and the provisioning template that the label names."""
 
     operation: EstOperation

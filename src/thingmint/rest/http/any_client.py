@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from OpenSSL import SSL
 
-from thingmint.host.peer_tls import Peer, peer_of
+from thingmint.host.connections.peer_tls import Peer, peer_of
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from thingmint.core.error_text import in_words
-from thingmint.host.accepting import Acceptor
-from thingmint.host.proxied import TrustedProxies
-from thingmint.host.proxy_header import CarriedAddresses
+from thingmint.host.connections.accepting import Acceptor
+from thingmint.host.connections.proxied import TrustedProxies
+from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.rest.asgi_messages import ASGIApplication
 from thingmint.rest.http.eviction import gives_way, has_received, longest_stalled
 from thingmint.rest.http.limits import Limits

@@ -22,7 +22,7 @@ from thingmint.core.transparency.checkpoint import CheckpointInvalid, LogKey, Si
 from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.registration.log.verified import Evidence
 from thingmint.service.backup.container import MAX_MEMBER_BYTES, BackupDamaged, Member
-from thingmint.storage.copied_tables import ColumnKind, CopiedTable
+from thingmint.storage.sqlite.copied_tables import ColumnKind, CopiedTable
 
 HEAD, MANIFEST, SEALED, DIGEST = "backup.json", "manifest.json", "manifest.sealed", "manifest.sha256"
 TABLES = "tables/"

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec import Struct
+
 from thingmint import __version__
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.backed_up_files import KeysForBackup, are_sealed, files_for_backup
@@ -39,8 +41,8 @@ from thingmint.service.public.transparency import open_log_of
 from thingmint.service.start.passphrases import read_passphrase
 from thingmint.service.start.storage_choice import database_place
 from thingmint.settings.config import Config, StartRefused
-from thingmint.storage.copied_tables import CopiedTable, copied_tables
 from thingmint.storage.copying import CopySource, open_snapshot
+from thingmint.storage.sqlite.copied_tables import CopiedTable, copied_tables
 
 _UNFINISHED = ".backup-unfinished"
 
@@ -48,8 +50,7 @@ Progress = Callable[[str, int], None]
 """Receives the name of a table, and how many of its rows were written."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackupMade:
+class BackupMade(Struct, frozen=True):
     """A finished backup, durable under its file name."""
 
     head: BackupHead

@@ -3,9 +3,10 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct, field
 
 from thingmint.core.error_text import in_words
 from thingmint.data_directory.authorities import opened_key, sealing_key_material
@@ -117,8 +118,7 @@ def _opened(name: str, content: bytes, passphrase: bytes | None) -> PrivateKey:
         ) from error
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(Struct):
     """The sum of a table's parts that were read so far."""
 
     parts: int = 0

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import Struct
+
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.error_text import in_words
@@ -59,8 +61,8 @@ from thingmint.service.start.storage_choice import database_place, remember_stor
 from thingmint.settings.config import Config, StartRefused
 from thingmint.signers.log_key import LogKeySigner
 from thingmint.storage import SQLITE_FILE_NAME
-from thingmint.storage.copied_tables import copied_tables, newest_version
 from thingmint.storage.copying import CopyTarget, TargetNotEmpty, open_snapshot, open_target
+from thingmint.storage.sqlite.copied_tables import copied_tables, newest_version
 
 RESTORING = f"{SQLITE_FILE_NAME}.restoring"
 _SQLITE_FILES = tuple(f"{name}{suffix}" for name in (SQLITE_FILE_NAME, RESTORING) for suffix in ("", "-wal", "-shm"))
@@ -101,8 +103,7 @@ class RestoreInput:
     """The passphrase of the backup; without it, that of the setting ca_passphrase_file is used."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(Struct, frozen=True):
     """What was opened with the keys of the backup."""
 
     sealer: Sealer

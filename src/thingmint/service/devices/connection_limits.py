@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from thingmint.host.connections.listening import Demand, shares
 from thingmint.host.cores import usable_cores
-from thingmint.host.listening import Demand, shares
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.transport.limits import GatewayLimits

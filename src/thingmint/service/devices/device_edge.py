@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from OpenSSL import SSL
 
 from thingmint.api.devices.device_api import DeviceApi
@@ -11,7 +11,7 @@ from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.registry.registry_event import RegistryEvent
-from thingmint.host.proxied import TrustedProxies
+from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.edges.connected_devices import ConnectedDevices
@@ -35,8 +35,7 @@ from thingmint.storage.dialect import CHANGES_CHANNEL, MESSAGES_CHANNEL, NODES_C
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceAddress:
+class DeviceAddress(Struct, frozen=True):
     """Where the gateway listens, and whether it may choose another port if this one is taken.
 
     ``alpn`` is a second host and port, for SDKs that select MQTT by ALPN; one gateway listens on both. Other workers

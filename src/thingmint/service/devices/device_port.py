@@ -10,7 +10,7 @@ import structlog
 
 from thingmint import __version__
 from thingmint.core.identifiers import Scope
-from thingmint.host.proxied import TrustedProxies
+from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane

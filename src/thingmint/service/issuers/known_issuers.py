@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from msgspec import Struct
 
 from thingmint.core.issuer import IssuerRecord, IssuerStatus, KeyPlace
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES, Authorities
@@ -30,8 +31,7 @@ _KEY_TYPES_BY_CURVE = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384"}
 _RETIRED = (IssuerStatus.READY, IssuerStatus.RETIRED)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownIssuer:
+class KnownIssuer(Struct, frozen=True):
     """An issuer that has a certificate. ``chain`` has its certificate first, then those above it, without the root."""
 
     record: IssuerRecord
@@ -39,8 +39,7 @@ class KnownIssuer:
     ca: IssuingCA
 
 
-@dataclass(frozen=True, slots=True)
-class KnownIssuers:
+class KnownIssuers(Struct, frozen=True):
     """All issuers, read in one transaction."""
 
     active: KnownIssuer

@@ -8,8 +8,9 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import Scope
@@ -31,8 +32,7 @@ TAKEN_OVER: Final = "taken_over"
 EVENT: Final = "event"
 
 
-@dataclass(slots=True)
-class ConnectionDirectory:
+class ConnectionDirectory(Struct):
     """New and ended connections, and their events for other nodes; ``lost`` ends a connection on this node."""
 
     store: Store

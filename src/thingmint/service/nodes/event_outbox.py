@@ -2,9 +2,9 @@
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.mqtt.edges.registry_events import registry_event
@@ -15,8 +15,7 @@ from thingmint.service.nodes.orphans import FROM_REGISTRY
 from thingmint.service.nodes.wire import ForwardedEvent
 
 
-@dataclass(frozen=True, slots=True)
-class NodeOutbox:
+class NodeOutbox(Struct, frozen=True):
     """Implements `registration.kernel.ports.EventOutbox` on PostgreSQL."""
 
     clock: Clock

@@ -5,8 +5,9 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 from thingmint.records import changes as change_table
 from thingmint.records.nodes import messages as message_table
@@ -24,8 +25,7 @@ Reader: TypeAlias = Callable[[NodeMessage], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Mailbox:
+class Mailbox(Struct):
     """Reads messages and passes each one to the reader of its kind."""
 
     store: Store

@@ -7,9 +7,10 @@ after the database was away or the node itself was frozen.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
+
+from msgspec import Struct, field
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.records.clock import postgresql_time
@@ -39,8 +40,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NodeDescription:
+class NodeDescription(Struct, frozen=True):
     """The facts that a node publishes about itself."""
 
     name: str
@@ -54,8 +54,7 @@ class NodeDescription:
         return self.data_plane == "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True):
     """The result of a heartbeat: whether the node's row exists, whether its connections' rows exist, and all nodes."""
 
     is_member: bool
@@ -63,8 +62,7 @@ class Heartbeat:
     nodes: Sequence[NodeRow]
 
 
-@dataclass(slots=True)
-class Membership:
+class Membership(Struct):
     """The nodes that this one has observed; ``others`` are those that are not declared lost."""
 
     store: Store

@@ -6,10 +6,10 @@ transaction, as messages to all nodes.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
@@ -36,8 +36,7 @@ _AT_ONCE: Final = 200
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Orphans:
+class Orphans(Struct):
     """Ends the connections of lost nodes."""
 
     store: Store

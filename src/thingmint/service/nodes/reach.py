@@ -4,10 +4,10 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from msgspec import Struct, field
 
 from thingmint.api.devices.data_plane import EndedConnection, OpenConnection
 from thingmint.core.errors import ResourceNotFound, ServiceUnavailable, ThingmintError, Throttled
@@ -47,8 +47,7 @@ _BYTES_A_SECOND: Final = 8 * 1024 * 1024
 _MOST_BYTES: Final = 4 * _BYTES_A_SECOND
 
 
-@dataclass(slots=True)
-class _Budget:
+class _Budget(Struct):
     """A token bucket of the bytes that may be written."""
 
     left: float = float(_MOST_BYTES)
@@ -63,8 +62,7 @@ class _Budget:
         self.left -= count
 
 
-@dataclass(slots=True)
-class Reach:
+class Reach(Struct):
     """Sends requests to other nodes, and carries out their requests."""
 
     store: Store

@@ -1,11 +1,11 @@
 """Owns the encoding of connections and messages between nodes. Does not read or write tables."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from thingmint.api.devices.data_plane import EndedConnection, OpenConnection
 from thingmint.core.errors import (

@@ -2,18 +2,18 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 import structlog
+from msgspec import Struct
 
 from thingmint.api.wire.errors import RequestTooLarge
 from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
-from thingmint.host.listening import Network
-from thingmint.host.proxied import TrustedProxies
+from thingmint.host.connections.listening import Network
+from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.host.telemetry import Metrics
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.issuers import Issuers
@@ -42,8 +42,7 @@ _ONLY_NODE = "only node"
 _log = structlog.get_logger("thingmint")
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(Struct, frozen=True):
     """The tasks that keep revocation lists up to date, and the application that serves them."""
 
     publisher: Publisher

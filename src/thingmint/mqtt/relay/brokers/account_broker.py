@@ -1,6 +1,6 @@
 """Owns the broker of one account: it opens devices' connections and the service's own, in the version it supports."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.broker.session import will_message

@@ -6,8 +6,9 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 _PLACE = re.compile(r"(\[(?P<v6>[^\]]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
@@ -19,8 +20,7 @@ class InvalidBrokerAddress(ValueError):
     """The address of a broker cannot be used; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
+class UnixAddress(Struct, frozen=True):
     """A Unix socket; the file system's permissions decide which users may connect."""
 
     path: str
@@ -42,8 +42,7 @@ class UnixAddress:
         return protocol
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkAddress:
+class NetworkAddress(Struct, frozen=True):
     """A TCP port of a host, with or without TLS."""
 
     host: str

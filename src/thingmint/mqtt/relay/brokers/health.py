@@ -1,14 +1,14 @@
 """Owns the state of a broker's addresses: which ones answer, and when to retry the others. Opens no connections."""
 
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from thingmint.mqtt.relay.brokers.address import BrokerAddress
 from thingmint.mqtt.relay.limits import RelayLimits
 
 
-@dataclass(slots=True)
-class _AddressState:
+class _AddressState(Struct):
     failures: int = 0
     retry_at: float = 0.0
 

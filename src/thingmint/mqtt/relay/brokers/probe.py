@@ -8,8 +8,10 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
+from msgspec.structs import replace
 
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
@@ -44,7 +46,7 @@ async def probed(session: Session, granted: BrokerAbilities, seconds: float) -> 
         _tried(session, lambda client, upstream: _is_kept(client, upstream, f"{base}/full.stop and space", seconds)),
         _packet_size(session, f"{base}/large", granted.maximum_packet_size if not is_3_1_1 else None),
     )
-    return replace(
+    return structs.replace(
         granted,
         has_retained=has_retained,
         has_shared_subscriptions=has_shared,

@@ -2,8 +2,10 @@
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.mqtt.codec.packets import ProtocolVersion
@@ -11,8 +13,7 @@ from thingmint.mqtt.relay.brokers.address import BrokerAddress, parse_broker_add
 from thingmint.mqtt.relay.credentials import BrokerCredentials
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerSpec:
+class BrokerSpec(Struct, frozen=True):
     """One broker, virtual host or account of a broker.
 
     ``addresses`` are nodes of one cluster; a device is connected to any of them. Without a ``version``, MQTT 5 is tried
@@ -47,8 +48,7 @@ class BrokerSpec:
         return tuple(each for each in (self.ca_file, self.certificate_file, self.key_file) if each is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Brokers:
+class Brokers(Struct, frozen=True):
     """The mapping of accounts to brokers.
 
     Accounts never share a namespace of topics and client ids. Therefore ``default`` serves the service's own account.

@@ -6,8 +6,9 @@ its acknowledgement is translated back. Does no I/O: a callback gets the acknowl
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from thingmint.core.topics.names import is_reserved
 from thingmint.mqtt.codec.framing import FrameReader

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from thingmint.host.proxy_header import CarriedAddresses
+from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.rest.http.protocol import head as http_head
 from thingmint.rest.http.protocol.exchange import Exchange, refuse_overload
 from thingmint.rest.http.protocol.flow import Flow

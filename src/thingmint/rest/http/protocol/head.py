@@ -4,7 +4,8 @@ import http
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -17,8 +18,7 @@ _VERSIONS = frozenset({"1.0", "1.1"})
 _LENGTH_DIGITS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """An answer of the protocol itself, which names the client's mistake in AWS's form."""
 
     status: int

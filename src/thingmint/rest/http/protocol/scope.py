@@ -2,11 +2,12 @@
 
 import asyncio
 import urllib.parse
-from dataclasses import dataclass
 from typing import Final
 
-from thingmint.host.peer_tls import Peer
-from thingmint.host.proxy_header import CarriedAddresses
+from msgspec import Struct
+
+from thingmint.host.connections.peer_tls import Peer
+from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.rest.asgi_messages import HTTPScope, Version
 from thingmint.rest.http.any_client import AnyClientConnection
 from thingmint.rest.http.protocol.request_parser import RequestHead
@@ -16,8 +17,7 @@ from thingmint.rest.http.protocol.request_parser import RequestHead
 _ASGI: Final[Version] = {"version": "3.0", "spec_version": "2.3"}
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionAddresses:
+class ConnectionAddresses(Struct, frozen=True):
     """The two ends of a connection; header fields about forwarding are never used instead."""
 
     scheme: str

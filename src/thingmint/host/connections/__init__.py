@@ -1,0 +1,1 @@
+"""How the ports accept connections: listening, accepting in turn, the peer's TLS and the PROXY protocol."""
