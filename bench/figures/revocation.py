@@ -1,4 +1,4 @@
-"""Owns the figures of revocation: OCSP answers a core, how long a list takes, and when a revocation is in it."""
+"""Owns the figures of revocation lists: how long a list takes, and when a revocation is in it."""
 
 import gc
 import json
@@ -6,25 +6,23 @@ import secrets
 import statistics
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509 import ocsp
 
-from bench import openssl_responder, service
+from bench import service
 from bench.certificates import csr_pems
 from bench.children import free_port
+from bench.figures import ocsp
 from bench.load import Caller, LoadGenerator
-from bench.machine import ForeignLoad, cores, tree_cpu_s
+from bench.machine import ForeignLoad
 from bench.measurement import Bound, Measurement, Skipped, Target, percentile, ratios
-from bench.peers import PeerUnavailable
-from bench.plain_http import exchange_kept_open, exchange_one_each, get_bytes, post_bytes
 from bench.plan import CLIENTS, Run
-from bench.service import Service, csr_request
+from bench.service import csr_request
 from bench.wire import Request
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
@@ -34,143 +32,12 @@ from thingmint.issuance.revocation.crl import ListTerms, encode_entries, sign_li
 from thingmint.signers.file_key import FileKeySigner
 
 _HASH = hashes.SHA256()
-_KNOWN = 64
 _PARTS = 1024
 
 
 def measure(run: Run) -> list[Measurement | Skipped]:
     """Measure OCSP, the building of a list, and revocations under load."""
-    return [*_measure_ocsp(run), _measure_list(run), _measure_revocations(run)]
-
-
-# OCSP
-
-
-def _measure_ocsp(run: Run) -> list[Measurement | Skipped]:
-    core = cores()[0]
-    # Plain HTTP for both: what is compared is what an answer costs behind the same edge.
-    with service.running(run.directory / "ocsp", "--key-reserve", "0", "--insecure-http", core=core) as ours:
-        certificates = _issued(ours, _KNOWN)
-        issuer = x509.load_pem_x509_certificate(_fetched(ours, "/ca/all.pem"))  # the active one comes first
-        port = ours.endpoint.port
-        plain = [_status_request(issuer, each.serial_number) for each in certificates]
-        count = run.plan.ocsp_answers
-        cached = [post_bytes("/ocsp", each) for each in plain]
-        pages = [get_bytes("/healthz")]
-        nonces = [_status_request(issuer, certificates[0].serial_number, secrets.token_bytes(32)) for _ in range(count)]
-        uncached = [post_bytes("/ocsp", each) for each in nonces]
-        closing_ones = [post_bytes("/ocsp", each, keeps_open=False) for each in nonces]
-        exchange_kept_open(port, [*cached, *pages, uncached[0]])  # warms up
-        figures: dict[str, list[float]] = {name: [] for name in ("cached", "healthz", "uncached", "closing")}
-        foreign = ForeignLoad()
-        for _ in range(run.plan.ocsp_rounds):
-            for name, exchange, requests in (
-                ("healthz", exchange_kept_open, _repeated(pages, count)),
-                ("cached", exchange_kept_open, _repeated(cached, count)),
-                ("uncached", exchange_kept_open, uncached),
-                ("closing", exchange_one_each, closing_ones),
-            ):
-                figures[name].append(_answers_per_core_s(ours.server.pid, exchange, port, requests))
-        share = foreign.share()
-    return [_cached_figure(figures, count, share), _uncached_figure(run, figures, count, core)]
-
-
-def _cached_figure(figures: dict[str, list[float]], count: int, share: float) -> Measurement:
-    rounds = ratios(figures["cached"], figures["healthz"])
-    return Measurement(
-        figure="ocsp-cached",
-        title="OCSP answers from the cache, a core and second ÷ /healthz",
-        value=statistics.median(rounds),
-        unit="×",
-        target=Target(Bound.AT_LEAST, 0.7),
-        rounds=rounds,
-        n=f"{len(rounds)} rounds of {count} answers each, one client, {_KNOWN} certificates",
-        sides="both: the same service and port, plain HTTP keep-alive, processor time of the service",
-        parts={
-            "cached_per_core_s": statistics.median(figures["cached"]),
-            "healthz_per_core_s": statistics.median(figures["healthz"]),
-        },
-        foreign_share=share,
-    )
-
-
-def _uncached_figure(run: Run, figures: dict[str, list[float]], count: int, core: int) -> Measurement | Skipped:
-    figure, title = "ocsp-openssl", "OCSP answers signed anew, a core and second ÷ OpenSSL's responder"
-    numbers = tuple(secrets.randbits(158) for _ in range(_KNOWN))
-    try:
-        with openssl_responder.running(run.directory / "openssl", numbers, core) as peer:
-            asked = [_status_request(peer.ca, numbers[0], secrets.token_bytes(32)) for _ in range(count)]
-            requests = [post_bytes("/", each, keeps_open=False) for each in asked]
-            exchange_one_each(peer.port, requests[:10])  # warms up
-            foreign = ForeignLoad()
-            theirs = [
-                _answers_per_core_s(peer.server.pid, exchange_one_each, peer.port, requests)
-                for _ in range(run.plan.ocsp_rounds)
-            ]
-            share = foreign.share()
-    except PeerUnavailable as unavailable:
-        return Skipped(figure, title, str(unavailable))
-    rounds = ratios(figures["uncached"], theirs)
-    return Measurement(
-        figure=figure,
-        title=title,
-        value=statistics.median(rounds),
-        unit="×",
-        target=Target(Bound.AT_LEAST, 1.0),
-        rounds=rounds,
-        n=f"{len(rounds)} rounds of {count} answers each, one client, a nonce in each request",
-        sides=(
-            "both: plain HTTP, P-256, delegated key, processor time of the server; service: keep-alive, status read "
-            "from SQLite; OpenSSL: one connection for each request, which is all it can, status from an index in memory"
-        ),
-        parts={
-            "thingmint_per_core_s": statistics.median(figures["uncached"]),
-            "thingmint_one_connection_each_per_core_s": statistics.median(figures["closing"]),
-            "openssl_per_core_s": statistics.median(theirs),
-            "one_connection_each_ratio": statistics.median(figures["closing"]) / statistics.median(theirs),
-        },
-        foreign_share=share,
-    )
-
-
-def _answers_per_core_s(
-    pid: int, exchange: Callable[[int, Iterable[bytes]], int], port: int, requests: Iterable[bytes]
-) -> float:
-    before = tree_cpu_s(pid)
-    count = exchange(port, requests)
-    return count / (tree_cpu_s(pid) - before)
-
-
-def _repeated(requests: Sequence[bytes], count: int) -> list[bytes]:
-    return [requests[number % len(requests)] for number in range(count)]
-
-
-def _status_request(issuer: x509.Certificate, number: int, nonce: bytes | None = None) -> bytes:
-    name, key = hashes.Hash(hashes.SHA1()), x509.SubjectKeyIdentifier.from_public_key(_ec_key(issuer)).digest
-    name.update(issuer.subject.public_bytes())
-    builder = ocsp.OCSPRequestBuilder().add_certificate_by_hash(name.finalize(), key, number, hashes.SHA1())
-    if nonce is not None:
-        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
-    return builder.build().public_bytes(serialization.Encoding.DER)
-
-
-def _ec_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
-    key = certificate.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)
-    return key
-
-
-def _issued(ours: Service, count: int) -> list[x509.Certificate]:
-    pems = list(csr_pems())
-    with closing(Caller(ours.endpoint)) as caller:
-        answers = [caller.json(csr_request(pems[number % len(pems)])) for number in range(count)]
-    return [x509.load_pem_x509_certificate(str(each["certificatePem"]).encode()) for each in answers]
-
-
-def _fetched(ours: Service, path: str) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{ours.endpoint.port}{path}") as answer:
-        content: bytes = answer.read()
-    return content
+    return [*ocsp.measure(run), _measure_list(run), _measure_revocations(run)]
 
 
 # Lists

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.cli.test_issuing_folder import der_for
 from tests.support.machine.required import require
 
-from thingmint.cli.devices.delivered import Openers, read_delivered
+from thingmint.cli.devices.delivered import DecryptionSecrets, read_delivered
 from thingmint.cli.devices.device import ListRefused
 from thingmint.cli.devices.file_names import check_pattern, file_stem
 from thingmint.cli.devices.formats import FORMATS, DeviceIdentity, files_of
@@ -42,7 +42,7 @@ def written(folder: Path, identity: DeviceIdentity, *formats: str) -> list[Path]
 def test_every_format_holds_the_certificate_and_its_key(tmp_path: Path, identity: DeviceIdentity) -> None:
     assert identity.key is not None
     for format_ in FORMATS:
-        held = [read_delivered(path, Openers(PASSPHRASE)) for path in written(tmp_path, identity, format_)]
+        held = [read_delivered(path, DecryptionSecrets(PASSPHRASE)) for path in written(tmp_path, identity, format_)]
         assert {each.certificate for each in held} - {None} == {identity.der}
         keys = [each.public_key for each in held if each.public_key is not None]
         # The private key in PEM is written before there is a certificate.
@@ -193,9 +193,9 @@ def test_what_cannot_be_opened_or_never_ends_is_a_problem_of_its_file(tmp_path: 
     )
     (tmp_path / "lamp-1.key.pem").write_bytes(sealed)
     with pytest.raises(ValueError, match=r"[Pp]assword"):
-        read_delivered(tmp_path / "lamp-1.key.pem", Openers())
+        read_delivered(tmp_path / "lamp-1.key.pem", DecryptionSecrets())
     os.mkfifo(tmp_path / "lamp-2.cert.pem")
     (tmp_path / "lamp-3.cert.pem").symlink_to("/dev/zero")
     for name in ("lamp-2.cert.pem", "lamp-3.cert.pem"):
         with pytest.raises(ValueError, match="it is no regular file"):
-            read_delivered(tmp_path / name, Openers())
+            read_delivered(tmp_path / name, DecryptionSecrets())

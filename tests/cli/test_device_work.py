@@ -20,7 +20,7 @@ from tests.support.registration.authority import EVERYTHING, caller_with
 from tests.support.registration.registrar import Fate, FaultyRegistrar, Killed
 
 from thingmint.cli.connection import Connection, ServiceRefused
-from thingmint.cli.devices.delivered import Openers
+from thingmint.cli.devices.delivered import DecryptionSecrets
 from thingmint.cli.devices.device import ListedDevice, Row
 from thingmint.cli.devices.folder import DeviceFolder, Order
 from thingmint.cli.devices.formats import FileOf
@@ -123,7 +123,11 @@ class Job:
 
     def assert_verified(self) -> None:
         """Assert that the check of a delivery finds nothing; the chain is checked where a service has issued."""
-        found = [each for each in Verification(self.folder.path, Openers(), []).problems() if "issuers.pem" not in each]
+        found = [
+            each
+            for each in Verification(self.folder.path, DecryptionSecrets(), []).problems()
+            if "issuers.pem" not in each
+        ]
         assert found == []
 
 
@@ -450,7 +454,7 @@ async def test_what_was_damaged_in_a_delivery_is_named(new_job: Callable[..., An
     lines = (folder / "manifest.jsonl").read_text().splitlines()
     (folder / "manifest.jsonl").write_text("\n".join([*lines, lines[3], ""]))
     (folder / "manifest.csv").unlink()
-    problems = "\n".join(Verification(folder, Openers(), []).problems())
+    problems = "\n".join(Verification(folder, DecryptionSecrets(), []).problems())
     for problem in (
         "lamp-1.key.pem: its content is not what the manifest says",
         "lamp-2.cert.pem: it is missing",
@@ -465,7 +469,7 @@ async def test_what_was_damaged_in_a_delivery_is_named(new_job: Callable[..., An
 
 async def test_a_folder_that_is_not_finished_says_so(tmp_path: Path) -> None:
     def problems() -> list[str]:
-        return list(Verification(tmp_path, Openers(), []).problems())
+        return list(Verification(tmp_path, DecryptionSecrets(), []).problems())
 
     assert problems() == ["manifest.jsonl is missing: `thingmint issue` has made none"]
     (tmp_path / "job.json").write_text("{}")

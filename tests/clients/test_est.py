@@ -72,7 +72,7 @@ def test_the_authorities_verify_what_is_enrolled(client: EstClient, live: Live, 
     authorities = client.ask("cacerts")
     assert (authorities.status, authorities.headers["content-transfer-encoding"]) == (200, "base64")
     (client.folder / "authorities.pem").write_bytes(certificates_of(authorities.body))
-    attributes = run("openssl", "base64", "-d", stdin=client.ask("csrattrs").body)
+    attributes = run("openssl", "base64", "-d", "-A", stdin=client.ask("csrattrs").body)
     assert b"prime256v1" in run("openssl", "asn1parse", "-inform", "DER", stdin=attributes)
 
     der = client.certificate("lamp", client.ask("simpleenroll", client.request("lamp"), key=live.administrator))
@@ -94,6 +94,39 @@ def test_a_key_is_made_by_the_server_and_read_by_openssl(client: EstClient, live
     assert iot.describe_certificate(certificateId=certificate_id(der))["certificateDescription"]["status"] == "ACTIVE"
     key = (client.folder / "made.key").read_text().splitlines()[1]
     assert key not in live.service.log
+
+
+def test_key_and_signature_of_a_request_for_a_key_are_ignored(
+    client: EstClient, connection: HTTPSConnection, live: Live
+) -> None:
+    """RFC 7030, 4.4.1: both are there only because requests of this form have them."""
+    broken = bytearray(client.request("throwaway", "/CN=broken"))
+    broken[-1] ^= 1
+    weak = weak_request(client, "/CN=weak")
+    for name, der in (("broken", bytes(broken)), ("weak", weak)):
+        assert client.ask("simpleenroll", der, key=live.administrator).status == 400
+        client.key_and_certificate(name, client.ask("serverkeygen", der, key=live.administrator))
+        subject = run("openssl", "x509", "-noout", "-subject", "-in", client.folder / f"{name}.pem")
+        assert subject == f"subject=CN = {name}\n".encode()
+    path = "/.well-known/est/serverkeygen"
+    headers = {"Authorization": authorization(live.administrator), "Content-Type": "application/pkcs10"}
+    for der, said in ((bytes(broken)[:-5], "not a PKCS#10 request"), (client.request("a", "/CN=a\x01"), "control")):
+        refused = asked(connection, "POST", path, base64.b64encode(der), headers)
+        assert (refused.status, said in refused.text) == (400, True), refused.text
+
+
+def test_answers_are_base64_without_white_space(client: EstClient, live: Live) -> None:
+    """RFC 8951, 3, and RFC 4648, 3.1. strongSwan, for one, does not skip white space."""
+    enrolled = client.ask("simpleenroll", client.request("lamp"), key=live.administrator)
+    bodies = [client.ask("cacerts").body, client.ask("csrattrs").body, enrolled.body]
+    made = client.ask("serverkeygen", client.request("throwaway", "/CN=made"), key=live.administrator)
+    boundary = made.headers["content-type"].partition('boundary="')[2].rstrip('"').encode()
+    # RFC 2046, 5.1.1: a delimiter begins with a line end.
+    first, *parts, last = (b"\r\n" + made.body).split(b"\r\n--" + boundary)
+    assert (first, len(parts), last) == (b"", 2, b"--\r\n")
+    bodies += [part.partition(b"\r\n\r\n")[2] for part in parts]
+    for body in bodies:
+        assert base64.b64encode(base64.b64decode(body, validate=True)) == body
 
 
 def test_a_claim_enrolls_by_its_template_and_by_no_other_way(client: EstClient, iot: IoT, template: str) -> None:
@@ -235,6 +268,12 @@ def contents(live: Live) -> dict[str, Any]:
     return {name: rows for name, rows in tables.items() if name not in WRITTEN_BY_ITSELF}
 
 
+def weak_request(client: EstClient, subject: str) -> bytes:
+    """Return a signing request of an RSA key of 1024 bits."""
+    options = ("-newkey", "rsa:1024", "-nodes", "-keyout", client.folder / "weak.key", "-subj", subject)
+    return run("openssl", "req", "-new", *options, "-outform", "DER")
+
+
 def test_bad_requests_are_explained(connection: HTTPSConnection, client: EstClient, live: Live) -> None:
     good = client.request("lamp")
     broken = bytearray(good)
@@ -242,20 +281,7 @@ def test_bad_requests_are_explained(connection: HTTPSConnection, client: EstClie
     headers = {"Authorization": authorization(live.administrator), "Content-Type": "application/pkcs10"}
     path = "/.well-known/est/simpleenroll"
     b64 = base64.b64encode
-    weak = run(
-        "openssl",
-        "req",
-        "-new",
-        "-newkey",
-        "rsa:1024",
-        "-nodes",
-        "-keyout",
-        client.folder / "weak.key",
-        "-subj",
-        "/CN=w",
-        "-outform",
-        "DER",
-    )
+    weak = weak_request(client, "/CN=w")
     control = client.request("lamp", "/CN=a\x01b")
     before = contents(live)
     for body, said in (
@@ -283,6 +309,31 @@ def test_bad_requests_are_explained(connection: HTTPSConnection, client: EstClie
     assert asked(connection, "POST", path, spaced, lax).status == 200
 
 
+def harmed(der: bytes, chance: random.Random) -> bytes:
+    """Return a request of which some bytes are changed, and which is often cut."""
+    changed = bytearray(der)
+    for _ in range(chance.randint(1, 4)):
+        changed[chance.randrange(len(changed))] ^= chance.randrange(1, 256)
+    return bytes(changed[: chance.choice([len(changed), chance.randrange(len(changed))])])
+
+
+@pytest.mark.soak
+def test_malformed_requests_for_a_key_get_one_certificate_or_none(
+    connection: HTTPSConnection, client: EstClient, live: Live
+) -> None:
+    """Only the subject and the attributes of these requests are used, so a changed key or signature does no harm."""
+    chance = random.Random(11)
+    good = client.request("fuzz", "/CN=fuzz", "-addext", "subjectAltName=DNS:fuzz")
+    before = len(contents(live)["certificate"])
+    headers = {"Authorization": authorization(live.administrator), "Content-Type": "application/pkcs10"}
+    answers = [
+        asked(connection, "POST", "/.well-known/est/serverkeygen", base64.b64encode(harmed(good, chance)), headers)
+        for _ in range(examples(60, 2_000))
+    ]
+    assert {answer.status for answer in answers} == {200, 400}
+    assert len(contents(live)["certificate"]) == before + sum(answer.status == 200 for answer in answers)
+
+
 @pytest.mark.soak
 def test_no_malformed_request_fails_or_changes_anything(
     connection: HTTPSConnection, client: EstClient, live: Live
@@ -292,12 +343,9 @@ def test_no_malformed_request_fails_or_changes_anything(
     good = client.request("fuzz", "/CN=fuzz", "-addext", "subjectAltName=DNS:fuzz")
     before = contents(live)
     headers = {"Authorization": authorization(live.administrator), "Content-Type": "application/pkcs10"}
-    segments = ["simpleenroll", "simplereenroll", "serverkeygen", "cacerts", "csrattrs", "%00", "..", "est", "%c3%a9"]
+    segments = ["simpleenroll", "simplereenroll", "cacerts", "csrattrs", "%00", "..", "est", "%c3%a9"]
     for _ in range(examples(300, 10_000)):
-        der = bytearray(good)
-        for _ in range(chance.randint(1, 4)):
-            der[chance.randrange(len(der))] ^= chance.randrange(1, 256)
-        body = base64.b64encode(bytes(der[: chance.choice([len(der), chance.randrange(len(der))])]))
+        body = base64.b64encode(harmed(good, chance))
         if chance.random() < 0.2:
             body = bytes(chance.randrange(256) for _ in range(chance.randrange(80)))
         parts = [chance.choice(segments) for _ in range(chance.randint(1, 3))]

@@ -1,4 +1,4 @@
-"""Other X.509 implementations judge what was issued: GnuTLS, NSS and Java, and OpenSSL in its strict mode.
+"""Other X.509 implementations judge what was issued: GnuTLS, NSS, Java, strongSwan, and OpenSSL in its strict mode.
 
 Each authority's algorithm is tried with each kind of key that a device may have; see also `test_openssl.py`.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import IoT, Live
+from tests.support.clients.strongswan import pki, require_strongswan
 from tests.support.devices.live_devices import new_fleet
 from tests.support.machine.required import required_program
 from tests.support.services.service import running_service
@@ -111,3 +112,23 @@ def test_java_builds_a_path_to_each_of_them(issued: Issued) -> None:
     said = said_by(*verify, issued.other_ca_file, *issued.leaves).splitlines()
     assert len(said) == len(issued.leaves)
     assert "OK" not in said
+
+
+def strongswan_trusts(folder: Path, ca_file: Path) -> list[str | Path]:
+    """Return the options with which strongSwan trusts the CAs of the file."""
+    folder.mkdir()
+    options: list[str | Path] = []
+    for index, pem in enumerate(ca_file.read_text().split("-----END CERTIFICATE-----\n")[:-1]):
+        one = folder / f"ca-{index}.pem"
+        one.write_text(pem + "-----END CERTIFICATE-----\n")
+        options += ["--cacert", one]
+    return options
+
+
+def test_strongswan_accepts_each_of_them(issued: Issued, tmp_path: Path) -> None:
+    require_strongswan()
+    trusting = strongswan_trusts(tmp_path / "trusting", issued.ca_file)
+    distrusting = strongswan_trusts(tmp_path / "distrusting", issued.other_ca_file)
+    for leaf in issued.leaves:
+        assert "certificate trusted, lifetimes valid" in pki("verify", "--in", leaf, *trusting)[1]
+        assert "certificate untrusted" in pki("verify", "--in", leaf, *distrusting, is_fine=False)[1]

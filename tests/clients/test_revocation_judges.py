@@ -1,4 +1,4 @@
-"""Other implementations judge revocation lists and OCSP: OpenSSL, GnuTLS, NSS, Java and pkilint."""
+"""Other implementations judge revocation lists and OCSP: OpenSSL, GnuTLS, NSS, Java, strongSwan and pkilint."""
 
 import subprocess
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from tests.support.clients.strongswan import pki, require_strongswan
 from tests.support.machine.required import required_program
 from tests.support.services.published import Device, Published, publishing_service, until
 
@@ -77,6 +78,19 @@ def test_openssl_finds_the_list_of_the_root_that_the_issuers_certificate_names(j
     check = ("verify", "-x509_strict", "-crl_check", "-crl_download", "-CAfile", judged.folder / "root.pem")
 
     assert said_by("openssl", *check, judged.folder / "issuer.pem").endswith(": OK")
+
+
+def test_strongswan_reads_statuses_from_the_lists_of_every_issuer(judged: Judged) -> None:
+    require_strongswan()
+    trusted = [("--cacert", judged.folder / "issuer.pem"), ("--cacert", judged.folder / "root.pem")]
+    lists = [("--crl", judged.folder / "issuer.crl"), ("--crl", judged.folder / "root.crl")]
+    options = [each for pair in (*trusted, *lists) for each in pair]
+
+    _, said = pki("verify", "--in", judged.good.certificate_file, *options)
+    assert "certificate trusted, lifetimes valid, certificate not revoked" in said
+    for device, reason in ((judged.revoked, "key compromise"), (judged.held, "certificate hold")):
+        _, said = pki("verify", "--in", device.certificate_file, *options, is_fine=False)
+        assert f"reason: {reason}" in said
 
 
 @pytest.mark.parametrize("digest", ["-sha1", "-sha256"])

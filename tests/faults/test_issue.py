@@ -221,7 +221,7 @@ def test_a_data_directory_that_is_named_falls_through_to_no_other_service(tmp_pa
         # Without a name, the variables say where; and that is told.
         asked = run_thingmint(*command, environment=service.environment)
         assert asked.returncode == 0
-        assert asked.stderr == f"Asking {service.endpoints.api}, which AWS_ENDPOINT_URL_IOT names.\n"
+        assert asked.stderr == f"The service is {service.endpoints.api}, from AWS_ENDPOINT_URL_IOT.\n"
         assert len(listed_ids(client_of(service))) == 1
 
 

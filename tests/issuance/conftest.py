@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from tests.support.certificates.profiles import default_profile
 from tests.support.certificates.signers import issuer_of
 
 from thingmint.core.identifiers import SerialNumber
@@ -20,7 +21,6 @@ from thingmint.issuance.authorities.trust_anchor import (
 )
 from thingmint.issuance.issuer import Issuer
 from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
-from thingmint.issuance.profiles.profile import default_profile
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 RequestFor = Callable[..., str]

@@ -23,6 +23,7 @@ from thingmint.issuance.csr import (
     asks_for_alternative_names,
     load_csr,
     load_csr_der,
+    load_subject_der,
     require_no_key_encryption,
 )
 from thingmint.issuance.keys.key_pairs import WeakKey
@@ -374,6 +375,27 @@ def der_with(*extensions: x509.ExtensionType, attributes: dict[str, bytes] | Non
 def test_a_request_in_der_is_the_same_one() -> None:
     der = der_with()
     assert load_csr_der(der) == load_csr(x509.load_der_x509_csr(der).public_bytes(serialization.Encoding.PEM).decode())
+
+
+def test_subject_is_read_without_key_and_signature(ec_key: ec.EllipticCurvePrivateKey) -> None:
+    """RFC 7030, 4.4.1: a server that makes the key ignores those of the request, whatever they are."""
+    der = der_with()
+    expected = load_csr_der(der).subject_der
+    name = sequence(attribute(b"a"))
+    others = (
+        der[:-1] + bytes((der[-1] ^ 1,)),
+        der_of(signed_request(ec_key, DEVICE.public_bytes(), sequence(sequence(oid("1.2.3")), bits(b"no key")))),
+    )
+    assert [load_subject_der(each) for each in (der, *others)] == [expected] * 3
+    # Reading this key would take minutes.
+    assert load_subject_der(der_of(diffie_hellman_request())) is not None
+    assert load_subject_der(der_of(signed_request(ec_key, name))) == name
+    assert load_subject_der(der_of(signed_request(ec_key, sequence()))) is None
+    with pytest.raises(SubjectRefused):
+        load_subject_der(der_of(signed_request(ec_key, sequence(attribute(b"a\0b")))))
+    for malformed in (b"", der[:-5], sequence(sequence(integer(7), name, spki(ec_key.public_key()), context(0, b"")))):
+        with pytest.raises(MalformedCSR):
+            load_subject_der(malformed)
 
 
 def test_alternative_names_that_are_asked_for_are_seen() -> None:

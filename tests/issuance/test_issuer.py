@@ -18,6 +18,7 @@ from pkilint.pkix import certificate as pkix_certificate
 from pkilint.pkix import extension as pkix_extension
 from pkilint.pkix import name as pkix_name
 from pkilint.validation import ValidationFindingSeverity
+from tests.support.certificates.profiles import default_profile
 from tests.support.certificates.signers import at_once, issuer_of
 from tests.support.machine.required import required_program
 
@@ -37,7 +38,7 @@ from thingmint.issuance.issuer import (
 )
 from thingmint.issuance.keys.key_pairs import KeyPair, PublicKey, load_public_key
 from thingmint.issuance.profiles.lint import LintFailed
-from thingmint.issuance.profiles.profile import ProfileConfig, certificate_profile, default_profile
+from thingmint.issuance.profiles.profile import ProfileConfig, certificate_profile
 from thingmint.signers.file_key import FileKeySigner
 
 SERIAL = SerialNumber((1 << 158) + 5)

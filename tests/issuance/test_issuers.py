@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.issuance.conftest import Authorities
+from tests.support.certificates.profiles import default_profile
 from tests.support.certificates.signers import at_once
 from tests.support.registration.authority import issuers_of
 
@@ -15,7 +16,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.authorities.trust_anchor import create_issuing_ca
 from thingmint.issuance.issuer import Issuer
-from thingmint.issuance.profiles.profile import ProfileConfig, certificate_profile, default_profile
+from thingmint.issuance.profiles.profile import ProfileConfig, certificate_profile
 from thingmint.signers.file_key import FileKeySigner
 
 SERIAL = SerialNumber((1 << 158) + 5)

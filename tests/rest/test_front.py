@@ -170,3 +170,84 @@ async def test_error_after_the_beginning_of_the_response_is_left_to_the_server()
     front = front_of(Mounted(Application("api", error=ArithmeticError(), late=True), aws))
     with pytest.raises(ArithmeticError):
         await ask(front)
+
+
+async def test_deadlines_of_requests_that_overlap_pass_one_after_the_other() -> None:
+    slow = Application("slow", seconds=60)
+    front = front_of(Mounted(slow, text, limits=RequestLimits(10, 0.1)))
+    first = asyncio.create_task(ask(front, b"/slow"))
+    await asyncio.sleep(0.05)
+    second = asyncio.create_task(ask(front, b"/slow"))
+    assert await first == (418, b"ServiceUnavailable")
+    assert not second.done()
+    assert await second == (418, b"ServiceUnavailable")
+    # The timer of these requests is over. Another one begins with the next request.
+    assert await ask(front, b"/slow") == (418, b"ServiceUnavailable")
+
+
+async def test_request_that_ends_in_time_is_not_cancelled_later() -> None:
+    front = front_of(Mounted(Application("quick"), text, limits=RequestLimits(10, 0.05)))
+
+    async def ask_and_go_on() -> tuple[int, bytes]:
+        answer = await ask(front, b"/quick")
+        await asyncio.sleep(0.15)
+        return answer
+
+    assert await asyncio.create_task(ask_and_go_on()) == (200, b"quick /quick")
+
+
+async def test_cancellation_by_another_than_the_deadline_stays_a_cancellation() -> None:
+    front = front_of(Mounted(Application("slow", seconds=60), text, limits=RequestLimits(10, 60.0)))
+    task = asyncio.create_task(ask(front, b"/slow"))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_application_that_answers_in_spite_of_its_deadline_is_heard() -> None:
+    async def stubborn(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"late"})
+
+    front = front_of(Mounted(stubborn, text, limits=RequestLimits(10, 0.05)))
+
+    async def ask_and_count() -> tuple[tuple[int, bytes], int]:
+        task = asyncio.current_task()
+        assert task is not None
+        return await ask(front), task.cancelling()
+
+    assert await asyncio.create_task(ask_and_count()) == ((200, b"late"), 0)
+
+
+async def test_body_that_has_arrived_whole_is_limited_too() -> None:
+    bodies = [b"x" * 10, b"x" * 11, None]
+
+    async def eager(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        del receive
+        body = scope["extensions"]["whole_body"]()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"none yet" if body is None else body})
+
+    front = front_of(Mounted(eager, text, limits=RequestLimits(10, 5.0)))
+
+    async def ask_with(body: bytes | None) -> tuple[int, bytes]:
+        scope: Any = {"type": "http", "method": "POST", "path": "/", "raw_path": b"/", "headers": []}
+        scope["extensions"] = {"whole_body": lambda: body}
+        sent = list[Any]()
+
+        async def send(message: SentMessage) -> None:
+            sent.append(message)
+
+        await front(scope, None, send)  # type: ignore[arg-type]  # the application does not receive
+        return sent[0]["status"], sent[1]["body"]
+
+    assert [await ask_with(body) for body in bodies] == [
+        (200, b"x" * 10),
+        (418, b"RequestTooLarge"),
+        (200, b"none yet"),
+    ]

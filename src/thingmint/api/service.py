@@ -18,7 +18,6 @@ from thingmint.api.test_mode.seeding import Seeding
 from thingmint.api.wire.operation import Operation, Served, unimplemented
 from thingmint.api.wire.planes import DATA_ROUTES
 from thingmint.api.wire.routes import ROUTES
-from thingmint.api.wire.routing import Router
 from thingmint.core.identifiers import AccountId
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
@@ -63,14 +62,6 @@ def operations_of_test_mode(
     seedable = {each.operation.name: each for each in served if each.operation.request is not None}
     controls = Controls(administration, clock, Seeding(seedable))
     return tuple(each.served_by(controls) for each in test_mode.OPERATIONS)
-
-
-def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane) -> Router:
-    """Return the router to every operation of AWS IoT, compiled.
-
-    All planes share one router, because no two operations have the same method and path.
-    """
-    return Router(served_operations(authority, endpoint, data_plane))
 
 
 def is_operation(name: str) -> bool:

@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+import click
+
 from thingmint.data_directory.handover import read_credentials, read_endpoints
 from thingmint.rest.signed_client import (
     Connection,
@@ -22,6 +24,7 @@ __all__ = [
     "SignedClient",
     "find_connection",
     "serve_command",
+    "shown_connection",
 ]
 
 
@@ -76,3 +79,11 @@ def find_connection(
         secret_access_key=credentials.secret_access_key,
         session_token=None,
     )
+
+
+def shown_connection(data_dir: Path, *, is_named: bool) -> Connection:
+    """Return the connection as ``find_connection`` does; print the service's address if AWS's variables name it."""
+    connection = find_connection(data_dir, is_named=is_named)
+    if connection.is_of_variables:
+        click.echo(f"The service is {connection.endpoint}, from {connection.variable}.", err=True)
+    return connection

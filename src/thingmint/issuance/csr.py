@@ -71,16 +71,25 @@ def load_csr_der(der: bytes) -> SigningRequest:
     csr = _parse(der)
     public_key = _public_key(csr, public_key_der)
     _verify(csr)
-    # RFC 5280, 4.1.2.6: a certificate without a subject needs a critical subjectAltName, which device certificates
-    # lack.
-    return SigningRequest(None if subject_der == _EMPTY_NAME else subject_der, public_key, csr)
+    return SigningRequest(_chosen_subject(subject_der), public_key, csr)
+
+
+def load_subject_der(der: bytes) -> bytes | None:
+    """Return the subject of a request in DER, or None; ignore its key and its signature (RFC 7030, 4.4.1).
+
+    Raises MalformedCSR or SubjectRefused.
+    """
+    subject_der, _ = _parts(der)
+    check_subject(subject_der)
+    _parse(der)
+    return _chosen_subject(subject_der)
 
 
 def require_no_key_encryption(der: bytes) -> None:
     """Raise InvalidRequest if the request wants its new private key encrypted in addition to TLS.
 
     A key must not be sent with less protection than requested (RFC 7030, 4.4.2). ``der`` is a request that
-    `load_csr_der` has parsed. Also raises MalformedCSR.
+    `load_subject_der` has parsed. Also raises MalformedCSR.
     """
     try:
         wanted = {attribute.oid.dotted_string for attribute in x509.load_der_x509_csr(der).attributes}
@@ -120,6 +129,12 @@ def _parts(der: bytes) -> tuple[bytes, bytes]:
     except ValueError as error:
         raise MalformedCSR(_NOT_PKCS10) from error
     return der[subject.start : subject.end], der[public_key.start : public_key.end]
+
+
+def _chosen_subject(subject_der: bytes) -> bytes | None:
+    # RFC 5280, 4.1.2.6: a certificate without a subject needs a critical subjectAltName, which device certificates
+    # lack.
+    return None if subject_der == _EMPTY_NAME else subject_der
 
 
 def _parse(der: bytes) -> x509.CertificateSigningRequest:

@@ -98,7 +98,7 @@ class PublicApplication(Struct, frozen=True):
     async def _serve_status(self, scope: Scope, method: str, path: bytes, receive: Receive, send: Send) -> None:
         rest = path[len(_OCSP_PREFIX) :]
         if method == "POST" and rest in (b"", b"/"):
-            request = await _body(receive)
+            request = await _body(scope, receive)
         elif method in ("GET", "HEAD") and rest.startswith(b"/"):
             request = _decoded(rest[1:])
         else:
@@ -106,7 +106,7 @@ class PublicApplication(Struct, frozen=True):
                 send, 405, Representation(b"Use GET or POST\n", _TEXT), [*_NOT_KEPT, (b"allow", b"GET, HEAD, POST")]
             )
             return
-        answer = self.status.cached(request) or await self.status.answer(request)
+        answer = self.status.cached(request) or await self.status.answer_anew(request)
         found = _status_representation(answer)
         if method == "POST":
             await _send(send, 200, found, found.fields(self.clock.now()))
@@ -156,7 +156,11 @@ def _decoded(encoded: bytes) -> bytes:
         return b""
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    # Most bodies arrive together with their heads.
+    whole: bytes | None = scope["extensions"]["whole_body"]() if "extensions" in scope else None
+    if whole is not None:
+        return whole
     parts = []
     while True:
         message = await receive()

@@ -4,7 +4,6 @@ Independent of operations. Each application authenticates its own callers. To se
 to the wiring.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
@@ -15,6 +14,7 @@ from thingmint.core.error_text import trace_of
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.rest.answers import Answer, send_answer
 from thingmint.rest.asgi_messages import ASGIApplication, HTTPScope, Receive, ReceivedMessage, Send, SentMessage
+from thingmint.rest.request_deadlines import RequestDeadline, RequestDeadlines
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +58,16 @@ class Front:
             raise ValueError("each prefix belongs to one application, and every other path to one more")
         if any(prefix.rfind(b"/") != 0 for prefix in prefixes):
             raise ValueError("a prefix is a slash and a name, or the slash alone")
-        self._others = others[0]
-        self._by_prefix = {prefix: each for each in mounted for prefix in each.prefixes}
+        served = [(each, None if each.limits is None else RequestDeadlines(each.limits.seconds)) for each in mounted]
+        self._others = next(each for each in served if each[0] is others[0])
+        self._by_prefix = {prefix: each for each in served for prefix in each[0].prefixes}
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; raise ValueError for a scope of another type."""
         if scope["type"] != "http":
             raise ValueError(f"{scope['type']} is not served")
-        mounted = self._by_prefix.get(_first_segment(scope["raw_path"]), self._others)
-        request = _Request(receive, send, mounted.limits)
+        mounted, deadlines = self._by_prefix.get(_first_segment(scope["raw_path"]), self._others)
+        request = _Request(receive, send, mounted.limits, deadlines)
         try:
             await request.serve(mounted.application, scope)
         except Exception as error:
@@ -85,32 +86,48 @@ def _first_segment(path: bytes) -> bytes:
 class _Request:
     """One request within the limits of its application."""
 
-    __slots__ = ("_deadline", "_left", "_limits", "_receive", "_send", "has_begun_to_answer")
+    __slots__ = (
+        "_deadline",
+        "_deadlines",
+        "_left",
+        "_limits",
+        "_receive",
+        "_send",
+        "_whole_body",
+        "has_begun_to_answer",
+    )
 
-    def __init__(self, receive: Receive, send: Send, limits: RequestLimits | None) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, limits: RequestLimits | None, deadlines: RequestDeadlines | None
+    ) -> None:
         self._receive = receive
         self._send = send
         self._limits = limits
+        self._deadlines = deadlines
         self._left = 0 if limits is None else limits.body_bytes
-        self._deadline: asyncio.Timeout | None = None
+        self._deadline: RequestDeadline | None = None
+        self._whole_body: Callable[[], bytes | None] | None = None
         self.has_begun_to_answer = False
 
     async def serve(self, application: ASGIApplication, scope: HTTPScope) -> None:
         """Let the application answer; raise RequestTooLarge, or ServiceUnavailable if it takes too long."""
-        if self._limits is None:
+        limits, deadlines = self._limits, self._deadlines
+        if limits is None or deadlines is None:
             await application(scope, self._receive, self.send)
             return
-        # Without it, every part of the body passes `receive`, which counts.
-        scope.pop("extensions", None)
         for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._limits.body_bytes:
-                raise self._too_large(self._limits)
-        self._deadline = asyncio.timeout(self._limits.seconds)
+            if name == b"content-length" and int(value) > limits.body_bytes:
+                raise self._too_large(limits)
+        if "extensions" in scope:
+            extensions = scope["extensions"]
+            self._whole_body = extensions["whole_body"]
+            extensions["whole_body"] = self.whole_body
+        self._deadline = deadlines.begin()
         try:
-            async with self._deadline:
+            with self._deadline:
                 await application(scope, self.receive, self.send)
         except TimeoutError:
-            if not self._deadline.expired():
+            if not self._deadline.has_passed:
                 raise
             raise ServiceUnavailable("The request was not answered in time") from None
 
@@ -123,12 +140,20 @@ class _Request:
                 raise self._too_large(self._limits)
         return message
 
+    def whole_body(self) -> bytes | None:
+        """Return what `Extensions` says; raise RequestTooLarge if the body is longer than it may be."""
+        assert self._whole_body is not None
+        body = self._whole_body()
+        if body is not None and self._limits is not None and len(body) > self._limits.body_bytes:
+            raise self._too_large(self._limits)
+        return body
+
     async def send(self, message: SentMessage) -> None:
         """Send a message. The time limit ends when the response begins; its body has no time limit."""
         if not self.has_begun_to_answer:
             self.has_begun_to_answer = True
-            if self._deadline is not None and not self._deadline.expired():
-                self._deadline.reschedule(None)
+            if self._deadline is not None:
+                self._deadline.lift()
         await self._send(message)
 
     @staticmethod

@@ -7,12 +7,11 @@ import pytest
 from msgspec.structs import replace
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.devices.device_edge import new_data_plane
-from tests.support.registration.api import Api
+from tests.support.registration.api import Api, build_router
 from tests.support.registration.authority import new_authority
 from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, device, write_input
 from tests.support.registration.provisioning import ROLE_ARN
 
-from thingmint.api.service import build_router
 from thingmint.core.errors import InvalidRequest, ResourceNotFound, TaskExists
 from thingmint.data_directory.buckets import Buckets
 from thingmint.registration.kernel.authority import RegistrationAuthority

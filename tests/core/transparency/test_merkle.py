@@ -8,13 +8,11 @@ from thingmint.core.transparency.merkle import (
     EMPTY_ROOT,
     ProofInvalid,
     Span,
-    consistency_spans,
     inclusion_spans,
     leaf_hash,
     node_hash,
     root_of,
     span_hash,
-    verify_consistency,
     verify_inclusion,
 )
 
@@ -59,16 +57,6 @@ def path(index: int, entries: list[bytes]) -> list[bytes]:
     return [*path(index - split, entries[split:]), mth(entries[:split])]
 
 
-def subproof(old: int, entries: list[bytes], *, is_whole: bool) -> list[bytes]:
-    """SUBPROOF, word for word as in RFC 6962, 2.1.2."""
-    if old == len(entries):
-        return [] if is_whole else [mth(entries)]
-    split = split_of(len(entries))
-    if old <= split:
-        return [*subproof(old, entries[:split], is_whole=is_whole), mth(entries[split:])]
-    return [*subproof(old - split, entries[split:], is_whole=False), mth(entries[:split])]
-
-
 def split_of(size: int) -> int:
     split = 1
     while split * 2 < size:
@@ -100,15 +88,6 @@ def test_roots_and_proofs_are_those_that_the_rfc_defines(size: int) -> None:
     for index in range(size):
         assert hashes_of(entries, inclusion_spans(index, size)) == path(index, entries)
         verify_inclusion(leaf_hash(entries[index]), index, size, path(index, entries), root)
-    for old in range(1, size + 1):
-        proof = subproof(old, entries, is_whole=True)
-        assert hashes_of(entries, consistency_spans(old, size)) == proof
-        verify_consistency(old, mth(entries[:old]), size, root, proof)
-
-
-def test_every_tree_goes_on_from_the_empty_one() -> None:
-    verify_consistency(0, EMPTY_ROOT, 5, mth(entries_of(5)), [])
-    verify_consistency(0, EMPTY_ROOT, 0, EMPTY_ROOT, [])
 
 
 @given(st.data())
@@ -123,48 +102,21 @@ def test_a_proof_with_anything_changed_is_refused(data: st.DataObject) -> None:
         verify_inclusion(leaf_hash(entries[index]), index, size, broken, mth(entries))
 
 
-@given(st.data())
-def test_a_rewritten_tree_is_not_consistent(data: st.DataObject) -> None:
-    size = data.draw(st.integers(2, 120))
-    old = data.draw(st.integers(1, size - 1))
-    entries = entries_of(size)
-    rewritten = [*entries]
-    rewritten[data.draw(st.integers(0, old - 1))] = b"rewritten"
-    proof = hashes_of(rewritten, consistency_spans(old, size))
-    with pytest.raises(ProofInvalid):
-        verify_consistency(old, mth(entries[:old]), size, mth(rewritten), proof)
-
-
-def test_a_consistency_proof_to_another_new_root_is_refused() -> None:
-    entries = entries_of(7)
-    proof = subproof(3, entries, is_whole=True)
-    with pytest.raises(ProofInvalid, match="new tree"):
-        verify_consistency(3, mth(entries[:3]), 7, mth(entries_of(8)), proof)
-
-
 def test_a_proof_that_leads_to_another_root_is_refused() -> None:
     entries = entries_of(7)
     proof = path(2, entries)
     with pytest.raises(ProofInvalid, match="from leaf 2 to the root"):
         verify_inclusion(leaf_hash(entries[2]), 2, 7, [*proof[:-1], b"another"], mth(entries))
-    with pytest.raises(ProofInvalid, match="old tree"):
-        verify_consistency(3, mth(entries_of(2)), 7, mth(entries), subproof(3, entries, is_whole=True))
 
 
 def test_proofs_of_the_wrong_length_are_refused() -> None:
     entries = entries_of(7)
     with pytest.raises(ProofInvalid, match="has 2 hashes instead of 3"):
         verify_inclusion(leaf_hash(entries[0]), 0, 7, path(0, entries)[:2], mth(entries))
-    with pytest.raises(ProofInvalid, match="has 0 hashes instead of"):
-        verify_consistency(3, mth(entries[:3]), 7, mth(entries), [])
 
 
 def test_leaves_and_trees_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="has no leaf 7"):
         inclusion_spans(7, 7)
-    with pytest.raises(ValueError, match="does not begin with one of 8"):
-        consistency_spans(8, 7)
     with pytest.raises(ProofInvalid, match="has no leaf -1"):
         verify_inclusion(b"", -1, 7, [], b"")
-    with pytest.raises(ProofInvalid, match="does not begin with one of 9"):
-        verify_consistency(9, b"", 7, b"", [])

@@ -8,8 +8,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.support.certificates.profiles import default_profile
 
-from thingmint.issuance.profiles.profile import ProfileConfig, ProfileError, certificate_profile, default_profile
+from thingmint.issuance.profiles.profile import ProfileConfig, ProfileError, certificate_profile
 
 
 def from_toml(text: str) -> ProfileConfig:

@@ -13,12 +13,11 @@ from tests.support.certificates.encodings import negated
 from tests.support.certificates.user_ca import der_of, new_ca
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.devices.device_edge import new_data_plane
-from tests.support.registration.api import Api
+from tests.support.registration.api import Api, build_router
 from tests.support.registration.authority import ACCOUNT, NOW, REGION, new_authority
 from tests.support.registration.fleet import FLEET, OPERATOR, create_template
 from tests.support.registration.policies import document
 
-from thingmint.api.service import build_router
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import LimitExceeded, ThingmintError
 from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_of

@@ -19,12 +19,11 @@ from tests.support.devices.device_gateway import LiveGateway, SystemClock, live_
 from tests.support.devices.device_identities import Identity, new_identity
 from tests.support.devices.mqtt_peer import V5, connected_peer, peer
 from tests.support.machine.soak import examples
-from tests.support.registration.api import Api
+from tests.support.registration.api import Api, build_router
 from tests.support.registration.authority import ACCOUNT, REGION, new_authority
 from tests.support.registration.memberships import Memberships, store_memberships
 from tests.support.registration.policies import document
 
-from thingmint.api.service import build_router
 from thingmint.core.identifiers import Scope, ThingName
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.core.registry.thing import ThingPrincipalType

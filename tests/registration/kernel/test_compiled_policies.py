@@ -5,11 +5,10 @@ import json
 import pytest
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.devices.device_edge import new_data_plane
-from tests.support.registration.api import Api
+from tests.support.registration.api import Api, build_router
 from tests.support.registration.authority import ACCOUNT, NOW, REGION, new_authority
 from tests.support.registration.policies import document, statement
 
-from thingmint.api.service import build_router
 from thingmint.core.errors import LimitExceeded, MalformedPolicy
 from thingmint.core.identifiers import CertificateId, PolicyName, Scope, ThingGroupName
 from thingmint.core.policies.iot_policy import parse_iot_policy

@@ -21,7 +21,7 @@ from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.compiled_policies import CompiledPolicies, Versions, read_with_policies
 from thingmint.registration.policies import policies, policy_attachments
-from thingmint.registration.policies.device_authorization import BoundDevice, WhatIf, bound_device, simulated
+from thingmint.registration.policies.device_authorization import BoundDevice, PolicyOverrides, bound_device, simulated
 from thingmint.registration.policies.effective_policies import policies_for
 
 CALLER = caller_with()
@@ -79,7 +79,7 @@ class Registry:
 
     async def decision(self, client_id: str | None, topic_name: str) -> AuthDecision:
         requests = [AuthRequest(ActionType.PUBLISH, (topic(topic_name),))]
-        (result,) = await simulated(self.authority, SCOPE, CERTIFICATE, client_id, requests, WhatIf())
+        (result,) = await simulated(self.authority, SCOPE, CERTIFICATE, client_id, requests, PolicyOverrides())
         return result.decision
 
 
@@ -146,8 +146,8 @@ async def test_policies_that_a_test_adds_may_refer_to_names_in_the_certificate(r
     text = document(statement(Action="iot:Publish", Resource=topic("${iot:Certificate.Subject.CommonName}")))
     await policies.create(registry.authority, CALLER, PolicyName("by-name"), text, {})
     requests = [AuthRequest(ActionType.PUBLISH, (topic("lamp7"),))]
-    named, what_if = CertificateTarget(SCOPE, stored.certificate_id), WhatIf(added=[PolicyName("by-name")])
-    (result,) = await simulated(registry.authority, SCOPE, named, "lamp", requests, what_if)
+    named, overrides = CertificateTarget(SCOPE, stored.certificate_id), PolicyOverrides(added=[PolicyName("by-name")])
+    (result,) = await simulated(registry.authority, SCOPE, named, "lamp", requests, overrides)
     assert result.decision is AuthDecision.ALLOWED
 
 
@@ -162,8 +162,8 @@ async def test_policies_that_are_skipped_count_for_nothing(registry: Registry) -
     await with_policies(registry)
     requests = [AuthRequest(ActionType.PUBLISH, (topic("own"),))]
     for skipped, decision in ((["own"], AuthDecision.IMPLICIT_DENY), (["House", "unknown"], AuthDecision.ALLOWED)):
-        what_if = WhatIf(skipped=NeverSearched(map(PolicyName, skipped)))
-        results = await simulated(registry.authority, SCOPE, CERTIFICATE, "lamp", requests, what_if)
+        overrides = PolicyOverrides(skipped=NeverSearched(map(PolicyName, skipped)))
+        results = await simulated(registry.authority, SCOPE, CERTIFICATE, "lamp", requests, overrides)
         assert results[0].decision is decision
 
 

@@ -82,6 +82,9 @@ def test_paths_name_operations_and_templates(path: bytes, operation: EstOperatio
         b"/.well-known/est/",
         b"/.well-known/est/fullcmc",
         b"/.well-known/est/a/b/cacerts",
+        # RFC 7030, 3.2.2: a label is not the name of an operation.
+        b"/.well-known/est/cacerts/simpleenroll",
+        b"/.well-known/est/fullcmc/simpleenroll",
         b"/.well-known/est/a%20b/cacerts",
         b"/.well-known/est/\xc3\xa9/cacerts",
         b"/.well-known/est/cacerts/",

@@ -19,13 +19,12 @@ from tests.support.devices.device_edge import new_data_plane
 from tests.support.devices.device_identities import server_identity
 from tests.support.devices.tls_echo import tls_context_of
 from tests.support.machine.turn_watch import TurnSelector, begin, run_watched
-from tests.support.registration.api import Api
+from tests.support.registration.api import Api, build_router
 from tests.support.registration.authority import ACCOUNT, REGION, Listener, caller_with, new_authority
 from tests.support.registration.policies import document, statement
 from tests.support.registration.provisioning import JITP_BODY, ROLE_ARN
 
 from thingmint.api.devices.data_plane import DeviceMessage
-from thingmint.api.service import build_router
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, CertificateId, Scope, ThingName, certificate_id_of
 from thingmint.core.policies.target import CertificateTarget

@@ -102,5 +102,5 @@ class EstClient:
 
 def certificates_of(body: bytes) -> bytes:
     """Return the certificates of a certs-only message in PEM."""
-    der = run("openssl", "base64", "-d", stdin=body)
+    der = run("openssl", "base64", "-d", "-A", stdin=body)
     return run("openssl", "pkcs7", "-inform", "DER", "-print_certs", stdin=der)

@@ -9,9 +9,11 @@ from tests.support.databases.memory_store import MemoryStore
 from tests.support.devices.device_edge import FakeDataPlane, FakeDeviceEdge, new_data_plane
 from tests.support.registration.authority import ACCOUNT, EVERYTHING, REGION, caller_with, new_authority
 
-from thingmint.api.service import build_router
+from thingmint.api.devices.data_plane import OperatorDataPlane
+from thingmint.api.service import Endpoint, served_operations
 from thingmint.api.wire.routing import Router
 from thingmint.core.identifiers import AccountId, Region
+from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies.authorization import Permission
 
 
@@ -74,3 +76,11 @@ def new_api() -> Api:
     store, edge = MemoryStore(), FakeDeviceEdge()
     data_plane = new_data_plane(edge)
     return Api(build_router(new_authority(store), "devices.example", data_plane), store, edge, data_plane)
+
+
+def build_router(authority: RegistrationAuthority, endpoint: Endpoint, data_plane: OperatorDataPlane) -> Router:
+    """Return the router to every operation of AWS IoT, compiled.
+
+    All planes share one router, because no two operations have the same method and path.
+    """
+    return Router(served_operations(authority, endpoint, data_plane))

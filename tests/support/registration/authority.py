@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
+from tests.support.certificates.profiles import default_profile
 from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.core.audit_entry import AuditEntry
@@ -23,7 +24,7 @@ from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca, create_root_ca
 from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
-from thingmint.issuance.profiles.profile import claim_profile, default_profile
+from thingmint.issuance.profiles.profile import claim_profile
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.signers.file_key import FileKeySigner
 

@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from tests.support.databases.stores import sample_access_key
 from tests.support.devices.device_edge import FakeDeviceEdge, new_data_plane
 from tests.support.devices.device_requests import asked
+from tests.support.registration.api import build_router
 from tests.support.registration.authority import EVERYTHING, REGION, Listener, caller_with, new_authority
 from tests.support.registration.bulk import device, write_input
 from tests.support.registration.fleet import CLAIM_ID
 from tests.support.registration.mutations import Mutation, Request, prepared
 
 from thingmint.api.devices.device_api import DeviceApi
-from thingmint.api.service import build_router
 from thingmint.api.wire.routing import Router
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import AccountId

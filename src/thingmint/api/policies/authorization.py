@@ -13,7 +13,7 @@ from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policies.simulation import ActionType, AuthDecision, AuthRequest, AuthResult, NamedPolicy
 from thingmint.core.policies.target import parse_policy_target
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.policies.device_authorization import WhatIf, simulated
+from thingmint.registration.policies.device_authorization import PolicyOverrides, simulated
 
 
 class AuthInfo(Message, frozen=True, kw_only=True):
@@ -67,12 +67,12 @@ async def test_authorization(
     The thing is the one that ``clientId`` connects as; ten policies may be added.
     """
     principal = None if request.principal is None else parse_policy_target(caller.scope, request.principal)
-    what_if = WhatIf(
+    overrides = PolicyOverrides(
         added=[parse_policy_name(name) for name in request.policy_names_to_add or ()],
         skipped=[parse_policy_name(name) for name in request.policy_names_to_skip or ()],
     )
     requests = [_auth_request(info) for info in request.auth_infos]
-    results = await simulated(authority, caller.scope, principal, request.client_id, requests, what_if)
+    results = await simulated(authority, caller.scope, principal, request.client_id, requests, overrides)
     return TestAuthorizationResponse(auth_results=[_entry(result) for result in results])
 
 

@@ -1,77 +1,47 @@
 """`thingmint issue --from` and `--csr-dir`: runs a job from the command line."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import click
 
-from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, SignedClient, find_connection
+from thingmint.cli.connection import Connection, SignedClient, shown_connection
 from thingmint.cli.devices.device import ListRefused, Row
-from thingmint.cli.devices.dry_run import Asking, OnlyThis, missing_names
+from thingmint.cli.devices.dry_run import QueriedRegistry, UnopenedRegistry, missing_names
 from thingmint.cli.devices.folder import DeviceFolder
 from thingmint.cli.devices.manifest import ERRORS_CSV
 from thingmint.cli.devices.options import DeviceOptions
 from thingmint.cli.devices.requests import Requests
 from thingmint.cli.devices.work import DeviceWork, RefusedRow
-from thingmint.cli.issuing.folder import JOB_FILE, FolderRefused
 from thingmint.cli.issuing.issuers_file import write_issuers
 from thingmint.cli.issuing.parts import registrar_of, station_keys
-from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
+from thingmint.cli.issuing.resuming import resumable
+from thingmint.cli.issuing.retries import RetryLimit
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import printable
 from thingmint.cli.terminal.numbers import counted
 from thingmint.cli.terminal.progress import shown_progress
-from thingmint.core.error_text import in_words
-from thingmint.core.errors import ThingmintError
-from thingmint.data_directory.files import DirectoryInUse
 from thingmint.host.cores import usable_cores
 from thingmint.host.telemetry import configure_logging
-from thingmint.settings.config import Config, StartRefused
+from thingmint.settings.config import Config
 
-_INTERRUPTED = 130
 _RETRY_SECONDS = 1.0
 _SHOWN_REFUSALS = 20
-_REFUSALS = (
-    DirectoryInUse,
-    FolderRefused,
-    ListRefused,
-    LookupError,
-    ServiceRefused,
-    ServiceUnreachable,
-    StartRefused,
-    ThingmintError,
-)
 
 
 def issue_devices(config: Config, options: DeviceOptions, *, is_named: bool) -> None:
     """Issue the devices of the list; end with exit code 1 unless all of them are complete."""
     configure_logging("console", "warning")
     out = options.out
-    try:
+    with resumable(out, ListRefused):
         options = options.checked()
         rows = options.rows()
-        connection = None if options.offline else find_connection(config.data_dir, is_named=is_named)
-        if connection is not None and connection.is_of_variables:
-            click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)
+        connection = None if options.offline else shown_connection(config.data_dir, is_named=is_named)
         if options.dry_run:
             refusals = _tried(options, rows, connection)
         else:
             refusals = asyncio.run(_run(config, options, rows, connection))
-    except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. {_resume_in(out)}", err=True)
-        sys.exit(_INTERRUPTED)
-    except WorkStopped as error:
-        fail(f"{in_words(error)}. {_resume_in(out)}")
-    except OSError as error:
-        fail(f"{in_words(error)}. {_resume_in(out)}" if (out / JOB_FILE).exists() else in_words(error))
-    except _REFUSALS as error:
-        fail(in_words(error))
     _end(out, refusals, is_dry=options.dry_run)
-
-
-def _resume_in(out: Path) -> str:
-    return f"Run the same command again to resume in {out}."
 
 
 def _end(out: Path, refusals: list[RefusedRow], *, is_dry: bool) -> None:
@@ -90,12 +60,12 @@ def _tried(options: DeviceOptions, rows: list[Row], connection: Connection | Non
     requests = options.requests(None)
     options.passphrase()
     rows = _examined(rows, requests)
-    asking = OnlyThis() if connection is None else Asking(SignedClient(connection))
+    registry = UnopenedRegistry() if connection is None else QueriedRegistry(SignedClient(connection))
     try:
         refusals = [RefusedRow(row.line, row.thing, row.problem) for row in rows if row.problem is not None]
-        refusals += [RefusedRow(*each) for each in missing_names(rows, requests, asking)]
+        refusals += [RefusedRow(*each) for each in missing_names(rows, requests, registry)]
     finally:
-        asking.close()
+        registry.close()
     good = len(rows) - len({refusal.line for refusal in refusals})
     click.echo(f"{good} of {counted(len(rows), 'device', 'devices')} would be issued into {options.out}; nothing was")
     return refusals

@@ -20,7 +20,7 @@ _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Openers:
+class DecryptionSecrets:
     """The secrets that open encrypted files: the passphrase of PKCS#12, certificate and private key of a recipient."""
 
     passphrase: bytes | None = field(default=None, repr=False)
@@ -28,7 +28,7 @@ class Openers:
     recipient_key: rsa.RSAPrivateKey | None = field(default=None, repr=False)
 
 
-class Held(Struct, frozen=True):
+class DeliveredContents(Struct, frozen=True):
     """The contents of a file: the DER of its certificate and the public key of its private key, None where it has none.
 
     ``is_closed``: the file has a private key whose passphrase or recipient key was not given.
@@ -39,13 +39,13 @@ class Held(Struct, frozen=True):
     is_closed: bool = False
 
 
-def read_delivered(path: Path, openers: Openers) -> Held:
+def read_delivered(path: Path, secrets: DecryptionSecrets) -> DeliveredContents:
     """Return the contents; raise ValueError if they do not fit the file's name, OSError."""
     content = read_regular(path)
     for ending, read in _READERS.items():
         if path.name.endswith(ending):
             try:
-                return read(content, openers)
+                return read(content, secrets)
             except (TypeError, UnsupportedAlgorithm) as error:
                 # `cryptography` raises TypeError for a key that needs a passphrase.
                 raise ValueError(in_words(error)) from error
@@ -59,42 +59,42 @@ def read_regular(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _certificate_pem(content: bytes, _openers: Openers) -> Held:
-    return Held(certificate=_der(x509.load_pem_x509_certificate(content)))
+def _certificate_pem(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
+    return DeliveredContents(certificate=_der(x509.load_pem_x509_certificate(content)))
 
 
-def _certificate_der(content: bytes, _openers: Openers) -> Held:
-    return Held(certificate=_der(x509.load_der_x509_certificate(content)))
+def _certificate_der(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
+    return DeliveredContents(certificate=_der(x509.load_der_x509_certificate(content)))
 
 
-def _key_pem(content: bytes, _openers: Openers) -> Held:
-    return Held(public_key=_public(serialization.load_pem_private_key(content, None)))
+def _key_pem(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
+    return DeliveredContents(public_key=_public(serialization.load_pem_private_key(content, None)))
 
 
-def _key_der(content: bytes, _openers: Openers) -> Held:
-    return Held(public_key=_public(serialization.load_der_private_key(content, None)))
+def _key_der(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
+    return DeliveredContents(public_key=_public(serialization.load_der_private_key(content, None)))
 
 
-def _enveloped(content: bytes, openers: Openers) -> Held:
-    if openers.recipient is None or openers.recipient_key is None:
-        return Held(is_closed=True)
-    return _key_pem(opened(content, openers.recipient, openers.recipient_key), openers)
+def _enveloped(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
+    if secrets.recipient is None or secrets.recipient_key is None:
+        return DeliveredContents(is_closed=True)
+    return _key_pem(opened(content, secrets.recipient, secrets.recipient_key), secrets)
 
 
-def _p12(content: bytes, openers: Openers) -> Held:
-    if openers.passphrase is None:
-        return Held(is_closed=True)
-    key, certificate, _ = pkcs12.load_key_and_certificates(content, openers.passphrase)
+def _p12(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
+    if secrets.passphrase is None:
+        return DeliveredContents(is_closed=True)
+    key, certificate, _ = pkcs12.load_key_and_certificates(content, secrets.passphrase)
     if key is None or certificate is None:
         raise ValueError("it holds no key or no certificate")
-    return Held(_der(certificate), _public(key))
+    return DeliveredContents(_der(certificate), _public(key))
 
 
-def _combined(content: bytes, openers: Openers) -> Held:
-    return Held(_certificate_pem(content, openers).certificate, _key_pem(content, openers).public_key)
+def _combined(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
+    return DeliveredContents(_certificate_pem(content, secrets).certificate, _key_pem(content, secrets).public_key)
 
 
-def _c_header(content: bytes, openers: Openers) -> Held:
+def _c_header(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
     arrays = {
         name: bytes(int(octet, 16) for octet in body.replace(",", " ").split())
         for name, body in _ARRAY.findall(content.decode("ascii"))
@@ -103,7 +103,7 @@ def _c_header(content: bytes, openers: Openers) -> Held:
         certificate, key = arrays["device_certificate_der"], arrays["device_private_key_der"]
     except KeyError as error:
         raise ValueError(f"it has no array {error.args[0]}") from error
-    return Held(_certificate_der(certificate, openers).certificate, _key_der(key, openers).public_key)
+    return DeliveredContents(_certificate_der(certificate, secrets).certificate, _key_der(key, secrets).public_key)
 
 
 def _der(certificate: x509.Certificate) -> bytes:

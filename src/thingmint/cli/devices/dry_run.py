@@ -19,7 +19,7 @@ class NamesInRegistry(Protocol):
         ...
 
 
-class OnlyThis:
+class UnopenedRegistry:
     """The registry of an offline station, which a dry run does not open, because that would create a data directory."""
 
     def exists(self, kind: str, name: str) -> bool | None:
@@ -31,7 +31,7 @@ class OnlyThis:
         """Do nothing."""
 
 
-class Asking:
+class QueriedRegistry:
     """The registry of a running service; each policy, type and group is queried once."""
 
     def __init__(self, client: SignedClient) -> None:

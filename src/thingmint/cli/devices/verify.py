@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
-from thingmint.cli.devices.delivered import Held, Openers, read_delivered, read_regular
+from thingmint.cli.devices.delivered import DecryptionSecrets, DeliveredContents, read_delivered, read_regular
 from thingmint.cli.devices.folder import JOURNAL, WORK
 from thingmint.cli.devices.manifest import ERRORS_CSV, MANIFEST_CSV, MANIFEST_JSON_LINES, DeviceEntry, as_csv
 from thingmint.cli.issuing.folder import JOB_FILE, ManifestEntry, public_key_sha256
@@ -45,7 +45,7 @@ class Verification(Struct):
     """The check of one folder. `problems` also counts ``identities`` and ``closed``."""
 
     folder: Path
-    openers: Openers
+    secrets: DecryptionSecrets
     issuers: list[x509.Certificate]
     identities: int = 0
     closed: int = 0
@@ -106,7 +106,7 @@ class Verification(Struct):
             if public_key_sha256(key) != each.public_key_sha256:  # type: ignore[arg-type]  # a public key, as read
                 yield f"{name}: it is not the key of the certificate {each.certificate_id}"
 
-    def _file(self, name: str, digest: str | None) -> Held:
+    def _file(self, name: str, digest: str | None) -> DeliveredContents:
         if Path(name).name != name:
             raise ValueError("the manifest names a file outside of the folder")
         path = self.folder / name
@@ -116,7 +116,7 @@ class Verification(Struct):
         is_combined = name.endswith(".pem") and not name.endswith(".cert.pem")
         if (name.endswith(_PRIVATE_ENDINGS) or is_combined) and path.stat().st_mode & _OTHERS:
             raise ValueError("others than its owner can read it")
-        return read_delivered(path, self.openers)
+        return read_delivered(path, self.secrets)
 
     def _certificate(self, each: Delivered, der: bytes) -> Iterator[str]:
         certificate = x509.load_der_x509_certificate(der)

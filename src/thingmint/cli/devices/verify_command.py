@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from thingmint.cli.devices.delivered import Openers
+from thingmint.cli.devices.delivered import DecryptionSecrets
 from thingmint.cli.devices.device import ListRefused
 from thingmint.cli.devices.options import read_passphrase
 from thingmint.cli.devices.recipients import read_recipient
@@ -28,12 +28,12 @@ def verify_delivery(
     if (recipient is None) != (recipient_key is None):
         fail("--recipient and --recipient-key go together")
     try:
-        openers = Openers(
+        secrets = DecryptionSecrets(
             passphrase=None if passphrase_file is None else read_passphrase(passphrase_file),
             recipient=None if recipient is None else read_recipient(recipient),
             recipient_key=None if recipient_key is None else _read_key(recipient_key),
         )
-        verification = Verification(folder, openers, read_issuers(issuers or folder / ISSUERS))
+        verification = Verification(folder, secrets, read_issuers(issuers or folder / ISSUERS))
         problems = list(verification.problems())
     except (OSError, ListRefused) as error:
         fail(in_words(error))

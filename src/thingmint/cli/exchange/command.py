@@ -8,7 +8,7 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, find_connection
+from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, shown_connection
 from thingmint.cli.devices.device import ListRefused
 from thingmint.cli.devices.verify_command import read_issuers
 from thingmint.cli.exchange.aws_files import AwsExport
@@ -95,10 +95,7 @@ def _is_root(certificate: x509.Certificate) -> bool:
 
 @contextmanager
 def _client(data_dir: Path, *, is_named: bool) -> Iterator[SignedClient]:
-    connection = find_connection(data_dir, is_named=is_named)
-    if connection.is_of_variables:
-        click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)
-    client = SignedClient(connection)
+    client = SignedClient(shown_connection(data_dir, is_named=is_named))
     try:
         yield client
     finally:

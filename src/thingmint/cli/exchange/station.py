@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from thingmint.cli.connection import ServiceRefused, SignedClient
-from thingmint.cli.devices.delivered import Openers, read_delivered
+from thingmint.cli.devices.delivered import DecryptionSecrets, read_delivered
 from thingmint.cli.devices.device import ListedDevice
 from thingmint.cli.devices.manifest import DeviceEntry
 from thingmint.cli.devices.templates import (
@@ -76,7 +76,7 @@ class StationImport(IntoService):
         """Return the certificate in PEM and its issuer; raise ValueError, OSError."""
         names = entry.files if isinstance(entry, DeviceEntry) else [entry.certificate_file]
         held = (
-            read_delivered(self._folder / name, Openers()).certificate
+            read_delivered(self._folder / name, DecryptionSecrets()).certificate
             for name in names
             if Path(name).name == name and (self._folder / name).exists() and not name.endswith((".key.pem", ".p12"))
         )

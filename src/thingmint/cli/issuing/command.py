@@ -1,41 +1,25 @@
 """`thingmint issue`: runs a job from the command line: its start, its progress, its end."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import click
 
-from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, find_connection
+from thingmint.cli.connection import Connection, shown_connection
 from thingmint.cli.issuing.begin import JobProperties, begin
-from thingmint.cli.issuing.folder import JOB_FILE, Folder, FolderRefused
+from thingmint.cli.issuing.folder import Folder
 from thingmint.cli.issuing.issuers_file import write_issuers
 from thingmint.cli.issuing.parts import registrar_of, station_keys
-from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
+from thingmint.cli.issuing.resuming import resumable
+from thingmint.cli.issuing.retries import RetryLimit
 from thingmint.cli.issuing.station_keys import RSA_2048
-from thingmint.cli.issuing.work import AnswerRefused, Pauses, Work
-from thingmint.cli.settings import fail
+from thingmint.cli.issuing.work import Pauses, Work
 from thingmint.cli.terminal.numbers import counted
 from thingmint.cli.terminal.progress import shown_progress
-from thingmint.core.error_text import in_words
-from thingmint.core.errors import ThingmintError
 from thingmint.core.provisioning.production import production_details
-from thingmint.data_directory.files import DirectoryInUse
 from thingmint.host.cores import usable_cores
 from thingmint.host.telemetry import configure_logging
-from thingmint.settings.config import Config, StartRefused
-
-_INTERRUPTED = 130
-_REFUSALS = (
-    AnswerRefused,
-    DirectoryInUse,
-    FolderRefused,
-    LookupError,
-    ServiceRefused,
-    ServiceUnreachable,
-    StartRefused,
-    ThingmintError,
-)
+from thingmint.settings.config import Config
 
 
 def issue_identities(
@@ -58,27 +42,12 @@ def issue_identities(
     """
     configure_logging("console", "warning")
     folder, making = Folder(out), JobProperties(key_type or RSA_2048, batch, operator, station)
-    try:
+    with resumable(out):
         production_details(making.production)
         with folder.held():
             # Looked up before any process is started, so that the command fails fast if there is no service.
-            connection = None if offline else find_connection(config.data_dir, is_named=is_named)
-            if connection is not None and connection.is_of_variables:
-                click.echo(f"Asking {connection.endpoint}, which {connection.variable} names.", err=True)
+            connection = None if offline else shown_connection(config.data_dir, is_named=is_named)
             asyncio.run(_run(config, folder, connection, making, count=count, active=active, patience=patience))
-    except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. {_resume_in(out)}", err=True)
-        sys.exit(_INTERRUPTED)
-    except WorkStopped as error:
-        fail(f"{in_words(error)}. {_resume_in(out)}")
-    except OSError as error:
-        fail(f"{in_words(error)}. {_resume_in(out)}" if (out / JOB_FILE).exists() else in_words(error))
-    except _REFUSALS as error:
-        fail(in_words(error))
-
-
-def _resume_in(out: Path) -> str:
-    return f"Run the same command again to resume in {out}."
 
 
 async def _run(

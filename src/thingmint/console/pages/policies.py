@@ -11,7 +11,7 @@ from thingmint.core.identifiers import parse_policy_name
 from thingmint.core.policies.iot_policy import parse_new_iot_policy
 from thingmint.core.policies.simulation import ActionType, AuthRequest, SimulatedDecision
 from thingmint.core.policies.target import parse_policy_target
-from thingmint.registration.policies.device_authorization import WhatIf, simulated
+from thingmint.registration.policies.device_authorization import PolicyOverrides, simulated
 
 _EXAMPLE: Final = """{
   "Version": "2012-10-17",
@@ -131,10 +131,12 @@ async def _verdicts(visit: Visit) -> Sequence[SimulatedDecision]:
         policyNamesToAdd=added or None,
         policyNamesToSkip=skipped or None,
     )
-    what_if = WhatIf([parse_policy_name(each) for each in added], [parse_policy_name(each) for each in skipped])
+    overrides = PolicyOverrides(
+        [parse_policy_name(each) for each in added], [parse_policy_name(each) for each in skipped]
+    )
     target = parse_policy_target(visit.scope, principal) if principal else None
     requests = [AuthRequest(ActionType(action), resources)]
-    (result,) = await simulated(visit.authority, visit.scope, target, client_id, requests, what_if)
+    (result,) = await simulated(visit.authority, visit.scope, target, client_id, requests, overrides)
     return result.verdicts
 
 

@@ -87,27 +87,6 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
     return spans[::-1]
 
 
-def consistency_spans(old: int, new: int) -> list[Span]:
-    """Return the spans whose hashes prove that a tree begins with an older one, PROOF(old, D[new]) of the RFC.
-
-    An empty old tree needs none, because every tree begins with it. Raises ValueError if the old tree is larger.
-    """
-    if not 0 <= old <= new:
-        raise ValueError(f"a tree of {new} leaves does not begin with one of {old}")
-    start, end, spans, is_whole = 0, new, [], True
-    while old not in (0, end):
-        middle = start + _split(end - start)
-        if old <= middle:
-            spans.append((middle, end))
-            end = middle
-        else:
-            spans.append((start, middle))
-            start, is_whole = middle, False
-    if not is_whole:
-        spans.append((start, end))
-    return spans[::-1]
-
-
 def verify_inclusion(entry_hash: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
     """Raise ProofInvalid unless the proof shows that the leaf with this hash is in the tree."""
     try:
@@ -121,33 +100,6 @@ def verify_inclusion(entry_hash: bytes, index: int, size: int, proof: Sequence[b
         result = node_hash(result, sibling) if start > index else node_hash(sibling, result)
     if result != root:
         raise ProofInvalid(f"the proof does not lead from leaf {index} to the root of the tree")
-
-
-def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """Raise ProofInvalid unless the proof shows that the new tree begins with the old one."""
-    try:
-        spans = consistency_spans(old, new)
-    except ValueError as error:
-        raise ProofInvalid(f"a tree of {new} leaves does not begin with one of {old}") from error
-    if len(spans) != len(proof):
-        raise ProofInvalid(f"the proof has {len(proof)} hashes instead of {len(spans)}")
-    given = list(zip(spans, proof, strict=True))
-    # The first hash is that of the old tree's last part. If the proof leaves it out, that part is the whole old tree.
-    if old == 0:
-        computed_old, computed_new = EMPTY_ROOT, new_root
-    elif not given or given[0][0][1] > old:
-        computed_old = computed_new = old_root
-    else:
-        computed_old = computed_new = given.pop(0)[1]
-    for (start, _), sibling in given:
-        if start < old:
-            computed_old, computed_new = node_hash(sibling, computed_old), node_hash(sibling, computed_new)
-        else:
-            computed_new = node_hash(computed_new, sibling)
-    if computed_old != old_root:
-        raise ProofInvalid("the proof does not lead to the root of the old tree")
-    if computed_new != new_root:
-        raise ProofInvalid("the proof does not lead to the root of the new tree")
 
 
 def _split(size: int) -> int:

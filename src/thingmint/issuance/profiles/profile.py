@@ -126,11 +126,6 @@ def certificate_profile(config: ProfileConfig) -> CertificateProfile:
     )
 
 
-def default_profile() -> CertificateProfile:
-    """Return the profile of the certificates that AWS IoT issues."""
-    return certificate_profile(ProfileConfig())
-
-
 def claim_profile() -> CertificateProfile:
     """Return the profile of claim certificates, which expire five minutes after their issuance."""
     profile = certificate_profile(ProfileConfig(subject="CN=Claim"))

@@ -29,7 +29,7 @@ K = TypeVar("K", bound=Hashable)
 log = logging.getLogger(__name__)
 
 
-class Given(Enum):
+class DeliveryResult(Enum):
     """The result of a delivery to one receiver."""
 
     TAKEN = auto()
@@ -38,7 +38,7 @@ class Given(Enum):
     """The client has gone, or may not receive the message."""
 
 
-Give: TypeAlias = "Callable[[FanOut, str, SharedPublish, float], Given]"
+Give: TypeAlias = "Callable[[FanOut, str, SharedPublish, float], DeliveryResult]"
 """Gives the message to the client with this client id, in this encoded form, at this time."""
 
 
@@ -109,8 +109,8 @@ class FanOut:
         give = self._give
         for count, (client_id, shared) in enumerate(self._receivers, 1):
             given = give(self, client_id, shared, now)
-            self._taken |= given is Given.TAKEN
-            self._no_room |= given is Given.NO_ROOM
+            self._taken |= given is DeliveryResult.TAKEN
+            self._no_room |= given is DeliveryResult.NO_ROOM
             if until is not None and not count % _RECEIVERS_BETWEEN_LOOKS and time.perf_counter() >= until:
                 return False
         return True
@@ -149,7 +149,7 @@ class FanOut:
 
 def refused(message: KeptMessage, code: ReasonCode) -> FanOut:
     """Return a fan-out that is already done, for a refused message."""
-    fan_out = FanOut(message, Receivers({}, [], []), lambda *_: Given.NOT_WANTED, lambda _: None)
+    fan_out = FanOut(message, Receivers({}, [], []), lambda *_: DeliveryResult.NOT_WANTED, lambda _: None)
     fan_out.is_done, fan_out.code = True, code
     return fan_out
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
 from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, received_as
-from thingmint.mqtt.broker.fan_out import FanOut, Given, refused
+from thingmint.mqtt.broker.fan_out import DeliveryResult, FanOut, refused
 from thingmint.mqtt.broker.retained import RetainedMessages
 from thingmint.mqtt.broker.router import MemberReadiness, Receivers, TopicRouter
 from thingmint.mqtt.broker.session import Session
@@ -165,10 +165,10 @@ class MessageFlow:
         self.retained.discard(message.publish.topic)
         return True
 
-    def _give(self, fan_out: FanOut, client_id: str, shared: SharedPublish, now: float) -> Given:
+    def _give(self, fan_out: FanOut, client_id: str, shared: SharedPublish, now: float) -> DeliveryResult:
         session = self._sessions.get(client_id)
         if session is None:
-            return Given.NOT_WANTED
+            return DeliveryResult.NOT_WANTED
         if not shared.qos:
             return self._give_at_most_once(fan_out.message, session, shared, now)
         connection = session.connection if session.is_receiving else None
@@ -179,32 +179,34 @@ class MessageFlow:
             if not connection.may_receive(topic if group is None else received_as(topic, group)):
                 # Checked first, so that a refusal is reported once.
                 self._counters.lost(Loss.NOT_ALLOWED)
-                return Given.NOT_WANTED
+                return DeliveryResult.NOT_WANTED
             if outbox.send_at_once(message, shared, connection, now, is_reserved=is_reserved):
                 fan_out.reserved -= is_reserved
-                return Given.TAKEN
+                return DeliveryResult.TAKEN
         if outbox.is_full:
             self._counters.lost(Loss.QUEUE_FULL)
             self._stuck.watch(session)
-            return Given.NO_ROOM
+            return DeliveryResult.NO_ROOM
         fan_out.reserved -= is_reserved
         outgoing = Outgoing(message, shared.qos, shared.retain, group=shared.group)
         outbox.put(outgoing, now, is_reserved=is_reserved)
         session.flush(now, shared)
-        return Given.TAKEN
+        return DeliveryResult.TAKEN
 
-    def _give_at_most_once(self, message: KeptMessage, session: Session, shared: SharedPublish, now: float) -> Given:
+    def _give_at_most_once(
+        self, message: KeptMessage, session: Session, shared: SharedPublish, now: float
+    ) -> DeliveryResult:
         connection = session.connection if session.is_receiving else None
         if connection is None:
-            return Given.NOT_WANTED
+            return DeliveryResult.NOT_WANTED
         topic, group = message.publish.topic, shared.group
         if not connection.may_receive(topic if group is None else received_as(topic, group)):
             self._counters.lost(Loss.NOT_ALLOWED)
-            return Given.NOT_WANTED
+            return DeliveryResult.NOT_WANTED
         if message.has_expired(now):
             # The message expired while it waited for its turn.
             self._counters.lost(Loss.EXPIRED)
-            return Given.NOT_WANTED
+            return DeliveryResult.NOT_WANTED
         outcome = Delivery.FULL
         if session.outbox.may_be_sent_at_once:
             if message.expires_at is None:
@@ -213,14 +215,14 @@ class MessageFlow:
                 outcome = connection.deliver(as_sent(Outgoing(message, shared.qos, shared.retain), 0, False, now))
         if outcome is Delivery.WRITTEN:
             self._counters.passed(Traffic.SENT)
-            return Given.TAKEN
+            return DeliveryResult.TAKEN
         if outcome is Delivery.TOO_LARGE:
             self._counters.lost(Loss.TOO_LARGE_FOR_CLIENT)
-            return Given.NOT_WANTED
+            return DeliveryResult.NOT_WANTED
         if session.outbox.put_unsent(Outgoing(message, shared.qos, shared.retain, group=shared.group), now):
-            return Given.TAKEN
+            return DeliveryResult.TAKEN
         self._counters.lost(Loss.UNSENT_QOS_0)
-        return Given.NO_ROOM
+        return DeliveryResult.NO_ROOM
 
     def _finish(self, fan_out: FanOut, version: ProtocolVersion | None, *, is_stored: bool) -> None:
         self.running -= 1

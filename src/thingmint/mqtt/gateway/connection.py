@@ -19,7 +19,7 @@ from thingmint.mqtt.gateway.connection_index import ConnectionIndex
 from thingmint.mqtt.gateway.device_link import DeviceLink
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.gateway.device_requests import publish, subscribe, unsubscribe
-from thingmint.mqtt.gateway.endings import Leave, close_above, leave_of, reason_of, reason_string
+from thingmint.mqtt.gateway.endings import DisconnectTerms, close_above, disconnect_terms, reason_of, reason_string
 from thingmint.mqtt.gateway.entry import enter
 from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.gateway.observed_connection import ObservedConnection
@@ -69,7 +69,7 @@ class GatewayConnection(ObservedConnection):
         self._repetition: Repetition | None = None
         self._has_heard_all = False
         self._ending: DisconnectReason | None = None
-        self._leave = Leave()
+        self._leave = DisconnectTerms()
         self._worker: asyncio.Task[None] | None = None
         self._last_heard_at = 0.0
 
@@ -160,7 +160,7 @@ class GatewayConnection(ObservedConnection):
 
     def remove(self, *, clean_session: bool, prevent_will: bool) -> None:
         """End the connection at an operator's request, and its session or its will if requested."""
-        self._leave = Leave(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
+        self._leave = DisconnectTerms(cleanly=prevent_will, session_expiry_interval=0 if clean_session else None)
         self.end(
             ReasonCode.ADMINISTRATIVE_ACTION,
             "The connection was deleted",
@@ -169,7 +169,7 @@ class GatewayConnection(ObservedConnection):
 
     def end_without_will(self) -> None:
         """End the connection without its will: other nodes have declared it lost and publish the will."""
-        self._leave = Leave(cleanly=True)
+        self._leave = DisconnectTerms(cleanly=True)
         self.end(ReasonCode.SERVER_UNAVAILABLE, "The node was cut off from the others", cut=True)
 
     @property
@@ -347,7 +347,7 @@ class GatewayConnection(ObservedConnection):
             self._services.data_plane.acknowledge(self.device, packet_id)
 
     def _left(self, disconnect: Disconnect) -> None:
-        self._leave = leave_of(disconnect)
+        self._leave = disconnect_terms(disconnect)
         self._writer.close(b"")
         self._mark_over(DisconnectReason.CLIENT_INITIATED_DISCONNECT)
 

@@ -25,7 +25,7 @@ _REASONS: Final = {
 }
 
 
-# What MQTT 5 tells the client where the code alone would leave it guessing.
+# What MQTT 5 tells the client where the code alone would not say enough.
 _SAID: Final = {
     ReasonCode.SERVER_UNAVAILABLE: "The broker behind the service has closed the connection",
     ReasonCode.SERVER_BUSY: "The broker behind the service does not answer",
@@ -39,7 +39,7 @@ def reason_string(code: ReasonCode) -> str:
     return _SAID.get(code, "")
 
 
-class Leave(Struct, frozen=True):
+class DisconnectTerms(Struct, frozen=True):
     """How a client has left; a connection that is ended without DISCONNECT was not left cleanly."""
 
     cleanly: bool = False
@@ -51,22 +51,22 @@ def reason_of(code: ReasonCode) -> DisconnectReason:
     return _REASONS.get(code, DisconnectReason.CLIENT_ERROR)
 
 
-def leave_of(disconnect: Disconnect) -> Leave:
+def disconnect_terms(disconnect: Disconnect) -> DisconnectTerms:
     """Return how a client leaves with this DISCONNECT (MQTT 5, 3.14)."""
-    return Leave(
+    return DisconnectTerms(
         cleanly=disconnect.reason_code is not ReasonCode.DISCONNECT_WITH_WILL_MESSAGE,
         session_expiry_interval=disconnect.properties.session_expiry_interval,
     )
 
 
-async def close_above(services: Services, device: DeviceLink, leave: Leave) -> None:
+async def close_above(services: Services, device: DeviceLink, terms: DisconnectTerms) -> None:
     """Close the connection at the data plane; log if that fails."""
     # A client that has left cleanly must not be taken for a lost one if it is back at once.
-    if not leave.cleanly and services.slow_turns.is_over:
+    if not terms.cleanly and services.slow_turns.is_over:
         await services.slow_turns.later(device.owner)
     # A client whose CONNECT was never accepted has no will.
-    cleanly = leave.cleanly or device.admitted is None
+    cleanly = terms.cleanly or device.admitted is None
     try:
-        await services.data_plane.close(device, clean=cleanly, session_expiry_interval=leave.session_expiry_interval)
+        await services.data_plane.close(device, clean=cleanly, session_expiry_interval=terms.session_expiry_interval)
     except Exception:
         log.exception("the data plane could not close a connection")

@@ -126,6 +126,14 @@ def standing(issuer_id: str, serial_number: SerialNumber) -> Steps[tuple[bool, R
     return bool(row[0]), None if row[1] is None else _revocation_of_row(row[1:])
 
 
+def standings(issuer_id: str, serial_numbers: Sequence[SerialNumber]) -> Steps[list[tuple[bool, Revocation | None]]]:
+    """Return what `standing` does, for each of these serial numbers."""
+    found = list[tuple[bool, Revocation | None]]()
+    for serial_number in serial_numbers:
+        found += ((yield from standing(issuer_id, serial_number)),)
+    return found
+
+
 def revocations_of_part(issuer_id: str, part: int, ending_from: datetime) -> Steps[Sequence[Revocation]]:
     """Return the revocations and holds of a part whose certificates expire at this time or later, in a fixed order."""
     found = yield from rows_of(PART, issuer_id, part, column_of_time(ending_from))

@@ -3,6 +3,8 @@
 The returned value has the token. The database has only its digest, with which every node finds the session.
 """
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 from collections.abc import Callable

@@ -5,6 +5,8 @@ transaction that stores the certificate deletes the reservation. An unused reser
 and has an audit entry.
 """
 
+from __future__ import annotations
+
 import contextlib
 from datetime import datetime, timedelta
 

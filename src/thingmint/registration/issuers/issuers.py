@@ -4,6 +4,8 @@ Each function is one transaction. The statements check the expected state, so if
 of them is refused and changes nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -4,6 +4,8 @@ The three steps are `prunable`, `archived_lines` and `prune`. An interruption be
 After an interruption in the third, another call continues there.
 """
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator
 
 from thingmint.core.audit_entry import AuditEntry

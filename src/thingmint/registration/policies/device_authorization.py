@@ -46,7 +46,7 @@ class BoundDevice(Struct, frozen=True):
     other_things: tuple[NamedPolicy, ...] = ()
 
 
-class WhatIf(Struct, frozen=True):
+class PolicyOverrides(Struct, frozen=True):
     """Policies that TestAuthorization adds to those of the registry or skips."""
 
     added: Sequence[PolicyName] = ()
@@ -103,14 +103,14 @@ async def simulated(
     principal: PolicyTarget | None,
     client_id: str | None,
     requests: Sequence[AuthRequest],
-    what_if: WhatIf,
+    overrides: PolicyOverrides,
 ) -> tuple[AuthResult, ...]:
     """Return the decision of the principal's policies about each request, with policies added and skipped.
 
     Raises ResourceNotFound for an unknown principal or policy, LimitExceeded for too much work, InvalidRequest
     if there is neither a principal nor a policy.
     """
-    added = dict.fromkeys(what_if.added)
+    added = dict.fromkeys(overrides.added)
     if principal is None and not added:
         raise InvalidRequest("A principal is required unless policies are added")
     if len(added) > MAX_ADDED:
@@ -124,7 +124,7 @@ async def simulated(
         attached = {policy.name: policy for policy in device.policies}
         for name in added:
             attached[name] = yield from _policy(versions, scope, name)
-        skipped = frozenset(what_if.skipped)
+        skipped = frozenset(overrides.skipped)
         kept = tuple(policy for name, policy in attached.items() if name not in skipped)
         return structs.replace(device, policies=kept)
 

@@ -4,6 +4,8 @@ Both edges of fleet provisioning call it. They have authorized the request by th
 certificate has no policies and can use only its own template.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct

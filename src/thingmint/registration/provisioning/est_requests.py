@@ -7,7 +7,7 @@ from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import CertificateId, TemplateName
-from thingmint.issuance.csr import asks_for_alternative_names, load_csr_der, require_no_key_encryption
+from thingmint.issuance.csr import asks_for_alternative_names, load_csr_der, load_subject_der, require_no_key_encryption
 from thingmint.issuance.keys.key_pairs import as_pkcs8
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning.enrollment import Enrollee, enroll, enroll_with_new_key
@@ -26,12 +26,12 @@ async def server_keygen(
 ) -> tuple[Certificate, bytes]:
     """Issue a certificate with a new key, and return both; the private key is in the form of PKCS#8.
 
-    Raises InvalidRequest if the request cannot be read or asks for an encrypted key, or what `enroll_with_new_key`
-    raises.
+    The key and the signature of the request are ignored (RFC 7030, 4.4.1). Raises InvalidRequest if the request cannot
+    be read or asks for an encrypted key, or what `enroll_with_new_key` raises.
     """
-    request = load_csr_der(csr_der)
+    subject_der = load_subject_der(csr_der)
     require_no_key_encryption(csr_der)
-    certificate, key_pair = await enroll_with_new_key(authority, enrollee, request.subject_der, template)
+    certificate, key_pair = await enroll_with_new_key(authority, enrollee, subject_der, template)
     return certificate, as_pkcs8(key_pair)
 
 

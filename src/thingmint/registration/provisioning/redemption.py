@@ -3,6 +3,8 @@
 The row of the token decides, so that of two concurrent requests on two nodes only one is the first.
 """
 
+from __future__ import annotations
+
 import json
 
 from msgspec import Struct

@@ -4,6 +4,8 @@ In one transaction the new certificate gets the subject, the things and the poli
 ACTIVE for an overlap, in which the device begins to use the new one. Then one of the nodes makes it INACTIVE.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Owns the keys that sign status responses: one for each CA on each node, with certificates valid for two days."""
 
+from __future__ import annotations
+
 import asyncio
 from datetime import datetime
 

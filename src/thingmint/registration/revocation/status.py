@@ -1,9 +1,12 @@
 """Owns the answers to OCSP requests, from the registry or from a cache of signed answers."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from cryptography.x509.ocsp import OCSPResponseStatus
 from msgspec import Struct
@@ -22,7 +25,6 @@ from thingmint.issuance.revocation.ocsp import (
     refusal,
 )
 from thingmint.records.certificates import revocations as revocation_table
-from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.responders import Responders
 from thingmint.registration.revocation.terms import CRLIssuer, CRLIssuers, RevocationObserver, RevocationTerms
@@ -88,9 +90,10 @@ class StatusService:
 
     async def answer(self, request: bytes) -> StatusAnswer:
         """Return the answer to the request. An error in the request or in this service is an OCSP response, too."""
-        answer = self.cached(request)
-        if answer is not None:
-            return answer
+        return self.cached(request) or await self.answer_anew(request)
+
+    async def answer_anew(self, request: bytes) -> StatusAnswer:
+        """Return what `answer` does, but never from the cache."""
         try:
             answer = await self._answer(request)
         except MalformedRequest:
@@ -136,20 +139,25 @@ class StatusService:
         return found
 
     async def _standings(self, crl_issuer: CRLIssuer, names: Sequence[CertificateName]) -> list[CertificateStanding]:
-        issuer_id = crl_issuer.ca.issuer_id
+        issuer_id, read = crl_issuer.ca.issuer_id, self.authority.store.read
+        if len(names) == 1:
+            recorded = [await read(partial(revocation_table.standing, issuer_id, names[0].serial_number))]
+        else:
+            # One program, so that all statuses are of one moment.
+            recorded = await read(
+                partial(revocation_table.standings, issuer_id, [each.serial_number for each in names])
+            )
+        return [
+            CertificateStanding(
+                name,
+                is_here or revocation is not None or name.serial_number in crl_issuer.known,
+                None if revocation is None else self._shown(revocation),
+            )
+            for name, (is_here, revocation) in zip(names, recorded, strict=True)
+        ]
 
-        def program() -> Steps[list[CertificateStanding]]:
-            found = []
-            for name in names:
-                is_here, revocation = yield from revocation_table.standing(issuer_id, name.serial_number)
-                is_issued = is_here or revocation is not None or name.serial_number in crl_issuer.known
-                found.append(CertificateStanding(name, is_issued, self._shown(revocation)))
-            return found
-
-        return await self.authority.store.read(program)
-
-    def _shown(self, revocation: Revocation | None) -> Revocation | None:
-        if revocation is None or revocation.reason is RevocationReason.REMOVE_FROM_CRL:
+    def _shown(self, revocation: Revocation) -> Revocation | None:
+        if revocation.reason is RevocationReason.REMOVE_FROM_CRL:
             return None
         is_hold = revocation.reason is RevocationReason.CERTIFICATE_HOLD
         return None if is_hold and not self.terms.shows_holds else revocation

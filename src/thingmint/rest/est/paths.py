@@ -1,6 +1,7 @@
 """Owns the paths of EST and the operation of each. Serves no requests.
 
-RFC 7030, 3.2.2: the operations are below ``/.well-known/est``, and below a label there.
+RFC 7030, 3.2.2: the operations are below ``/.well-known/est``, and below a label there. A label is not the name of an
+operation.
 """
 
 import re
@@ -46,6 +47,7 @@ class EstPath(Struct, frozen=True):
 
 
 _BY_SEGMENT = {each.segment: each for each in EstOperation}
+_NO_LABELS = frozenset({*_BY_SEGMENT, "fullcmc"})
 _PATH = re.compile(r"/\.well-known/est(?:/([^/]+))?/([a-z]+)")
 
 
@@ -53,7 +55,7 @@ def parse_est_path(path: bytes) -> EstPath | None:
     """Return the operation and label of the path; None if it is not a path of EST."""
     found = _PATH.fullmatch(path.decode("latin-1"))
     operation = None if found is None else _BY_SEGMENT.get(found[2])
-    if found is None or operation is None:
+    if found is None or operation is None or found[1] in _NO_LABELS:
         return None
     try:
         return EstPath(operation, None if found[1] is None else parse_template_name(found[1]))

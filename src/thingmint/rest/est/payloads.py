@@ -1,8 +1,8 @@
 """Owns the form of EST's payloads: DER in base64, PKCS#7, and multipart. Independent of callers and the registry.
 
-RFC 8951, 3: bodies are base64 (RFC 4648, 4), with or without line breaks, for any Content-Transfer-Encoding.
-Answers have lines of 64 characters, with line ends that `base64 -d` and `openssl base64 -d` both accept. They have the
-header Content-Transfer-Encoding, because clients of RFC 7030 expect it.
+- Requests are base64 (RFC 8951, 3), also with white space (3.1), and any Content-Transfer-Encoding is ignored (3).
+- Answers are base64 without white space (RFC 8951, 3; RFC 4648, 3.1 and 4), because not all clients ignore it. They
+  have the header Content-Transfer-Encoding, because clients of RFC 7030 expect it, and others must ignore it.
 """
 
 import base64
@@ -21,10 +21,10 @@ _PKCS7 = b"application/pkcs7-mime; smime-type=certs-only"
 _PKCS8 = b"application/pkcs8"
 _CSR_ATTRIBUTES = b"application/csrattrs"
 _BASE64 = ((b"content-transfer-encoding", b"base64"),)
-_LINE = 64
 _WHITESPACE = b" \t\r\n"
-# RFC 7030, 4.5.2: the preferred attributes of a request, an ECDSA key on P-256 (RFC 5480, 2.1.1) and a signature with
-# SHA-256 (RFC 5758, 3.2). Other keys that the certificate profile accepts are accepted, too.
+# RFC 7030, 4.5.2 (as in RFC 8951, 4): the preferred attributes of a request, an ECDSA key on P-256 (RFC 5480, 2.1.1)
+# and a signature with SHA-256 (RFC 5758, 3.2). The type of the key is one attribute (RFC 9908, 3.2). Other keys that
+# the certificate profile accepts are accepted, too.
 _WANTED = bytes.fromhex(
     "3021"
     "301506072a8648ce3d0201310a06082a8648ce3d030107"
@@ -43,20 +43,14 @@ def decoded(body: bytes) -> bytes:
     return found
 
 
-def encoded(der: bytes) -> bytes:
-    """Return DER as base64 in lines."""
-    text = base64.b64encode(der)
-    return b"".join(text[start : start + _LINE] + b"\n" for start in range(0, len(text), _LINE))
-
-
 def certificates_answer(certificates: Sequence[x509.Certificate]) -> Answer:
     """Return certificates as a certs-only message (RFC 7030, 4.1.3 and 4.2.3)."""
-    return Answer(200, encoded(_certs_only(certificates)), _PKCS7, _BASE64)
+    return Answer(200, base64.b64encode(_certs_only(certificates)), _PKCS7, _BASE64)
 
 
 def csr_attributes_answer() -> Answer:
-    """Return the attributes that the service prefers in requests (RFC 7030, 4.5.2)."""
-    return Answer(200, encoded(_WANTED), _CSR_ATTRIBUTES, _BASE64)
+    """Return the attributes that the service prefers in requests (RFC 7030, 4.5.2, as in RFC 8951, 4)."""
+    return Answer(200, base64.b64encode(_WANTED), _CSR_ATTRIBUTES, _BASE64)
 
 
 def key_and_certificate_answer(pkcs8: bytes, certificate: x509.Certificate, boundary: str) -> Answer:
@@ -66,8 +60,10 @@ def key_and_certificate_answer(pkcs8: bytes, certificate: x509.Certificate, boun
     """
     parts = ((_PKCS8, pkcs8), (_PKCS7, _certs_only((certificate,))))
     delimiter = b"--" + boundary.encode("ascii")
+    # RFC 2046, 5.1.1: the line end before a delimiter belongs to the delimiter.
     body = b"".join(
-        delimiter + b"\r\nContent-Type: " + kind + b"\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encoded(der)
+        b"%b\r\nContent-Type: %b\r\nContent-Transfer-Encoding: base64\r\n\r\n%b\r\n"
+        % (delimiter, kind, base64.b64encode(der))
         for kind, der in parts
     )
     content_type = b'multipart/mixed; boundary="' + boundary.encode("ascii") + b'"'
