@@ -53,7 +53,7 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
     if created.session_token is not None:
         click.echo(f"aws_session_token = {created.session_token}")
         click.echo(f"expires {fields['Expiration']}", err=True)
-    click.echo("The secret is shown this one time.", err=True)
+    click.echo("The secret is shown only once.", err=True)
 
 
 def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
 from thingmint.cli.devices.delivered import DecryptionSecrets, DeliveredContents, read_delivered, read_regular
-from thingmint.cli.devices.folder import ISSUERS, JOURNAL, WORK
+from thingmint.cli.devices.folder import JOURNAL, WORK
 from thingmint.cli.devices.manifest import ERRORS_CSV, MANIFEST_CSV, MANIFEST_JSON_LINES, DeviceEntry, as_csv
 from thingmint.cli.issuing.folder import JOB_FILE, ManifestEntry, public_key_sha256
+from thingmint.cli.issuing.issuers_file import ISSUERS
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.issuance.keys.key_pairs import WeakKey
@@ -53,6 +54,11 @@ class Verification(Struct):
         """Yield each problem as one line."""
         try:
             delivered = read_manifest(self.folder)
+        except FileNotFoundError:
+            begun = (self.folder / JOB_FILE).exists()
+            reason = "the run is not finished, run its command again" if begun else "`thingmint issue` has made none"
+            yield f"{MANIFEST_JSON_LINES} is missing: {reason}"
+            return
         except (ValueError, OSError) as error:
             yield f"{MANIFEST_JSON_LINES}: {in_words(error)}"
             return

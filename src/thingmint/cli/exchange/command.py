@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, shown_connection
 from thingmint.cli.devices.device import ListRefused
-from thingmint.cli.devices.folder import ISSUERS
 from thingmint.cli.devices.verify_command import read_issuers
 from thingmint.cli.exchange.aws_files import AwsExport
 from thingmint.cli.exchange.into_service import FleetImport
@@ -18,6 +17,7 @@ from thingmint.cli.exchange.inventory import InventoryRefused, read_inventory
 from thingmint.cli.exchange.service_registry import ServiceRegistry
 from thingmint.cli.exchange.station import StationImport, StationRefused, read_delivery
 from thingmint.cli.exchange.verification import verification_certificate
+from thingmint.cli.issuing.issuers_file import ISSUERS
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import printable
 from thingmint.cli.terminal.progress import shown_progress
