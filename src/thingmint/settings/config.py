@@ -105,9 +105,9 @@ def _given(
 ) -> tuple[object, Origin]:
     """Return the unparsed value, and its origin."""
     name, flag = setting.name, flags.get(setting.name)
-    # For an absent flag, click returns (), if it is repeatable, or False, if it is a switch.
-    if flag is not None and flag != () and not (setting.is_switch and flag is False):
-        return flag, Origin(Source.FLAG, setting.flag)
+    # For an absent flag, click returns (), if it is repeatable, or False, if it is a switch that a flag turns on.
+    if flag is not None and flag != () and (flag is not False or setting.is_on_by_default):
+        return flag, Origin(Source.FLAG, setting.flags[-1] if flag is False else setting.flag)
     if setting.variable in environment:
         if Places.VARIABLE not in setting.places:
             raise ConfigError(f"{setting.variable}: {name} cannot be set in the environment, only in {path}")

@@ -64,7 +64,7 @@ def create(
     if created.session_token is not None:
         click.echo(f"aws_session_token = {created.session_token}")
         click.echo(f"expires {fields['Expiration']}", err=True)
-    click.echo("The secret is shown this one time.", err=True)
+    click.echo("The secret is shown only once.", err=True)
 
 
 def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:

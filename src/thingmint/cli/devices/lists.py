@@ -75,7 +75,7 @@ def _text(path: Path) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ListRefused(f"{path}, line {line}: not UTF-8: save the file as UTF-8") from error
+        raise ListRefused(f"{path}, line {line}: not UTF-8: save the file as CSV in UTF-8") from error
     if "\0" in text:
         raise ListRefused(f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}: a NUL character")
     return text
@@ -137,7 +137,7 @@ def _columns(header: list[str], path: Path) -> list[tuple[str, str]]:
         prefix = next((each for each in _PREFIXES if name.startswith(each) and name != each), None)
         if prefix is None and name not in _PLAIN_COLUMNS:
             known = ", ".join([*_PLAIN_COLUMNS, *(f"{each}NAME" for each in _PREFIXES)])
-            raise ListRefused(f"{path}, line 1: {name!r} is no column; there are {known}")
+            raise ListRefused(f"{path}, line 1: unknown column {name!r}; the columns are {known}")
         column = (_PLAIN_COLUMNS[name], "") if prefix is None else (_PREFIXES[prefix], name.removeprefix(prefix))
         if column in columns:
             raise ListRefused(f"{path}, line 1: the column {name!r} is there twice")
@@ -156,7 +156,7 @@ def _csv_row(line: int, columns: list[tuple[str, str]], cells: list[str]) -> Row
         return Row(
             line,
             thing,
-            problem=f"the cell {formula!r} begins like a formula of a spreadsheet; what is meant so goes into a .jsonl",
+            problem=f"the cell {formula!r} begins like a formula of a spreadsheet: put such values into a .jsonl list",
         )
 
     def named(field: str) -> dict[str, str]:

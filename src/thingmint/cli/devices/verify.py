@@ -22,9 +22,10 @@ from thingmint.cli.devices.delivered import (
     read_regular,
     require_regular,
 )
-from thingmint.cli.devices.folder import ISSUERS, JOURNAL, WORK
+from thingmint.cli.devices.folder import JOURNAL, WORK
 from thingmint.cli.devices.manifest import ERRORS_CSV, MANIFEST_CSV, MANIFEST_JSON_LINES, DeviceEntry, as_csv
 from thingmint.cli.issuing.folder import JOB_FILE, ManifestEntry, public_key_sha256
+from thingmint.cli.issuing.issuers_file import ISSUERS
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.host.given_files import given_lines
@@ -60,6 +61,11 @@ class Verification(Struct):
         """Yield each problem as one line."""
         try:
             delivered = read_manifest(self.folder)
+        except FileNotFoundError:
+            begun = (self.folder / JOB_FILE).exists()
+            reason = "the run is not finished, run its command again" if begun else "`thingmint issue` has made none"
+            yield f"{MANIFEST_JSON_LINES} is missing: {reason}"
+            return
         except (ValueError, OSError) as error:
             yield f"{MANIFEST_JSON_LINES}: {in_words(error)}"
             return

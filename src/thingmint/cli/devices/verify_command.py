@@ -9,12 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from thingmint.cli.devices.delivered import DecryptionSecrets, require_regular
 from thingmint.cli.devices.device import ListRefused
-from thingmint.cli.devices.folder import ISSUERS
 from thingmint.cli.devices.options import read_passphrase
 from thingmint.cli.devices.recipients import read_recipient
 from thingmint.cli.devices.verify import Verification
+from thingmint.cli.issuing.issuers_file import ISSUERS
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import printable
+from thingmint.cli.terminal.numbers import counted
 from thingmint.core.error_text import in_words
 from thingmint.host.given_files import read_given
 from thingmint.issuance.keys.key_reading import KeyRefused, private_key_in_pem
@@ -42,9 +43,11 @@ def verify_delivery(
     for problem in problems[:_SHOWN]:
         click.echo(printable(problem), err=True)
     if problems:
-        fail(f"{folder}: {len(problems)} problems")
-    closed = f"; {verification.closed} private keys are sealed and were not opened" if verification.closed else ""
-    click.echo(f"{folder}: {verification.identities} identities, all well{closed}")
+        fail(f"{folder}: {counted(len(problems), 'problem', 'problems')}")
+    closed = (
+        f"; {counted(verification.closed, 'key is', 'keys are')} sealed and not opened" if verification.closed else ""
+    )
+    click.echo(f"{folder}: {counted(verification.identities, 'identity', 'identities')}, all well{closed}")
 
 
 def issuers_of_delivery(folder: Path) -> list[x509.Certificate]:
