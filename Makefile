@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Tests wait for servers and clients most of their time; with more workers than cores those become slow themselves.
-TEST_WORKERS ?= 2
+# Tests on two workers leave two cores idle for a third of the time, while they wait for servers and clients.
+TEST_WORKERS ?= 3
 IFMA = packages/thingmint-ifma
 
 .PHONY: help run install install-test test quick lint unit docs lower-bounds parity brokers device-operations map bench soak clean

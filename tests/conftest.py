@@ -1,5 +1,6 @@
 """Makes a test run the same whoever started it, and however busy the machine is."""
 
+import gc
 import logging
 import os
 import signal
@@ -44,6 +45,12 @@ def _levels_of_loggers() -> Iterator[None]:
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and collected tests out of garbage collections, which took a sixth of the time of fast tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

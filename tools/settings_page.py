@@ -41,9 +41,11 @@ def _table(group: Group, settings: list[Setting]) -> Iterator[str]:
 
 def _row(setting: Setting) -> str:
     name = f"`{setting.name}`" if Places.FILE in setting.places else f"`{setting.name}` (not in the file)"
-    flag = f"`{setting.flag}`" if Places.FLAG in setting.places else "–"
+    flag = ", ".join(f"`{each}`" for each in setting.flags) if Places.FLAG in setting.places else "–"
     variable = f"`{setting.variable}`" if Places.VARIABLE in setting.places else "–"
-    default = "off" if setting.is_switch else "–" if setting.default_text is None else f"`{setting.default_text}`"
+    default = "–" if setting.default_text is None else f"`{setting.default_text}`"
+    if setting.is_switch:
+        default = setting.default_text or "off"
     # A vertical line would end the cell.
     value = "on or off" if setting.is_switch else setting.form.metavar.replace("|", ", ") or "table"
     return f"| {name} | {flag} | {variable} | {value} | {default} | {setting.meaning} |"

@@ -177,7 +177,9 @@ def test_a_wrong_passphrase_and_a_full_target_change_nothing(
     wrong, new = tmp_path / "wrong", tmp_path / "new"
     wrong.write_text("falsch")
     assert "passphrase" in failed(new, "restore", str(service.sealed), "--ca-passphrase-file", str(wrong))
-    assert "is sealed, and no passphrase was given" in failed(new, "restore", str(service.sealed))
+    lacking = failed(new, "restore", str(service.sealed))
+    assert "is sealed, and no passphrase was given: name the file" in lacking
+    assert "--passphrase-file" in lacking
     assert not new.exists()
     before = tables_of(service.data_dir, None)
     assert "is not empty" in refused(service, service.data_dir)

@@ -115,7 +115,7 @@ def test_permanent_key_is_printed_as_a_credentials_file_has_it(data_dir: Path) -
     first, second = result.stdout.splitlines()
     assert first.startswith("aws_access_key_id = AKIA")
     assert second.startswith("aws_secret_access_key = ")
-    assert "shown this one time" in result.stderr
+    assert "shown only once" in result.stderr
 
 
 def test_temporary_key_has_a_token_and_an_end(data_dir: Path) -> None:
@@ -334,6 +334,7 @@ def test_identities_are_issued_without_a_service(data_dir: Path, tmp_path: Path)
     arguments = ("issue", "--offline", "--active", "--count", "2", "--out", str(out))
     assert run(*arguments, data_dir=data_dir).stdout == f"2 identities in {out} (manifest.csv, manifest.jsonl)\n"
     assert stat.S_IMODE((out / "000002.key.pem").stat().st_mode) == 0o600
+    assert run("issue", "--verify", str(out), data_dir=data_dir).stdout == f"{out}: 2 identities, all well\n"
     assert "another service" not in run(*arguments, data_dir=data_dir).stderr
     assert "was begun with --active" in refusal_of(*arguments[:2], *arguments[3:], data_dir=data_dir)
     with held(data_dir, "a service"):

@@ -185,7 +185,7 @@ def test_variables_of_aws_tools_name_the_service(tmp_path: Path) -> None:
     assert find_connection(tmp_path, {**without_region, "AWS_DEFAULT_REGION": "us-east-2"}).region == "us-east-2"
 
 
-@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"])
 def test_missing_variable_is_named(tmp_path: Path, name: str) -> None:
     rest = {each: value for each, value in ENVIRONMENT.items() if each != name}
     with pytest.raises(LookupError, match=f"AWS_ENDPOINT_URL_IOT is set, but {name} is not"):

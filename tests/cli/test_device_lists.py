@@ -58,7 +58,7 @@ def test_delimiters_line_ends_and_byte_order_marks_of_spreadsheets(
         (b"thing\nla\0mp\n", "line 2: a NUL character"),
         (b"", "the column thing is missing"),
         (b"thing\n", "has no rows"),
-        (b"thing,colour\nlamp,red\n", "'colour' is no column; there are thing, "),
+        (b"thing,colour\nlamp,red\n", "unknown column 'colour'; the columns are thing, "),
         (b"thing,thing_name\nlamp,lamp\n", "the column 'thing_name' is there twice"),
         (b"type\nlamp\n", "the column thing is missing"),
         (b'thing,type\nlamp,"never ends\nlamp-2,x\n', "unexpected end of data"),

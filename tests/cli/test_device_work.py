@@ -19,7 +19,7 @@ from tests.support.machine.soak import examples
 from tests.support.registration.authority import EVERYTHING, caller_with
 from tests.support.registration.registrar import Fate, FaultyRegistrar, Killed
 
-from thingmint.cli.connection import ServiceRefused
+from thingmint.cli.connection import Connection, ServiceRefused
 from thingmint.cli.devices.delivered import DecryptionSecrets
 from thingmint.cli.devices.device import ListedDevice, Row
 from thingmint.cli.devices.folder import DeviceFolder, Order
@@ -31,6 +31,7 @@ from thingmint.cli.devices.templates import own_template
 from thingmint.cli.devices.verify import Verification
 from thingmint.cli.devices.work import DeviceWork, RefusedRow
 from thingmint.cli.issuing.folder import FolderRefused
+from thingmint.cli.issuing.issuers_file import write_issuers
 from thingmint.cli.issuing.registrar import Registered
 from thingmint.cli.issuing.retries import RetryLimit, WorkStopped
 from thingmint.cli.issuing.station_keys import CurveKeys
@@ -41,6 +42,7 @@ from thingmint.core.registry.thing_filter import ThingFilter
 from thingmint.registration.policies import policies
 from thingmint.registration.policies.policy_attachments import list_attached
 from thingmint.registration.registry import thing_principals, things
+from thingmint.settings.config import load_config
 
 COUNT = 4
 PAGE = PageRequest(100, None, ascending=True)
@@ -463,3 +465,41 @@ async def test_what_was_damaged_in_a_delivery_is_named(new_job: Callable[..., An
         "issuers.pem is missing: give the CA certificates with --issuers",
     ):
         assert problem in problems, problems
+
+
+async def test_a_folder_that_is_not_finished_says_so(tmp_path: Path) -> None:
+    def problems() -> list[str]:
+        return list(Verification(tmp_path, DecryptionSecrets(), []).problems())
+
+    assert problems() == ["manifest.jsonl is missing: `thingmint issue` has made none"]
+    (tmp_path / "job.json").write_text("{}")
+    assert problems() == ["manifest.jsonl is missing: the run is not finished, run its command again"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "ca_file", "expected"),
+    [
+        (False, None, "of the data directory"),
+        (True, "beside/ca.pem", "beside the CA file"),
+        (True, "elsewhere/ca.pem", None),
+        (True, None, None),
+    ],
+)
+def test_issuers_are_those_of_the_service_that_is_called(
+    tmp_path: Path, variables: bool, ca_file: str | None, expected: str | None
+) -> None:
+    for folder, text in (("data", "of the data directory"), ("beside", "beside the CA file")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "device-ca.pem").write_text(text)
+    connection = Connection(
+        endpoint="https://127.0.0.1:1",
+        ca_file=None if ca_file is None else str(tmp_path / ca_file),
+        region="us-east-1",
+        access_key_id="id",
+        secret_access_key="secret",
+        session_token=None,
+        is_of_variables=variables,
+    )
+    write_issuers(load_config({"data_dir": str(tmp_path / "data")}, {}), connection, tmp_path)
+    written = tmp_path / "issuers.pem"
+    assert (written.read_text() if written.exists() else None) == expected

@@ -36,6 +36,17 @@ def test_what_it_says_to_type_names_a_directory_that_is_not_the_usual_one(config
     assert not any("--data-dir" in line for line in usual)
 
 
+def test_it_names_the_console_and_the_access_key_for_it(config: Config) -> None:
+    config.data_dir.mkdir()
+    assert not any("sign in" in line for line in greeting(config, ENDPOINTS))
+    (config.data_dir / "credentials").write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    told = greeting(config, ENDPOINTS)
+    assert "  console       https://127.0.0.1:8443/console" in told
+    assert f"In the console, sign in with the access key in {config.data_dir / 'credentials'}" in told
+    without = greeting(replace(config, console=False), ENDPOINTS)
+    assert not any("  console " in line or "sign in" in line for line in without)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -13,6 +13,7 @@ from tests.support.brokers.mosquitto import mosquitto
 from tests.support.clients.aws import SUCCEEDED, AccessKey, ClientOf, IoT, Live
 from tests.support.clients.parity import PAGE, proofs
 from tests.support.databases.postgresql import new_database
+from tests.support.machine.soak import in_soak_only
 from tests.support.services.service import Service, running_service
 
 IDENTITIES = 36
@@ -44,6 +45,25 @@ def pytest_runtest_makereport(
         report.longrepr = f"this test is the proof that {', '.join(sorted(missing))} works, and was not answered 200"
     item.config.stash.setdefault(_PROVED, {}).setdefault(test, {})[engine] = frozenset(SUCCEEDED)
     return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave PostgreSQL, in each run, to tests that prove an operation or depend on the engine; see `in_soak_only`."""
+    if _RECORD is None:
+        in_soak_only(config, items, [item for item in items if _needs_one_engine(item)])
+
+
+def _needs_one_engine(item: pytest.Item) -> bool:
+    """Return whether a variant on PostgreSQL finds what the one on SQLite and the engines' own tests find.
+
+    Every operation is proved on both. Tests of `records` and `storage` run each statement on both.
+    """
+    on_engine = isinstance(item, pytest.Function) and getattr(item, "callspec", None)
+    if not on_engine or "postgresql" not in (on_engine.params.get("live"), on_engine.params.get("registry")):
+        return False
+    if item.get_closest_marker("engines"):
+        return False
+    return item.nodeid.partition("[")[0] not in _proofs().values()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -172,6 +172,7 @@ def test_there_is_something_wrong_with_each_operation_that_takes_anything() -> N
     assert sum(asked.values()) > 2000
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_what_does_not_exist_is_answered_in_the_models_words(name: str, peer: Peer) -> None:
     operation = SERVICE.operation_model(name)
@@ -181,6 +182,7 @@ def test_what_does_not_exist_is_answered_in_the_models_words(name: str, peer: Pe
     assert [answer for answer in answers if answer.status != 200 and complaint(answer, operation)] == []
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_hostile_text_hurts_nobody(name: str, peer: Peer) -> None:
     operation = SERVICE.operation_model(name)

@@ -11,6 +11,8 @@ from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refusa
 from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, write_input
 from tests.support.registration.provisioning import ROLE_ARN
 
+pytestmark = pytest.mark.engines
+
 RUNNING = {"InProgress", "Cancelling"}
 ENDED_WITHIN_SECONDS = 120
 DEVICES = 120

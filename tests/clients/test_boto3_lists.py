@@ -7,6 +7,8 @@ import pytest
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import ClientOf, IoT, Live, refusal_of
 
+pytestmark = pytest.mark.engines
+
 MANY, PAGE = 260, 250
 
 

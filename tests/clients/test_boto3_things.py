@@ -9,6 +9,8 @@ from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
 from tests.support.services.service import running_service
 
+pytestmark = pytest.mark.engines
+
 OURS = "arn:aws:iot:us-east-1:000000000000"
 NOT_FOUND, INVALID = ("ResourceNotFoundException", 404), ("InvalidRequestException", 400)
 EXISTS, CONFLICT = ("ResourceAlreadyExistsException", 409), ("VersionConflictException", 409)

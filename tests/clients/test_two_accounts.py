@@ -17,7 +17,7 @@ from tests.support.clients.fleet_model import OK, PENDING, FleetModel, ModelCert
 from tests.support.machine.soak import examples
 
 OTHER = "888888888888"
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.engines]
 _examples = itertools.count()
 
 accounts = st.integers(0, 1)

@@ -1,8 +1,14 @@
 """Sessions of the console: sign-in, what ends one, whose form is served, and what the answers let a browser keep."""
 
+import contextlib
 import http.cookies
 import json
 import re
+import socket
+import ssl
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -236,6 +242,19 @@ def test_ten_megabytes_are_refused_in_every_form(live: Live, path: str) -> None:
     assert pages.get("").status == 200
 
 
+def test_forms_that_arrive_slowly_keep_nobody_from_pages(live: Live) -> None:
+    pages = Pages(live).sign_in(live.administrator)
+    head = (
+        b"POST /console/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n\r\na"
+    )
+    with ExitStack() as stack:
+        for _ in range(80):
+            stack.enter_context(raw_connection(live)).sendall(head)
+        assert pages.get("").status == 200
+        assert Pages(live).get("/login").status == 200
+
+
 def test_half_a_megabyte_in_each_field_is_refused_by_the_operation(live: Live) -> None:
     pages = Pages(live).sign_in(live.administrator)
     text = "y" * 400_000
@@ -258,6 +277,19 @@ def test_what_is_no_form_is_refused(live: Live, body: bytes) -> None:
     kind = {"content-type": "application/x-www-form-urlencoded"}
     assert pages.ask("POST", "/things", body, kind).status == 400
     assert pages.ask("POST", "/things", body, {"content-type": "multipart/form-data; boundary=x"}).status == 400
+
+
+@contextlib.contextmanager
+def raw_connection(live: Live) -> Iterator[ssl.SSLSocket]:
+    """Yield a connection to the API."""
+    address = urllib.parse.urlsplit(live.service.endpoints.api)
+    assert address.hostname is not None
+    tls = ssl.create_default_context(cafile=live.ca_file)
+    with (
+        socket.create_connection((address.hostname, address.port or 443), timeout=60) as plain,
+        tls.wrap_socket(plain, server_hostname=address.hostname) as connection,
+    ):
+        yield connection
 
 
 def test_many_attempts_to_sign_in_are_slowed_down(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ssl
 
 import pytest
 
@@ -18,6 +19,10 @@ from thingmint.core.errors import ServiceUnavailable
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (OSError(errno.ENOENT, "No such file or directory", "/a"), "/a: No such file or directory"),
         (ValueError("  "), "value error"),
+        (
+            ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"),
+            "tlsv13 alert certificate required",
+        ),
         (ServiceUnavailable("The database cannot be reached"), "The database cannot be reached"),
     ],
     ids=repr,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from thingmint.data_directory.files import DirectoryInUse, held, is_held, make_directory, write_durably
+from thingmint.data_directory.files import DirectoryInUse, held, is_held, make_directory, whole_folder, write_durably
 
 
 def mode_of(path: Path) -> int:
@@ -95,3 +95,40 @@ def test_directory_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> No
 
 def test_directory_that_was_never_held_is_free(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
+
+
+def test_a_folder_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    with whole_folder(folder) as unfinished:
+        (unfinished / "inner").mkdir()
+        (unfinished / "inner" / "file").write_bytes(b"content")
+        assert not folder.exists()
+    assert (folder / "inner" / "file").read_bytes() == b"content"
+    assert mode_of(folder) == 0o700
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "new") as unfinished:  # noqa: PT012 - it must have begun
+        (unfinished / "file").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_interrupted_process_left_of_a_folder_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".new.unfinished").mkdir()
+    (tmp_path / ".new.unfinished" / "half").touch()
+    (tmp_path / "new").mkdir()
+    with whole_folder(tmp_path / "new") as unfinished:
+        (unfinished / "file").touch()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_folder_with_files_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "mine").touch()
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "new"):
+        pass
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]

@@ -195,3 +195,17 @@ def test_a_full_disk_leaves_the_old_backup_and_no_half_restore(
     ballast.unlink()
     succeeded(new, "restore", str(backup))
     assert ids_in(new) == ids_in(data_dir)
+
+
+def test_a_full_disk_leaves_no_half_export_of_the_log(data_dir: Path, small_disk: Path) -> None:  # noqa: F811  a fixture
+    ballast, out = small_disk / "ballast", small_disk / "export"
+    fill(ballast)
+    with ballast.open("rb+") as opened:
+        # Room for the checkpoint, and not for the tiles and the entries.
+        opened.truncate(ballast.stat().st_size - (16 << 10))
+    assert "No space left on device" in failed(data_dir, "log", "export", str(out))
+    assert names_in(small_disk) == {ballast.name}
+    ballast.unlink()
+    succeeded(data_dir, "log", "export", str(out))
+    assert {"checkpoint", "entries.jsonl", "tile"} <= names_in(out)
+    assert names_in(small_disk) == {out.name}

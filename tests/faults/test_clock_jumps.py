@@ -100,6 +100,8 @@ def turned_by(clock_file: Path) -> dict[str, str]:
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock_file),
         "FAKETIME_NO_CACHE": "1",
+        # The times of files are not asked for; to turn them takes a third of the time of a start.
+        "NO_FAKE_STAT": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         # For versions that know it by this name.
         "DONT_FAKE_MONOTONIC": "1",

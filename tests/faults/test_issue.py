@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from tests.support.certificates.user_ca import new_ca
 from tests.support.clients.client import client_of, create_keys, listed_ids
 from tests.support.machine.soak import examples
 from tests.support.services.forked import Process, run_thingmint, start_thingmint
@@ -79,7 +80,7 @@ def assert_complete(out: Path, registered: set[str], count: int = COUNT) -> None
         assert key.public_key() == certificate.public_key()
     names = {path.name for path in out.iterdir()}
     expected = {entry[name] for entry in entries for name in ("private_key_file", "certificate_file")}
-    assert names == expected | {"job.json", "manifest.csv", "manifest.jsonl"}
+    assert names == expected | {"job.json", "issuers.pem", "manifest.csv", "manifest.jsonl"}
 
 
 def new_ids(service: Service, before: list[str]) -> set[str]:
@@ -165,6 +166,19 @@ def test_service_that_is_stuck_or_stays_away_ends_the_run_and_the_next_one_resum
     with running_service(data_dir, key_reserve=0) as service:
         assert issue(data_dir, tmp_path / "out")[0] == 0
         assert_complete(tmp_path / "out", new_ids(service, []))
+
+
+def test_a_service_that_is_not_verified_is_not_called_again(service: Service, tmp_path: Path) -> None:
+    other, missing = tmp_path / "other.pem", tmp_path / "missing.pem"
+    other.write_bytes(new_ca().certificate.public_bytes(serialization.Encoding.PEM))
+    for ca_file, words in (
+        (other, "the service's certificate is not accepted: unable to get local issuer certificate. AWS_CA_BUNDLE"),
+        (missing, f"the CA file {missing} cannot be used: No such file or directory"),
+    ):
+        environment = service.environment | {"AWS_CA_BUNDLE": str(ca_file)}
+        options = ("--out", str(tmp_path / ca_file.stem), "--patience", "3600")
+        code, _, err = finish(start_thingmint("issue", *options, environment=environment))
+        assert (code, words in err) == (1, True), err
 
 
 def test_patience_covers_the_first_call(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.support.databases.cutting_proxy import CuttingProxy, Fault, Loss, Sid
 from tests.support.databases.database import tables_of
 from tests.support.machine.loop_thread import LoopThread, loop_thread
 from tests.support.registration.policies import document, statement
+from tests.support.services.nodes import eventually
 from tests.support.services.service import Service, assert_consistent, running_service
 
 POLICY = document(statement())
@@ -98,8 +99,7 @@ def test_readiness_is_answered_at_once_while_the_database_hangs_and_devices_are_
         with running_service(tmp_path / "data", *options, key_reserve=0) as service:
             assert [page(service, path) for path in ("/readyz", "/readyz/devices")] == [200, 200]
             thread.call(proxy.passes.clear)
-            while page(service, "/readyz") == 200:
-                pass
+            eventually(lambda: page(service, "/readyz"), lambda status: status != 200)
             with ThreadPoolExecutor(20) as callers:
                 began = time.monotonic()
                 answers = list(callers.map(lambda _: page(service, "/readyz"), range(100)))
@@ -109,8 +109,7 @@ def test_readiness_is_answered_at_once_while_the_database_hangs_and_devices_are_
             assert took < 100
             assert [page(service, path) for path in ("/healthz", "/readyz/devices")] == [200, 200]
             thread.call(proxy.passes.set)
-            while page(service, "/readyz") != 200:
-                pass
+            eventually(lambda: page(service, "/readyz"), lambda status: status == 200)
         assert_consistent(tmp_path, postgresql_url)
 
 

@@ -19,6 +19,7 @@ from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import AccessKey, IoT, Live
 from tests.support.databases.database import tables_of
 from tests.support.devices.live_devices import Credentials, is_admitted, new_credentials, new_fleet
+from tests.support.services.nodes import eventually
 from tests.support.services.service import running_service, thingmint
 
 from thingmint.records.columns import time_of_column
@@ -86,8 +87,7 @@ def test_a_node_with_a_wrong_clock_serves_by_the_right_time_and_leaves_to_others
         assert page(off, "/readyz")[0] == 503
         assert page(off, "/readyz/devices")[0] == 200
         assert [page(node, "/readyz")[0] for node in (right, other)] == [200, 200]
-        while abs(skew_told_by(off) - wrong.total_seconds()) > 5:
-            pass
+        eventually(lambda: skew_told_by(off), lambda skew: abs(skew - wrong.total_seconds()) <= 5)
         assert "the node's clock is wrong" in off.service.log
 
         # Nobody is refused for the time: SigV4's window, temporary credentials, certificates, claims.
@@ -116,11 +116,9 @@ def test_a_node_with_a_wrong_clock_serves_by_the_right_time_and_leaves_to_others
         assert abs(time_of_column(entry["at"]) - datetime.now(UTC)) < timedelta(minutes=5)
 
         turned.turn(timedelta(0))
-        while page(off, "/readyz")[0] != 200:
-            pass
+        eventually(lambda: page(off, "/readyz")[0], lambda status: status == 200)
         assert is_admitted(right, new_credentials(client_of(off)), tmp_path)
-        while "the node's clock agrees" not in off.service.log:
-            page(off, "/healthz")
+        off.service.wait_for_log("the node's clock agrees")
 
 
 @WRONG

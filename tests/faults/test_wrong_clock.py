@@ -34,8 +34,8 @@ def test_a_service_that_starts_with_a_wrong_clock_issues_nothing_until_it_is_rig
         turned.turn(timedelta(0))
         assert turned.create().status == 200
         assert turned.page("/readyz").status == 200
-        while "the active issuer is valid again" not in service.log:
-            assert turned.page("/healthz").status == 200
+        service.wait_for_log("the active issuer is valid again")
+        assert turned.page("/healthz").status == 200
 
     turned.turn(wrong)
     command = thingmint(

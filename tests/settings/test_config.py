@@ -1,6 +1,7 @@
 """Settings: where they may be given, which wins, and what is refused."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,23 @@ def test_flag_wins_over_environment_and_environment_over_file(tmp_path: Path) ->
         tmp_path, toml=toml, flags={"region": "us-west-2"}, THINGMINT_REGION="eu-north-1", THINGMINT_KEY_RESERVE="5"
     )
     assert (given.region, given.account, given.key_reserve) == ("us-west-2", "111111111111", 5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ([], r"console +off +file "),
+        (["--console"], r"console +on +flag --console\n"),
+        (["--no-console"], r"console +off +flag --no-console\n"),
+    ],
+)
+def test_a_switch_that_is_on_by_default_can_be_turned_off_by_a_flag(
+    tmp_path: Path, flags: list[str], line: str
+) -> None:
+    assert config(tmp_path).console
+    (tmp_path / "thingmint.toml").write_text("console = false")
+    shown = CliRunner().invoke(main, ["settings", "--data-dir", str(tmp_path), "--given", *flags])
+    assert re.search(line, shown.output)
 
 
 def test_repeatable_and_switch_flags_that_are_absent_leave_the_file_in_force(tmp_path: Path) -> None:
@@ -239,6 +257,21 @@ def test_the_help_has_a_heading_for_each_group() -> None:
     ]
 
 
+def test_the_help_of_issue_has_headings_for_its_own_flags() -> None:
+    shown = CliRunner().invoke(main, ["issue", "--help"]).output
+    headings = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "Options:",
+        "Devices of a list:",
+        "Files:",
+        "Manifest and audit trail:",
+        "Check of a delivery:",
+        "Service:",
+        "Storage:",
+        "Keys and certificates:",
+    ]
+
+
 def test_environment_of_the_test_run_is_not_read(tmp_path: Path) -> None:
     os.environ["THINGMINT_REGION"] = "moon"
     try:
@@ -328,3 +361,11 @@ def test_numbers_of_thousands_of_digits_are_refused_by_name(tmp_path: Path) -> N
 )
 def test_a_password_in_a_url_is_noticed(url: str, expected: bool) -> None:
     assert has_password(url) is expected
+
+
+@pytest.mark.parametrize("name", [each.name for each in SETTINGS if Places.VARIABLE not in each.places])
+def test_a_table_of_the_file_is_refused_in_the_environment(tmp_path: Path, name: str) -> None:
+    variable = f"THINGMINT_{name.upper()}"
+    for value in ("", "x", "{}", "a=b"):
+        said = refusal(tmp_path, {variable: value})
+        assert said == f"{variable}: {name} cannot be set in the environment, only in {tmp_path / 'thingmint.toml'}"

@@ -28,15 +28,15 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.clock import postgresql_engine, postgresql_time
 from thingmint.records.statement import rows_of
 from thingmint.records.steps import Program, Steps
-from thingmint.storage import DatabaseTooNew, InvalidDatabaseURL, open_store, schema
+from thingmint.storage import DatabaseTooNew, DatabaseTooOld, InvalidDatabaseURL, open_store, schema
 from thingmint.storage.database_url import parse_database_url
 from thingmint.storage.postgresql import store as postgresql
 from thingmint.storage.postgresql.store import PostgreSQLStore, open_postgresql
 from thingmint.storage.schema import migrations
 
 
-async def opened(url: str, **options: int) -> PostgreSQLStore:
-    return await open_postgresql(parse_database_url(url), observe=Timings(), **options)
+async def opened(url: str, *, may_migrate: bool = True, **options: int) -> PostgreSQLStore:
+    return await open_postgresql(parse_database_url(url), observe=Timings(), may_migrate=may_migrate, **options)
 
 
 @pytest.fixture
@@ -225,6 +225,20 @@ async def test_a_database_of_a_later_version_is_refused(store: PostgreSQLStore, 
     await connection.close()
     with pytest.raises(DatabaseTooNew, match=f"schema version {newest + 1}"):
         await opened(postgresql_url)
+
+
+async def test_only_a_start_migrates_a_database(store: PostgreSQLStore, postgresql_url: str) -> None:
+    await (await opened(postgresql_url, may_migrate=False)).close()
+    connection = await asyncpg.connect(postgresql_url)
+    newest = migrations()[-1].version
+    await connection.execute("DELETE FROM schema_version WHERE version = $1", newest)
+    with pytest.raises(DatabaseTooOld, match=f"schema version {newest - 1}, this version of Thingmint needs {newest}"):
+        await opened(postgresql_url, may_migrate=False)
+    await connection.execute("DROP TABLE schema_version")
+    with pytest.raises(DatabaseTooOld, match="has no tables of Thingmint"):
+        await opened(postgresql_url, may_migrate=False)
+    assert await connection.fetchval("SELECT to_regclass('schema_version')") is None
+    await connection.close()
 
 
 @pytest.mark.parametrize(

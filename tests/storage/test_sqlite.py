@@ -20,11 +20,12 @@ from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.policies.policy_attachments import EFFECTIVE
 from thingmint.records.statement import row_of
 from thingmint.records.steps import Program, Steps
-from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, open_store, schema
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseTooNew, DatabaseTooOld, open_store, schema
 from thingmint.storage.dialect import SQLITE
 from thingmint.storage.schema import migrations
 from thingmint.storage.sqlite import group_commit, writer_connection
-from thingmint.storage.sqlite.connection import connect
+from thingmint.storage.sqlite.connection import connect, create
+from thingmint.storage.sqlite.copied_tables import migrations_to
 from thingmint.storage.sqlite.store import SQLiteStore, open_sqlite
 
 
@@ -72,6 +73,35 @@ async def test_a_database_of_a_later_version_is_refused(path: Path) -> None:
     connection.close()
     with pytest.raises(DatabaseTooNew, match=f"schema version {newest + 1}"):
         await open_sqlite(path, observe=Timings())
+
+
+async def test_only_a_start_migrates_a_database(path: Path) -> None:
+    first, newest = migrations_to(11), migrations()[-1].version
+    create(path, first, vfs=None)
+    before = await asyncio.to_thread(path.read_bytes)
+    with pytest.raises(DatabaseTooOld, match=f"schema version 11, this version of Thingmint needs {newest}"):
+        await open_sqlite(path, observe=Timings(), may_migrate=False)
+    assert await asyncio.to_thread(path.read_bytes) == before
+    await (await open_sqlite(path, observe=Timings())).close()
+    await (await open_sqlite(path, observe=Timings(), may_migrate=False)).close()
+
+
+async def test_a_missing_or_foreign_database_is_not_made_by_a_command(path: Path) -> None:
+    with pytest.raises(ServiceUnavailable, match="cannot be opened"):
+        await open_sqlite(path, observe=Timings(), may_migrate=False)
+    assert not await asyncio.to_thread(path.exists)
+    apsw.Connection(str(path)).execute("CREATE TABLE something (value TEXT)")
+    with pytest.raises(DatabaseTooOld, match="has no tables of Thingmint"):
+        await open_sqlite(path, observe=Timings(), may_migrate=False)
+
+
+async def test_a_migration_is_logged_but_not_the_creation(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    create(path, migrations_to(11), vfs=None)
+    assert caplog.messages == []
+    await (await open_sqlite(path, observe=Timings())).close()
+    newest = migrations()[-1].version
+    assert caplog.messages == [f"the database is migrated from schema version 11 to {newest}"]
 
 
 @pytest.mark.parametrize("query", [certificates.SUMMARIES_NEWEST_FIRST, certificates.SUMMARIES_OLDEST_FIRST])

@@ -21,6 +21,7 @@ BESIDE_A_SERVICE = (
     "reference/settings.md",
     "reference/events.md",
     "reference/audit.md",
+    "operate/access.md",
     "operate/troubleshooting.md",
     "explanation/verifiable-log.md",
     "explanation/rotation.md",

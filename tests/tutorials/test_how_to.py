@@ -7,6 +7,8 @@ import pytest
 from tests.support.clients.tutorial import DOCS, Reader
 from tests.support.machine.required import required_program
 
+from thingmint.data_directory.handover import read_endpoints
+
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
@@ -22,6 +24,20 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 def test_offline_station(reader: Reader) -> None:
     reader.follow(DOCS / "how-to" / "offline-station.md")
+
+
+def test_station(reader: Reader, tmp_path: Path) -> None:
+    reader.serve()
+    endpoints = read_endpoints(tmp_path / "thingmint-data")
+    assert endpoints is not None
+    reader.replaced = {"https://iot.factory.example:8443": endpoints.api}
+    reader.follow(DOCS / "how-to" / "station.md")
+
+
+def test_replace_certificate(reader: Reader) -> None:
+    required_program("mosquitto_pub")
+    reader.serve()
+    reader.follow(DOCS / "how-to" / "replace-certificate.md")
 
 
 def test_est(reader: Reader) -> None:

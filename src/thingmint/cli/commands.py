@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, BinaryIO, ClassVar
 
 import click
 
@@ -12,7 +12,7 @@ from thingmint.cli.accounts.account_commands import account, test_mode
 from thingmint.cli.auditing.audit_commands import audit
 from thingmint.cli.backup.commands import backup, restore
 from thingmint.cli.exchange_options import export_devices, import_devices
-from thingmint.cli.issue_options import issue_options
+from thingmint.cli.issue_options import IssueCommand, issue_options
 from thingmint.cli.issuers.commands import issuer
 from thingmint.cli.log.commands import log
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
@@ -104,9 +104,9 @@ def env(**flags: object) -> None:
     print_environment(config_of(flags).data_dir)
 
 
-@main.command()
-@settings_options(STORE_SETTINGS)
+@main.command(cls=IssueCommand)
 @issue_options
+@settings_options(STORE_SETTINGS)
 def issue(**options: Any) -> None:
     """Issue identities in bulk, each exactly once.
 
@@ -136,34 +136,54 @@ def fleet() -> None:
 @click.option(
     "--concurrency", type=click.IntRange(1, 200), default=8, show_default=True, help="Devices that are busy at a time."
 )
-@click.option("--keys/--csr", default=True, show_default=True, help="Ask for keys, or bring a P-256 key of its own.")
+@click.option(
+    "--keys/--csr",
+    default=True,
+    show_default=True,
+    help="The service makes each device's RSA key, or the device makes a P-256 key.",
+)
 @click.option("--duration", type=OrdinaryFloatRange(0), default=0.0, help="Seconds that all devices stay connected.")
 @click.option(
-    "--publish", type=OrdinaryFloatRange(0, 1000), default=0.0, help="Messages a second of each device meanwhile."
+    "--publish",
+    type=OrdinaryFloatRange(0, 1000),
+    default=0.0,
+    help="Messages that each device sends a second in this time.",
 )
-@click.option("--reconnect", is_flag=True, help="At the end each device leaves and connects once more.")
+@click.option("--reconnect", is_flag=True, help="At the end, each device disconnects and connects again.")
 @click.option(
     "--renew",
     type=click.Choice(["now", "rotated"]),
     default=None,
-    help="Each device renews its certificate by EST and comes back with it: now, or when another issuer is active.",
+    help="Each device renews its certificate by EST and connects with it: now, or when another issuer is active.",
 )
-@click.option("--est", default=None, metavar="URL", help="EST.  [default: that of the service in the data directory]")
+@click.option(
+    "--est", default=None, metavar="URL", help="Address of EST.  [default: that of the service in the data directory]"
+)
 @click.option(
     "--storm",
     type=click.Choice(["reconnect", "fan-out", "fan-in", "wills", "policy-change"]),
     default=None,
-    help="What all devices do at once when they are connected, with a bystander beside it.",
+    help="What all devices do at the same time when they are connected; another client measures its effect.",
 )
 @click.option("--template", default=None, help="Provisioning template to use.  [default: one is made]")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the template.")
-@click.option("--topic", default="{thing}/simulated", show_default=True, help="Where devices publish and listen.")
-@click.option("--claim-certificate", type=click.File("r"), default=None, help="Claim to use.  [default: one is made]")
+@click.option(
+    "--topic", default="{thing}/simulated", show_default=True, help="Topic to which devices publish and subscribe."
+)
+@click.option(
+    "--claim-certificate", type=click.File("r"), default=None, help="Claim certificate to use.  [default: one is made]"
+)
 @click.option("--claim-key", type=click.File("r"), default=None, help="Its private key.")
-@click.option("--endpoint", default=None, metavar="URL", help="The API, called with the variables AWS_….")
-@click.option("--mqtt", default=None, metavar="HOST:PORT", help="The gateway.  [default: what the API says]")
-@click.option("--ca", "ca_file", default=None, metavar="FILE", help="What vouches for the gateway's certificate.")
-@click.option("--allow-remote", is_flag=True, help="Load another machine than this one.")
+@click.option(
+    "--endpoint", default=None, metavar="URL", help="Address of the API; the variables AWS_… have the access key."
+)
+@click.option(
+    "--mqtt", default=None, metavar="HOST:PORT", help="Address of the device port.  [default: the API's answer]"
+)
+@click.option(
+    "--ca", "ca_file", default=None, metavar="FILE", help="CA file that verifies the device port's certificate."
+)
+@click.option("--allow-remote", is_flag=True, help="Allow a service on another machine.")
 @click.option("--clean-up", is_flag=True, help="Remove the devices at the end, and all that was made for them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def simulate(**options: Any) -> None:
@@ -188,7 +208,7 @@ def access_key() -> None:
 @click.option(
     "--policy",
     "policy_file",
-    type=click.File("r", encoding="utf-8"),
+    type=click.File("rb"),
     required=True,
     help="File with the IAM policy document that binds the key; - reads standard input.",
 )
@@ -201,12 +221,12 @@ def access_key() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in the shape of AWS's credential_process.")
 def create_access_key(
-    policy_file: TextIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
+    policy_file: BinaryIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
 ) -> None:
     """Create an access key; its secret is shown only once."""
     from thingmint.cli.accounts.access_key import create
 
-    create(config_of(flags), policy_file.read(), user_name=user_name, expires_in=expires_in, as_json=as_json)
+    create(config_of(flags), policy_file, user_name=user_name, expires_in=expires_in, as_json=as_json)
 
 
 @access_key.command("list")

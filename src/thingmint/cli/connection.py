@@ -8,10 +8,17 @@ from pathlib import Path
 import click
 
 from thingmint.data_directory.handover import read_credentials, read_endpoints
-from thingmint.rest.signed_client import Connection, ServiceRefused, ServiceUnreachable, SignedClient
+from thingmint.rest.signed_client import (
+    Connection,
+    ServiceNotVerified,
+    ServiceRefused,
+    ServiceUnreachable,
+    SignedClient,
+)
 
 __all__ = [
     "Connection",
+    "ServiceNotVerified",
     "ServiceRefused",
     "ServiceUnreachable",
     "SignedClient",
@@ -53,7 +60,10 @@ def find_connection(
                 variable=given,
             )
         except KeyError as error:
-            raise LookupError(f"{given} is set, but {error.args[0]} is not") from error
+            missing = error.args[0].replace("_DEFAULT_", "_")
+            raise LookupError(
+                f'{given} is set, but {missing} is not: set it, or set all of them by eval "$(thingmint env)"'
+            ) from error
     endpoints = read_endpoints(data_dir)
     credentials = read_credentials(data_dir)
     if endpoints is None or credentials is None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
+from thingmint.cli.settings import GroupedCommand
 from thingmint.cli.terminal.numbers import OrdinaryFloatRange
 from thingmint.settings.config import Config
 
@@ -28,7 +29,11 @@ _OPTIONS = (
         show_default=True,
         help="Folder for keys, certificates and the manifest.",
     ),
-    click.option("--active", is_flag=True, help="Register the certificates as ACTIVE; INACTIVE otherwise."),
+    click.option(
+        "--active",
+        is_flag=True,
+        help="Register the certificates as ACTIVE, so that devices can connect; INACTIVE otherwise.",
+    ),
     click.option("--offline", is_flag=True, help="Work on the data directory itself; no service may be running on it."),
     click.option(
         "--patience",
@@ -38,17 +43,27 @@ _OPTIONS = (
         help="Seconds to go on trying, from the first call on, while the service does not answer.",
     ),
     click.option(
-        "--key-type", type=click.Choice(_KEY_TYPES), default=None, help="Of keys made here.  [default: rsa-2048]"
+        "--key-type",
+        type=click.Choice(_KEY_TYPES),
+        default=None,
+        help="Type of the keys made here.  [default: rsa-2048]",
     ),
-    click.option("--batch", default=None, help="Name of the batch, in the manifest and the audit trail."),
-    click.option("--operator", default=None, help="Who works here, in the manifest and the audit trail."),
-    click.option("--station", default=None, help="Which station this is, in the manifest and the audit trail."),
-    click.option("--type", "types", default=None, help="Thing type of devices whose row names none."),
-    click.option("--group", "groups", multiple=True, help="Thing group of devices whose row names none; repeatable."),
-    click.option("--policy", "policies", multiple=True, help="Policy of devices whose row names none; repeatable."),
+    click.option("--type", "types", default=None, help="Thing type of rows that name none."),
+    click.option("--group", "groups", multiple=True, help="Thing group of rows that name none; repeatable."),
+    click.option("--policy", "policies", multiple=True, help="Policy of rows that name none; repeatable."),
     click.option("--template", type=_FILE, default=None, help="Provisioning template; rows give its parameters."),
+    click.option("--dry-run", is_flag=True, help="Check the list, and issue nothing."),
     click.option(
-        "--format", "formats", type=click.Choice(_FORMATS), multiple=True, help="Of files; repeatable.  [default: pem]"
+        "--for-import",
+        is_flag=True,
+        help="With --offline: leave type, groups and policies to `thingmint import` into the central registry.",
+    ),
+    click.option(
+        "--format",
+        "formats",
+        type=click.Choice(_FORMATS),
+        multiple=True,
+        help="Format of the files; repeatable.  [default: pem]",
     ),
     click.option(
         "--name",
@@ -58,17 +73,14 @@ _OPTIONS = (
     ),
     click.option("--recipient", type=_FILE, default=None, help="Certificate that private keys are encrypted to (CMS)."),
     click.option("--passphrase-file", type=_FILE, default=None, help="Passphrase of --format p12."),
-    click.option("--dry-run", is_flag=True, help="Check the list, and issue nothing."),
-    click.option(
-        "--for-import",
-        is_flag=True,
-        help="With --offline: leave type, groups and policies to `thingmint import` into the central registry.",
-    ),
+    click.option("--batch", default=None, help="Name of the batch, in both."),
+    click.option("--operator", default=None, help="Name of the operator, in both."),
+    click.option("--station", default=None, help="Name of the station, in both."),
     click.option("--verify", type=_FOLDER, default=None, help="Check a delivery, and issue nothing."),
     click.option(
-        "--recipient-key", type=_FILE, default=None, help="With --verify and --recipient: opens private keys."
+        "--recipient-key", type=_FILE, default=None, help="Private key of --recipient, which opens sealed keys."
     ),
-    click.option("--issuers", type=_FILE, default=None, help="With --verify: CA certificates, instead of issuers.pem."),
+    click.option("--issuers", type=_FILE, default=None, help="CA certificates, instead of issuers.pem."),
 )
 # Flags that are valid only with a list of devices, and their defaults.
 _OF_LISTS = {
@@ -85,6 +97,19 @@ _OF_LISTS = {
 }
 _FLAGS = {"types": "--type", "groups": "--group", "policies": "--policy", "formats": "--format"}
 _OF_COUNT = ("count", "out", "active", "offline", "patience", "key_type", "batch", "operator", "station")
+
+_HEADINGS = {
+    "Devices of a list": ("--type", "--group", "--policy", "--template", "--dry-run", "--for-import"),
+    "Files": ("--format", "--name", "--recipient", "--passphrase-file"),
+    "Manifest and audit trail": ("--batch", "--operator", "--station"),
+    "Check of a delivery": ("--verify", "--recipient-key", "--issuers"),
+}
+
+
+class IssueCommand(GroupedCommand):
+    """`thingmint issue`, whose help shows flags by their purpose."""
+
+    headings: ClassVar = {flag: heading for heading, flags in _HEADINGS.items() for flag in flags}
 
 
 def issue_options(command: F) -> F:

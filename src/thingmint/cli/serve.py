@@ -23,7 +23,7 @@ from thingmint.cli.worker_service import serve_with_workers
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.files import DirectoryInUse
-from thingmint.data_directory.handover import Endpoints, read_credentials
+from thingmint.data_directory.handover import CREDENTIALS, Endpoints, read_credentials
 from thingmint.host.event_loop import new_event_loop
 from thingmint.host.hardening import harden_process
 from thingmint.host.printed_lines import printed_to
@@ -120,6 +120,7 @@ def greeting(config: Config, endpoints: Endpoints) -> list[str]:
     return [
         f"Thingmint {__version__} is ready: account {config.account}, region {config.region}",
         f"  AWS IoT API   {endpoints.api}",
+        *([f"  console       {endpoints.api}/console"] if config.console else []),
         f"  devices       {_doors(endpoints)}",
         f"  trust anchor  {endpoints.ca_file or 'none: plain HTTP'}",
         f"  data          {data_dir} ({database})",
@@ -130,7 +131,12 @@ def greeting(config: Config, endpoints: Endpoints) -> list[str]:
         f"  {FIRST_CERTIFICATE}",
         "",
         f"Without the AWS CLI:  {command} issue{option} --active",
+        *([_sign_in(data_dir)] if config.console and read_credentials(data_dir) is not None else []),
     ]
+
+
+def _sign_in(data_dir: Path) -> str:
+    return f"In the console, sign in with the access key in {data_dir / CREDENTIALS}"
 
 
 def _greet(config: Config, endpoints: Endpoints, words: Words, stdout: TextIO, log_format: str) -> None:

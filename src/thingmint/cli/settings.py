@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import click
 
@@ -24,7 +24,10 @@ _GROUP_OF_FLAG = {setting.flag: setting.group for setting in SETTINGS if Places.
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows the flags of settings under the headings of their groups."""
+    """A command whose help shows flags under headings; those of settings are their groups."""
+
+    headings: ClassVar[Mapping[str, str]] = {}
+    """The headings of flags that are not settings; flags without a heading come first."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options first, then those of each group."""
@@ -32,7 +35,9 @@ class GroupedCommand(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                sections.setdefault(_GROUP_OF_FLAG.get(parameter.opts[0], "Options"), []).append(record)
+                flag = parameter.opts[0]
+                heading = self.headings.get(flag, _GROUP_OF_FLAG.get(flag, "Options"))
+                sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():
             if records:
                 with formatter.section(heading):
@@ -48,7 +53,7 @@ def settings_options(names: tuple[str, ...]) -> Callable[[F], F]:
             shown, is_repeatable = setting.default_text, isinstance(setting.default, tuple)
             meaning = setting.meaning if shown is None else f"{setting.meaning}  [default: {shown}]"
             command = click.option(
-                setting.flag,
+                "/".join(setting.flags),
                 name,
                 help=f"{meaning}  [env: {setting.variable}]",
                 multiple=is_repeatable,

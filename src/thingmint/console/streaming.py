@@ -10,38 +10,53 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from thingmint.console.live import Streams
 from thingmint.console.visit import Visit
 
 LASTS_SECONDS: Final = 600.0
+_MEDIA_TYPE: Final = "text/event-stream"
 
 
-def event_stream(
-    visit: Visit, streams: Streams, events: Callable[[], AsyncGenerator[bytes, None]]
-) -> StreamingResponse:
-    """Return an answer that sends the events; raise Throttled if there are too many streams."""
-    streams.take()
-    return StreamingResponse(_bounded(visit, streams, events), media_type="text/event-stream")
+def event_stream(visit: Visit, streams: Streams, events: Callable[[], AsyncGenerator[bytes, None]]) -> Response:
+    """Return an answer that sends the events; raise Throttled if there are too many streams.
+
+    The answer to a HEAD request is only the head.
+    """
+    if visit.request.method == "HEAD":
+        return Response(media_type=_MEDIA_TYPE)
+    account = visit.caller.account
+    streams.take(account)
+    return _EventStream(_bounded(visit, events), lambda: streams.give_back(account))
 
 
-async def _bounded(
-    visit: Visit, streams: Streams, events: Callable[[], AsyncGenerator[bytes, None]]
-) -> AsyncGenerator[bytes, None]:
+class _EventStream(StreamingResponse):
+    """Calls ``ended`` at the end, also if the client has gone before the first event was made."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None], ended: Callable[[], None]) -> None:
+        super().__init__(events, media_type=_MEDIA_TYPE)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
+
+
+async def _bounded(visit: Visit, events: Callable[[], AsyncGenerator[bytes, None]]) -> AsyncGenerator[bytes, None]:
     ends_at = time.monotonic() + LASTS_SECONDS
-    try:
-        async with contextlib.aclosing(events()) as made:
-            async for event in made:
-                # The session may have ended since the last event.
-                if await visit.services.sessions.find(visit.signed_in.token, is_use=False) is None:
-                    yield written("ended", "")
-                    return
-                yield event
-                if time.monotonic() >= ends_at:
-                    return
-    finally:
-        streams.give_back()
+    async with contextlib.aclosing(events()) as made:
+        async for event in made:
+            # The session may have ended since the last event.
+            if await visit.services.sessions.find(visit.signed_in.token, is_use=False) is None:
+                yield written("ended", "")
+                return
+            yield event
+            if time.monotonic() >= ends_at:
+                return
 
 
 def written(kind: str, text: str) -> bytes:

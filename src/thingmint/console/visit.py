@@ -97,7 +97,11 @@ class Visit:
 
     def query(self, name: str) -> str:
         """Return a parameter of the address without surrounding white space, empty if it is absent."""
-        return self.request.query_params.get(name, "").strip()
+        return self.exact(name).strip()
+
+    def exact(self, name: str) -> str:
+        """Return a parameter of the address as it is, for values that a device chooses; empty if it is absent."""
+        return self.request.query_params.get(name, "")
 
     def named(self, name: str) -> str:
         """Return a part of the path; raise ResourceNotFound if it cannot be a name."""

@@ -4,6 +4,8 @@ import re
 import traceback
 
 _TRACED_CAUSES = 5
+# Python writes OpenSSL's name of an error before its text, and its own source line behind it.
+_OF_OPENSSL = re.compile(r"^\[[A-Z0-9]+: \w+\] | \(_ssl\.c:\d+\)$")
 
 
 def in_words(error: BaseException) -> str:
@@ -16,6 +18,7 @@ def in_words(error: BaseException) -> str:
 def reason_of(error: BaseException) -> str:
     """Return the error's text without its file, for messages that name the file themselves."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    said = _OF_OPENSSL.sub("", said)
     # "TimeoutError" becomes "timeout error".
     return said.strip() or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 

@@ -4,9 +4,12 @@ import contextlib
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from thingmint.data_directory.files import write_durably
+from thingmint.issuance.keys.key_pairs import WeakKey
+from thingmint.issuance.keys.subject_keys import subject_public_key
 
 
 class AuthorityUnusable(Exception):
@@ -38,10 +41,26 @@ def read_certificate(path: Path) -> x509.Certificate | None:
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     """Return all certificates of a file; raise AuthorityUnusable if it has none, OSError if it cannot be read."""
+    return certificates_in(path.read_bytes(), path)
+
+
+def certificates_in(content: bytes, path: Path) -> tuple[x509.Certificate, ...]:
+    """Return all certificates of a file's content; raise AuthorityUnusable, which names the file, if it has none.
+
+    Raises AuthorityUnusable also if the public key of one cannot be read.
+    """
     try:
-        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+        certificates = tuple(x509.load_pem_x509_certificates(content))
     except ValueError as error:
         raise AuthorityUnusable(f"{path} holds no certificate") from error
+    for each in certificates:
+        try:
+            subject_public_key(each)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise AuthorityUnusable(f"{path} holds a certificate whose public key cannot be read") from error
+        except WeakKey as error:
+            raise AuthorityUnusable(f"{path}: {error.message}") from error
+    return certificates
 
 
 def pem_of(*certificates: x509.Certificate) -> bytes:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,37 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=mode)
         sync_directory(directory.parent)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder that gets this name when all of it is durable, and that is removed after an error.
+
+    What an interrupted process has left of it is removed first. Raises OSError, also if the name has a folder that is
+    not empty.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    try:
+        make_directory(unfinished)
+        yield unfinished
+        for each in unfinished.rglob("*"):
+            if each.is_dir():
+                sync_directory(each)
+            else:
+                _sync_file(each)
+        sync_directory(unfinished)
+        unfinished.replace(path)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    sync_directory(path.parent)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def remove_leftovers(directory: Path) -> None:

@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from thingmint.api.wire.errors import RequestTooLarge, RequestTooSlow
 from thingmint.core.errors import Throttled
-from thingmint.rest.asgi_messages import HTTPScope, Receive
+from thingmint.rest.asgi_messages import HTTPScope, Receive, ReceivedMessage
 
 
 class RequestAborted(Exception):
@@ -109,3 +109,15 @@ class BodyReader:
 
     def _too_large(self) -> RequestTooLarge:
         return RequestTooLarge(f"The body of the request is larger than {self._limits.bytes_each} bytes")
+
+
+def receive_of(body: bytes, receive: Receive) -> Receive:
+    """Return what an application receives of a request whose body was read: the body, then the rest of ``receive``."""
+    bodies = [body]
+
+    async def receive_body() -> ReceivedMessage:
+        if bodies:
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
+        return await receive()
+
+    return receive_body

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from thingmint.core.error_text import in_words
+from thingmint.core.error_text import in_words, reason_of
 from thingmint.rest.sigv4.signature import Credentials as SigningCredentials
 from thingmint.rest.sigv4.signature import HttpRequest, sign
 
@@ -32,6 +32,10 @@ _ABOUT_CALLERS = frozenset(
 
 class ServiceUnreachable(Exception):
     """No answer arrived, so it is not known whether the call had an effect."""
+
+
+class ServiceNotVerified(ServiceUnreachable):
+    """The service's certificate was not accepted, so nothing was sent; another attempt would end the same way."""
 
 
 class ServiceRefused(Exception):
@@ -79,18 +83,28 @@ class _TLSConnection(http.client.HTTPSConnection):
         self.sock.do_handshake()
 
 
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise LookupError(f"the CA file {ca_file} cannot be used: {reason_of(error)}") from error
+
+
 class SignedClient:
     """Calls the service over persistent HTTPS connections, one for each calling thread."""
 
     def __init__(self, connection: Connection, service: str = "iot") -> None:
-        """Take the endpoint and the service that calls are signed for; raise LookupError if the endpoint is no URL."""
+        """Take the endpoint and the service that calls are signed for.
+
+        Raises LookupError if the endpoint is not a URL, or the CA file cannot be used.
+        """
         parts = urllib.parse.urlsplit(connection.endpoint)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise LookupError(f"the endpoint must be an http or https URL, not {connection.endpoint!r}")
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._netloc = parts.netloc
-        self._context = ssl.create_default_context(cafile=connection.ca_file) if parts.scheme == "https" else None
+        self._context = _context(connection.ca_file) if parts.scheme == "https" else None
         self._region = connection.region
         self._service = service
         self._credentials = SigningCredentials(
@@ -139,13 +153,22 @@ class SignedClient:
             connection.request(method, target, content, headers)
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
+        except ssl.SSLCertVerificationError as error:
+            self._forget(connection)
+            raise ServiceNotVerified(
+                f"{self._netloc}: the service's certificate is not accepted: {error.verify_message.rstrip('.')}. "
+                "AWS_CA_BUNDLE must name ca.pem of the service's data directory, and the host must be a server_name"
+            ) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             # ValueError: `close` has closed the socket during a call of another thread.
-            connection.close()
-            self._local.connection = None
-            with contextlib.suppress(ValueError):
-                self._opened.remove(connection)
+            self._forget(connection)
             raise ServiceUnreachable(f"{self._netloc}: {in_words(error)}") from error
+
+    def _forget(self, connection: http.client.HTTPConnection) -> None:
+        connection.close()
+        self._local.connection = None
+        with contextlib.suppress(ValueError):
+            self._opened.remove(connection)
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._closed:

@@ -95,7 +95,7 @@ async def open_registry(
     observe = (lambda kind, seconds: None) if metrics is None else metrics.observe_database
     require_named_storage(config)
     require_database(config)
-    store = await _open_store(config, observe)
+    store = await _open_store(config, observe, may_migrate=may_create)
     tokens = Tokens(config)
     try:
         shares_keys = may_create and config.database_url is not None
@@ -144,10 +144,12 @@ async def _share(files: AuthorityFiles, store: Store, sealer: Sealer) -> None:
         raise StartRefused(in_words(error)) from error
 
 
-async def _open_store(config: Config, observe: Callable[[str, float], None]) -> Store:
+async def _open_store(config: Config, observe: Callable[[str, float], None], *, may_migrate: bool) -> Store:
     options = database_options(config)
     try:
-        return await open_store(config.database_url, config.data_dir, observe=observe, options=options)
+        return await open_store(
+            config.database_url, config.data_dir, observe=observe, options=options, may_migrate=may_migrate
+        )
     except InvalidDatabaseURL as error:
         raise StartRefused(in_words(error)) from error
 
@@ -197,7 +199,7 @@ async def store_beside_service(config: Config) -> AsyncIterator[Store]:
     """Yield only the database, for work without keys; raise StartRefused as `registry_beside_service` does."""
     _require_registry(config)
     require_database(config)
-    store = await _open_store(config, lambda kind, seconds: None)
+    store = await _open_store(config, lambda kind, seconds: None, may_migrate=False)
     try:
         yield store
     finally:

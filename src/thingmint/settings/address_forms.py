@@ -32,7 +32,7 @@ def parse_address(text: str, setting: str) -> Address:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not _PORT.fullmatch(port) or int(port) > 0xFFFF:
-        raise ConfigError(f"{setting} must be host:port, not {text!r}")
+        raise ConfigError(f"{setting} must be host:port with a port from 0 to 65535, not {text!r}")
     return Address(host, int(port))
 
 

@@ -15,7 +15,7 @@ from thingmint.core.host_names import is_concrete, is_loopback
 from thingmint.settings.broker_forms import BY_TABLE, LOCAL
 from thingmint.settings.file import FILE_NAME, read_file
 from thingmint.settings.forms import ConfigError
-from thingmint.settings.setting import Setting
+from thingmint.settings.setting import Places, Setting
 from thingmint.settings.table import BY_NAME, SETTINGS, Settings
 
 
@@ -105,10 +105,12 @@ def _given(
 ) -> tuple[object, Origin]:
     """Return the unparsed value, and its origin."""
     name, flag = setting.name, flags.get(setting.name)
-    # For an absent flag, click returns (), if it is repeatable, or False, if it is a switch.
-    if flag is not None and flag != () and not (setting.is_switch and flag is False):
-        return flag, Origin(Source.FLAG, setting.flag)
+    # For an absent flag, click returns (), if it is repeatable, or False, if it is a switch that a flag turns on.
+    if flag is not None and flag != () and (flag is not False or setting.is_on_by_default):
+        return flag, Origin(Source.FLAG, setting.flags[-1] if flag is False else setting.flag)
     if setting.variable in environment:
+        if Places.VARIABLE not in setting.places:
+            raise ConfigError(f"{setting.variable}: {name} cannot be set in the environment, only in {path}")
         return environment[setting.variable], Origin(Source.ENVIRONMENT, setting.variable)
     if setting.file_variable is not None and setting.file_variable in environment:
         secret = _read_secret(setting.file_variable, environment[setting.file_variable])

@@ -49,6 +49,8 @@ def read_file(path: Path) -> Mapping[str, object]:
         for name in found:
             _require_known(path, name)
         values = msgspec.convert(found, _FILE_SETTINGS)
+    except RecursionError as error:
+        raise ConfigError(f"{path}: values are nested too deeply") from error
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path}: {_misfit(error)}") from error
     return {name: getattr(values, name) for name in found}

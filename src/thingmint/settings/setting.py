@@ -62,6 +62,11 @@ class Setting:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """The command-line flag, and for a switch that is on by default also the flag that turns it off."""
+        return (self.flag, f"--no-{self.flag[2:]}") if self.is_on_by_default else (self.flag,)
+
+    @property
     def variable(self) -> str:
         """The environment variable."""
         return "THINGMINT_" + self.name.upper()
@@ -77,9 +82,16 @@ class Setting:
         return isinstance(self.form, Switch)
 
     @property
+    def is_on_by_default(self) -> bool:
+        """Whether it is a switch that only a setting turns off."""
+        return self.is_switch and self.default is True
+
+    @property
     def default_text(self) -> str | None:
         """The default in help and documents; None if the setting is absent or off by default."""
-        if self.default in (None, {}, ()) or self.is_switch:
+        if self.is_switch:
+            return "on" if self.is_on_by_default else None
+        if self.default in (None, {}, ()):
             return None
         return ", ".join(self.default) if isinstance(self.default, tuple) else str(self.default)
 

@@ -12,13 +12,14 @@ from thingmint.storage.database_url import (
     InvalidDatabaseURL,
     parse_database_url,
 )
-from thingmint.storage.schema import DatabaseTooNew
+from thingmint.storage.schema import DatabaseTooNew, DatabaseTooOld
 from thingmint.storage.sqlite.store import open_sqlite
 
 __all__ = [
     "SQLITE_FILE_NAME",
     "DatabaseOptions",
     "DatabaseTooNew",
+    "DatabaseTooOld",
     "DatabaseURL",
     "InvalidDatabaseURL",
     "listener_of",
@@ -88,17 +89,24 @@ async def open_store(
     *,
     observe: Callable[[str, float], None],
     options: DatabaseOptions | None = None,
+    may_migrate: bool = True,
 ) -> DatabaseStore:
-    """Return a migrated store: on the PostgreSQL database if a URL is given, else on a file in the data directory.
+    """Return a store: on the PostgreSQL database if a URL is given, else on a file in the data directory.
 
-    ``observe`` receives the seconds that each read, write and commit took.
+    ``observe`` receives the seconds that each read, write and commit took. ``may_migrate``: create and migrate what is
+    missing; otherwise nothing is changed.
     Raises ServiceUnavailable if the database cannot be used, DatabaseTooNew if a later version migrated it,
-    InvalidDatabaseURL.
+    DatabaseTooOld if it is not migrated and may not be, InvalidDatabaseURL.
     """
     if database_url is not None:
         # Importing the driver takes a twentieth of a start, and most installations do not need it.
         from thingmint.storage.postgresql.store import open_postgresql
 
         used = options or DatabaseOptions()
-        return await open_postgresql(used.parsed(database_url), observe=observe, max_connections=used.max_connections)
-    return await open_sqlite(data_directory / SQLITE_FILE_NAME, observe=observe)
+        return await open_postgresql(
+            used.parsed(database_url),
+            observe=observe,
+            max_connections=used.max_connections,
+            may_migrate=may_migrate,
+        )
+    return await open_sqlite(data_directory / SQLITE_FILE_NAME, observe=observe, may_migrate=may_migrate)

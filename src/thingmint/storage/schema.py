@@ -1,5 +1,6 @@
 """Owns the order of migrations and the supported version of the schema. Independent of the engines' drivers."""
 
+import logging
 import re
 from collections.abc import Iterator
 from importlib import resources
@@ -18,12 +19,18 @@ CREATE_SCHEMA_VERSION = "CREATE TABLE schema_version (version BIGINT NOT NULL PR
 
 INSERT_SCHEMA_VERSION = "INSERT INTO schema_version (version, name) VALUES ($1, $2)"
 
+_logger = logging.getLogger(__name__)
+
 _FILE_NAME = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 
 
 class DatabaseTooNew(ServiceUnavailable):
     """The database was migrated by a later version of Thingmint; this version would misread it."""
+
+
+class DatabaseTooOld(ServiceUnavailable):
+    """The database has an earlier schema, which only the start of a service may migrate."""
 
 
 class Migration(Struct, frozen=True):
@@ -59,11 +66,9 @@ def migrate(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
     if dialect.migration_lock is not None:
         yield from rows_of(dialect.migration_lock)
     version = yield from _version(dialect)
-    if version > known[-1].version:
-        raise DatabaseTooNew(
-            f"The database has schema version {version}, this version of Thingmint understands up to "
-            f"{known[-1].version}. Start the version that migrated it, or restore a backup from before."
-        )
+    _require_known(version, known)
+    if 0 < version < known[-1].version:
+        _logger.info("the database is migrated from schema version %d to %d", version, known[-1].version)
     for migration in known:
         if migration.version > version:
             for statement in migration.statements(dialect):
@@ -73,6 +78,24 @@ def migrate(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
             yield from rows_of(INSERT_SCHEMA_VERSION, migration.version, migration.name)
 
 
+def require_current(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[None]:
+    """Raise DatabaseTooOld or DatabaseTooNew unless the schema is at the last known migration; changes nothing."""
+    exists = yield from row_of(dialect.schema_version_exists)
+    if exists is None or not exists[0]:
+        raise DatabaseTooOld(
+            "The database has no tables of Thingmint: the service makes them at its start. If it has started before, "
+            "correct the address of the database."
+        )
+    row = yield from row_of(SCHEMA_VERSION)
+    version = int(row[0]) if row is not None else 0
+    _require_known(version, known)
+    if version < known[-1].version:
+        raise DatabaseTooOld(
+            f"The database has schema version {version}, this version of Thingmint needs {known[-1].version}. Use the "
+            "version of the service that runs on it, or upgrade the service: it migrates the database at its start."
+        )
+
+
 def is_current(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[bool]:
     """Return whether the schema is at the last known migration; changes nothing."""
     exists = yield from row_of(dialect.schema_version_exists)
@@ -80,6 +103,14 @@ def is_current(dialect: Dialect, known: tuple[Migration, ...]) -> Steps[bool]:
         return False
     row = yield from row_of(SCHEMA_VERSION)
     return row is not None and int(row[0]) == known[-1].version
+
+
+def _require_known(version: int, known: tuple[Migration, ...]) -> None:
+    if version > known[-1].version:
+        raise DatabaseTooNew(
+            f"The database has schema version {version}, this version of Thingmint understands up to "
+            f"{known[-1].version}. Start the version that migrated it, or restore a backup from before."
+        )
 
 
 def _version(dialect: Dialect) -> Steps[int]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import shutil
 import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -53,10 +54,10 @@ def append(data_dir: Path, *entries: AuditEntry) -> None:
     asyncio.run(work())
 
 
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    """A registry with five entries, of minutes 0 to 4."""
-    path = tmp_path / "data"
+@pytest.fixture(scope="module")
+def five_entries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with five entries, of minutes 0 to 4; to begin one takes longer than a test."""
+    path = tmp_path_factory.mktemp("audit") / "data"
 
     async def begin() -> None:
         async with open_registry(config_of({"data_dir": str(path)})):
@@ -65,6 +66,12 @@ def data_dir(tmp_path: Path) -> Path:
     asyncio.run(begin())
     append(path, entry(0), entry(1), entry(2, "DeleteThing", "line-8"), entry(3), entry(4, "CreatePolicy", "line-8"))
     return path
+
+
+@pytest.fixture
+def data_dir(five_entries: Path, tmp_path: Path) -> Path:
+    """A copy of it for each test."""
+    return shutil.copytree(five_entries, tmp_path / "data")
 
 
 def minutes(data_dir: Path, *arguments: str) -> list[int]:

@@ -23,6 +23,12 @@ def test_nothing_is_wider_than_the_terminal_and_nothing_is_lost(width: int) -> N
     assert "".join("".join(lines).split()).count("five") == 1
 
 
+def test_a_mark_behind_the_last_character_that_fits_makes_no_line_longer() -> None:
+    path = "/dev/shm/helper/popen-gw0/test_on_a_terminal_lines"
+    for width in range(30, 60):
+        assert max(map(len, table([["data_dir", path, "flag --data-dir"]], width))) <= width, width
+
+
 def test_a_terminal_that_is_too_narrow_for_any_table_gets_lines_that_it_breaks_itself() -> None:
     assert max(map(len, table(ROWS, 5))) == 18
 

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.issuance.conftest import NOW, Authorities
+from tests.support.certificates.slow_keys import diffie_hellman_certificate
 
 from thingmint.data_directory.certificate_files import pem_of
 from thingmint.issuance.authorities.issuer_chain import MOST_BYTES, MOST_CERTIFICATES, checked_chain
@@ -16,6 +17,7 @@ from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.profiles.serial_number import random_serial_number
 
 Key = ec.EllipticCurvePrivateKey
+SomeKey = Key | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 KEYS = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "middle", "issuer", "other")}
 Change = Callable[[x509.CertificateBuilder], x509.CertificateBuilder]
 NO_USAGE = dict.fromkeys(
@@ -153,15 +155,31 @@ def test_certificates_above_need_no_key_usage_and_may_have_any_purpose(authoriti
 
 
 def test_an_issuer_whose_signature_is_weak_is_refused(authorities: Authorities) -> None:
-    root = ed25519.Ed25519PrivateKey.generate()
-    builder = (
-        x509.CertificateBuilder(name("root"), name("root"), root.public_key(), 1 << 100, NOW, NOW + timedelta(days=9))
-        .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(root.public_key()), critical=False)
-    )
-    strange = builder.sign(root, None)
     with pytest.raises(IssuerUnfit, match="other than SHA-256"):
-        check(authorities, certificate("issuer", "root", signed_by=root), strange)
+        check(authorities, ISSUER, MIDDLE, self_signed(KEYS["root"], hashes.SHA224()))
+
+
+def self_signed(key: SomeKey, algorithm: hashes.SHA224 | hashes.SHA256 | None) -> x509.Certificate:
+    """Return the certificate of a root with any key."""
+    public_key = key.public_key()
+    return (
+        x509.CertificateBuilder(name("root"), name("root"), public_key, 1 << 100, NOW, NOW + timedelta(days=9))
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .sign(key, algorithm)
+    )
+
+
+@pytest.mark.parametrize("kind", ["Ed25519", "RSA with 1024 bits", "secp256k1", "Diffie-Hellman"])
+def test_a_chain_with_a_key_that_is_weak_or_slow_to_read_is_refused(authorities: Authorities, kind: str) -> None:
+    strange: dict[str, Callable[[], x509.Certificate]] = {
+        "Ed25519": lambda: self_signed(ed25519.Ed25519PrivateKey.generate(), None),
+        "RSA with 1024 bits": lambda: self_signed(rsa.generate_private_key(65537, 1024), hashes.SHA256()),
+        "secp256k1": lambda: self_signed(ec.generate_private_key(ec.SECP256K1()), hashes.SHA256()),
+        "Diffie-Hellman": diffie_hellman_certificate,
+    }
+    with pytest.raises(IssuerUnfit, match="accepted are RSA keys of 2048 to 4096 bits"):
+        check(authorities, ISSUER, MIDDLE, strange[kind]())
 
 
 def test_a_name_that_a_stranger_has_too_does_not_hide_the_right_authority(authorities: Authorities) -> None:

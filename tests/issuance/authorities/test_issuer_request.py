@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tests.issuance.authorities.test_issuer_chain import KEYS, ROOT, certificate
 from tests.issuance.conftest import NOW, Authorities
 from tests.support.certificates.signers import at_once, signing_process
+from tests.support.certificates.slow_keys import diffie_hellman_request
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
@@ -94,6 +95,19 @@ def of_ed25519() -> bytes:
 def test_what_is_no_request_of_an_issuer_is_not_signed(text: bytes, reason: str) -> None:
     with pytest.raises(IssuerUnfit, match=reason):
         sign_issuer_request(AUTHORITY, text, SERIAL, NOW, None)
+
+
+def test_a_key_that_no_issuer_may_have_is_refused_before_its_reading_takes_long() -> None:
+    with pytest.raises(IssuerUnfit, match="accepted are RSA keys of 2048 to 4096 bits"):
+        sign_issuer_request(AUTHORITY, diffie_hellman_request().encode(), SERIAL, NOW, None)
+    for key, reason in (
+        (rsa.generate_private_key(65537, 1024), "an RSA issuer has 2048, 3072 or 4096 bits, not 1024"),
+        (ec.generate_private_key(ec.SECP521R1()), "an ECDSA issuer is on P-256 or P-384, not on secp521r1"),
+    ):
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
+        request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+        with pytest.raises(IssuerUnfit, match=reason):
+            sign_issuer_request(AUTHORITY, request.public_bytes(serialization.Encoding.PEM), SERIAL, NOW, None)
 
 
 @pytest.mark.parametrize(

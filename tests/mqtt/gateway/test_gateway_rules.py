@@ -207,7 +207,7 @@ def test_will_that_could_never_be_published_is_refused(
     assert refusal_of(live, device, version, Connect(version, "device", will=will)) == told(version, code)
 
 
-@pytest.mark.parametrize("client_id", ["$GEN/7f1a", "$anything", "x" * 129, "ü" * 65])
+@pytest.mark.parametrize("client_id", ["$GEN/7f1a", "$anything", "x" * 129, "ü" * 65, "a\nb", "\r", "a\u2028", "\n$a"])
 def test_client_ids_that_aws_reserves_or_finds_too_long_are_refused(
     live: LiveGateway, device: Identity, version: ProtocolVersion, client_id: str
 ) -> None:

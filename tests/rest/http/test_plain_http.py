@@ -44,6 +44,16 @@ def test_plain_request_is_answered_400_with_a_sentence(live: LiveServer, method:
     live.wait_until(lambda: live.server.open_connections == 0)
 
 
+def test_answer_to_plain_head_has_no_body(live: LiveServer) -> None:
+    with socket.create_connection(("127.0.0.1", live.server.port), timeout=GENEROUS) as client:
+        client.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.endswith(b"\r\n\r\n")
+
+
 def test_tls_is_served_as_before(live: LiveServer, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_bytes(server_identity().chain_pem)

@@ -88,6 +88,7 @@ _METHODS = re.compile(rb"[A-Z][A-Z-]*")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
+_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(.*)", re.IGNORECASE)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 
 
@@ -117,7 +118,10 @@ def _read_head(head: bytes) -> tuple[bytes, bytes, bytes, tuple[tuple[bytes, byt
     words = re.split(rb" +", line)
     if len(words) != 3 or words[2] not in (b"HTTP/1.0", b"HTTP/1.1"):
         return None
-    if not _METHODS.fullmatch(words[0]) or not _TARGET.fullmatch(words[1]):
+    # RFC 9112, 3.2.2: absolute-form is served as origin-form, and its authority is that of Host.
+    absolute = _ABSOLUTE.fullmatch(words[1])
+    target = words[1] if absolute is None else absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
+    if not _METHODS.fullmatch(words[0]) or not _TARGET.fullmatch(target):
         return None
     headers = []
     for each in fields:
@@ -125,10 +129,12 @@ def _read_head(head: bytes) -> tuple[bytes, bytes, bytes, tuple[tuple[bytes, byt
         if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             return None
         headers.append((name.lower(), value.strip(b" \t")))
-    hosts = [name for name, _ in headers].count(b"host")
-    if hosts > 1 or (words[2] == b"HTTP/1.1" and hosts == 0):
+    hosts = [value.lower() for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or (words[2] == b"HTTP/1.1" and not hosts):
         return None
-    return words[0], words[1], words[2][5:], tuple(headers)
+    if absolute is not None and hosts and hosts != [absolute[1].lower()]:
+        return None
+    return words[0], target, words[2][5:], tuple(headers)
 
 
 def _read_body(headers: tuple[tuple[bytes, bytes], ...], version: bytes, rest: bytes) -> tuple[bytes, bytes] | None:
@@ -229,7 +235,9 @@ REFUSED = {
     "a folded trailer": POST + CHUNKED + b"\r\n0\r\nX: a\r\n b\r\n\r\n",
     "two Hosts": b"GET / HTTP/1.1\r\n" + HOST + b"Host: other\r\n\r\n",
     "no Host": b"GET / HTTP/1.1\r\n\r\n",
-    "absolute-form": b"GET http://other/ HTTP/1.1\r\n" + HOST + b"\r\n",
+    "absolute-form with another host": b"GET http://other/ HTTP/1.1\r\n" + HOST + b"\r\n",
+    "absolute-form with a user": b"GET http://a@localhost/ HTTP/1.1\r\n" + HOST + b"\r\n",
+    "absolute-form of another scheme": b"GET ws://localhost/ HTTP/1.1\r\n" + HOST + b"\r\n",
     "authority-form": b"CONNECT other:443 HTTP/1.1\r\n" + HOST + b"\r\n",
     "asterisk-form": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
     "CONNECT to a path": b"CONNECT /a HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -248,6 +256,8 @@ SERVED = {
     "empty lines first": (b"\r\n\r\n" + GET, 1),
     "two requests": (GET + GET, 2),
     "spaces in the first line": (b"GET  /a   HTTP/1.1\r\n" + HOST + b"\r\n", 1),
+    "absolute-form": (b"GET http://localhost/a?b HTTP/1.1\r\n" + HOST + b"\r\n", 1),
+    "absolute-form without a path": (b"GET HTTPS://LOCALHOST?b HTTP/1.1\r\n" + HOST + b"\r\n", 1),
     "bodies": (POST + b"Content-Length: 3\r\n\r\nabc" + POST + CHUNKED + b"\r\n3\r\nabc\r\n0\r\n\r\n" + GET, 3),
     "leading zeros": (POST + b"Content-Length: 003\r\n\r\nabc" + POST + CHUNKED + b"\r\n003\r\nabc\r\n000\r\n\r\n", 2),
     "spaces around values": (POST + b"Content-Length: \t 3 \t\r\n\r\nabc", 1),
@@ -288,8 +298,9 @@ def test_where_bytes_are_cut_changes_nothing(spelling: str) -> None:
 
 
 _LINES = st.sampled_from(
-    [b"GET /a HTTP/1.1", b"POST /b HTTP/1.1", b"POST /b HTTP/1.0", b"GET http://x/ HTTP/1.1", b"Host: localhost",
-     b"Host: other", b"Content-Length: 5", b"Content-Length: 0", b"Content-Length:5", b"Content-Length : 5",
+    [b"GET /a HTTP/1.1", b"POST /b HTTP/1.1", b"POST /b HTTP/1.0", b"GET http://x/ HTTP/1.1",
+     b"GET http://localhost/c HTTP/1.1", b"Host: localhost", b"Host: other", b"Content-Length: 5",
+     b"Content-Length: 0", b"Content-Length:5", b"Content-Length : 5",
      b"Content-Length: 5, 5", b"content-length: +5", b"Transfer-Encoding: chunked", b"Transfer-Encoding:  chunked ",
      b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding : chunked", b"transfer-encoding:\tchunked",
      b"Transfer-Encoding: chunked\x0b", b"Connection: close", b"Connection: keep-alive", b"Connection: upgrade",

@@ -29,7 +29,13 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: localhost\r\n\r\n", 400),
     "HTTP/9.9": (b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 400),
     "another protocol's name": (b"GET / SHTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-    "absolute-form": (b"GET http://localhost/things HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "absolute-form with another host": (b"GET http://other/things HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "absolute-form with another port": (b"GET http://localhost:1/things HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "absolute-form without Host": (b"GET http://localhost/things HTTP/1.1\r\n\r\n", 400),
+    "absolute-form with a user": (b"GET http://a@localhost/things HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "absolute-form without an authority": (b"GET http:///things HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "absolute-form of another scheme": (b"GET ftp://localhost/things HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "absolute-form with a fragment": (b"GET http://localhost/things#a HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
     "authority-form": (b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
     "asterisk-form": (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
     "a target without a slash": (b"GET things HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
@@ -132,6 +138,9 @@ SERVED: dict[str, bytes] = {
     + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n",
     "an upgrade to a web socket": HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     "100 headers": HEAD + b"".join(b"X-%d: v\r\n" % n for n in range(99)) + b"\r\n",
+    "absolute-form": b"GET https://localhost/things HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "absolute-form in other letters": b"GET HTTP://LocalHost:80/things HTTP/1.1\r\nHost: localhost:80\r\n\r\n",
+    "absolute-form over HTTP/1.0": b"GET http://localhost/things HTTP/1.0\r\n\r\n",
     "headers of 60 kB": HEAD + b"".join(b"X-%d: %s\r\n" % (n, b"v" * 800) for n in range(70)) + b"\r\n",
     "a target of 8 kB": b"GET /things?" + b"a" * 8100 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
@@ -153,6 +162,76 @@ def test_path_and_query_reach_the_application_as_they_were_sent(live: LiveServer
     seen = json.loads(response.body)
     assert (seen["raw_path"], seen["query"]) == ("//a%2Fb/%C3%A9", "x=%20&y?z")
     assert seen["path"] == "//a/b/é"
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"http://localhost", "/", ""),
+        (b"http://localhost?a=b", "/", "a=b"),
+        (b"http://localhost/", "/", ""),
+        (b"http://localhost//a%2Fb/../c?x=http://y/", "//a%2Fb/../c", "x=http://y/"),
+    ],
+)
+def test_absolute_form_reaches_the_application_in_origin_form(
+    live: LiveServer, target: bytes, path: str, query: str
+) -> None:
+    response = live.ask(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert response is not None
+    seen = json.loads(response.body)
+    assert (seen["raw_path"], seen["query"]) == (path, query)
+
+
+REFUSED_HEADS = {
+    "a target of 9 kB": (b"HEAD /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+    "a target without a slash": (b"HEAD things HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "a target with a space": (b"HEAD /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "HTTP/1.2": (b"HEAD / HTTP/1.2\r\nHost: localhost\r\n\r\n", 400),
+    "no Host": (b"HEAD / HTTP/1.1\r\n\r\n", 400),
+    "101 headers": (b"HEAD / HTTP/1.1\r\n" + b"".join(b"X-%d: v\r\n" % n for n in range(101)) + b"\r\n", 431),
+    "a header of 70 kB": (b"HEAD / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+    "a body that is malformed": (
+        b"HEAD /things HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        400,
+    ),
+    "a HEAD behind another request": (HEAD + b"\r\nHEAD / HTTP/1.2\r\n\r\n", 400),
+}
+
+
+def _all_bytes(live: LiveServer, data: bytes, *, ends: bool = False) -> bytes:
+    """Send, and return everything up to the end of the connection."""
+    received = b""
+    with live.client() as client:
+        client.send(data)
+        if ends:
+            client.socket.shutdown(1)
+        while piece := client.socket.recv(65536):
+            received += piece
+    return received
+
+
+@pytest.mark.parametrize("sent", REFUSED_HEADS)
+def test_refusal_of_head_has_no_body(live: LiveServer, sent: str) -> None:
+    data, status = REFUSED_HEADS[sent]
+    received = _all_bytes(live, data)
+    _, answered, refusal = received.rpartition(b"HTTP/1.1 ")
+    assert answered
+    assert refusal.startswith(b"%d " % status)
+    assert refusal.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "truncated", [b"HEAD /thi", b"HEAD / HTTP/1.1\r\nX: ", b"\r\n" + REFUSED_HEADS["no Host"][0][:-2]]
+)
+def test_refusal_of_a_truncated_head_has_no_body(live: LiveServer, truncated: bytes) -> None:
+    received = _all_bytes(live, truncated, ends=True)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.endswith(b"\r\n\r\n")
+
+
+def test_refusal_of_nonsense_behind_head_has_a_body(live: LiveServer) -> None:
+    received = _all_bytes(live, b"HEAD /things HTTP/1.1\r\nHost: localhost\r\n\r\nnonsense\r\n")
+    assert received.endswith(b"}")
 
 
 def test_trailers_are_no_headers(live: LiveServer) -> None:

@@ -1,5 +1,6 @@
 """Keys that the library takes minutes to read, because it looks for factors of their long primes."""
 
+import base64
 from datetime import datetime
 
 from cryptography import x509
@@ -10,7 +11,7 @@ from tests.support.certificates.signing_requests import csr_pem
 from tests.support.certificates.user_ca import der_of, new_ca
 from tests.support.registration.authority import NOW
 
-from thingmint.issuance.encoding.der import children, only_element
+from thingmint.issuance.encoding.der import children, encode, only_element
 
 DIFFIE_HELLMAN = "1.2.840.113549.1.3.1"
 # Mersenne primes, which need no search.
@@ -28,6 +29,13 @@ def diffie_hellman_request() -> str:
 def diffie_hellman_certificate(at: datetime = NOW) -> x509.Certificate:
     """Return a certificate whose key is a Diffie-Hellman key; its signature is of another content."""
     return x509.load_der_x509_certificate(_with_key(der_of(new_ca(at=at).issue("slow", at=at)), place=6))
+
+
+def diffie_hellman_key() -> str:
+    """Return a Diffie-Hellman private key in PKCS#8."""
+    algorithm = sequence(oid(DIFFIE_HELLMAN), sequence(integer(_LONG_PRIME), integer(2)))
+    der = sequence(integer(0), algorithm, encode(0x04, integer(12345)))
+    return f"-----BEGIN PRIVATE KEY-----\n{base64.encodebytes(der).decode()}-----END PRIVATE KEY-----\n"
 
 
 def long_rsa_key() -> str:

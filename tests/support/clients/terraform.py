@@ -91,8 +91,10 @@ def with_one_provider(terraform: Terraform, live: Live) -> Terraform:
     (program,) = (path for path in (plugins / PROVIDER).rglob("terraform-provider-aws*") if path.is_file())
     words = terraform.folder / "provider.log"
     with words.open("wb") as log:
+        # It lives longer than a command, and so frees memory.
+        environment = own | {"GOGC": "200"}
         process = subprocess.Popen(
-            [program, "-debug"], env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            [program, "-debug"], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
         )
 
     def end() -> None:
@@ -128,6 +130,8 @@ def ready_terraform(live: Live, folder: Path, configuration: str) -> Terraform:
         "TF_CLI_CONFIG_FILE": str(folder / "no.tfrc"),
         "TF_IN_AUTOMATION": "1",
         "CHECKPOINT_DISABLE": "1",
+        # Each command reads AWS's schemas and ends: to look for memory to be freed takes a fifth of its time.
+        "GOGC": "off",
         "AWS_ENDPOINT_URL": live.service.endpoints.api,
     }
     # One variable is enough: the provider asks the same endpoint who it is.

@@ -143,7 +143,7 @@ class Reader:
         typed.write_text(command.text + "\n")
         assert shell.stdin is not None
         assert shell.stdout is not None
-        shell.stdin.write(f'. ./.typed < /dev/null\necho "{_ENDED} $?"\n')
+        shell.stdin.write(f'. {shlex.quote(str(typed))} < /dev/null\necho "{_ENDED} $?"\n')
         shell.stdin.flush()
         output, code = "", ""
         for line in shell.stdout:

@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 _MOST_OCTETS = 1 << 17
+_FEW_ROUNDS = 1000
+"""With so many a passphrase is made into a key that seals others."""
 # What `python -m` runs, and what only tests import.
 _NOT_OF_PROGRAMS = ("__main__", "pytest_plugin", "testing")
 
@@ -46,8 +48,10 @@ def wait_for_a_run(path: str, modules: list[str]) -> Run:
     # The AWS CLI tells itself in this way where its data is.
     set_by_imports = {name: value for name, value in os.environ.items() if before.get(name) != value}
     if "awscli.clidriver" in sys.modules:
-        # The AWS CLI imports its commands when it makes its driver. This driver is not used.
-        sys.modules["awscli.clidriver"].create_clidriver()
+        _read_models()
+    if "thingmint.issuance.keys.private_keys" in sys.modules:
+        # Half of the time of a start with a passphrase. How many there are in earnest is tested where keys are.
+        vars(sys.modules["thingmint.issuance.keys.private_keys"])["_KDF_ROUNDS"] = _FEW_ROUNDS
     # The collector leaves what exists already alone, so that runs share its memory.
     gc.collect()
     gc.freeze()
@@ -87,6 +91,18 @@ def _import(module: str) -> None:
                 # Without an extra such as `pkcs11`, the run that needs it tells so.
                 with contextlib.suppress(ModuleNotFoundError):
                     _import(f"{below.name}.*" if below.ispkg else below.name)
+
+
+def _read_models() -> None:
+    """Let the AWS CLI read the models of its services once: to find and parse them is half of the time of a command."""
+    # The AWS CLI imports its commands when it makes its driver. This driver is not used.
+    session = sys.modules["awscli.clidriver"].create_clidriver().session
+    for service in ("iot", "iot-data"):
+        session.create_client(service, region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-")
+        session.get_paginator_model(service)
+    session.get_available_services()
+    read = session.get_component("data_loader")
+    vars(sys.modules[type(session).__module__])["create_loader"] = lambda *_: read
 
 
 def _accept(listening: socket.socket, selector: selectors.BaseSelector) -> Run | None:

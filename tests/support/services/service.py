@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,13 @@ class Service:
     def log(self) -> str:
         """What the service has logged."""
         return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for_log(self, text: str) -> None:
+        """Return when the service has logged this."""
+        deadline = time.monotonic() + ENDED_WITHIN_SECONDS
+        while text not in self.log:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)  # a file sets no event
 
     def kill(self) -> None:
         """End the service as a power cut would, as far as a process can see one."""

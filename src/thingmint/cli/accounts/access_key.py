@@ -3,14 +3,17 @@
 import json
 import os
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import click
 
 from thingmint.cli.accounts.registry_work import with_registry
+from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.access_key import AccessKey
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.handover import CREDENTIALS, read_credentials
+from thingmint.host.given_files import read_opened
 from thingmint.registration.access.access_keys import (
     AccessKeyRequest,
     NewAccessKey,
@@ -27,8 +30,16 @@ T = TypeVar("T")
 _HEADING = ("access key", "account", "user", "origin", "created", "expires")
 
 
-def create(config: Config, policy_text: str, *, user_name: str | None, expires_in: int | None, as_json: bool) -> None:
-    """Create an access key and print it with its secrets."""
+def create(
+    config: Config, policy_file: BinaryIO, *, user_name: str | None, expires_in: int | None, as_json: bool
+) -> None:
+    """Create an access key with the policy of a file, and print it with its secrets."""
+    try:
+        policy_text = read_opened(policy_file).decode("utf-8")
+    except UnicodeDecodeError:
+        fail(f"{policy_file.name} is not UTF-8")
+    except OSError as error:
+        fail(in_words(error))
     lifetime = None if expires_in is None else timedelta(seconds=expires_in)
 
     async def work(registry: Registry) -> NewAccessKey:
@@ -53,7 +64,7 @@ def create(config: Config, policy_text: str, *, user_name: str | None, expires_i
     if created.session_token is not None:
         click.echo(f"aws_session_token = {created.session_token}")
         click.echo(f"expires {fields['Expiration']}", err=True)
-    click.echo("The secret is shown this one time.", err=True)
+    click.echo("The secret is shown only once.", err=True)
 
 
 def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:

@@ -47,7 +47,7 @@ def create(config: Config, number: str | None, *, as_json: bool) -> None:
     click.echo(f"account = {key.account}")
     click.echo(f"aws_access_key_id = {key.access_key_id}")
     click.echo(f"aws_secret_access_key = {made.secret}")
-    click.echo("The secret is shown this one time.", err=True)
+    click.echo("The secret is shown only once.", err=True)
 
 
 def list_all(config: Config, *, as_json: bool) -> None:

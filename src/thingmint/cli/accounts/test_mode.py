@@ -11,6 +11,7 @@ import click
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, find_connection
 from thingmint.cli.settings import fail
 from thingmint.core.error_text import in_words
+from thingmint.host.given_files import read_given_text
 
 _SERVICE = "thingmint"
 
@@ -25,8 +26,8 @@ def reset_service(data_dir: Path, *, is_named: bool) -> None:
 def seed_service(data_dir: Path, file: Path, *, is_named: bool) -> None:
     """Carry out the seed in the file and print the outputs as JSON."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = json.loads(read_given_text(file))
+    except (OSError, ValueError, RecursionError) as error:
         fail(f"{file} cannot be read as JSON: {in_words(error)}")
     with _client(data_dir, is_named=is_named) as client:
         answer = client.call("POST", "/thingmint/test/seed", {}, document)

@@ -17,6 +17,7 @@ from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import DirectoryInUse
 from thingmint.data_directory.unfinished_restore import RestoreUnfinished
+from thingmint.host.given_files import read_given
 from thingmint.issuance.revocation.revocation_list import ListUnusable
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
 from thingmint.registration.recovery.later_changes import Replayed
@@ -28,6 +29,8 @@ from thingmint.service.backup.restoring import Restored, RestoreInput, RestoreRe
 from thingmint.service.start.passphrases import read_passphrase_source
 from thingmint.settings.config import Config, StartRefused
 
+# A list of a million certificates has 40 MB.
+_MOST_BYTES_OF_LIST = 512 * 1024 * 1024
 _ERRORS = (
     AuthorityUnusable,
     BackupDamaged,
@@ -75,7 +78,7 @@ def _given(options: RestoreOptions) -> RestoreInput:
         return leaves_of_lines(lines_of_archives(options.archives))
 
     checkpoints = tuple([checkpoint_of(path) for path in options.checkpoints])
-    lists = tuple([(path, path.read_bytes()) for path in options.lists])
+    lists = tuple([(path, read_given(path, _MOST_BYTES_OF_LIST)) for path in options.lists])
     passphrase = read_passphrase_source(options.passphrase_file, "--passphrase-file")
     later = LaterFiles(checkpoints, lists, options.log_tail)
     return RestoreInput(later, archive, options.accepts_findings, passphrase)

@@ -8,19 +8,19 @@ import click
 from thingmint.cli.connection import Connection, SignedClient, shown_connection
 from thingmint.cli.devices.device import ListRefused, Row
 from thingmint.cli.devices.dry_run import QueriedRegistry, UnopenedRegistry, missing_names
-from thingmint.cli.devices.folder import ISSUERS, DeviceFolder
+from thingmint.cli.devices.folder import DeviceFolder
 from thingmint.cli.devices.manifest import ERRORS_CSV
 from thingmint.cli.devices.options import DeviceOptions
 from thingmint.cli.devices.requests import Requests
 from thingmint.cli.devices.work import DeviceWork, RefusedRow
+from thingmint.cli.issuing.issuers_file import write_issuers
 from thingmint.cli.issuing.parts import registrar_of, station_keys
 from thingmint.cli.issuing.resuming import resumable
 from thingmint.cli.issuing.retries import RetryLimit
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import printable
+from thingmint.cli.terminal.numbers import counted
 from thingmint.cli.terminal.progress import shown_progress
-from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
-from thingmint.data_directory.files import write_durably
 from thingmint.host.cores import usable_cores
 from thingmint.host.telemetry import configure_logging
 from thingmint.settings.config import Config
@@ -45,11 +45,15 @@ def issue_devices(config: Config, options: DeviceOptions, *, is_named: bool) -> 
 
 
 def _end(out: Path, refusals: list[RefusedRow], *, is_dry: bool) -> None:
-    for refusal in sorted(refusals)[:_SHOWN_REFUSALS]:
+    # A dry run writes no file, so it shows all refusals.
+    shown = len(refusals) if is_dry else _SHOWN_REFUSALS
+    for refusal in sorted(refusals)[:shown]:
         click.echo(printable(f"line {refusal.line}: {refusal.thing or '(no name)'}: {refusal.reason}"), err=True)
+    if len(refusals) > shown:
+        click.echo(f"… and {len(refusals) - shown} more", err=True)
     if refusals:
         where = "" if is_dry else f": see {out / ERRORS_CSV}, correct the list, and run the same command again"
-        fail(f"{len(refusals)} rows were refused{where}")
+        fail(f"{counted(len(refusals), 'row was', 'rows were')} refused{where}")
 
 
 def _tried(options: DeviceOptions, rows: list[Row], connection: Connection | None) -> list[RefusedRow]:
@@ -63,7 +67,7 @@ def _tried(options: DeviceOptions, rows: list[Row], connection: Connection | Non
     finally:
         registry.close()
     good = len(rows) - len({refusal.line for refusal in refusals})
-    click.echo(f"{good} of {len(rows)} devices would be issued into {options.out}; nothing was")
+    click.echo(f"{good} of {counted(len(rows), 'device', 'devices')} would be issued into {options.out}; nothing was")
     return refusals
 
 
@@ -88,7 +92,7 @@ async def _run(
         ):
             requests = options.requests(keys)
             job = folder.begin(options.order(), registrar.trust_anchor_sha256)
-            _write_issuers(config, options, connection)
+            write_issuers(config, connection, options.out)
             with shown_progress("issuing", len(rows)) as on_progress:
                 work = DeviceWork(
                     folder=folder,
@@ -102,12 +106,5 @@ async def _run(
                 )
                 await work.run(_examined(rows, requests))
         folder.write_manifest(list(work.entries.values()), work.refusals)
-    click.echo(f"{len(work.entries)} devices in {folder.path} (manifest.csv, manifest.jsonl)")
+    click.echo(f"{counted(len(work.entries), 'device', 'devices')} in {folder.path} (manifest.csv, manifest.jsonl)")
     return work.refusals
-
-
-def _write_issuers(config: Config, options: DeviceOptions, connection: Connection | None) -> None:
-    """Write the issuers' certificates into the folder, if the data directory of the service is available."""
-    source = config.data_dir / DEVICE_AUTHORITIES
-    if (connection is None or not connection.is_of_variables) and source.exists():
-        write_durably(options.out / ISSUERS, source.read_bytes(), 0o644)

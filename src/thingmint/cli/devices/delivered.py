@@ -15,6 +15,8 @@ from msgspec import Struct
 from thingmint.cli.devices.formats import ENVELOPED_KEY
 from thingmint.cli.devices.recipients import opened
 from thingmint.core.error_text import in_words
+from thingmint.host.given_files import MOST_BYTES, read_given
+from thingmint.issuance.keys.key_reading import accepted_private_key, private_key_in_der, private_key_in_pem
 
 _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
 
@@ -52,11 +54,19 @@ def read_delivered(path: Path, secrets: DecryptionSecrets) -> DeliveredContents:
     raise ValueError("its name has an ending that no format has")
 
 
-def read_regular(path: Path) -> bytes:
-    """Return the content of a file; raise ValueError for a device or a pipe, whose reading may never end, OSError."""
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a file; raise OSError, also if it is longer than ``most`` bytes.
+
+    Raises ValueError for a device or a pipe, whose reading may never end.
+    """
+    require_regular(path)
+    return read_given(path, most)
+
+
+def require_regular(path: Path) -> None:
+    """Raise ValueError unless the path is that of a file, OSError if there is nothing."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is no regular file")
-    return path.read_bytes()
 
 
 def _certificate_pem(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
@@ -68,11 +78,11 @@ def _certificate_der(content: bytes, _openers: DecryptionSecrets) -> DeliveredCo
 
 
 def _key_pem(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
-    return DeliveredContents(public_key=_public(serialization.load_pem_private_key(content, None)))
+    return DeliveredContents(public_key=private_key_in_pem(content, None).public_key())
 
 
 def _key_der(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
-    return DeliveredContents(public_key=_public(serialization.load_der_private_key(content, None)))
+    return DeliveredContents(public_key=private_key_in_der(content).public_key())
 
 
 def _enveloped(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
@@ -87,7 +97,7 @@ def _p12(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
     key, certificate, _ = pkcs12.load_key_and_certificates(content, secrets.passphrase)
     if key is None or certificate is None:
         raise ValueError("it holds no key or no certificate")
-    return DeliveredContents(_der(certificate), _public(key))
+    return DeliveredContents(_der(certificate), accepted_private_key(key).public_key())
 
 
 def _combined(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
@@ -108,10 +118,6 @@ def _c_header(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
 
 def _der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
-
-
-def _public(key: object) -> object:
-    return key.public_key()  # type: ignore[attr-defined]  # every private key has one
 
 
 # The longer endings first: `.key.pem` ends in `.pem`, too.

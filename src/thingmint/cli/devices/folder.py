@@ -28,7 +28,7 @@ from thingmint.cli.terminal.tables import table
 from thingmint.core.error_text import in_words
 from thingmint.data_directory.files import make_directory, remove_leftovers, sync_directory, write_durably
 
-JOURNAL, WORK, ISSUERS = "journal.jsonl", "work", "issuers.pem"
+JOURNAL, WORK = "journal.jsonl", "work"
 REQUEST = ".csr"
 _KIND, _VERSION = "devices", 1
 

@@ -5,6 +5,7 @@ of that row.
 """
 
 import csv
+import errno
 import io
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import msgspec
 
 from thingmint.cli.devices.device import ListedDevice, ListRefused, Row, without_doubles
 from thingmint.core.error_text import in_words, reason_of
+from thingmint.host.given_files import read_given
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_ROWS = 250_000
@@ -60,9 +62,12 @@ def read_list(path: Path) -> list[Row]:
 
 
 def _text(path: Path) -> str:
-    if path.stat().st_size > MAX_BYTES:
-        raise ListRefused(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB: split it")
-    content = path.read_bytes()
+    try:
+        content = read_given(path, MAX_BYTES)
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        raise ListRefused(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB: split it") from error
     for mark, name in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             raise ListRefused(f"{path} is {name}: save it as UTF-8")
@@ -70,7 +75,7 @@ def _text(path: Path) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ListRefused(f"{path}, line {line}: not UTF-8: save the file as UTF-8") from error
+        raise ListRefused(f"{path}, line {line}: not UTF-8: save the file as CSV in UTF-8") from error
     if "\0" in text:
         raise ListRefused(f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}: a NUL character")
     return text
@@ -132,7 +137,7 @@ def _columns(header: list[str], path: Path) -> list[tuple[str, str]]:
         prefix = next((each for each in _PREFIXES if name.startswith(each) and name != each), None)
         if prefix is None and name not in _PLAIN_COLUMNS:
             known = ", ".join([*_PLAIN_COLUMNS, *(f"{each}NAME" for each in _PREFIXES)])
-            raise ListRefused(f"{path}, line 1: {name!r} is no column; there are {known}")
+            raise ListRefused(f"{path}, line 1: unknown column {name!r}; the columns are {known}")
         column = (_PLAIN_COLUMNS[name], "") if prefix is None else (_PREFIXES[prefix], name.removeprefix(prefix))
         if column in columns:
             raise ListRefused(f"{path}, line 1: the column {name!r} is there twice")
@@ -151,7 +156,7 @@ def _csv_row(line: int, columns: list[tuple[str, str]], cells: list[str]) -> Row
         return Row(
             line,
             thing,
-            problem=f"the cell {formula!r} begins like a formula of a spreadsheet; what is meant so goes into a .jsonl",
+            problem=f"the cell {formula!r} begins like a formula of a spreadsheet: put such values into a .jsonl list",
         )
 
     def named(field: str) -> dict[str, str]:

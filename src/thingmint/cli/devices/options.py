@@ -19,8 +19,11 @@ from thingmint.cli.devices.requests import Requests
 from thingmint.cli.devices.templates import own_template
 from thingmint.cli.issuing.begin import JobProperties
 from thingmint.cli.issuing.station_keys import RSA_2048
+from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.provisioning.production import production_details
+from thingmint.host.given_files import read_given, read_given_text
+from thingmint.issuance.keys.private_keys import PassphraseRefused, check_passphrase
 from thingmint.registration.kernel.ports import KeySource
 
 
@@ -151,7 +154,7 @@ class DeviceOptions(Struct, frozen=True):
         if self.template is None:
             return None
         try:
-            return own_template(self.template.read_text(encoding="utf-8"), self.status)
+            return own_template(read_given_text(self.template), self.status)
         except (InvalidRequest, UnicodeDecodeError) as error:
             reason = error.message if isinstance(error, InvalidRequest) else "not UTF-8"
             raise ListRefused(f"{self.template}: {reason}") from error
@@ -161,8 +164,10 @@ class DeviceOptions(Struct, frozen=True):
 
 
 def read_passphrase(path: Path) -> bytes:
-    """Return the first line of a file; raise ListRefused if it is empty."""
-    passphrase = path.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
-    if not passphrase:
-        raise ListRefused(f"{path} holds no passphrase")
+    """Return the first line of a file; raise ListRefused if no PKCS#12 file can be made with it."""
+    passphrase = read_given(path).split(b"\n", 1)[0].rstrip(b"\r")
+    try:
+        check_passphrase(passphrase)
+    except PassphraseRefused as error:
+        raise ListRefused(f"{path}: {in_words(error)}") from error
     return passphrase

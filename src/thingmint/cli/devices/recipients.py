@@ -6,23 +6,29 @@ A station that has only the recipient's certificate cannot decrypt the keys that
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from thingmint.cli.devices.device import ListRefused
+from thingmint.host.given_files import read_given
+from thingmint.issuance.keys.key_pairs import WeakKey
+from thingmint.issuance.keys.subject_keys import subject_public_key
 
 
 def read_recipient(path: Path) -> x509.Certificate:
     """Return the recipient's certificate, in PEM or DER; raise ListRefused if keys cannot be encrypted to it."""
-    content = path.read_bytes()
+    content = read_given(path)
     try:
         is_pem = b"-----BEGIN" in content
         certificate = x509.load_pem_x509_certificate(content) if is_pem else x509.load_der_x509_certificate(content)
-    except ValueError as error:
-        raise ListRefused(f"{path} is no certificate") from error
-    key = certificate.public_key()
+        key = subject_public_key(certificate)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ListRefused(f"{path} is no certificate that can be read") from error
+    except WeakKey as error:
+        raise ListRefused(f"{path}: {error.message}") from error
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
         # RFC 5652 also defines recipients with other keys; `cryptography` supports only RSA.
         raise ListRefused(f"{path}: the recipient's key must be RSA with 2048 bits or more")

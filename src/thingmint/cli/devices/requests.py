@@ -82,7 +82,7 @@ class Requests(Struct, frozen=True):
         except InvalidRequest as error:
             return error.message
         except ValueError as error:
-            return f"the subject {device.subject!r} is none as in RFC 4514: {error.args[0] if error.args else ''}"
+            return f"the subject {device.subject!r} is not one as in RFC 4514: {error.args[0] if error.args else ''}"
         if plan.thing is None or plan.thing.name != device.thing:
             return "the template makes a thing of another name"
         return None

@@ -15,12 +15,20 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
-from thingmint.cli.devices.delivered import DecryptionSecrets, DeliveredContents, read_delivered, read_regular
-from thingmint.cli.devices.folder import ISSUERS, JOURNAL, WORK
+from thingmint.cli.devices.delivered import (
+    DecryptionSecrets,
+    DeliveredContents,
+    read_delivered,
+    read_regular,
+    require_regular,
+)
+from thingmint.cli.devices.folder import JOURNAL, WORK
 from thingmint.cli.devices.manifest import ERRORS_CSV, MANIFEST_CSV, MANIFEST_JSON_LINES, DeviceEntry, as_csv
 from thingmint.cli.issuing.folder import JOB_FILE, ManifestEntry, public_key_sha256
+from thingmint.cli.issuing.issuers_file import ISSUERS
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
+from thingmint.host.given_files import given_lines
 from thingmint.issuance.keys.key_pairs import WeakKey
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
@@ -53,6 +61,11 @@ class Verification(Struct):
         """Yield each problem as one line."""
         try:
             delivered = read_manifest(self.folder)
+        except FileNotFoundError:
+            begun = (self.folder / JOB_FILE).exists()
+            reason = "the run is not finished, run its command again" if begun else "`thingmint issue` has made none"
+            yield f"{MANIFEST_JSON_LINES} is missing: {reason}"
+            return
         except (ValueError, OSError) as error:
             yield f"{MANIFEST_JSON_LINES}: {in_words(error)}"
             return
@@ -146,8 +159,10 @@ def read_manifest(folder: Path) -> list[Delivered]:
     entries = list(_entries(folder))
     devices = [each for each in entries if isinstance(each, DeviceEntry)]
     table = folder / MANIFEST_CSV
-    if devices and table.exists() and table.read_bytes() != as_csv(devices):
-        raise ValueError(f"{MANIFEST_CSV} says something else")
+    if devices and table.exists():
+        written = as_csv(devices)
+        if table.stat().st_size != len(written) or read_regular(table, len(written)) != written:
+            raise ValueError(f"{MANIFEST_CSV} says something else")
     return [_delivered(each) for each in entries]
 
 
@@ -157,9 +172,9 @@ def read_listed(folder: Path) -> list[DeviceEntry | ManifestEntry]:
 
 
 def _entries(folder: Path) -> Iterator[DeviceEntry | ManifestEntry]:
-    content = (folder / MANIFEST_JSON_LINES).read_bytes()
-    for number, line in enumerate(content.splitlines(), start=1):
-        is_device = b'"row_sha256":' in line
+    require_regular(folder / MANIFEST_JSON_LINES)
+    for number, line in enumerate(given_lines(folder / MANIFEST_JSON_LINES), start=1):
+        is_device = '"row_sha256":' in line
         try:
             yield (
                 msgspec.json.decode(line, type=DeviceEntry)

@@ -4,18 +4,21 @@ from pathlib import Path
 
 import click
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from thingmint.cli.devices.delivered import DecryptionSecrets
+from thingmint.cli.devices.delivered import DecryptionSecrets, require_regular
 from thingmint.cli.devices.device import ListRefused
-from thingmint.cli.devices.folder import ISSUERS
 from thingmint.cli.devices.options import read_passphrase
 from thingmint.cli.devices.recipients import read_recipient
 from thingmint.cli.devices.verify import Verification
+from thingmint.cli.issuing.issuers_file import ISSUERS
 from thingmint.cli.settings import fail
 from thingmint.cli.terminal.columns import printable
+from thingmint.cli.terminal.numbers import counted
 from thingmint.core.error_text import in_words
+from thingmint.host.given_files import read_given
+from thingmint.issuance.keys.key_reading import KeyRefused, private_key_in_pem
 
 _SHOWN = 50
 
@@ -32,16 +35,30 @@ def verify_delivery(
             recipient=None if recipient is None else read_recipient(recipient),
             recipient_key=None if recipient_key is None else _read_key(recipient_key),
         )
-        verification = Verification(folder, secrets, read_issuers(issuers or folder / ISSUERS))
+        found = issuers_of_delivery(folder) if issuers is None else read_issuers(issuers)
+        verification = Verification(folder, secrets, found)
         problems = list(verification.problems())
     except (OSError, ListRefused) as error:
         fail(in_words(error))
     for problem in problems[:_SHOWN]:
         click.echo(printable(problem), err=True)
     if problems:
-        fail(f"{folder}: {len(problems)} problems")
-    closed = f"; {verification.closed} private keys are sealed and were not opened" if verification.closed else ""
-    click.echo(f"{folder}: {verification.identities} identities, all well{closed}")
+        fail(f"{folder}: {counted(len(problems), 'problem', 'problems')}")
+    closed = (
+        f"; {counted(verification.closed, 'key is', 'keys are')} sealed and not opened" if verification.closed else ""
+    )
+    click.echo(f"{folder}: {counted(verification.identities, 'identity', 'identities')}, all well{closed}")
+
+
+def issuers_of_delivery(folder: Path) -> list[x509.Certificate]:
+    """Return the CA certificates in a delivery, none if it has none; raise ListRefused or OSError."""
+    path = folder / ISSUERS
+    try:
+        if path.exists():
+            require_regular(path)
+    except ValueError as error:
+        raise ListRefused(f"{path}: {in_words(error)}") from error
+    return read_issuers(path)
 
 
 def read_issuers(path: Path) -> list[x509.Certificate]:
@@ -49,15 +66,17 @@ def read_issuers(path: Path) -> list[x509.Certificate]:
     if not path.exists():
         return []
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
+        return x509.load_pem_x509_certificates(read_given(path))
     except ValueError as error:
         raise ListRefused(f"{path} holds no certificates") from error
 
 
 def _read_key(path: Path) -> rsa.RSAPrivateKey:
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError) as error:
+        key = private_key_in_pem(read_given(path), None)
+    except KeyRefused as error:
+        raise ListRefused(f"{path}: {in_words(error)}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ListRefused(f"{path} holds no private key that can be read") from error
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ListRefused(f"{path} is no RSA key")

@@ -10,8 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient, shown_connection
 from thingmint.cli.devices.device import ListRefused
-from thingmint.cli.devices.folder import ISSUERS
-from thingmint.cli.devices.verify_command import read_issuers
+from thingmint.cli.devices.verify_command import issuers_of_delivery, read_issuers
 from thingmint.cli.exchange.aws_files import AwsExport
 from thingmint.cli.exchange.into_service import FleetImport
 from thingmint.cli.exchange.inventory import InventoryRefused, read_inventory
@@ -25,7 +24,7 @@ from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import Scope, iot_arn, parse_account_id, parse_region
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
-from thingmint.data_directory.files import make_directory
+from thingmint.data_directory.files import whole_folder
 
 _SHOWN = 50
 
@@ -33,7 +32,7 @@ _SHOWN = 50
 def import_station(data_dir: Path, folder: Path, trusted: tuple[str, ...], *, is_named: bool) -> None:
     """Import a delivery of an offline station; end with exit code 1 if there are conflicts."""
     with _failing(), _client(data_dir, is_named=is_named) as client:
-        entries, issuers = read_delivery(folder), read_issuers(folder / ISSUERS)
+        entries, issuers = read_delivery(folder), issuers_of_delivery(folder)
         fingerprints = frozenset(each.replace(":", "").lower() for each in trusted)
         with shown_progress("importing", len(entries)) as on_progress:
             work = StationImport(client, on_progress, folder, issuers, fingerprints)
@@ -83,9 +82,9 @@ def export_aws(
             verification = verification_certificate(client, registration_code)
         with shown_progress("reading", 0) as on_progress:
             fleet = ServiceRegistry(client, on_progress).read()
-        make_directory(out)
         pems = [each.public_bytes(Encoding.PEM).decode() for each in issuers]
-        devices = AwsExport(out, fleet, pems, verification, prefix).write()
+        with whole_folder(out) as unfinished:
+            devices = AwsExport(unfinished, fleet, pems, verification, prefix).write()
         click.echo(f"{devices} things and {len(fleet.certificates)} certificates in {out}: sh {out / 'register.sh'}")
 
 

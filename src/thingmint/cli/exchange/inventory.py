@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from thingmint.cli.exchange.fleet import CertificateItem, Fleet, GroupItem, ThingItem, ThingTypeItem, parents_first
+from thingmint.core.error_text import in_words
+from thingmint.host.given_files import read_given
 
 SCRIPT = """\
 #!/bin/sh
@@ -121,11 +123,11 @@ def _listed(path: Path, member: str) -> list[Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InventoryRefused(f"{path} is larger than {_MAX_BYTES // 1024 // 1024} MiB")
-        read = json.loads(path.read_bytes())
+        read = json.loads(read_given(path, _MAX_BYTES))
     except FileNotFoundError as error:
         raise InventoryRefused(f"{path} is missing") from error
+    except OSError as error:
+        raise InventoryRefused(in_words(error)) from error
     except (ValueError, RecursionError) as error:
         raise InventoryRefused(f"{path} is no JSON: was the inventory interrupted? Run its script again") from error
     if not isinstance(read, dict):

@@ -15,6 +15,7 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.issuer import IssuerRecord, IssuerStatus
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import write_durably
+from thingmint.host.given_files import read_given_text
 from thingmint.issuance.authorities.issuer_chain import MOST_BYTES
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.keys.signer import SignerUnavailable
@@ -85,7 +86,7 @@ def read_bounded(file: Path) -> bytes:
 
 
 def _wanted(*, key_type: object, token: object, subject: object, profile: object, days: int | None) -> WantedIssuer:
-    table = None if profile is None else tomllib.loads(Path(str(profile)).read_text(encoding="utf-8"))
+    table = None if profile is None else tomllib.loads(read_given_text(Path(str(profile))))
     if table is not None and set(table) == {"profile"}:
         table = table["profile"]
     return WantedIssuer(
@@ -116,6 +117,8 @@ def _changed(
         fail(error.reason)
     except (StartRefused, ThingmintError, AuthorityUnusable, IssuerUnfit, ProfileError) as error:
         fail(in_words(error))
+    except RecursionError:
+        fail("the values of the profile are nested too deeply")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         fail(in_words(error))
     click.echo(f"{record.name} {status}", err=to_stderr)

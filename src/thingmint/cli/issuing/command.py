@@ -8,11 +8,13 @@ import click
 from thingmint.cli.connection import Connection, shown_connection
 from thingmint.cli.issuing.begin import JobProperties, begin
 from thingmint.cli.issuing.folder import Folder
+from thingmint.cli.issuing.issuers_file import write_issuers
 from thingmint.cli.issuing.parts import registrar_of, station_keys
 from thingmint.cli.issuing.resuming import resumable
 from thingmint.cli.issuing.retries import RetryLimit
 from thingmint.cli.issuing.station_keys import RSA_2048
 from thingmint.cli.issuing.work import Pauses, Work
+from thingmint.cli.terminal.numbers import counted
 from thingmint.cli.terminal.progress import shown_progress
 from thingmint.core.provisioning.production import production_details
 from thingmint.host.cores import usable_cores
@@ -64,6 +66,7 @@ async def _run(
     ):
         first = RetryLimit(patience, Pauses().retry)
         job = await first.until_answered(lambda: begin(folder, registrar, count=count, active=active, making=making))
+        write_issuers(config, connection, folder.path)
         with shown_progress("issuing", count) as on_progress:
             work = Work(
                 folder=folder,
@@ -76,4 +79,4 @@ async def _run(
             )
             await work.run()
     entries = folder.write_manifest(work.job)
-    click.echo(f"{len(entries)} identities in {folder.path} (manifest.csv, manifest.jsonl)")
+    click.echo(f"{counted(len(entries), 'identity', 'identities')} in {folder.path} (manifest.csv, manifest.jsonl)")

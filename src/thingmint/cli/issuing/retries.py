@@ -5,9 +5,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import click
 from msgspec import Struct, field
 
-from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
+from thingmint.cli.connection import ServiceNotVerified, ServiceRefused, ServiceUnreachable
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ThingmintError
 
@@ -20,21 +21,40 @@ class WorkStopped(Exception):
     """No request succeeded within the limit; the job can be resumed."""
 
 
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
 class RetryLimit(Struct):
-    """Seconds to retry after the last success, and seconds between two attempts."""
+    """Seconds to retry after the last success, and seconds between two attempts.
+
+    ``say`` gets a line when the first attempt after a success has failed, so that a person knows what the command waits
+    for. Throttled attempts are usual under load, so they are not shown.
+    """
 
     seconds: float
     retry: float
+    say: Callable[[str], None] = _say
     _last_success: float = field(default_factory=time.monotonic)
+    _has_said: bool = False
 
     def succeeded(self) -> None:
         """Restart the time limit."""
         self._last_success = time.monotonic()
+        self._has_said = False
 
     def check(self, cause: Exception) -> None:
         """Return if another attempt may be made; raise WorkStopped otherwise."""
+        if isinstance(cause, ServiceNotVerified):
+            raise WorkStopped(in_words(cause)) from cause
+        what = f"{_what_went_wrong(cause)} ({in_words(cause)})"
         if time.monotonic() - self._last_success > self.seconds:
-            raise WorkStopped(f"{_what_went_wrong(cause)} ({in_words(cause)})") from cause
+            raise WorkStopped(what) from cause
+        refusal = cause if isinstance(cause, ServiceRefused) else cause.__cause__
+        is_throttled = isinstance(refusal, ServiceRefused) and refusal.name in THROTTLED
+        if not self._has_said and not is_throttled:
+            self._has_said = True
+            self.say(f"{what}: trying again for {self.seconds:g} seconds")
 
     async def until_answered(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Return the attempt's result; retry while the service does not answer or throttles."""

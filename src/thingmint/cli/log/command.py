@@ -19,6 +19,8 @@ from thingmint.core.transparency.checkpoint import CheckpointInvalid
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.merkle import ProofInvalid
 from thingmint.core.transparency.proof import proof_text
+from thingmint.data_directory.files import whole_folder
+from thingmint.host.given_files import read_given
 from thingmint.issuance.foreign.certificate import load_foreign_pem
 from thingmint.issuance.keys.log_signature import is_signed
 from thingmint.registration.log.exported import LineUnreadable, leaves_of_lines
@@ -77,7 +79,8 @@ def export_log(config: Config, folder: Path) -> None:
 
     async def work(registry: Registry, log: LogIdentity) -> int:
         await sequence_all(registry.store, log)
-        return await registry.store.read(lambda: export(log.salt_secret, ExportFolder(folder)))
+        with whole_folder(folder) as unfinished:
+            return await registry.store.read(lambda: export(log.salt_secret, ExportFolder(unfinished)))
 
     size = _with_log(config, work)
     click.echo(f"{folder}: {size} leaves")
@@ -111,7 +114,7 @@ def _certificate_id(given: str) -> CertificateId:
     path = Path(given)
     if not path.is_file():
         raise InvalidRequest(f"{given} is neither the id of a certificate nor a file with one")
-    return certificate_id_of(load_foreign_pem(path.read_text(encoding="utf-8", errors="replace"), given).der)
+    return certificate_id_of(load_foreign_pem(read_given(path).decode("utf-8", errors="replace"), given).der)
 
 
 def _progress() -> Callable[[int, int], None]:

@@ -4,6 +4,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from thingmint.host.given_files import given_lines
+from thingmint.registration.log.exported import LineUnreadable
+
 
 class ExportFolder:
     """Implements `registration.log.exporting.ExportTarget` on a folder that it creates."""
@@ -30,7 +33,12 @@ class ExportFolder:
 
 
 def lines_of_archives(archives: Sequence[Path]) -> Iterator[str]:
-    """Yield the lines of the files; the caller gives the files in the order of their leaves."""
+    """Yield the lines of the files; the caller gives the files in the order of their leaves.
+
+    Raises LineUnreadable for a file that is not text, or OSError.
+    """
     for path in archives:
-        with path.open(encoding="utf-8") as lines:
-            yield from lines
+        try:
+            yield from given_lines(path)
+        except UnicodeDecodeError as error:
+            raise LineUnreadable(f"{path} is not UTF-8") from error

@@ -37,7 +37,7 @@ class Service:
         """Return the path of the CA file that verifies its certificate."""
         ca_file = self._connection().ca_file
         if ca_file is None:
-            raise LookupError("nothing says what vouches for the gateway's certificate: name the file with --ca")
+            raise LookupError("no CA file verifies the device port's certificate: name one with --ca")
         return ca_file
 
     def est(self) -> str:

@@ -77,7 +77,9 @@ def _folded(cell: str, width: int) -> list[str]:
     """Return the pieces of a cell, cut between words if a word ends in the second half of the column."""
     width, pieces = max(width, 1), list[str]()
     while len(cell) > width:
-        ends = ([end.start() for end in cut.finditer(cell, 0, width + 1)] for cut in _CUTS)
+        # The space behind the last character that fits must be seen; a mark there would be one character too many.
+        found = (cut.finditer(cell, 0, width + 1) for cut in _CUTS)
+        ends = ([end.start() for end in each if end.start() <= width] for each in found)
         cut = next((places[-1] for places in ends if places and places[-1] > width // 2), width)
         pieces.append(cell[:cut].rstrip())
         cell = cell[cut:].lstrip()

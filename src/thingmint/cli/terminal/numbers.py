@@ -1,4 +1,4 @@
-"""Owns the reading of durations and rates on the command line. Independent of the options."""
+"""Owns the reading and writing of numbers on the command line: durations, rates, counts. Independent of the options."""
 
 import sys
 from typing import Any
@@ -15,3 +15,8 @@ class OrdinaryFloatRange(click.FloatRange):
         if number and not abs(number) >= sys.float_info.min:
             self.fail(f"{value!r} is no ordinary number.", param, ctx)
         return number
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return the number with its noun."""
+    return f"{number} {one if number == 1 else many}"

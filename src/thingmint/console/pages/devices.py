@@ -25,13 +25,13 @@ async def browse(visit: Visit) -> Response:
     """Return the connections to this node, and the last refusals."""
     await visit.require(LIST_CONNECTIONS)
     wanted = ConnectionFilter(visit.query("client"), visit.query("certificate").lower())
-    found = visit.services.devices.connections(visit.scope, wanted, visit.query("after"), PAGE_SIZE + 1)
+    found = visit.services.devices.connections(visit.scope, wanted, _after(visit.query("after")), PAGE_SIZE + 1)
     shown = found[:PAGE_SIZE]
     return visit.page(
         "devices_part.html" if visit.is_partial else "devices.html",
         follows=bool(visit.query("follow")),
         connections=shown,
-        following=shown[-1].client_id if len(found) > PAGE_SIZE else "",
+        following=shown[-1].client_id.encode().hex() if len(found) > PAGE_SIZE else "",
         refusals=visit.services.devices.refusals(visit.scope, wanted, _SHOWN_REFUSALS),
         client=visit.query("client"),
         certificate=visit.query("certificate"),
@@ -40,7 +40,7 @@ async def browse(visit: Visit) -> Response:
 
 async def show(visit: Visit) -> Response:
     """Return the page of one client."""
-    client_id = _client(visit.query("id"))
+    client_id = _client(visit.exact("id"))
     wanted = ConnectionFilter(client_id)
     refusal = await visit.refusal_of(LIST_CONNECTIONS)
     refusals = () if refusal else visit.services.devices.refusals(visit.scope, wanted, _SHOWN_REFUSALS)
@@ -57,7 +57,7 @@ async def show(visit: Visit) -> Response:
 
 async def act(visit: Visit) -> Response:
     """End a client's connection, or send it a message."""
-    form, client_id = visit.form, _client(visit.form.get("id", ""))
+    form, client_id = visit.form, _client(visit.exact("id"))
     if form.get("do") == "disconnect":
         await visit.call(
             "DeleteConnection",
@@ -79,14 +79,14 @@ async def act(visit: Visit) -> Response:
 
 async def watch(visit: Visit) -> Response:
     """Return the page that watches a topic filter."""
-    topic_filter = visit.query("filter")
+    topic_filter = visit.exact("filter")
     refusal = await _refusal_of_watch(visit, topic_filter) if topic_filter else None
     return visit.page("watch.html", filter=topic_filter, refusal=refusal)
 
 
 async def watched(visit: Visit) -> Response:
     """Stream the messages of a topic filter; the caller's policies are asked about the topic of each message."""
-    topic_filter = visit.query("filter")
+    topic_filter = visit.exact("filter")
     await _require_watch(visit, topic_filter)
 
     def may_see(topic: str) -> bool:
@@ -139,6 +139,14 @@ async def _require_watch(visit: Visit, topic_filter: str) -> None:
     if not topic_filter:
         raise InvalidRequest("Give a topic filter")
     await visit.require("iot:Subscribe", iot_arn(visit.scope, f"topicfilter/{topic_filter}"))
+
+
+def _after(text: str) -> str:
+    """Return the client id after which a page begins. In hexadecimal, because forms change line ends."""
+    try:
+        return bytes.fromhex(text).decode()
+    except ValueError:
+        raise InvalidRequest("There is no such page of connections") from None
 
 
 def _client(text: str) -> str:

@@ -100,5 +100,7 @@ function offerSelections() {
 offerThemes();
 offerSelections();
 drawCharts();
+// A chart keeps the width that it was drawn in, and its card would scroll.
+addEventListener("resize", drawCharts);
 readFiles();
 for (const state of document.querySelectorAll("[data-events]")) follow(state);

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.keys.key_pairs import PublicKey
+from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey, accepted_public_key
+from thingmint.issuance.keys.subject_keys import subject_public_key
 
 MOST_BYTES = 65_536
 MOST_CERTIFICATES = 16
@@ -61,9 +62,11 @@ def _read(text: bytes) -> Sequence[x509.Certificate]:
         # Extensions are parsed only here, and may be malformed.
         for each in found:
             list(each.extensions)
-            each.public_key()
+            accepted_public_key(subject_public_key(each))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
         raise IssuerUnfit("the file holds no certificate in PEM, or one that cannot be read") from error
+    except WeakKey as error:
+        raise IssuerUnfit(f"{_name(each)}: {error.message}") from error
     if len(found) > MOST_CERTIFICATES:
         raise IssuerUnfit(f"the file holds more than {MOST_CERTIFICATES} certificates")
     return found

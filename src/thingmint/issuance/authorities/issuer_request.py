@@ -6,17 +6,18 @@ The key may never leave its token, so the request is built with the public key a
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
-from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
+from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, require_issuer_key
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca, issuing_ca_name
 from thingmint.issuance.encoding.der import with_signature
-from thingmint.issuance.keys.key_pairs import PublicKey
+from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey
 from thingmint.issuance.keys.signer import Signer
+from thingmint.issuance.keys.subject_keys import subject_public_key
 from thingmint.issuance.profiles.public_addresses import PublicAddresses
 
 MOST_BYTES = 65_536
@@ -73,14 +74,17 @@ def sign_issuer_request(
         raise IssuerUnfit(f"the request is longer than {MOST_BYTES} bytes")
     try:
         request = x509.load_pem_x509_csr(text)
-        public_key = request.public_key()
+        public_key = subject_public_key(request)
         is_valid = request.is_signature_valid
-    except (ValueError, InvalidSignature) as error:
-        raise IssuerUnfit("the file holds no certificate signing request in PEM") from error
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
+        raise IssuerUnfit("the file holds no certificate signing request in PEM that can be read") from error
+    except WeakKey as error:
+        raise IssuerUnfit(error.message) from error
     if not is_valid:
         raise IssuerUnfit("the request's signature does not verify")
     if not isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey) or not request.subject.rdns:
         raise IssuerUnfit("the request has no subject, or its key is neither RSA nor ECDSA")
+    require_issuer_key(public_key)
     require_root(root.certificate, at)
     if end is not None and end <= at:
         raise IssuerUnfit("the issuer would end before it begins")

@@ -32,7 +32,7 @@ class IssuingCA:
         """Raise IssuerUnfit if the key does not match or has another kind, or if it is not a CA certificate."""
         public_key = certificate.public_key()
         if signer is not None:
-            _check_key(signer.public_key)
+            require_issuer_key(signer.public_key)
             if public_key != signer.public_key:
                 raise IssuerUnfit("the private key does not belong to the issuer's certificate")
         self.key_identifier = _key_identifier_of_ca(certificate)
@@ -60,7 +60,8 @@ def issuer_id_of(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
-def _check_key(public_key: PublicKey) -> None:
+def require_issuer_key(public_key: PublicKey) -> None:
+    """Raise IssuerUnfit unless an issuer of device certificates may have a key of this kind and size."""
     if isinstance(public_key, rsa.RSAPublicKey):
         if public_key.key_size not in _ISSUER_RSA_BITS:
             raise IssuerUnfit(f"an RSA issuer has 2048, 3072 or 4096 bits, not {public_key.key_size}")

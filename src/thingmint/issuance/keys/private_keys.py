@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from thingmint.core.error_text import reason_of
+from thingmint.issuance.keys.key_reading import KeyRefused, accepted_private_key, private_key_in_pem
+
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 # OWASP's number for PBKDF2 with SHA-256. A guess takes 0.1 s, and so does each key at the start of the service.
@@ -68,7 +71,7 @@ def dump_private_key(private_key: PrivateKey, passphrase: bytes | None) -> bytes
         return private_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-    _check_passphrase(passphrase)
+    check_passphrase(passphrase)
     encryption = (
         serialization.PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(_KDF_ROUNDS)
@@ -85,16 +88,18 @@ def load_private_key(stored: bytes, passphrase: bytes | None) -> PrivateKey:
     Raises PassphraseMissing, PassphraseWrong, PassphraseUnused, PassphraseRefused or PrivateKeyUnreadable.
     """
     if passphrase is not None:
-        _check_passphrase(passphrase)
-    private_key = _load_pem(stored, passphrase) if _PEM_START in stored else _load_pkcs12(stored, passphrase)
-    if not isinstance(private_key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise PrivateKeyUnreadable("the private key is neither RSA nor ECDSA")
-    return private_key
-
-
-def _load_pem(stored: bytes, passphrase: bytes | None) -> object:
+        check_passphrase(passphrase)
     try:
-        return serialization.load_pem_private_key(stored, passphrase)
+        return _load_pem(stored, passphrase) if _PEM_START in stored else _load_pkcs12(stored, passphrase)
+    except KeyRefused as error:
+        raise PrivateKeyUnreadable(reason_of(error)) from error
+
+
+def _load_pem(stored: bytes, passphrase: bytes | None) -> PrivateKey:
+    try:
+        return private_key_in_pem(stored, passphrase)
+    except KeyRefused:
+        raise
     except TypeError as error:
         if passphrase is None:
             raise PassphraseMissing("the private key is sealed, and no passphrase was given") from error
@@ -103,7 +108,7 @@ def _load_pem(stored: bytes, passphrase: bytes | None) -> object:
         raise _unreadable(passphrase) from error
 
 
-def _load_pkcs12(stored: bytes, passphrase: bytes | None) -> object:
+def _load_pkcs12(stored: bytes, passphrase: bytes | None) -> PrivateKey:
     if passphrase is None:
         # PKCS#12 is a SEQUENCE. Other content is not a key.
         if stored.startswith(b"\x30"):
@@ -113,7 +118,7 @@ def _load_pkcs12(stored: bytes, passphrase: bytes | None) -> object:
         private_key, _, _ = pkcs12.load_key_and_certificates(stored, passphrase)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _unreadable(passphrase) from error
-    return private_key
+    return accepted_private_key(private_key)
 
 
 def _unreadable(passphrase: bytes | None) -> PrivateKeyError:
@@ -122,7 +127,8 @@ def _unreadable(passphrase: bytes | None) -> PrivateKeyError:
     return PassphraseWrong("the passphrase does not open the private key, or the file is damaged")
 
 
-def _check_passphrase(passphrase: bytes) -> None:
+def check_passphrase(passphrase: bytes) -> None:
+    """Raise PassphraseRefused if a passphrase is empty, not UTF-8, or has a NUL, which PKCS#12 cannot represent."""
     try:
         text = passphrase.decode("utf-8")
     except UnicodeDecodeError as error:

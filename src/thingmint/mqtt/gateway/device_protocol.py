@@ -4,6 +4,7 @@ Independent of sockets, policies and the handling of messages. The limits are AW
 violation of the protocol or of a limit, and the connection must then end.
 """
 
+import re
 import uuid
 from dataclasses import replace
 from typing import Final, TypeAlias
@@ -46,6 +47,8 @@ LONGEST_KEEP_ALIVE: Final = 1200
 _SESSION_REQUESTS: Final = frozenset({0x10, 0x82, 0xA2})
 _PINGREQ: Final = b"\xc0\x00"
 _LARGEST_TWO_BYTES: Final = 0xFFFF
+# Client ids that operators can name in requests: AWS's model has `^[^$].*`, in which a dot stands for no line break.
+_NAMED_BY_OPERATORS: Final = re.compile("[^$\n\r\x85\u2028\u2029][^\n\r\x85\u2028\u2029]*")
 _ASSIGNED_PREFIX: Final = "$GEN/"
 # What MQTT 3.1.1 clients are told; AWS IoT ends other refused connections without a word.
 _TOLD_IN_3_1_1: Final = frozenset({ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, ReasonCode.SERVER_UNAVAILABLE})
@@ -248,10 +251,10 @@ def _client_id(connect: Connect) -> str:
     client_id = connect.client_id
     if not client_id and connect.version is ProtocolVersion.MQTT_5:
         return assigned_client_id()
-    if not client_id or client_id.startswith("$") or len(client_id.encode()) > MAX_CLIENT_ID_BYTES:
+    if not _NAMED_BY_OPERATORS.fullmatch(client_id) or len(client_id.encode()) > MAX_CLIENT_ID_BYTES:
         raise PacketRefused(
             ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
-            f"A client id has 1 to {MAX_CLIENT_ID_BYTES} bytes and does not start with $",
+            f"A client id has 1 to {MAX_CLIENT_ID_BYTES} bytes, no line break, and does not start with $",
         )
     return client_id
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId
+from thingmint.host.given_files import read_given_text
 
 PLACEHOLDERS: Final = ("{certificate_id}", "{client_id}", "{account}")
 # The service's own value for certificate id and client id. No device has such a certificate id.
@@ -69,7 +70,7 @@ def _filled(template: str, certificate_id: str, client_id: str, account: Account
 
 def _content(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return read_given_text(path).strip()
     except OSError as error:
         raise LoginUnusable(in_words(error)) from error
     except UnicodeDecodeError as error:

@@ -40,9 +40,13 @@ def is_plain_http(beginning: bytes) -> bool:
     return _REQUEST.match(beginning) is not None
 
 
-async def refuse_plain_http(loop: asyncio.AbstractEventLoop, connection: socket.socket, standing_fields: bytes) -> None:
+async def refuse_plain_http(
+    loop: asyncio.AbstractEventLoop, connection: socket.socket, beginning: bytes, standing_fields: bytes
+) -> None:
     """Answer in plain HTTP that the port speaks HTTPS, and let the client read it; raise OSError."""
-    await loop.sock_sendall(connection, refusal_bytes(_SPEAKS_TLS, new_request_id(), standing_fields))
+    to_head = beginning.startswith(b"HEAD ")
+    answer = refusal_bytes(_SPEAKS_TLS, new_request_id(), standing_fields, to_head=to_head)
+    await loop.sock_sendall(connection, answer)
     connection.shutdown(socket.SHUT_WR)
     # Closing the socket with unread bytes would reset the connection before the client reads the answer.
     for _ in range(_READS):

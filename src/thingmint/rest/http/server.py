@@ -215,7 +215,7 @@ class Server:
         if not is_plain_http(beginning):
             return False
         async with asyncio.timeout(self._limits.linger_seconds):
-            await refuse_plain_http(self._loop, accepted, self._state.standing_fields)
+            await refuse_plain_http(self._loop, accepted, beginning, self._state.standing_fields)
         return True
 
     def _close_unless_established(self, connection: _Accepted) -> None:

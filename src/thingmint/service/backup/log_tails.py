@@ -6,6 +6,7 @@ from pathlib import Path
 
 from thingmint.core.transparency.leaf import LoggedEntry
 from thingmint.core.transparency.tiles import TILE_WIDTH, Tile, split_bundle
+from thingmint.host.given_files import given_lines
 from thingmint.registration.log.exported import LineUnreadable, entries_of_lines
 from thingmint.registration.log.exporting import ENTRIES_FILE
 
@@ -38,11 +39,11 @@ def _leaves(place: Path, first: int) -> Iterator[tuple[int, bytes, LoggedEntry |
         for index, leaf in _leaves_of_pages(place, first):
             yield index, leaf, None
         return
-    with (place / ENTRIES_FILE if place.is_dir() else place).open(encoding="utf-8") as lines:
-        try:
-            yield from entries_of_lines(line for line in lines if not line.startswith(_WITHOUT_LEAF))
-        except (LineUnreadable, UnicodeDecodeError) as error:
-            raise TailUnusable(f"{place} holds no entries of a log that can be read") from error
+    lines = given_lines(place / ENTRIES_FILE if place.is_dir() else place)
+    try:
+        yield from entries_of_lines(line for line in lines if not line.startswith(_WITHOUT_LEAF))
+    except (LineUnreadable, UnicodeDecodeError) as error:
+        raise TailUnusable(f"{place} holds no entries of a log that can be read") from error
 
 
 def _leaves_of_pages(place: Path, first: int) -> Iterator[tuple[int, bytes]]:

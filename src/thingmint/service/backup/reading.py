@@ -113,7 +113,9 @@ def _opened(name: str, content: bytes, passphrase: bytes | None) -> PrivateKey:
     try:
         return opened_key(name, content, passphrase)
     except PassphraseMissing as error:
-        raise AuthorityUnusable(f"{name}: {in_words(error)}") from error
+        raise AuthorityUnusable(
+            f"{name}: {in_words(error)}: name the file with the backup's passphrase by --passphrase-file"
+        ) from error
 
 
 class _Running(Struct):

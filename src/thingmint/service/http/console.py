@@ -20,6 +20,7 @@ from thingmint.console.services import ConsoleServices
 from thingmint.registration.access.console_sessions import ConsoleSessions
 from thingmint.registration.access.principals import Principals
 from thingmint.rest.answers import Answer
+from thingmint.rest.body import BodyLimits, BodyReader, RequestAborted, receive_of
 from thingmint.rest.front import RequestLimits
 from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.throttle import EVERY_OTHER_OPERATION, Throttle
@@ -29,6 +30,7 @@ from thingmint.service.node_report import NodeReport
 
 # A selection of 500 certificates has 40 KB; a CSR or a policy has less.
 LIMITS_OF_CONSOLE: Final = RequestLimits(body_bytes=512 * 1024, seconds=60.0)
+_BODIES: Final = BodyLimits(bytes_each=LIMITS_OF_CONSOLE.body_bytes, seconds=LIMITS_OF_CONSOLE.seconds)
 # Limits of sign-in attempts for each address and each access key: a burst, then one in two seconds.
 _SIGN_IN_RATE: Final = 0.5
 _SIGN_IN_BURST: Final = 20.0
@@ -48,15 +50,20 @@ class ImportedConsole:
         self._errors = errors
         self._made: Console | None = None
         self._making = asyncio.Lock()
+        self._bodies = BodyReader(_BODIES)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one HTTP request."""
+        """Serve one HTTP request, when its body has arrived: clients that send slowly must not take places of pages."""
+        try:
+            body = await self._bodies.read(scope, receive)
+        except RequestAborted:
+            return
         made = self._made
         if made is None:
             async with self._making:
                 # In a thread, because requests to other applications must not wait.
                 made = await asyncio.to_thread(self._make)
-        await made(scope, receive, send)
+        await made(scope, receive_of(body, receive), send)
 
     def stop(self) -> None:
         """Cancel the requests that are being served."""

@@ -13,6 +13,7 @@ from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import Scope, user_arn
 from thingmint.data_directory.handover import CREDENTIALS, OperatorCredentials, read_credentials, write_credentials
 from thingmint.hooks import MIN_SECRET_BYTES
+from thingmint.host.given_files import read_given
 from thingmint.host.platform_modules import pwd
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.access import database_keys
@@ -145,7 +146,7 @@ def read_hook_secret(path: Path | None) -> bytes | None:
 
 def _secret(path: Path | None) -> bytes | None:
     try:
-        return None if path is None else path.read_bytes().rstrip(b"\r\n")
+        return None if path is None else read_given(path).rstrip(b"\r\n")
     except OSError as error:
         raise StartRefused(f"hook_secret_file cannot be read: {in_words(error)}") from error
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thingmint.core.error_text import in_words
+from thingmint.host.given_files import read_given
+from thingmint.issuance.keys.private_keys import PassphraseRefused, check_passphrase
 from thingmint.settings.config import StartRefused
 
 CREDENTIAL = "thingmint-ca-passphrase"
@@ -28,7 +30,8 @@ def read_passphrase(path: Path | None, environment: Mapping[str, str]) -> bytes 
 def read_passphrase_source(path: Path | None, named_by: str) -> bytes | None:
     """Return the passphrase from a file, or from a descriptor such as ``fd:3``; None without a path.
 
-    Line ends at its end are removed. Raises StartRefused, whose message quotes ``named_by``.
+    Line ends at its end are removed. Raises StartRefused, whose message quotes ``named_by``, also for a passphrase with
+    which no key can be sealed.
     """
     if path is None:
         return None
@@ -38,12 +41,16 @@ def read_passphrase_source(path: Path | None, named_by: str) -> bytes | None:
         raise StartRefused(f"{named_by} cannot be read: {in_words(error)}") from error
     if not passphrase:
         raise StartRefused(f"{named_by} {path} is empty")
+    try:
+        check_passphrase(passphrase)
+    except PassphraseRefused as error:
+        raise StartRefused(f"{named_by} {path} cannot be used: {in_words(error)}") from error
     return passphrase
 
 
 def _read(path: str) -> bytes:
     if not path.startswith(DESCRIPTOR):
-        return Path(path).read_bytes()
+        return read_given(Path(path), _MOST_BYTES)
     # Closed afterwards, so that child processes do not inherit it.
     with os.fdopen(int(path.removeprefix(DESCRIPTOR)), "rb") as opened:
         return opened.read(_MOST_BYTES)

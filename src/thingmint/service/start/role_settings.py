@@ -8,6 +8,7 @@ from thingmint.core.errors import MalformedPolicy
 from thingmint.core.policies.language import Policy, parse_policy
 from thingmint.core.policies.role_policies import ANY_ROLE, RolePolicies
 from thingmint.core.provisioning.stored_template import is_role_arn
+from thingmint.host.given_files import read_given_text
 from thingmint.settings.config import StartRefused
 
 
@@ -24,7 +25,7 @@ def _policy(arn: str, value: str, data_dir: Path) -> Policy:
     if arn != ANY_ROLE and not is_role_arn(arn):
         raise StartRefused(f"roles.{arn}: the name is neither the ARN of an IAM role nor {ANY_ROLE}")
     try:
-        text = value if value.lstrip().startswith("{") else (data_dir / value).read_text(encoding="utf-8")
+        text = value if value.lstrip().startswith("{") else read_given_text(data_dir / value)
         return parse_policy(text)
     except (OSError, UnicodeDecodeError) as error:
         raise StartRefused(f"roles.{arn}: {data_dir / value} cannot be read: {reason_of(error)}") from error

@@ -12,6 +12,7 @@ from thingmint.data_directory.handover import (
     write_storage,
 )
 from thingmint.data_directory.moved_registry import RegistryMoved, require_not_moved
+from thingmint.host.given_files import read_given_text
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import (
     SQLITE_FILE_NAME,
@@ -82,7 +83,7 @@ def read_database_password(config: Config) -> str | None:
     if path is None:
         return None
     try:
-        password = path.read_text(encoding="utf-8").rstrip("\r\n")
+        password = read_given_text(path).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise StartRefused(f"database_password_file cannot be read: {in_words(error)}") from error
     if not password:

@@ -27,7 +27,7 @@ from thingmint.storage.postgresql.session import (
     read_in_snapshot,
     write_in_transaction,
 )
-from thingmint.storage.schema import is_current, migrate, migrations
+from thingmint.storage.schema import is_current, migrate, migrations, require_current
 
 T = TypeVar("T")
 
@@ -155,9 +155,13 @@ async def open_postgresql(
     observe: Callable[[str, float], None],
     max_in_flight: int = MAX_IN_FLIGHT,
     max_connections: int = MAX_CONNECTIONS,
+    may_migrate: bool = True,
 ) -> PostgreSQLStore:
-    """Return a store on a migrated database; raise ServiceUnavailable, DatabaseTooNew, InvalidDatabaseURL."""
-    await _migrate(url)
+    """Return a store on the database, which is migrated if ``may_migrate``.
+
+    Raises ServiceUnavailable, DatabaseTooNew, DatabaseTooOld, InvalidDatabaseURL.
+    """
+    await (_migrate(url) if may_migrate else _require_migrated(url))
     # Connections to a server that another one has replaced are not used again: what they read may be out of date.
     servers = Servers(url, lambda: pool.expire_connections())
     pool = await asyncpg.create_pool(
@@ -195,6 +199,22 @@ async def _migrate(url: DatabaseURL) -> None:
         raise ServiceUnavailable(f"The database at {url.servers} cannot be migrated: {in_words(error)}") from error
     finally:
         await end_politely(connection, COMMAND_SECONDS)
+
+
+async def _require_migrated(url: DatabaseURL) -> None:
+    connection = await first_connection(url)
+    try:
+        await asyncio.wait_for(drive(connection, _require_current, read_only=True), COMMAND_SECONDS)
+    except Exception as error:
+        if not is_outage(error) and not isinstance(error, asyncpg.PostgresError):
+            raise
+        raise ServiceUnavailable(f"The database at {url.servers} cannot be read: {in_words(error)}") from error
+    finally:
+        await end_politely(connection, COMMAND_SECONDS)
+
+
+def _require_current() -> Steps[None]:
+    return require_current(POSTGRESQL, migrations())
 
 
 def _is_current() -> Steps[bool]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.records.statement import Statement, require_select
 from thingmint.records.steps import Program
 from thingmint.storage.dialect import SQLITE
-from thingmint.storage.schema import Migration, migrate
+from thingmint.storage.schema import Migration, migrate, require_current
 
 T = TypeVar("T")
 
@@ -45,15 +46,31 @@ def create(path: Path, known: tuple[Migration, ...], *, vfs: str | None) -> None
 
     Raises ServiceUnavailable if the file cannot be created, opened or written, DatabaseTooNew.
     """
+    with _opened(path, vfs, creates=True) as connection:
+        # Another program may have set another journal mode, which is stored in the file.
+        if connection.pragma("journal_mode", "wal") != "wal":
+            raise ServiceUnavailable("The database file cannot be used in write-ahead-log mode.")
+        # The exclusive lock makes a second process wait until the schema is complete.
+        transact(connection, "BEGIN EXCLUSIVE", lambda: migrate(SQLITE, known))
+
+
+def require_migrated(path: Path, known: tuple[Migration, ...], *, vfs: str | None) -> None:
+    """Raise DatabaseTooOld or DatabaseTooNew unless the schema is the newest; changes nothing.
+
+    Raises ServiceUnavailable if the file cannot be opened.
+    """
+    with _opened(path, vfs) as connection:
+        transact(connection, "BEGIN", lambda: require_current(SQLITE, known), read_only=True)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, vfs: str | None, *, creates: bool = False) -> Iterator[apsw.Connection]:
     try:
-        _create_file(path)
+        if creates:
+            _create_file(path)
         connection = connect(path, vfs=vfs)
         try:
-            # Another program may have set another journal mode, which is stored in the file.
-            if connection.pragma("journal_mode", "wal") != "wal":
-                raise ServiceUnavailable("The database file cannot be used in write-ahead-log mode.")
-            # The exclusive lock makes a second process wait until the schema is complete.
-            transact(connection, "BEGIN EXCLUSIVE", lambda: migrate(SQLITE, known))
+            yield connection
         finally:
             close(connection)
         # Closing the last connection has copied the log of an earlier process; the reason is in writer_connection.py.

@@ -13,7 +13,7 @@ from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.records.steps import Program
 from thingmint.records.write_check import check_write
 from thingmint.storage.schema import migrations
-from thingmint.storage.sqlite.connection import connect, create, is_outage
+from thingmint.storage.sqlite.connection import connect, create, is_outage, require_migrated
 from thingmint.storage.sqlite.group_commit import GroupCommit
 from thingmint.storage.sqlite.reader import SQLiteReader
 
@@ -113,7 +113,11 @@ async def open_sqlite(
     observe: Callable[[str, float], None],
     vfs: str | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
+    may_migrate: bool = True,
 ) -> SQLiteStore:
-    """Create and migrate the file, and return a store on it; raise ServiceUnavailable if that fails, DatabaseTooNew."""
-    await asyncio.to_thread(create, path, migrations(), vfs=vfs)
+    """Return a store on the file, which is created and migrated if ``may_migrate``.
+
+    Raises ServiceUnavailable if the file cannot be used, DatabaseTooNew, DatabaseTooOld.
+    """
+    await asyncio.to_thread(create if may_migrate else require_migrated, path, migrations(), vfs=vfs)
     return SQLiteStore(path, observe=observe, vfs=vfs, max_in_flight=max_in_flight)

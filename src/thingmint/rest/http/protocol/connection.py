@@ -335,7 +335,8 @@ class HTTPConnection(asyncio.Protocol):
             self._say(refusal)
 
     def _say(self, refusal: Refusal) -> None:
-        self.transport.write(refusal_bytes(refusal, new_request_id(), self._state.standing_fields))
+        fields = self._state.standing_fields
+        self.transport.write(refusal_bytes(refusal, new_request_id(), fields, to_head=self._parser.is_head))
         self._drain()
 
     def _discard_from_now_on(self) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from thingmint.rest.http.protocol.target import in_origin_form
+
 Headers = Sequence[tuple[bytes, bytes]]
 
-# RFC 9112, 3.2.1 and RFC 3986, 3.3: printable ASCII; a fragment is never sent (RFC 9110, 7.1).
-_TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 # RFC 9112, 3.2: answer 400 unless Host is a name, an IPv4 address or a bracketed IPv6 address, with or without a port.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _VERSIONS = frozenset({"1.0", "1.1"})
@@ -42,6 +42,7 @@ TARGET_TOO_LONG = Refusal(414, "The request's target is too long")
 BAD_TARGET = Refusal(400, "The request's target must be a path in printable ASCII that starts with /")
 BAD_VERSION = Refusal(400, "The HTTP version must be 1.1 or 1.0")
 BAD_HOST = Refusal(400, "The request must carry one valid Host header")
+OTHER_HOST = Refusal(400, "The request's target names another host than its Host header")
 BAD_TRANSFER_CODING = Refusal(400, "The only transfer coding that is understood is chunked, over HTTP/1.1")
 BAD_UPGRADE = Refusal(400, "A request with a body cannot ask for another protocol")
 # botocore retries this name as a transient error.
@@ -50,14 +51,18 @@ INTERNAL_FAILURE = Refusal(500, "An internal failure occurred", "InternalFailure
 OVERLOADED = Refusal(400, "Rate exceeded", "ThrottlingException")
 
 
-def check_head(method: str, version: str, target: bytes, headers: Headers, *, upgrades: bool) -> None:
-    """Return if the head is one that may be served; raise RequestRefused otherwise."""
+def check_head(method: str, version: str, target: bytes, headers: Headers, *, upgrades: bool) -> bytes:
+    """Return the target in origin-form if the head may be served; raise RequestRefused otherwise."""
     if version not in _VERSIONS:
         raise RequestRefused(BAD_VERSION)
     # RFC 9110, 9.3.6: CONNECT asks for a tunnel, and its target is not a path.
-    if method == "CONNECT" or not _TARGET.fullmatch(target):
+    if method == "CONNECT":
         raise RequestRefused(BAD_TARGET)
-    _check_host(version, headers)
+    try:
+        path, authority = in_origin_form(target)
+    except ValueError as error:
+        raise RequestRefused(BAD_TARGET) from error
+    _check_host(version, headers, authority)
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     # RFC 9112, 6.1: other codings cannot be decoded here, and the framing of an HTTP/1.0 message with one is faulty.
     if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
@@ -69,14 +74,19 @@ def check_head(method: str, version: str, target: bytes, headers: Headers, *, up
     # protocol.
     if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in headers):
         raise RequestRefused(BAD_UPGRADE)
+    return path
 
 
-def _check_host(version: str, headers: Headers) -> None:
+def _check_host(version: str, headers: Headers, authority: bytes | None) -> None:
     hosts = [value for name, value in headers if name == b"host"]
     if not hosts and version == "1.0":
         return
     if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
         raise RequestRefused(BAD_HOST)
+    # RFC 9112, 3.2: a client sends the same authority in both places. Signatures cover the Host header, and a proxy may
+    # have looked at either, so a difference is refused.
+    if authority is not None and authority.lower() != hosts[0].lower():
+        raise RequestRefused(OTHER_HOST)
 
 
 def refusal_headers(refusal: Refusal, body: bytes, request_id: str) -> list[tuple[bytes, bytes]]:
@@ -98,10 +108,14 @@ def refusal_body(refusal: Refusal) -> bytes:
     return json.dumps({"message": refusal.message}).encode("ascii")
 
 
-def refusal_bytes(refusal: Refusal, request_id: str, standing_fields: bytes) -> bytes:
-    """Return a complete HTTP/1.1 response; ``standing_fields`` are in every response, each with its line end."""
+def refusal_bytes(refusal: Refusal, request_id: str, standing_fields: bytes, *, to_head: bool) -> bytes:
+    """Return a complete HTTP/1.1 response, to a HEAD request or another one.
+
+    ``standing_fields`` are in every response, each with its line end.
+    """
     body = refusal_body(refusal)
     lines = [b"HTTP/1.1 %d %s\r\n" % (refusal.status, http.HTTPStatus(refusal.status).phrase.encode("ascii"))]
     lines.append(standing_fields)
     lines += [b"%b: %b\r\n" % field for field in refusal_headers(refusal, body, request_id)]
-    return b"".join([*lines, b"\r\n", body])
+    # RFC 9110, 9.3.2: the response to HEAD has the fields of the response to GET, and no body.
+    return b"".join([*lines, b"\r\n", b"" if to_head else body])

@@ -22,7 +22,7 @@ class NothingMore(Exception):
 
 
 class RequestHead(Struct, frozen=True):
-    """A valid head; the names of its header fields are in lower case."""
+    """A valid head; its target is in origin-form, and the names of its header fields are in lower case."""
 
     method: str
     version: str
@@ -67,6 +67,8 @@ class RequestParser:
         self._in_body = False
         self._is_last = False
         self._target = b""
+        self.is_head = False
+        """Whether the method of the newest request is HEAD, as far as its bytes have arrived."""
         self._headers: list[tuple[bytes, bytes]] = []
         self._trailers = 0
         self._head_bytes = 0
@@ -81,6 +83,8 @@ class RequestParser:
             # The request is served without the upgrade; the bytes after it are in another protocol.
             raise NothingMore from upgrade
         except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserInvalidURLError):
+                self._note_method()  # the parser has not called `on_url`
             raise self._meaning(error) from error
         if self._in_head:
             # httptools collects a header field until it is complete, so bytes are counted as they arrive.
@@ -102,6 +106,9 @@ class RequestParser:
             log.error("a callback of the HTTP parser failed", exc_info=cause)
         return RequestRefused(http_head.MALFORMED)
 
+    def _note_method(self) -> None:
+        self.is_head = self._parser.get_method() == b"HEAD"
+
     # Called by httptools
 
     def on_message_begin(self) -> None:
@@ -110,12 +117,14 @@ class RequestParser:
             raise NothingMore
         self._in_head = True
         self._target = b""
+        self.is_head = False
         self._headers = []
         self._head_bytes = self._framing_bytes = self._trailers = 0
         self._sink.request_begins()
 
     def on_url(self, part: bytes) -> None:
         """Collect the target; raise RequestRefused if it is too long."""
+        self._note_method()
         self._target += part
         if len(self._target) > self._limits.target_bytes:
             raise RequestRefused(http_head.TARGET_TOO_LONG)
@@ -138,7 +147,7 @@ class RequestParser:
         parser = self._parser
         method, version = parser.get_method().decode("ascii"), parser.get_http_version()
         upgrades = parser.should_upgrade()
-        http_head.check_head(method, version, self._target, self._headers, upgrades=upgrades)
+        target = http_head.check_head(method, version, self._target, self._headers, upgrades=upgrades)
         self._in_head, self._in_body = False, True
         self._framing_bytes = 0
         is_current = version == "1.1"
@@ -146,7 +155,7 @@ class RequestParser:
         self._is_last = not keep_alive
         # RFC 9110, 10.1.1: an expectation in an HTTP/1.0 request is ignored.
         expects = is_current and _expects_continue(self._headers)
-        self._sink.head_ends(RequestHead(method, version, self._target, self._headers, keep_alive, expects))
+        self._sink.head_ends(RequestHead(method, version, target, self._headers, keep_alive, expects))
 
     def on_body(self, part: bytes) -> None:
         """Pass on a part of the body; the bytes between parts and the trailers are limited."""
