@@ -1,9 +1,11 @@
 """The balancer of `deploy/haproxy` carries the addresses of clients, and nobody else can."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
+import time
 from pathlib import Path
 
 from tests.support.clients.aws import Live
@@ -41,6 +43,38 @@ def page(port: int, ca_file: Path, source: str, before: bytes = b"", path: str =
                 return b"".join(iter(lambda: tls.recv(65_536), b""))
         except OSError:
             return b""
+
+
+async def is_admitted(port: int, context: ssl.SSLContext) -> bool:
+    """Return whether the balancer lets a new connection through to a node."""
+    try:
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, server_hostname="localhost", local_addr=(CLIENT, 0)
+        )
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+async def test_a_fleet_behind_one_address_that_tries_again_and_again_comes_in_little_by_little(tmp_path: Path) -> None:
+    fewer = {"conn_rate(10s)": "conn_rate(1s)", "gt 500": "gt 5"}
+    options = ("--mqtt", "127.0.0.1:0", "--proxy-protocol", BALANCER)
+    with running_service(tmp_path / "node", *options, key_reserve=0) as service:
+        node = Live(service, None)
+        context = ssl.create_default_context(cafile=node.ca_file)
+        with haproxy(tmp_path, [node], fewer) as balancer:
+            began, admitted, tries = time.monotonic(), list[float](), 0
+            while (now := time.monotonic() - began) < 5:
+                admitted += [now] if await is_admitted(balancer.mqtt_port, context) else []
+                tries += 1
+                await asyncio.sleep(0.01)
+    # Several times as many as are admitted, all the time.
+    assert tries > 100
+    assert len(admitted) < 50
+    assert len([each for each in admitted if each > 2]) >= 6
 
 
 async def test_addresses_of_clients_survive_the_balancer_and_cannot_be_forged(tmp_path: Path) -> None:

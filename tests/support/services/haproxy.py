@@ -4,7 +4,7 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,8 @@ def _free_port() -> int:
         return port
 
 
-def configuration(nodes: Sequence[Live], api_port: int, mqtt_port: int) -> str:
-    """Return the file's text with the addresses of the nodes; those without a node stay out."""
+def configuration(nodes: Sequence[Live], api_port: int, mqtt_port: int, also: Mapping[str, str]) -> str:
+    """Return the file's text with the addresses of the nodes and these changes; lines without a node stay out."""
     text = CONFIGURATION.read_text(encoding="utf-8")
     replaced = {
         "bind :443": f"bind 127.0.0.1:{api_port}",
@@ -45,6 +45,7 @@ def configuration(nodes: Sequence[Live], api_port: int, mqtt_port: int) -> str:
         "default-server ": f"default-server source {BALANCER} ",
         "inter 2s": "inter 500ms",
     }
+    replaced |= also
     for number, node in enumerate(nodes, 1):
         endpoints = node.service.endpoints
         _, _, port = endpoints.api.rpartition(":")
@@ -57,11 +58,11 @@ def configuration(nodes: Sequence[Live], api_port: int, mqtt_port: int) -> str:
 
 
 @contextlib.contextmanager
-def haproxy(folder: Path, nodes: Sequence[Live]) -> Iterator[Balancer]:
-    """Yield a balancer in front of the nodes, whose ports accept connections."""
+def haproxy(folder: Path, nodes: Sequence[Live], also: Mapping[str, str] | None = None) -> Iterator[Balancer]:
+    """Yield a balancer in front of the nodes, whose ports accept connections; ``also`` changes the file further."""
     api_port, mqtt_port = _free_port(), _free_port()
     file, log_file = folder / "haproxy.cfg", folder / "haproxy.log"
-    file.write_text(configuration(nodes, api_port, mqtt_port), encoding="utf-8")
+    file.write_text(configuration(nodes, api_port, mqtt_port, also or {}), encoding="utf-8")
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [required_program("haproxy"), "-db", "-f", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
