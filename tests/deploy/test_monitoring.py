@@ -61,6 +61,9 @@ def test_prometheus_accepts_the_alerts_and_they_fire_as_described() -> None:
     assert "SUCCESS" in promtool("test", "rules", "alerts-test.yaml")
     alerts = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"][0]["rules"]
     assert all(set(alert["annotations"]) == {"summary", "description"} for alert in alerts)
+    tests = yaml.safe_load((FOLDER / "alerts-test.yaml").read_text(encoding="utf-8"))["tests"]
+    fired = {each["alertname"] for test in tests for each in test["alert_rule_test"] if each["exp_alerts"]}
+    assert fired == {alert["alert"] for alert in alerts}
 
 
 def test_prometheus_accepts_the_expressions_of_the_dashboard(tmp_path: Path) -> None:
