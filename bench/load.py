@@ -3,6 +3,7 @@
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from bench.measurement import percentile
 from bench.wire import Endpoint, Request, Signer, endpoint_as_json
 
 MODULE = "bench.load_generator"
+# Less than the time after which the service ends idle connections.
+_KEPT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Caller:
     def __init__(self, endpoint: Endpoint, timeout_s: float = 60.0) -> None:
         self._endpoint = endpoint
         self._signer = Signer(endpoint)
+        self._used_at = time.monotonic()
         if endpoint.ca_file:
             context = ssl.create_default_context(cafile=endpoint.ca_file)
             self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -119,6 +123,10 @@ class Caller:
         head = self._signer.encode(prepared)[: -len(prepared.body) or None].decode()
         lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if line]
         url = f"{request.path}?{request.query}" if request.query else request.path
+        if time.monotonic() - self._used_at > _KEPT_S:
+            # The service may have ended the idle connection. http.client connects again.
+            self._connection.close()
+        self._used_at = time.monotonic()
         self._connection.request(request.method, url, body=prepared.body, headers={line[0]: line[1] for line in lines})
         answer = self._connection.getresponse()
         body = answer.read().decode()
