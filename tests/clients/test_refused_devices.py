@@ -16,6 +16,7 @@ from tests.support.devices.live_devices import (
     Device,
     device,
     device_policy,
+    is_admitted,
     new_credentials,
     unique,
 )
@@ -162,6 +163,8 @@ def test_debugging_lines_of_the_service_are_shown_and_those_of_libraries_are_not
 
 
 INJECTION = 'x\n{"event": "forged", "level": "info"}\r\x1b[2J\u202e\u2028end'
+# A client id with a line break is refused, one with other control characters is not.
+IN_ONE_LINE = 'x{"event": "forged", "level": "info"}\x1b[2J\u202eend'
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
@@ -171,7 +174,8 @@ def test_no_client_id_or_topic_writes_a_line_of_its_own(tmp_path: Path, log_form
         iot = live.client()
         credentials = new_credentials(iot, device_policy(CONNECTS))
         iot.close()
-        with device(live, credentials, tmp_path, INJECTION) as connected:
+        assert not is_admitted(live, credentials, tmp_path, client_id=INJECTION)
+        with device(live, credentials, tmp_path, IN_ONE_LINE) as connected:
             assert connected.publish(INJECTION, b"") == "Not authorized"
             assert not connected.subscribe(INJECTION)
         log = service.log_file.read_bytes().decode()

@@ -233,9 +233,15 @@ def device(
         opened.close()
 
 
-def is_admitted(live: Live, credentials: Credentials, folder: Path, version: MQTTProtocolVersion = MQTT_5) -> bool:
-    """Say whether the certificate opens a connection."""
-    tried = Device(live, credentials, folder, unique("tried"), version)
+def is_admitted(
+    live: Live,
+    credentials: Credentials,
+    folder: Path,
+    version: MQTTProtocolVersion = MQTT_5,
+    client_id: str | None = None,
+) -> bool:
+    """Return whether the certificate opens a connection under the client id; one of the test's own by default."""
+    tried = Device(live, credentials, folder, unique("tried") if client_id is None else client_id, version)
     try:
         return tried.is_connected()
     finally:
