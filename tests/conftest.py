@@ -4,9 +4,9 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from tests.support.databases.postgresql import (  # noqa: F401  fixtures are found by name
     _migrated_template,
@@ -37,13 +37,15 @@ settings.register_profile(
 settings.load_profile("thingmint")
 
 
+_LOGGERS = (logging.getLogger(), logging.getLogger("thingmint"))
+_LEVELS = tuple(logger.level for logger in _LOGGERS)
+
+
 @pytest.fixture(autouse=True)
-def _levels_of_loggers() -> Iterator[None]:
-    """Put back the levels of loggers: a command that a test runs in this process sets them for its own log."""
-    loggers = (logging.getLogger(), logging.getLogger("thingmint"))
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
+def _logs_as_at_the_start() -> None:
+    """Undo what commands that tests, or fixtures of their modules, run in this process set for their own log."""
+    structlog.reset_defaults()
+    for logger, level in zip(_LOGGERS, _LEVELS, strict=True):
         logger.setLevel(level)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import apsw
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 from tests.support.certificates.ifma import package_replaced
 
@@ -38,14 +37,11 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 @pytest.fixture
 def own_logging() -> Iterator[None]:
-    """Put back what a command changes of the logging of this process."""
-    root, own = logging.getLogger(), logging.getLogger("thingmint")
-    handlers, level, own_level = root.handlers[:], root.level, own.level
+    """Put back the handlers that a command replaces in this process."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
-    own.setLevel(own_level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)
