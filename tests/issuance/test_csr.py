@@ -405,6 +405,10 @@ def test_alternative_names_that_are_asked_for_are_seen() -> None:
     # PKCS#9's extensionRequest, whose value is no list of extensions.
     with pytest.raises(MalformedCSR, match="extensions"):
         asks_for_alternative_names(der_with(attributes={"1.2.840.113549.1.9.14": b"no extensions"}))
+    named = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sensor")]))
+    request = der_with(x509.SubjectAlternativeName([named]))
+    with pytest.raises(MalformedCSR, match="extensions"):
+        asks_for_alternative_names(request.replace(b"\x0c\x06sensor", b"\x03\x06sensor"))
 
 
 @pytest.mark.parametrize("wanted", ["1.2.840.113549.1.9.16.2.37", "1.2.840.113549.1.9.16.2.54"])

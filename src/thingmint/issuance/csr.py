@@ -109,7 +109,7 @@ def asks_for_alternative_names(der: bytes) -> bool:
     try:
         with odd_names_allowed():
             extensions = x509.load_der_x509_csr(der).extensions
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise MalformedCSR("The extensions of the certificate signing request are malformed") from error
     return any(extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME for extension in extensions)
 

@@ -51,6 +51,11 @@ def test_the_first_common_name_is_found(names: tuple[x509.NameAttribute[str | by
     assert common_name_of(der_of(*names)) == found
 
 
+def test_a_common_name_that_is_a_bit_string_is_none() -> None:
+    named = der_of(common_name("device"))
+    assert common_name_of(named.replace(b"\x0c\x06device", b"\x03\x06device")) is None
+
+
 def test_what_is_no_certificate_has_none() -> None:
     assert common_name_of(b"\x30\x00") is None
 

@@ -59,11 +59,19 @@ def _read(text: bytes) -> Sequence[x509.Certificate]:
         raise IssuerUnfit(f"the file is longer than {MOST_BYTES} bytes")
     try:
         found = x509.load_pem_x509_certificates(text)
-        # Extensions are parsed only here, and may be malformed.
+        # Names and extensions are parsed only here, and may be malformed.
         for each in found:
+            each.subject.rfc4514_string()
+            each.issuer.rfc4514_string()
             list(each.extensions)
             accepted_public_key(subject_public_key(each))
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
+    except (
+        ValueError,
+        TypeError,  # A name has a BIT STRING.
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        UnsupportedAlgorithm,
+    ) as error:
         raise IssuerUnfit("the file holds no certificate in PEM, or one that cannot be read") from error
     except WeakKey as error:
         raise IssuerUnfit(f"{_name(each)}: {error.message}") from error

@@ -33,7 +33,7 @@ def common_name_of(der: bytes) -> str | None:
     try:
         with odd_names_allowed():
             names = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except ValueError:
+    except (ValueError, TypeError):  # The library raises TypeError for a BIT STRING.
         return None
     value = names[0].value if names else None
     return _stored(value) if isinstance(value, str) else None

@@ -87,7 +87,13 @@ def extensions_of(certificate: ForeignCertificate) -> x509.Extensions:
     with odd_names_allowed():
         try:
             return certificate.parsed.extensions
-        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
+        except (
+            ValueError,
+            TypeError,  # A name in an extension has a BIT STRING.
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+            UnsupportedAlgorithm,
+        ) as error:
             raise CertificateInvalid(f"The extensions of the {certificate.what} cannot be read") from error
 
 

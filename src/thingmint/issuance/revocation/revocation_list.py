@@ -52,10 +52,11 @@ def read_list(content: bytes, issuers: Sequence[x509.Certificate]) -> Revocation
     try:
         parsed = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)
         number = parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except (ValueError, x509.ExtensionNotFound, UnsupportedAlgorithm) as error:
+        name = parsed.issuer
+    except (ValueError, TypeError, x509.ExtensionNotFound, UnsupportedAlgorithm) as error:
         raise ListUnusable("it is not a certificate revocation list with a number") from error
     for issuer in issuers:
-        if issuer.subject == parsed.issuer and _has_signed(issuer, parsed):
+        if issuer.subject == name and _has_signed(issuer, parsed):
             return RevocationList(issuer_id_of(issuer), number, issuer, parsed)
     raise ListUnusable("none of the service's issuers has signed it")
 
