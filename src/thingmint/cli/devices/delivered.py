@@ -69,19 +69,19 @@ def require_regular(path: Path) -> None:
         raise ValueError("it is no regular file")
 
 
-def _certificate_pem(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
+def _certificate_pem(content: bytes, _secrets: DecryptionSecrets) -> DeliveredContents:
     return DeliveredContents(certificate=_der(x509.load_pem_x509_certificate(content)))
 
 
-def _certificate_der(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
+def _certificate_der(content: bytes, _secrets: DecryptionSecrets) -> DeliveredContents:
     return DeliveredContents(certificate=_der(x509.load_der_x509_certificate(content)))
 
 
-def _key_pem(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
+def _key_pem(content: bytes, _secrets: DecryptionSecrets) -> DeliveredContents:
     return DeliveredContents(public_key=private_key_in_pem(content, None).public_key())
 
 
-def _key_der(content: bytes, _openers: DecryptionSecrets) -> DeliveredContents:
+def _key_der(content: bytes, _secrets: DecryptionSecrets) -> DeliveredContents:
     return DeliveredContents(public_key=private_key_in_der(content).public_key())
 
 

@@ -107,7 +107,7 @@ class Verification(Struct):
         for name, der in certificates.items():
             try:
                 yield from (f"{name}: {problem}" for problem in self._certificate(each, der))
-            except (ValueError, UnsupportedAlgorithm, WeakKey) as error:
+            except (ValueError, TypeError, UnsupportedAlgorithm, WeakKey) as error:
                 yield f"{name}: {in_words(error)}"
         for name, key in keys.items():
             if public_key_sha256(key) != each.public_key_sha256:  # type: ignore[arg-type]  # a public key, as read

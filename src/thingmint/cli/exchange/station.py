@@ -64,7 +64,7 @@ class StationImport(IntoService):
         for entry in entries:
             try:
                 certificates[entry.certificate_id] = self._certificate(entry)
-            except (ValueError, OSError) as error:
+            except (ValueError, TypeError, OSError) as error:
                 self.conflicts.append(f"{_name(entry)}: {in_words(error)}")
         for issuer in {_sha256(issuer): issuer for _, issuer in certificates.values()}.values():
             self._know(issuer)
