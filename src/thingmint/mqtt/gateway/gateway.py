@@ -155,8 +155,10 @@ class Gateway:
         """Stop accepting, send pending answers within ``grace`` seconds, send DISCONNECT, and close all connections."""
         self._listener.stop_listening()
         await self._provisioning.settle(grace)
+        pace = Pace()
         for connection in self._index.accepted:
             connection.end(ReasonCode.SERVER_SHUTTING_DOWN, "The service stops")
+            await pace.rest()
         await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
         await self._listener.stop()
         self._tick_timer.cancel()
