@@ -15,8 +15,9 @@ import pytest
 from tests.support.devices.device_gateway import LiveGateway, live_gateway
 from tests.support.devices.mqtt_peer import V3, Peer, connected_peer
 from tests.support.devices.tls_echo import echo_server
-from tests.support.machine.loop_thread import GENEROUS, LOOPS, LoopThread
+from tests.support.machine.loop_thread import GENEROUS, LOOPS, LoopThread, held
 
+from thingmint.mqtt.transport import listener
 from thingmint.registration.kernel import turns
 
 DEVICES = 8
@@ -32,23 +33,7 @@ def loop_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def shortest_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
-
-
-@contextlib.contextmanager
-def held(thread: LoopThread) -> Iterator[None]:
-    """Let the loop do nothing meanwhile, so that it notices all together."""
-    is_held, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        is_held.set()
-        release.wait(GENEROUS)
-
-    thread.loop.call_soon_threadsafe(hold)
-    assert is_held.wait(GENEROUS)
-    try:
-        yield
-    finally:
-        release.set()
+    monkeypatch.setattr(listener, "HANDSHAKES_SECONDS", 0.0)
 
 
 def counted(thread: LoopThread, count: Callable[[], int], last: int) -> "Future[set[int]]":
