@@ -2,23 +2,31 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 
-from thingmint.registration.kernel.turns import Pace
+from thingmint.registration.kernel import turns
 
 log = logging.getLogger(__name__)
 
 
 class Slices:
-    """Calls functions in a later turn of the event loop: as many as one slice has time for, and the rest in others."""
+    """Calls functions in a later turn of the event loop: as many as one slice has time for, and the rest in others.
 
-    __slots__ = ("_is_due", "_loop", "_waiting")
+    While functions wait, a slice is as long as the loop took for all else since the last slice, within the limits.
+    So they get half of the time if the loop has much else to do.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_ended_at", "_is_due", "_longest", "_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, longest: float = 0.0) -> None:
+        """Take the limit of a slice in seconds, if it may be longer than the shortest."""
         self._loop = loop
+        self._longest = longest
         self._waiting: deque[Callable[[], object]] = deque()
         self._is_due = False
+        self._ended_at: float | None = None
 
     def add(self, call: Callable[[], object]) -> None:
         """Call the function after those that already wait."""
@@ -32,7 +40,9 @@ class Slices:
 
     def _run(self) -> None:
         self._is_due = False
-        pace = Pace()
+        began = time.perf_counter()
+        all_else = 0.0 if self._ended_at is None else began - self._ended_at
+        end = began + max(turns.SLICE_SECONDS, min(all_else, self._longest))
         while self._waiting:
             call = self._waiting.popleft()
             try:
@@ -40,6 +50,7 @@ class Slices:
             except Exception:
                 # The other connections must still be served.
                 log.exception("the work of a connection failed")
-            if pace.is_over:
+            if time.perf_counter() >= end:
                 break
+        self._ended_at = time.perf_counter() if self._waiting else None
         self._go_on()

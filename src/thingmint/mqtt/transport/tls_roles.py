@@ -51,6 +51,10 @@ class Owner(Protocol[T_contra]):
         """Call the function in a later turn of the event loop that has time for it, in the order of the calls."""
         ...
 
+    def handshake_later(self, call: Callable[[], object]) -> None:
+        """Call likewise a function that continues a handshake, which takes much longer than others."""
+        ...
+
     def received(self, transport: T_contra) -> None:
         """Called when bytes have arrived on a connection that is not admitted yet."""
         ...

@@ -200,7 +200,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._state is _State.HANDSHAKE and self._lower is not None:
             # Thousands of devices may connect at once, and each half of a handshake takes hundreds of microseconds.
             self._lower.pause_reading()
-            self._pump_later()
+            self._pump_later(self._owner.handshake_later)
         else:
             self._pump()
 
@@ -210,7 +210,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             return False
         self._has_eof = True
         self._note_peer_is_done()
-        self._pump_later()
+        self._pump_later(self._owner.later)
         return True
 
     def pause_writing(self) -> None:
@@ -260,11 +260,11 @@ class TLSTransport(asyncio.BufferedProtocol):
             self._upper.writing_lost()
         self._pump()
 
-    def _pump_later(self) -> None:
+    def _pump_later(self, later: Callable[[Callable[[], object]], None]) -> None:
         """Process what has arrived in a time slice that all connections share."""
         if not self._pump_is_due:
             self._pump_is_due = True
-            self._owner.later(self._pump_when_due)
+            later(self._pump_when_due)
 
     def _pump_when_due(self) -> None:
         self._pump_is_due = False
