@@ -57,6 +57,15 @@ async def test_a_longer_slice_takes_half_of_the_time_up_to_its_limit(watch: Watc
     assert all(most <= count <= most + 1 for count in others)
 
 
+async def test_urgent_functions_come_before_all_others_in_their_own_order() -> None:
+    slices, done, is_done = Slices(asyncio.get_running_loop()), list[int](), asyncio.Event()
+    for number in range(4):
+        slices.add(lambda number=number: done.append(number), is_urgent=number >= 2)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    slices.add(is_done.set)
+    await asyncio.wait_for(is_done.wait(), 10)
+    assert done == [2, 3, 0, 1]
+
+
 async def test_a_function_that_fails_does_not_keep_the_next_one_waiting(caplog: pytest.LogCaptureFixture) -> None:
     slices, done = Slices(asyncio.get_running_loop()), asyncio.Event()
 

@@ -98,6 +98,30 @@ def test_handshakes_that_end_at_once_do_so_in_several_turns(tmp_path: Path, loop
             assert client.is_echoed(b"A" + bytes(MUCH))
 
 
+def test_handshakes_that_have_begun_end_before_others_begin(tmp_path: Path, loop_name: str) -> None:
+    with live_gateway(tmp_path) as issuing, echo_server(loop_name=loop_name) as server, contextlib.ExitStack() as stack:
+        context = issuing.context(issuing.register())
+        begun = [Handshake(context, server.port, stack) for _ in range(DEVICES)]
+        for client in begun:
+            client.answer()
+        others = [Handshake(context, server.port, stack, begins=False) for _ in range(DEVICES)]
+        server.thread.wait_until(lambda: server.listener.open_connections == 2 * DEVICES)
+
+        async def waiting_at_the_end() -> int:
+            async with asyncio.timeout(GENEROUS):
+                while len(server.protocols) < DEVICES:  # noqa: ASYNC110 - each turn is looked at
+                    await asyncio.sleep(0)
+            return sum(transport._pump_is_due for transport in server.listener._connections)
+
+        waiting = asyncio.run_coroutine_threadsafe(waiting_at_the_end(), server.thread.loop)
+        with held(server.thread):
+            for client in others:
+                client.begin()
+            for client in begun:
+                client.finish()
+        assert waiting.result(GENEROUS) == DEVICES
+
+
 def test_what_a_client_sends_with_the_end_of_its_handshake_does_not_count_as_handshake(
     tmp_path: Path, loop_name: str
 ) -> None:
@@ -112,12 +136,17 @@ def test_what_a_client_sends_with_the_end_of_its_handshake_does_not_count_as_han
 class Handshake:
     """A client of TLS 1.3 whose messages are sent when the test says."""
 
-    def __init__(self, context: ssl.SSLContext, port: int, stack: contextlib.ExitStack) -> None:
+    def __init__(self, context: ssl.SSLContext, port: int, stack: contextlib.ExitStack, *, begins: bool = True) -> None:
         self._socket = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=GENEROUS))
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
         with contextlib.suppress(ssl.SSLWantReadError):
             self._tls.do_handshake()
+        if begins:
+            self.begin()
+
+    def begin(self) -> None:
+        """Send the first message."""
         self._socket.sendall(self._outgoing.read())
 
     def answer(self) -> None:

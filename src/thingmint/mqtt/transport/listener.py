@@ -161,9 +161,13 @@ class Listener:
         """Call the function in a time slice that all connections share."""
         self._slices.add(call)
 
-    def handshake_later(self, call: Callable[[], object]) -> None:
+    def begin_later(self, call: Callable[[], object]) -> None:
         """Call the function in a time slice that all handshakes share."""
         self._handshakes.add(call)
+
+    def finish_later(self, call: Callable[[], object]) -> None:
+        """Call the function likewise, before handshakes that begin: the work on this one should not be for nothing."""
+        self._handshakes.add(call, is_urgent=True)
 
     def received(self, transport: TLSTransport) -> None:
         """Record that an unauthenticated connection has made progress."""

@@ -51,8 +51,12 @@ class Owner(Protocol[T_contra]):
         """Call the function in a later turn of the event loop that has time for it, in the order of the calls."""
         ...
 
-    def handshake_later(self, call: Callable[[], object]) -> None:
-        """Call likewise a function that continues a handshake, which takes much longer than others."""
+    def begin_later(self, call: Callable[[], object]) -> None:
+        """Call likewise a function that begins a handshake, which takes much longer than others."""
+        ...
+
+    def finish_later(self, call: Callable[[], object]) -> None:
+        """Call likewise a function that goes on with a handshake, before all that begin one."""
         ...
 
     def received(self, transport: T_contra) -> None:

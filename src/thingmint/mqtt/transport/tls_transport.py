@@ -191,7 +191,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             if self._discarded > self._limits.handshake_bytes:
                 self.abort()
             return
-        received = self._read_buffer[:nbytes]
+        received, is_first = self._read_buffer[:nbytes], not self._records.taken
         if self.is_admitted:
             self._records.take(received)
         else:
@@ -200,7 +200,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._state is _State.HANDSHAKE and self._lower is not None:
             # Thousands of devices may connect at once, and each half of a handshake takes hundreds of microseconds.
             self._lower.pause_reading()
-            self._pump_later(self._owner.handshake_later)
+            self._pump_later(self._owner.begin_later if is_first else self._owner.finish_later)
         else:
             self._pump()
 
