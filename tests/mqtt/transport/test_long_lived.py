@@ -86,6 +86,19 @@ def test_all_objects_are_not_examined_while_many_connections_come_or_go(coming: 
     assert gone() is None
 
 
+def test_connections_that_subscribe_or_get_other_policies_have_objects_to_freeze(tmp_path: Path) -> None:
+    kept: list[int] = []
+    with live_gateway(tmp_path, observe_kept=lambda: kept.append(1)) as live:
+        identity = live.register()
+        with connected_peer(live, identity, V5, "device") as device:
+            assert kept == []
+            device.subscribe("a")
+            device.subscribe("b")
+            assert len(kept) == 2
+            live.thread.call(live.gateway.policies_changed)
+            live.wait_until(lambda: len(kept) == 3)
+
+
 def leaves(live: LiveGateway, identity: Identity) -> None:
     with connected_peer(live, identity, V5, "device", will=Will("will", b"gone")) as device:
         device.subscribe("own")

@@ -9,7 +9,7 @@ are examined after many freezings, when for a minute only few connections have c
 import gc
 from typing import Final
 
-# So many connections come, or get other policies, between two freezings. A freezing takes no time.
+# So many connections come, get other policies or subscribe between two freezings. A freezing takes no time.
 _MANY: Final = 250
 # A connection of the API leaves 50 KB in cycles, and some of them exist at each freezing.
 _FREEZINGS_BEFORE_EXAMINATION: Final = 40
@@ -35,10 +35,10 @@ class LongLivedObjects:
     def came(self) -> None:
         """Record that a connection was accepted."""
         self._came += 1
-        self.changed()
+        self.kept()
 
-    def changed(self) -> None:
-        """Record that a connection has new objects, and freeze those of many connections together."""
+    def kept(self) -> None:
+        """Record that a connection keeps new objects, and freeze those of many connections together."""
         self._unfrozen += 1
         if self._unfrozen >= _MANY:
             self._unfrozen = 0
