@@ -28,8 +28,6 @@ from thingmint.mqtt.transport.unauthenticated import UnauthenticatedConnections
 
 # Left to itself, Linux keeps megabytes for each peer that does not read, and sends them even after a revocation.
 _KERNEL_SEND_BYTES = 128 * 1024
-# The longest that handshakes may take in one turn of the event loop; all else in it may take as long.
-HANDSHAKES_SECONDS = 0.015
 # What a client sends first is a round trip behind its connection.
 _FIRST_BYTES_SECONDS = 0.3
 _STALL_SECONDS = 1.0
@@ -125,7 +123,6 @@ class Listener:
         """Listen; raise OSError if no address of one of the hosts can be bound."""
         self._loop = asyncio.get_running_loop()
         self._slices = Slices(self._loop)
-        self._handshakes = Slices(self._loop, HANDSHAKES_SECONDS)
         await self._acceptor.start()
         self._sweep()
 
@@ -160,14 +157,6 @@ class Listener:
     def later(self, call: Callable[[], object]) -> None:
         """Call the function in a time slice that all connections share."""
         self._slices.add(call)
-
-    def begin_later(self, call: Callable[[], object]) -> None:
-        """Call the function in a time slice that all handshakes share."""
-        self._handshakes.add(call)
-
-    def finish_later(self, call: Callable[[], object]) -> None:
-        """Call the function likewise, before handshakes that begin: the work on this one should not be for nothing."""
-        self._handshakes.add(call, is_urgent=True)
 
     def received(self, transport: TLSTransport) -> None:
         """Record that an unauthenticated connection has made progress."""

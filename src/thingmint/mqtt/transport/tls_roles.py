@@ -51,14 +51,6 @@ class Owner(Protocol[T_contra]):
         """Call the function in a later turn of the event loop that has time for it, in the order of the calls."""
         ...
 
-    def begin_later(self, call: Callable[[], object]) -> None:
-        """Call likewise a function that begins a handshake, which takes much longer than others."""
-        ...
-
-    def finish_later(self, call: Callable[[], object]) -> None:
-        """Call likewise a function that goes on with a handshake, before all that begin one."""
-        ...
-
     def received(self, transport: T_contra) -> None:
         """Called when bytes have arrived on a connection that is not admitted yet."""
         ...
