@@ -36,6 +36,7 @@ from thingmint.mqtt.codec.properties import (
     DisconnectProperties,
     PublishProperties,
     SubscribeProperties,
+    WillProperties,
 )
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import (
@@ -205,6 +206,12 @@ def test_will_that_could_never_be_published_is_refused(
     live: LiveGateway, device: Identity, version: ProtocolVersion, will: Will, code: ReasonCode
 ) -> None:
     assert refusal_of(live, device, version, Connect(version, "device", will=will)) == told(version, code)
+
+
+def test_will_with_an_empty_response_topic_is_refused(live: LiveGateway, device: Identity) -> None:
+    connect = Connect(V5, "device", will=Will("w", b"", properties=WillProperties(response_topic="")))
+
+    assert refusal_of(live, device, V5, connect) == told(V5, ReasonCode.PROTOCOL_ERROR)
 
 
 @pytest.mark.parametrize("client_id", ["$GEN/7f1a", "$anything", "x" * 129, "ü" * 65, "a\nb", "\r", "a\u2028", "\n$a"])
@@ -436,6 +443,10 @@ VIOLATIONS_OF_5: dict[str, tuple[Packet, ReasonCode]] = {
         ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
     ),
     "AUTH": (Auth(ReasonCode.REAUTHENTICATE, AuthProperties(authentication_method="SCRAM")), ReasonCode.PROTOCOL_ERROR),
+    "response topic without characters": (
+        Publish("a", b"", properties=PublishProperties(response_topic="")),
+        ReasonCode.PROTOCOL_ERROR,
+    ),
     "session that is to last after all": (
         Disconnect(properties=DisconnectProperties(session_expiry_interval=5)),
         ReasonCode.PROTOCOL_ERROR,
@@ -543,6 +554,27 @@ def test_message_that_the_client_cannot_take_is_dropped(live: LiveGateway, devic
             sender.publish("a", bytes(1000))
             sender.publish("a", b"small")
         assert receiver.expect(Publish).payload == b"small"
+
+
+def test_client_that_cannot_take_connack_is_not_connected(live: LiveGateway, device: Identity) -> None:
+    with connected_peer(live, device, V5, "listener") as listener:
+        listener.subscribe("gone")
+        with peer(live, device, V5) as connection:
+            size = len(encode(connection.connect("large"), V5))
+        for most, code in ((size, ReasonCode.SUCCESS), (size - 1, ReasonCode.PACKET_TOO_LARGE), (4, None)):
+            properties = ConnectProperties(maximum_packet_size=most)
+            with peer(live, device, V5) as connection:
+                connection.send(Connect(V5, f"most-{most}", will=Will("gone", b""), properties=properties))
+                connack = connection.next_packet()
+                assert connack is None or len(encode(connack, V5)) <= most
+                assert (connack.reason_code if isinstance(connack, Connack) else None) is code
+                connection.send(Disconnect())
+        assert listener.is_served()
+    live.wait_until(lambda: not live.gateway.open_connections)
+    connected = {event.link.client_id for event in live.events.all if isinstance(event, ClientConnected)}
+    refused = {event.client_id for event in live.events.all if isinstance(event, ConnectRefused)}
+    assert {client_id for client_id in connected if client_id.startswith("most-")} == {f"most-{size}"}
+    assert {client_id for client_id in refused if client_id.startswith("most-")} == {f"most-{size - 1}", "most-4"}
 
 
 def test_message_that_the_data_plane_does_not_take_is_refused(tmp_path: Path, version: ProtocolVersion) -> None:
