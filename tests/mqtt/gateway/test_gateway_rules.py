@@ -208,10 +208,42 @@ def test_will_that_could_never_be_published_is_refused(
     assert refusal_of(live, device, version, Connect(version, "device", will=will)) == told(version, code)
 
 
-def test_will_with_an_empty_response_topic_is_refused(live: LiveGateway, device: Identity) -> None:
-    connect = Connect(V5, "device", will=Will("w", b"", properties=WillProperties(response_topic="")))
+@pytest.mark.parametrize(
+    ("properties", "code"),
+    [
+        ({"response_topic": ""}, ReasonCode.PROTOCOL_ERROR),
+        ({"response_topic": "a\x1f"}, ReasonCode.MALFORMED_PACKET),
+        ({"content_type": "a\x7f"}, ReasonCode.MALFORMED_PACKET),
+        ({"user_properties": (("a", "b"), ("a\n", "b"))}, ReasonCode.MALFORMED_PACKET),
+        ({"user_properties": (("a", "\uffff"),)}, ReasonCode.MALFORMED_PACKET),
+    ],
+)
+def test_texts_that_could_end_the_connection_of_a_receiver_are_refused(
+    live: LiveGateway, device: Identity, properties: dict[str, Any], code: ReasonCode
+) -> None:
+    will = Will("w", b"", properties=WillProperties(**properties))
+    assert refusal_of(live, device, V5, Connect(V5, "device", will=will)) == told(V5, code)
+    with connected_peer(live, device, V5) as connection:
+        connection.send(Publish("a", b"", properties=PublishProperties(**properties)))
+        assert last_packet(V5, connection) is code
 
-    assert refusal_of(live, device, V5, connect) == told(V5, ReasonCode.PROTOCOL_ERROR)
+
+def test_user_properties_of_connect_are_checked_as_those_of_messages(live: LiveGateway, device: Identity) -> None:
+    connect = Connect(V5, "device", properties=ConnectProperties(user_properties=(("a", "\t"),)))
+
+    assert refusal_of(live, device, V5, connect) == told(V5, ReasonCode.MALFORMED_PACKET)
+
+
+@pytest.mark.parametrize("topic", ["a\x01", "a\x7f", "a/\uffff"])
+def test_control_characters_and_noncharacters_are_in_no_topic_and_in_no_filter(
+    live: LiveGateway, device: Identity, version: ProtocolVersion, topic: str
+) -> None:
+    will = refusal_of(live, device, version, Connect(version, "device", will=Will(topic, b"")))
+    assert will == told(version, ReasonCode.TOPIC_NAME_INVALID)
+    with connected_peer(live, device, version) as connection:
+        assert [code.is_failure for code in connection.subscribe(topic, f"+/{topic}", "good")] == [True, True, False]
+        connection.send(Publish(topic, b"", QoS.AT_LEAST_ONCE, packet_id=7))
+        assert last_packet(version, connection) is (ReasonCode.TOPIC_NAME_INVALID if version is V5 else None)
 
 
 @pytest.mark.parametrize("client_id", ["$GEN/7f1a", "$anything", "x" * 129, "ü" * 65, "a\nb", "\r", "a\u2028", "\n$a"])
@@ -443,10 +475,6 @@ VIOLATIONS_OF_5: dict[str, tuple[Packet, ReasonCode]] = {
         ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
     ),
     "AUTH": (Auth(ReasonCode.REAUTHENTICATE, AuthProperties(authentication_method="SCRAM")), ReasonCode.PROTOCOL_ERROR),
-    "response topic without characters": (
-        Publish("a", b"", properties=PublishProperties(response_topic="")),
-        ReasonCode.PROTOCOL_ERROR,
-    ),
     "session that is to last after all": (
         Disconnect(properties=DisconnectProperties(session_expiry_interval=5)),
         ReasonCode.PROTOCOL_ERROR,

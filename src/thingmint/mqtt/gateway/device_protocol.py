@@ -33,6 +33,7 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.reason_tables import CONNACK, DISCONNECT_OF_SERVER
 from thingmint.mqtt.codec.repeated_publish import RepeatedPublish
 from thingmint.mqtt.data_plane import Opened
+from thingmint.mqtt.message_texts import check_texts, check_user_properties
 from thingmint.mqtt.queues.limits import check_subscribe
 
 MAX_PACKET_BYTES: Final = 149_504
@@ -166,6 +167,8 @@ class DeviceProtocol:
         self.maximum_packet_size = properties.maximum_packet_size
         if properties.authentication_method is not None:
             raise PacketRefused(ReasonCode.BAD_AUTHENTICATION_METHOD, "Extended authentication is not supported")
+        # A broker behind the relay gets them.
+        check_user_properties(properties.user_properties)
         if connect.will is not None:
             _check_message(connect.will)
         return connect
@@ -282,6 +285,4 @@ def _check_message(message: Publish | Will) -> None:
         check_topic(message.topic)
     except InvalidTopic as error:
         raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, in_words(error)) from error
-    if message.properties.response_topic == "":
-        # It is a topic name (MQTT-4.7.3-1). Clients that check this would end their connections when they receive it.
-        raise PacketRefused(ReasonCode.PROTOCOL_ERROR, "A response topic is empty")
+    check_texts(message.properties)
