@@ -39,6 +39,7 @@ from thingmint.mqtt.codec.properties import (
     WillProperties,
 )
 from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.reason_tables import DISCONNECT_OF_CLIENT
 from thingmint.mqtt.events import (
     ClientConnected,
     ClientDisconnected,
@@ -645,13 +646,24 @@ def test_farewell_keeps_the_will_back_and_a_loss_does_not(
     assert DisconnectReason.CONNECTION_LOST in reasons
 
 
-def test_farewell_of_mqtt_5_may_ask_for_the_will(live: LiveGateway, device: Identity) -> None:
+@pytest.mark.parametrize("code", sorted(DISCONNECT_OF_CLIENT.values()))
+def test_farewell_of_mqtt_5_keeps_the_will_back_with_code_0_only(
+    live: LiveGateway, device: Identity, code: ReasonCode
+) -> None:
+    client_id, is_left_cleanly = f"leaving-{code}", code is ReasonCode.NORMAL_DISCONNECTION
     with connected_peer(live, device, V5, "observer") as observer:
-        observer.subscribe("gone")
-        with connected_peer(live, device, V5, will=Will("gone", b"")) as polite:
-            polite.send(Disconnect(ReasonCode.DISCONNECT_WITH_WILL_MESSAGE))
-            assert polite.is_closed()
-        assert observer.expect(Publish).topic == "gone"
+        observer.subscribe("gone", "after")
+        with connected_peer(live, device, V5, client_id, will=Will("gone", b"")) as leaving:
+            leaving.send(Disconnect(code))
+            assert leaving.is_closed()
+        live.wait_until(lambda: client_id in left(live))
+        with connected_peer(live, device, V5, "other") as other:
+            other.publish("after")
+        assert observer.expect(Publish).topic == ("after" if is_left_cleanly else "gone")
+
+
+def left(live: LiveGateway) -> set[str]:
+    return {event.link.client_id for event in live.events.all if isinstance(event, ClientDisconnected)}
 
 
 def test_connect_that_was_refused_leaves_no_will(live: LiveGateway, version: ProtocolVersion) -> None:
