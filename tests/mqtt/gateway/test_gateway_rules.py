@@ -575,6 +575,22 @@ def test_unsubscribe_ends_subscriptions_on_both_sides(
     assert ended.topic_filters[:2] == ("a", own)
 
 
+def test_event_of_unsubscribing_names_no_more_than_a_client_can_have(
+    live: LiveGateway, device: Identity, version: ProtocolVersion
+) -> None:
+    invalid = ("\x01" * 60_000, "a/#/b", "x" * 257)
+    valid = tuple(f"{version}/{number}" for number in range(100))
+    for filters, named in ((invalid, None), (("a", *invalid, "a"), ("a",)), (valid, valid[:50])):
+        with connected_peer(live, device, version, "unsubscriber") as connection:
+            before = [event for event in live.events.all if isinstance(event, ClientUnsubscribed)]
+            connection.send(Unsubscribe(5, filters))
+            codes = connection.expect(Unsuback).reason_codes
+            assert codes == ((ReasonCode.SUCCESS,) * len(filters) if version is V5 else ())
+            assert connection.is_served()
+            events = [event for event in live.events.all if isinstance(event, ClientUnsubscribed)][len(before) :]
+            assert [event.topic_filters for event in events] == ([] if named is None else [named])
+
+
 def test_message_that_the_client_cannot_take_is_dropped(live: LiveGateway, device: Identity) -> None:
     small = ConnectProperties(maximum_packet_size=200)
     with connected_peer(live, device, V5, "small", properties=small) as receiver:
