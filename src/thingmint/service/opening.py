@@ -109,7 +109,7 @@ async def open_registry(
             await _share(files, store, sealer)
         yield Registry(
             config=config,
-            scope=Scope(AccountId(config.account), Region(config.region)),
+            scope=scope_of(config),
             authorities=authorities,
             issuers=issuers,
             sources=sources,
@@ -142,6 +142,11 @@ async def _share(files: AuthorityFiles, store: Store, sealer: Sealer) -> None:
         await share(store, sealer, files.data_dir, files.passphrase)
     except AuthorityUnusable as error:
         raise StartRefused(in_words(error)) from error
+
+
+def scope_of(config: Config) -> Scope:
+    """Return the account and region that the service speaks for."""
+    return Scope(AccountId(config.account), Region(config.region))
 
 
 @contextlib.asynccontextmanager
@@ -179,7 +184,7 @@ async def _issuers(
 ) -> KnownIssuers:
     at = clock.now()
     in_files = records_of_files(sources.authorities, at)
-    caller = operator(Scope(AccountId(config.account), Region(config.region)))
+    caller = operator(scope_of(config))
     data_dir = config.data_dir
     records = await records_in_force(store, sources.sealer, in_files, caller, at, data_dir, may_write=may_write)
     try:
