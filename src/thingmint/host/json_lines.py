@@ -36,7 +36,7 @@ class JSONLines:
             event["exception"] = "".join(traceback.format_exception(*event.pop("exc_info"))).rstrip("\n")
         line = encode(event)
         # JSON does not change these characters, so a line without them has no field with them.
-        if _OF_PRIVATE_KEYS in line or any(map(_sounds_secret, event)):
+        if _OF_PRIVATE_KEYS in line or _have_a_secret(tuple(event)):
             line = encode(mask_secrets(None, level, event))
         return line
 
@@ -57,6 +57,12 @@ def encode(event: object, **_: object) -> str:
     if encoded.isascii() and _DELETE not in encoded:
         return encoded.decode("ascii")
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode())
+
+
+# Lines about the same event have the same names.
+@lru_cache(1024)
+def _have_a_secret(names: tuple[str, ...]) -> bool:
+    return any(map(_sounds_secret, names))
 
 
 @lru_cache(1024)
