@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import signal
+from collections.abc import Generator
 
 import pytest
 import structlog
@@ -49,10 +50,19 @@ def _logs_as_at_the_start() -> None:
         logger.setLevel(level)
 
 
-def pytest_collection_finish() -> None:
-    """Leave modules and collected tests out of garbage collections, which took a sixth of the time of fast tests."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave modules and collected tests out of garbage collections, which took a sixth of the time of fast tests.
+
+    While they are collected there is no garbage, but a fifth of the time was spent looking for it.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:
