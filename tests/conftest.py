@@ -9,6 +9,7 @@ from collections.abc import Generator
 import pytest
 import structlog
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+from tests.support.certificates.ifma import faulty_package  # noqa: F401  fixtures are found by name
 from tests.support.databases.postgresql import (  # noqa: F401  fixtures are found by name
     _migrated_template,
     _shared_cluster,
