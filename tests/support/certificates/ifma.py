@@ -15,8 +15,9 @@ from tests.support.machine.required import require
 
 PACKAGE = Path(__file__).parents[3] / "packages" / "thingmint-ifma"
 NAME = "thingmint_ifma"
-# Put in front of the C part: what it calls in place of the library's exponentiation. From a call number on, counted for
-# each process, it does what one of FAULTS says. The file `fault` beside the module has the fault's number and the call's.
+# Put in front of the C part: what it calls in place of the library's exponentiation. From a call number on, counted
+# for each process, it does what one of FAULTS says. The file `fault` beside the module has the number of the fault and
+# that of the call.
 _FAULTY_LIBRARY = """
 #include <dlfcn.h>
 #include <signal.h>
