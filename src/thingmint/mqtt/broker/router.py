@@ -185,10 +185,14 @@ class TopicRouter:
         own: dict[str, Subscription] = {}
         for match in matches:
             for client_id, subscription in match.items():
-                known = own.get(client_id)
                 if subscription.no_local and client_id == publisher:
                     continue
-                own[client_id] = subscription if known is None else _together(known, subscription)
+                known = own.get(client_id)
+                if known is None:
+                    own[client_id] = subscription
+                elif subscription.qos > known.qos or subscription.retain_as_published > known.retain_as_published:
+                    # Most filters of a client add nothing, and it can have 50 of them.
+                    own[client_id] = _together(known, subscription)
         return own
 
 
