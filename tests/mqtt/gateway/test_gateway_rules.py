@@ -243,8 +243,12 @@ def test_control_characters_and_noncharacters_are_in_no_topic_and_in_no_filter(
     assert will == told(version, ReasonCode.TOPIC_NAME_INVALID)
     with connected_peer(live, device, version) as connection:
         assert [code.is_failure for code in connection.subscribe(topic, f"+/{topic}", "good")] == [True, True, False]
-        connection.send(Publish(topic, b"", QoS.AT_LEAST_ONCE, packet_id=7))
+        if version is V5:
+            assert connection.publish(topic) is ReasonCode.TOPIC_NAME_INVALID
+        connection.send(Publish(topic, b""))
         assert last_packet(version, connection) is (ReasonCode.TOPIC_NAME_INVALID if version is V5 else None)
+    with connected_peer(live, live.register(allowed=ONLY_A), V5) as connection:
+        assert connection.publish(topic) is ReasonCode.NOT_AUTHORIZED
 
 
 @pytest.mark.parametrize("client_id", ["$GEN/7f1a", "$anything", "x" * 129, "ü" * 65, "a\nb", "\r", "a\u2028", "\n$a"])
