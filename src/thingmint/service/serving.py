@@ -28,6 +28,7 @@ from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.devices.device_port import device_edge
 from thingmint.service.http.api_server import api_server
 from thingmint.service.node import OpenNode, open_node
+from thingmint.service.opening import store_of_heartbeats
 from thingmint.service.public.publication import public_server
 from thingmint.service.server_identity import Rotation, ServerIdentity
 from thingmint.service.start.storage_choice import database_options
@@ -96,9 +97,10 @@ async def _serve(
 async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
     """Listen on all ports and run the background tasks; yield the node's endpoints, and stop everything afterwards."""
     shares = shares_of(node.config)
-    edge = device_edge(node, shares.devices)
-    node.events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
+        heartbeats = await stack.enter_async_context(store_of_heartbeats(node.config))
+        edge = device_edge(node, shares.devices, heartbeats)
+        node.events.listeners.append(edge)
         clock, metrics = node.registry.clock, node.metrics
         await stack.enter_async_context(skew_watched(SkewWatch(clock, service_log, metrics.clock_skew)))
         await edge.start()

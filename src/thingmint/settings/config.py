@@ -12,6 +12,7 @@ from typing import Any
 
 from thingmint.core.error_text import in_words
 from thingmint.core.host_names import is_concrete, is_loopback
+from thingmint.host.given_files import read_given_text
 from thingmint.settings.broker_forms import BY_TABLE, LOCAL
 from thingmint.settings.file import FILE_NAME, read_file
 from thingmint.settings.forms import ConfigError
@@ -122,7 +123,7 @@ def _given(
 
 def _read_secret(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return read_given_text(Path(path)).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{variable} cannot be read: {in_words(error)}") from error
 

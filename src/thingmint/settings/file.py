@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from thingmint.core.error_text import reason_of
+from thingmint.host.given_files import read_given_text
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Places
 from thingmint.settings.table import BY_NAME, SETTINGS
@@ -39,7 +40,7 @@ def read_file(path: Path) -> Mapping[str, object]:
     Raises ConfigError if it cannot be read, holds an unknown name, or a value is not of its setting's TOML type.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_given_text(path)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

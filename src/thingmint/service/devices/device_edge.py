@@ -236,6 +236,7 @@ class DeviceEdge:
             limits=self._limits,
             observe_connections=self._observe_connections,
             counters=self._counters,
+            observe_accepted=self._long_lived.came,
             observe_turned_away=self._observe_turned_away,
             shares_ports=self._address.is_shared,
             proxies=self._proxies,
@@ -249,4 +250,4 @@ class DeviceEdge:
 
     def _each_second(self) -> None:
         self._publisher.advance()
-        self._long_lived.observe(self._gateway.connected_devices)
+        self._long_lived.advance(self._gateway.connected_devices)

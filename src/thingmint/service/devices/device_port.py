@@ -16,6 +16,7 @@ from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.metrics import BrokerMetrics
 from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.registration.kernel.ports import Store
 from thingmint.service.devices.connection_limits import broker_limits
 from thingmint.service.devices.device_edge import DeviceAddress, DeviceEdge
 from thingmint.service.node import OpenNode
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
     from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
 
 
-def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
-    """Return the edge, which does not listen yet; raise StartRefused if a broker cannot be used."""
+def device_edge(node: OpenNode, limits: GatewayLimits, heartbeats: Store | None) -> DeviceEdge:
+    """Return the edge, which does not listen yet; raise StartRefused if a broker cannot be used.
+
+    ``heartbeats`` is the store that the node's membership uses, None on SQLite.
+    """
     config, scope, metrics = node.config, node.registry.scope, node.metrics
+    metrics.nodes(1)
     counters = Counters(BrokerMetrics(metrics.registry))
     data_plane, brokers = _data_plane(config, scope, counters)
     return DeviceEdge(
@@ -47,16 +52,13 @@ def device_edge(node: OpenNode, limits: GatewayLimits) -> DeviceEdge:
         observe_turned_away=metrics.device_connections_turned_away,
         proxies=TrustedProxies(config.proxy_protocol, partial(metrics.proxy_headers_refused, "devices")),
         observe_unserved=metrics.unserved_messages,
-        membership=_membership(node),
+        membership=None if heartbeats is None else _membership(node, heartbeats),
     )
 
 
-def _membership(node: OpenNode) -> Membership | None:
-    """Return the node's membership among the nodes of a PostgreSQL database; None on SQLite."""
+def _membership(node: OpenNode, store: Store) -> Membership:
+    """Return the node's membership among the nodes of a PostgreSQL database."""
     config = node.config
-    node.metrics.nodes(1)
-    if config.database_url is None:
-        return None
     suffix = "" if node.worker is None else f" (worker {node.worker.number})"
     introduction = NodeDescription(
         f"{socket.gethostname()}:{config.data_dir.resolve()}{suffix}",
@@ -64,7 +66,7 @@ def _membership(node: OpenNode) -> Membership | None:
         config.mqtt_data_plane,
         comparable_settings(config),
     )
-    return Membership(node.registry.store, introduction, lambda: str(uuid.uuid4()), service_log, node.metrics.nodes)
+    return Membership(store, introduction, lambda: str(uuid.uuid4()), service_log, node.metrics.nodes)
 
 
 def _address(config: Config, *, is_shared: bool) -> DeviceAddress:
