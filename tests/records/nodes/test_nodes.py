@@ -214,7 +214,9 @@ async def test_a_will_with_a_delay_waits_for_its_time_and_not_if_its_client_is_b
     assert await store.write(lambda: connection_table.take_orphan("s1")) is False
 
 
-async def test_the_last_ending_of_a_client_is_remembered_and_the_oldest_are_forgotten(store: Store) -> None:
+async def test_the_last_ending_of_a_client_is_remembered_and_the_oldest_are_forgotten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await add(store, "one")
     await store.write(lambda: connection_table.mark_node("one"))
     assert await store.read(lambda: connection_table.is_marked("one"))
@@ -229,7 +231,9 @@ async def test_the_last_ending_of_a_client_is_remembered_and_the_oldest_are_forg
             [EndingRow(f"t{n}", SCOPE, f"client-{n}", 10 + n, b"") for n in range(5)]
         )
     )
-    await store.write(lambda: connection_table.prune_endings(3))
+    monkeypatch.setattr(connection_table, "MOST_AT_ONCE", 1)
+    portions = [await store.write(lambda: connection_table.prune_endings(3)) for _ in range(4)]
+    assert portions == [True, True, True, False]
     kept = [await store.read(lambda n=n: connection_table.last_ending(SCOPE, f"client-{n}")) for n in range(5)]  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     assert kept == [None, None, b"", b"", b""]
     await store.write(lambda: connection_table.unmark_node("one"))
