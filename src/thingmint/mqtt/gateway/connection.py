@@ -276,13 +276,23 @@ class GatewayConnection(ObservedConnection):
             # Mostly there is time, and a coroutine for each message would cost some of it.
             request = next_now(self.protocol, self._services)
             if request is None:
-                request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+                request = await self._next_in_turn()
             if request is None:
                 await self._end_of_requests()
                 return
             self._last_heard_at = self._services.loop.time()
             if self._ending is None:
                 await self._meet(request)
+
+    async def _next_in_turn(self) -> Request | None:
+        if self.device.admitted is not None:
+            return await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+        # Other connections may need a place meanwhile, and this one is nearer to its end.
+        self._services.handles_connect(self._transport, begins=True)
+        request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+        if request is None:
+            self._services.handles_connect(self._transport, begins=False)
+        return request
 
     async def _end_of_requests(self) -> None:
         if not (self._has_heard_all and self._may_go_on()):
@@ -323,6 +333,7 @@ class GatewayConnection(ObservedConnection):
 
     async def _connect(self, connect: Connect) -> None:
         assert self._peer is not None, "the handshake comes first"
+        self._services.handles_connect(self._transport, begins=True)
         opened = await enter(self, self._services, self._index, self._peer, connect)
         if opened is None:
             return

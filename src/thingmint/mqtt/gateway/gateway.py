@@ -102,6 +102,7 @@ class Gateway:
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
+            handles_connect=self._listener.handles_connect,
             counters=self._counters,
             observe_kept=observe_kept or (lambda: None),
         )
