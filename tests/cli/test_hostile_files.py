@@ -124,7 +124,17 @@ def test_endless_files_are_refused(files: Path, tmp_path: Path, data_dir: Path) 
     assert "longer than" in said("issuer", "create", "--profile", zero, *data)
     assert "longer than" in said("access-key", "create", "--policy", zero, *data)
     assert "longer than" in said("test-mode", "seed", zero, *data)
-    simulated = ("fleet", "simulate", "--devices", "1", "--template", "none", "--claim-key", str(files / "weak.crt"), *data)
+    simulated = (
+        "fleet",
+        "simulate",
+        "--devices",
+        "1",
+        "--template",
+        "none",
+        "--claim-key",
+        str(files / "weak.crt"),
+        *data,
+    )
     assert "longer than" in said(*simulated, "--claim-certificate", zero)
     assert "cannot be used" in said(*simulated, "--claim-certificate", str(files / "latin"))
     backup = str(tmp_path / "backup")

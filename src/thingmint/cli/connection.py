@@ -34,8 +34,17 @@ _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_IOT", "AWS_ENDPOINT_URL")
 
 def serve_command(data_dir: Path) -> str:
     """Return the command that starts a service on the data directory."""
-    named = data_dir.resolve() != Path("thingmint-data").resolve()
-    return f"thingmint serve --data-dir {shlex.quote(str(data_dir))}" if named else "thingmint serve"
+    return f"thingmint serve{data_dir_option(data_dir)}"
+
+
+def data_dir_option(data_dir: Path) -> str:
+    """Return the option that names the data directory, with a space before it; nothing for the default one."""
+    try:
+        is_default = data_dir.resolve() == Path("thingmint-data").resolve()
+    except FileNotFoundError:
+        # The working directory was removed.
+        is_default = False
+    return "" if is_default else f" --data-dir {shlex.quote(str(data_dir))}"
 
 
 def find_connection(

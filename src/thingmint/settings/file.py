@@ -1,6 +1,7 @@
 """Owns the reading of `thingmint.toml`: its names, and the TOML types of their values. Does not check values."""
 
 import difflib
+import errno
 import re
 import tomllib
 from collections.abc import Mapping
@@ -9,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from thingmint.core.error_text import reason_of
-from thingmint.host.given_files import read_given_text
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Places
 from thingmint.settings.table import BY_NAME, SETTINGS
 
 FILE_NAME = "thingmint.toml"
+_MOST_BYTES = 1024 * 1024
 _MISFIT = re.compile(r"Expected `(?P<wanted>.+)`, got `(?P<given>.+)` - at `\$\.?(?P<place>.*)`")
 _KINDS: Mapping[str, str] = {
     "str": "text",
@@ -40,7 +41,7 @@ def read_file(path: Path) -> Mapping[str, object]:
     Raises ConfigError if it cannot be read, holds an unknown name, or a value is not of its setting's TOML type.
     """
     try:
-        text = read_given_text(path)
+        text = read_text(path)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -55,6 +56,15 @@ def read_file(path: Path) -> Mapping[str, object]:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path}: {_misfit(error)}") from error
     return {name: getattr(values, name) for name in found}
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8; raise OSError, also for a longer one than settings need."""
+    with path.open("rb") as opened:
+        content = opened.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"longer than {_MOST_BYTES:,} bytes", str(path))
+    return content.decode("utf-8")
 
 
 def nearest(name: str, known: list[str]) -> str:
