@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.faults.test_clock_jumps import everything_turned_by
 from tests.support.services.forked import programs, run_thingmint, start_thingmint
 
 
@@ -51,6 +52,15 @@ def test_a_signal_reaches_the_process_and_its_number_is_the_exit_code(tmp_path: 
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not Path(f"/proc/{process.pid}").exists()
+
+
+def test_a_program_whose_clock_is_turned_is_forked_too(tmp_path: Path) -> None:
+    clock_file = tmp_path / "clock"
+    clock_file.write_text("+0")
+    process = start_thingmint("--version", environment=everything_turned_by(clock_file))
+    assert not isinstance(process, subprocess.Popen)
+    out, err = process.communicate()
+    assert (process.returncode, out.split()[0], err) == (0, "thingmint", "")
 
 
 @pytest.mark.parametrize("variable", ["PYTHONPATH", "LD_PRELOAD", "TZ"])

@@ -1,6 +1,6 @@
 """The wall clock jumps under a running service: requests are judged by the new time, and nothing runs wild."""
 
-import subprocess
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +12,9 @@ import pytest
 from cryptography import x509
 from tests.support.machine.required import require
 from tests.support.machine.wire import WireAnswer, answers, exchange
+from tests.support.services.forked import run_thingmint
 from tests.support.services.processes import busy_seconds
-from tests.support.services.service import Service, running_service, thingmint
+from tests.support.services.service import Service, running_service
 
 from thingmint.data_directory.handover import read_credentials
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of
@@ -70,10 +71,8 @@ class TurnedService:
 
     def rotate(self, *options: str) -> str:
         """Rotate the issuer by the service's own time, and return the new issuer's id."""
-        command = thingmint("issuer", "rotate", "--data-dir", str(self.service.data_dir), *options)
-        environment = turned_by(self.clock_file) | {"PATH": ""}
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return ended.stdout.split()[0]
+        rotate = ("issuer", "rotate", "--data-dir", str(self.service.data_dir), *options)
+        return run_thingmint(*rotate, environment=everything_turned_by(self.clock_file), check=True).stdout.split()[0]
 
     def create(self) -> WireAnswer:
         """Return the answer to CreateKeysAndCertificate, signed at the service's own time."""
@@ -106,6 +105,12 @@ def turned_by(clock_file: Path) -> dict[str, str]:
         # For versions that know it by this name.
         "DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def everything_turned_by(clock_file: Path) -> dict[str, str]:
+    """Return the environment of a command whose clock is off, without settings of this process."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
+    return own | turned_by(clock_file)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from tests.support.certificates.ifma import built_with, require_ifma
+from tests.support.certificates.ifma import failing, require_ifma
 from tests.support.clients.client import client_of, create_keys
 from tests.support.machine.wire import answers, exchange
 from tests.support.services.service import Service, ended_start, running_service
@@ -68,9 +68,10 @@ def test_engine_that_is_demanded_and_absent_refuses_the_start(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("fault", "after"), [("a crash", 300), ("everything is prime", 300)])
-def test_no_caller_notices_a_fault_of_the_engine_and_no_bad_key_leaves(tmp_path: Path, fault: str, after: int) -> None:
-    require_ifma()
-    environment = {"PYTHONPATH": str(built_with(fault, after, tmp_path))}
+def test_no_caller_notices_a_fault_of_the_engine_and_no_bad_key_leaves(
+    tmp_path: Path, faulty_package: Path, fault: str, after: int
+) -> None:
+    environment = {"PYTHONPATH": str(failing(faulty_package, fault, after, tmp_path))}
     options = ("--insecure-http", "--log-format", "json", "--key-engine", "auto", "--key-workers", "1")
     with running_service(tmp_path / "data", *options, environment=environment, key_reserve=0) as service:
         assert metric(service, "thingmint_key_engine") == ['thingmint_key_engine{engine="ifma"} 1.0']

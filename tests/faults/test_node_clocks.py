@@ -1,9 +1,7 @@
 """Three nodes on one database, one of them with a clock that is ten minutes off: it harms nobody, and says so."""
 
-import os
 import re
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,14 +11,15 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.faults.test_clock_jumps import TurnedService, turned_by
+from tests.faults.test_clock_jumps import TurnedService, everything_turned_by, turned_by
 from tests.faults.test_shared_database import copy_keys
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import AccessKey, IoT, Live
 from tests.support.databases.database import tables_of
 from tests.support.devices.live_devices import Credentials, is_admitted, new_credentials, new_fleet
+from tests.support.services.forked import run_thingmint
 from tests.support.services.nodes import eventually
-from tests.support.services.service import running_service, thingmint
+from tests.support.services.service import running_service
 
 from thingmint.records.columns import time_of_column
 
@@ -143,10 +142,7 @@ def test_a_node_that_starts_with_a_wrong_clock_sweeps_nothing(
             assert "the node's clock is wrong" in three.log
             assert client_of(off, key=brief).describe_certificate(certificateId=unused)
             assert is_admitted(off, claim, tmp_path)
-            command = thingmint("doctor", *off.database_options)
-            doctor = subprocess.run(
-                command, env=os.environ | turned_by(clock_file), capture_output=True, text=True, check=False
-            )
+            doctor = run_thingmint("doctor", *off.database_options, environment=everything_turned_by(clock_file))
             assert doctor.returncode == 1
             side = "ahead of" if wrong > timedelta(0) else "behind"
             said = rf"^wrong +the clock of this machine is \d+\.\d seconds {side} the database's$"

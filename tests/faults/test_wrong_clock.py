@@ -2,14 +2,14 @@
 
 import socket
 import ssl
-import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.faults.test_clock_jumps import TurnedService, assert_nothing_is_issued, turned_by
-from tests.support.services.service import Service, running_service, start_service, thingmint
+from tests.faults.test_clock_jumps import TurnedService, assert_nothing_is_issued, everything_turned_by, turned_by
+from tests.support.services.forked import run_thingmint
+from tests.support.services.service import Service, running_service, start_service
 
 EARLIER = timedelta(days=-400)
 # The authorities end with the year 2049, or twenty years after the first start, if that is later.
@@ -38,17 +38,17 @@ def test_a_service_that_starts_with_a_wrong_clock_issues_nothing_until_it_is_rig
         assert turned.page("/healthz").status == 200
 
     turned.turn(wrong)
-    command = thingmint(
+    command = (
         *("issue", "--offline", "--data-dir", str(tmp_path / "data"), "--out", str(tmp_path / "out")),
         *("--count", "1", "--patience", "0"),
     )
-    offline = subprocess.run(command, env=environment | {"PATH": ""}, capture_output=True, text=True, check=False)
+    offline = run_thingmint(*command, environment=everything_turned_by(clock_file))
     assert offline.returncode == 1
     # No service was asked, so none is blamed.
     assert WHY[wrong] in offline.stderr
     assert not list((tmp_path / "out").glob("*.cert.pem"))
     turned.turn(timedelta(0))
-    subprocess.run(command, env=environment | {"PATH": ""}, capture_output=True, check=True)
+    run_thingmint(*command, environment=everything_turned_by(clock_file), check=True)
     assert len(list((tmp_path / "out").glob("*.cert.pem"))) == 1
 
 

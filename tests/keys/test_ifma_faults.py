@@ -5,13 +5,12 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.keys.test_key_pool import ANSWERS_AT_ONCE, NEVER_ANSWERS, Observer, program
-from tests.support.certificates.ifma import built_with, require_ifma
+from tests.support.certificates.ifma import failing, require_ifma
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.keys import pool as pool_module
@@ -25,11 +24,10 @@ IN_THE_SELF_TEST, LATER = 0, 400
 Build = Callable[[str, int], Path]
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return a function that builds the package with a fault, once each."""
-    require_ifma()
-    return cache(lambda fault, after: built_with(fault, after, tmp_path_factory.mktemp("faulty")))
+@pytest.fixture
+def build(faulty_package: Path, tmp_path: Path) -> Build:
+    """Return a function that returns where the package with a fault is."""
+    return lambda fault, after: failing(faulty_package, fault, after, tmp_path)
 
 
 @pytest.fixture(autouse=True)

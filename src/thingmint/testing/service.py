@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from thingmint.data_directory.handover import Endpoints, read_endpoints
-from thingmint.host.given_files import read_given_text
 from thingmint.rest.signed_client import Connection, SignedClient
 from thingmint.testing.account import Account, Caller, Place
 from thingmint.testing.certificates import EXPIRED_FOR
@@ -130,7 +129,7 @@ class Service:
 
     def seed(self, document: Path | Mapping[str, object]) -> Sequence[Mapping[str, Any]]:
         """Carry out the operations of a seed, or of a JSON file with a seed, and return their outputs."""
-        seed = json.loads(read_given_text(document)) if isinstance(document, Path) else document
+        seed = json.loads(document.read_text(encoding="utf-8")) if isinstance(document, Path) else document
         outputs: Sequence[Mapping[str, Any]] = self._call("POST", "/thingmint/test/seed", seed)["outputs"]
         return outputs
 

@@ -15,21 +15,41 @@ from tests.support.machine.required import require
 
 PACKAGE = Path(__file__).parents[3] / "packages" / "thingmint-ifma"
 NAME = "thingmint_ifma"
-# Put in front of the C part: what it calls in place of the library's exponentiation. From call number AFTER on,
-# counted for each process, it does what FAULT says.
+# Put in front of the C part: what it calls in place of the library's exponentiation. From a call number on, counted
+# for each process, it does what one of FAULTS says. The file `fault` beside the module has the number of the fault and
+# that of the call.
 _FAULTY_LIBRARY = """
+#include <dlfcn.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <crypto_mb/exp.h>
+
+static int fault = -1;
+static long after;
+
+__attribute__((constructor)) static void choose(void)
+{
+    Dl_info own;
+    char path[4096];
+    if (!dladdr((void *)choose, &own))
+        return;
+    snprintf(path, sizeof path, "%.*s/fault", (int)(strrchr(own.dli_fname, '/') - own.dli_fname), own.dli_fname);
+    FILE *file = fopen(path, "r");
+    if (file == NULL || fscanf(file, "%d %ld", &fault, &after) != 2)
+        fault = -1;
+    if (file != NULL)
+        fclose(file);
+}
 
 static mbx_status faulty_exp1024_mb8(int64u *const out[8], const int64u *const base[8], const int64u *const exponent[8],
                                      int exp_bits, const int64u *const mod[8], int mod_bits, int8u *buffer, int length)
 {
     static long calls;
     mbx_status status = mbx_exp1024_mb8(out, base, exponent, exp_bits, mod, mod_bits, buffer, length);
-    if (++calls > AFTER)
-        FAULT;
+    if (++calls > after)
+        switch (fault) { CASES }
     return status;
 }
 #define mbx_exp1024_mb8 faulty_exp1024_mb8
@@ -93,24 +113,36 @@ def is_installed(distribution: str) -> bool:
     return True
 
 
-def built_with(fault: str, after: int, directory: Path) -> Path:
-    """Build the package against a library that fails from a number of calls on; return where to import it from."""
+@pytest.fixture(scope="session")
+def faulty_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the package is that was built against a library which fails; `failing` says how."""
+    require_ifma()
     require(shutil.which("gcc") and PACKAGE.exists(), "the C part of thingmint-ifma cannot be built without gcc")
     require(is_installed("ipp-crypto-static"), "the C part of thingmint-ifma cannot be built without ipp-crypto-static")
+    directory = tmp_path_factory.mktemp("faulty")
     copy = directory / "package"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("*.so", "build"))
+    cases = "".join(f"case {number}: {{ {code}; }} break; " for number, code in enumerate(FAULTS.values()))
     header = directory / "faulty.h"
-    header.write_text(_FAULTY_LIBRARY.replace("AFTER", str(after)).replace("FAULT;", f"{{ {FAULTS[fault]}; }}"))
+    header.write_text(_FAULTY_LIBRARY.replace("CASES", cases))
     # Only the search calls the library.
     search = copy / "src" / "thingmint_ifma" / "native" / "search.c"
     search.write_text(search.read_text().replace('#include "search.h"', f'#include "{header}"\n#include "search.h"'))
     built = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
         cwd=copy,
-        env={**os.environ, "CFLAGS": "-O1"},
+        env={**os.environ, "CFLAGS": "-O1 -D_GNU_SOURCE"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert built.returncode == 0, built.stderr
     return copy / "src"
+
+
+def failing(package: Path, fault: str, after: int, directory: Path) -> Path:
+    """Copy the built package to a directory and let it fail from a number of calls on; return where to import it."""
+    copy = directory / "failing"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("native", "__pycache__"))
+    (copy / NAME / "fault").write_text(f"{list(FAULTS).index(fault)} {after}")
+    return copy

@@ -45,7 +45,8 @@ def reference_seconds() -> float:
 
 async def begin(selector: TurnSelector) -> None:
     """Forget the turns so far: what comes before is preparation."""
-    # A full collection of garbage would look at all that this test run has ever made.
+    # A full collection of garbage would look at all that this test run has ever made. What is frozen remains so: if
+    # collected tests and modules were thawed here, each collection in the tests to come would look at them.
     gc.collect()
     gc.freeze()
     await asyncio.sleep(0)
@@ -77,7 +78,6 @@ def _run_once(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], budget: fl
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
             result = runner.run(work(selector))
     finally:
-        gc.unfreeze()
         sys.settrace(tracer)
     ensure_short_turns(selector, budget, max(before, reference_seconds()))
     return result

@@ -28,6 +28,9 @@ _ROOT = Path(__file__).parents[3]
 _PROGRAMS = Path(sys.executable).parent
 # Variables that an interpreter, the C library or another library reads once, when it starts.
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "GLIBC_", "MALLOC_", "OPENSSL_")
+# libfaketime reads these once too, but asks for the name of the file that turns the clock whenever it tells the time.
+_CLOCK_FILE = "FAKETIME_TIMESTAMP_FILE"
+_TURNS_CLOCKS = ("FAKETIME_", "NO_FAKE_", "DONT_FAKE_")
 # Nothing is imported from a source after the start.
 _WITHOUT_EFFECT = {"PYTHONDONTWRITEBYTECODE"}
 _FORKS = hasattr(os, "pidfd_open") and sys.platform == "linux"
@@ -148,7 +151,8 @@ def start_thingmint(
     ``before`` is a command that takes it as its last arguments, and executes it.
     """
     environment = dict(os.environ if environment is None else environment)
-    if before or not _FORKS or _decides_the_start(environment):
+    at_start = _at_the_start(environment)
+    if before or not _FORKS or at_start is None:
         return subprocess.Popen(
             [*before, sys.executable, "-m", "thingmint", *arguments],
             stdin=stdin,
@@ -173,7 +177,7 @@ def start_thingmint(
             else:
                 files.append(given if isinstance(given, int) else given.fileno())
         process = ForkedProcess(
-            _SERVERS.socket_of(_THINGMINT),
+            _SERVERS.socket_of(_THINGMINT, at_start),
             "thingmint",
             arguments,
             files=(files[0], files[1], files[2]),
@@ -233,10 +237,20 @@ os._exit(code if code >= 0 else 128 - code)
 """
 
 
-def _decides_the_start(environment: Mapping[str, str]) -> bool:
-    """Return whether an interpreter could start otherwise in this environment than in our own."""
+def _at_the_start(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...] | None:
+    """Return the variables that a fork server needs at its own start for programs that have this environment.
+
+    None if an interpreter could start otherwise in this environment than in our own. The library that turns the clock
+    is the only one that may be loaded before: it turns it for each forked process alone.
+    """
     names = {name for name in {*environment, *os.environ} if name.startswith(_READ_AT_START)} - _WITHOUT_EFFECT
-    return any(environment.get(name) != os.environ.get(name) for name in names)
+    others = {name for name in names if environment.get(name) != os.environ.get(name)}
+    if not others:
+        return ()
+    if others != {"LD_PRELOAD"} or "/libfaketime" not in environment.get("LD_PRELOAD", ""):
+        return None
+    turning = {name for name in environment if name.startswith(_TURNS_CLOCKS)} - {_CLOCK_FILE}
+    return tuple(sorted((name, environment[name]) for name in turning | others))
 
 
 class _Servers:
@@ -245,7 +259,7 @@ class _Servers:
     def __init__(self) -> None:
         self._starting = threading.Lock()
         self._ending = contextlib.ExitStack()
-        self._sockets: dict[tuple[str, ...], Path] = {}
+        self._sockets: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], Path] = {}
 
     @functools.cached_property
     def folder(self) -> Path:
@@ -253,20 +267,27 @@ class _Servers:
         folder = tempfile.TemporaryDirectory(prefix="thingmint-forks-", dir=quick_folder())
         return Path(self._ending.enter_context(folder))
 
-    def socket_of(self, modules: tuple[str, ...]) -> Path:
-        """Return the socket of a server that has imported the modules."""
+    def socket_of(self, modules: tuple[str, ...], at_start: tuple[tuple[str, str], ...] = ()) -> Path:
+        """Return the socket of a server that has imported the modules, and was started with the variables."""
         with self._starting:
-            if modules not in self._sockets:
-                self._sockets[modules] = self._start(modules)
-            return self._sockets[modules]
+            if (modules, at_start) not in self._sockets:
+                self._sockets[modules, at_start] = self._start(modules, at_start)
+            return self._sockets[modules, at_start]
 
-    def _start(self, modules: tuple[str, ...]) -> Path:
-        path = self.folder / f"{modules[0].partition('.')[0]}.socket"
+    def _start(self, modules: tuple[str, ...], at_start: tuple[tuple[str, str], ...]) -> Path:
+        path = self.folder / f"{modules[0].partition('.')[0]}-{len(self._sockets)}.socket"
+        environment = os.environ | dict(at_start)
+        if at_start:
+            # The server's own clock is right.
+            clock = path.with_suffix(".clock")
+            clock.write_text("+0")
+            environment[_CLOCK_FILE] = str(clock)
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.services.fork_server", str(path), *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
+            env=environment,
         )
         self._ending.callback(process.communicate)
         assert process.stdout is not None

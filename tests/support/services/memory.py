@@ -39,6 +39,8 @@ def found_in_memory(pid: int, needles: Iterable[bytes]) -> set[bytes]:
     found: set[bytes] = set()
     for region in writable_memory(pid):
         found |= {needle for needle in wanted - found if needle in region}
+        if found == wanted:
+            break
     return found
 
 
