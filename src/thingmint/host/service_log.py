@@ -43,7 +43,7 @@ def _in_words(level: str, event: MutableMapping[str, Any]) -> str:
 
 
 def _write_to_stderr(line: str) -> None:
-    logging.getLogger(LOGGER).warning("%s", line)
+    logging.getLogger(LOGGER).log(logging.WARNING, "%s", line)
 
 
 # In a program that has not configured its log, warnings and errors go where Python's logging puts them.

@@ -35,6 +35,18 @@ _FILE_SETTINGS = msgspec.defstruct(
 )
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8; raise OSError, also for a file of more than 1 MiB, and UnicodeDecodeError.
+
+    It is as `host.given_files` does it; this package is below everything that knows the machine.
+    """
+    with path.open("rb") as opened:
+        content = opened.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"longer than {_MOST_BYTES:,} bytes", str(path))
+    return content.decode("utf-8")
+
+
 def read_file(path: Path) -> Mapping[str, object]:
     """Return the settings of a file by name, none if it does not exist.
 
