@@ -70,15 +70,6 @@ def read_file(path: Path) -> Mapping[str, object]:
     return {name: getattr(values, name) for name in found}
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file in UTF-8; raise OSError, also for a longer one than settings need."""
-    with path.open("rb") as opened:
-        content = opened.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise OSError(errno.EFBIG, f"longer than {_MOST_BYTES:,} bytes", str(path))
-    return content.decode("utf-8")
-
-
 def nearest(name: str, known: list[str]) -> str:
     """Return a question with the most similar known name, or an empty text if none is similar."""
     near = difflib.get_close_matches(name, known, n=1)
