@@ -1,6 +1,7 @@
 """Standard streams that are closed, or whose other end is full: commands say so, and the service serves."""
 
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -71,9 +72,15 @@ def test_a_secret_that_nobody_has_seen_is_named_with_the_key_to_delete(
 ) -> None:
     policy = ("--policy", str(data_dir.parent / "policy.json")) if command == "access-key" else ()
     asked = thingmint(command, "create", *policy, *form, "--data-dir", str(data_dir))
+    reader, writer = os.pipe()
+    os.close(reader)
+    # Nobody reads the output of the first, and the second has none.
+    unread = subprocess.run(asked, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
     result = subprocess.run(closed(asked, 1), stderr=subprocess.PIPE, text=True, check=False)
 
-    assert result.returncode == 1
+    assert unread.returncode == result.returncode == 1
+    assert "nobody has its secret" in unread.stderr
     advice = result.stderr.partition("delete it with `thingmint ")[2].partition("`")[0].split()
     assert advice[2] in listed(data_dir)
     own(*advice, data_dir=data_dir)

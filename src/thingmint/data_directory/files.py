@@ -61,7 +61,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     What an interrupted process has left of it is removed first. Raises OSError, also if the name has a folder that is
     not empty, or if another process is writing the folder.
     """
-    with _alone(path):
+    make_directory(path.parent)
+    with written_alone(path):
         yield from _whole_folder(path)
 
 
@@ -86,9 +87,8 @@ def _whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of a folder that is being written; raise OSError if another process holds it."""
-    make_directory(path.parent)
+def written_alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder that is being written; raise OSError if another process is writing it."""
     file = path.with_name(f".{path.name}.lock")
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _OWN_BYTES, 0o600)
     try:

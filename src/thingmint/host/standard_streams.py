@@ -17,7 +17,7 @@ _FLAGS: Final = {_INPUT: os.O_RDONLY, _OUTPUT: os.O_RDONLY, _ERRORS: os.O_WRONLY
 
 
 class OutputLost(OSError):
-    """Standard output cannot be written, or nobody reads it any more."""
+    """Standard output cannot be written. If nobody reads it any more, BrokenPipeError is raised instead."""
 
 
 def prepare_standard_streams() -> None:
@@ -62,6 +62,9 @@ class _Output(io.FileIO):
         if not self._is_lost:
             try:
                 return super().write(content)
+            except BrokenPipeError:
+                self._is_lost = True
+                raise
             except OSError as error:
                 self._is_lost = True
                 raise OutputLost(error.errno, f"standard output cannot be written: {in_words(error)}") from error

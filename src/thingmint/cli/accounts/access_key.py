@@ -73,7 +73,7 @@ def print_secret(access_key: AccessKey, text: str) -> None:
     """Print a new access key with its secret; if that fails, end the program and say how to delete the key."""
     try:
         click.echo(text)
-    except OutputLost as error:
+    except (OutputLost, BrokenPipeError) as error:
         fail(
             f"the access key {access_key.access_key_id} of account {access_key.account} was created, and nobody has "
             f"its secret, because {in_words(error)}: delete it with "
