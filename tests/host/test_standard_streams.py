@@ -156,3 +156,11 @@ def test_an_interruption_before_the_command_ends_the_program_without_a_traceback
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (130, "")
+
+
+def test_a_file_name_that_is_no_text_is_printed_as_it_is(data_dir: Path) -> None:
+    export = os.fsencode(data_dir.parent / "export") + b"\xff"
+    asked = [*map(os.fsencode, thingmint("log", "export", "--data-dir", str(data_dir))), export]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8:strict"}
+    result = subprocess.run(asked, env=environment, capture_output=True, check=True)
+    assert result.stdout.startswith(export + b": ")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.handover import read_credentials, read_endpoints
 from thingmint.rest.signed_client import (
     Connection,
@@ -74,7 +75,10 @@ def find_connection(
                 f'{given} is set, but {missing} is not: set it, or set all of them by eval "$(thingmint env)"'
             ) from error
     endpoints = read_endpoints(data_dir)
-    credentials = read_credentials(data_dir)
+    try:
+        credentials = read_credentials(data_dir)
+    except ValueError as error:
+        raise LookupError(in_words(error)) from error
     if endpoints is None or credentials is None:
         raise LookupError(
             f"no service is running on {data_dir}: start it with `{serve_command(data_dir)}`, name its data directory "

@@ -132,7 +132,7 @@ def greeting(config: Config, endpoints: Endpoints) -> list[str]:
         f"  {FIRST_CERTIFICATE}",
         "",
         f"Without the AWS CLI:  {command} issue{option} --active",
-        *([_sign_in(data_dir)] if config.console and read_credentials(data_dir) is not None else []),
+        *([_sign_in(data_dir)] if config.console and (data_dir / CREDENTIALS).is_file() else []),
     ]
 
 

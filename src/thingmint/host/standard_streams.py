@@ -44,7 +44,8 @@ def _occupy(descriptor: int, flags: int) -> None:
 
 def _checked(stdout: TextIO | None) -> io.TextIOWrapper:
     encoding = "utf-8" if stdout is None else stdout.encoding
-    errors = "strict" if stdout is None else stdout.errors
+    # A file name that is not UTF-8 is printed as it is.
+    errors = "surrogateescape" if stdout is None or stdout.errors == "strict" else stdout.errors
     is_terminal = stdout is not None and stdout.isatty()
     buffered = io.BufferedWriter(_Output())  # type: ignore[type-var]  # write takes what BufferedWriter passes
     return io.TextIOWrapper(buffered, encoding, errors, line_buffering=is_terminal)

@@ -104,12 +104,18 @@ def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:
 
 def delete(config: Config, access_key_id: str) -> None:
     """Delete an access key, and the credentials file if it names this key."""
+    if not access_key_id.isascii():
+        fail(f"The access key {access_key_id} does not exist.")
 
     async def work(registry: Registry) -> None:
         await delete_access_key(registry.store, registry.clock, operator(registry.scope), access_key_id)
 
     with_registry(config, work)
-    present = read_credentials(config.data_dir)
+    try:
+        present = read_credentials(config.data_dir)
+    except ValueError:
+        # Nobody can use the file, so it does not matter which key it names.
+        present = None
     if present is not None and present.access_key_id == access_key_id:
         (config.data_dir / CREDENTIALS).unlink(missing_ok=True)
         click.echo(f"{access_key_id} was the administrator's key: the credentials file is removed too", err=True)
