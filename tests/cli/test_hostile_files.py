@@ -324,3 +324,27 @@ def test_names_that_no_database_can_have_are_refused(delivery: Path, tmp_path: P
     data = ("--data-dir", str(delivery.parent / "data"))
     assert "does not exist" in said("access-key", "delete", "AKIA\udcff", *data)
     assert "must have a name in UTF-8" in said("access-key", "list", "--data-dir", str(tmp_path / "a\udcff"))
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("credentials", ("env",)),
+        ("credentials", ("test-mode", "reset")),
+        ("endpoints.json", ("env",)),
+        ("endpoints.json", ("issue", "--count", "1", "--out", "identities")),
+        ("lock", ("doctor",)),
+        ("certificates/issuing-ca.pem", ("doctor",)),
+        ("keys/root-ca.key", ("doctor",)),
+    ],
+)
+def test_a_file_of_the_data_directory_that_cannot_be_opened_is_named(
+    delivery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data_dir = tmp_path / "data"
+    shutil.copytree(delivery.parent / "data", data_dir)
+    (data_dir / name).unlink(missing_ok=True)
+    (data_dir / name).symlink_to(data_dir / name)
+    told = said(*command, "--data-dir", str(data_dir))
+    assert f"{data_dir / name}: Too many levels of symbolic links" in told

@@ -74,10 +74,9 @@ def find_connection(
             raise LookupError(
                 f'{given} is set, but {missing} is not: set it, or set all of them by eval "$(thingmint env)"'
             ) from error
-    endpoints = read_endpoints(data_dir)
     try:
-        credentials = read_credentials(data_dir)
-    except ValueError as error:
+        endpoints, credentials = read_endpoints(data_dir), read_credentials(data_dir)
+    except (ValueError, OSError) as error:
         raise LookupError(in_words(error)) from error
     if endpoints is None or credentials is None:
         raise LookupError(
