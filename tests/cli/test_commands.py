@@ -207,10 +207,21 @@ def test_access_keys_of_a_mistyped_directory_make_nothing(arguments: tuple[str, 
     assert not (tmp_path / "dota").exists()
 
 
+OF_KEYS = ("certificates/issuing-ca.pem", "keys/issuing-ca.key", "keys/sealing.key")
+
+
 @pytest.mark.parametrize(
-    "lost", ["certificates/issuing-ca.pem", "keys/issuing-ca.key", "keys/sealing.key", "thingmint.sqlite"]
+    ("command", "lost"),
+    [
+        # The trail is read without keys.
+        (("audit",), "thingmint.sqlite"),
+        *(
+            (command, lost)
+            for command in (("access-key", "list"), ("log", "checkpoint"))
+            for lost in (*OF_KEYS, "thingmint.sqlite")
+        ),
+    ],
 )
-@pytest.mark.parametrize("command", [("audit",), ("access-key", "list")])
 def test_what_was_lost_is_named_and_not_replaced(command: tuple[str, ...], lost: str, data_dir: Path) -> None:
     (data_dir / lost).unlink()
     assert f"{data_dir / lost} is missing" in refusal_of(*command, data_dir=data_dir)

@@ -94,6 +94,6 @@ def encode(tag: int, content: bytes) -> bytes:
     """Return the DER of an element with this identifier octet."""
     length = len(content)
     if length < _LONG_FORM:
-        return bytes((tag, length)) + content
+        return b"%c%c%b" % (tag, length, content)
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, _LONG_FORM | len(octets))) + octets + content
+    return b"%c%c%b%b" % (tag, _LONG_FORM | len(octets), octets, content)

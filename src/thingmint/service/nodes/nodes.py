@@ -174,7 +174,8 @@ class Nodes:
         await self._membership.remove_lost()
         await self._orphans.give_up()
         if self._beats % _TIDY_BEATS == 0:
-            await self._store.write(lambda: connection_table.prune_endings(MOST_ENDINGS))
+            while await self._store.write(lambda: connection_table.prune_endings(MOST_ENDINGS)):
+                pass
 
     async def _join_again(self) -> None:
         """Close all connections and join again: other nodes have declared this one lost and published the ends."""
