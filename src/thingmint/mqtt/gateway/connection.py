@@ -278,14 +278,19 @@ class GatewayConnection(ObservedConnection):
             if request is None:
                 request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
             if request is None:
-                self._end_of_requests()
+                await self._end_of_requests()
                 return
             self._last_heard_at = self._services.loop.time()
             if self._ending is None:
                 await self._meet(request)
 
-    def _end_of_requests(self) -> None:
-        if self._has_heard_all and self._may_go_on():
+    async def _end_of_requests(self) -> None:
+        if not (self._has_heard_all and self._may_go_on()):
+            return
+        # Thousands of devices may be lost at once.
+        if self._services.slow_turns.is_over:
+            await self._services.slow_turns.later(self.scope)
+        if self._may_go_on():
             self._writer.close(b"")
             self._mark_over(DisconnectReason.CONNECTION_LOST)
 
@@ -302,6 +307,7 @@ class GatewayConnection(ObservedConnection):
                 self.device.send(Pingresp())
             case Subscribe():
                 await subscribe(self.device, self._services, request)
+                self._services.observe_kept()
             case Unsubscribe():
                 await unsubscribe(self.device, self._services, request)
             case Connect():

@@ -38,5 +38,7 @@ class Services(Struct, frozen=True):
     """The time for requests that begin, change or end a session, so that messages do not wait for thousands of them."""
     counters: Counters
     flushes: Flushes
+    observe_kept: Callable[[], None]
+    """Called when a connection keeps new objects: subscriptions or other policies."""
     work: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of connections; the event loop holds only weak references to tasks."""
