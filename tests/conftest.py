@@ -7,7 +7,6 @@ import signal
 from collections.abc import Generator, Iterator
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from tests.support.certificates.ifma import faulty_package  # noqa: F401  fixtures are found by name
 from tests.support.certificates.passphrases import FEW_ROUNDS, sealed_with
@@ -23,6 +22,8 @@ from tests.support.databases.postgresql import (  # noqa: F401  fixtures are fou
 from tests.support.machine.quick_folder import quick_folder
 from tests.support.machine.soak import examples
 from tests.support.services.forked import end_fork_servers
+
+from thingmint.host.service_log import service_log
 
 # How long an example takes tells how busy the machine is, and nothing of the code: the loops around the examples are
 # bounded by their number. Fixtures that live as long as a test are meant to be shared by its examples.
@@ -47,7 +48,7 @@ _LEVELS = tuple(logger.level for logger in _LOGGERS)
 @pytest.fixture(autouse=True)
 def _logs_as_at_the_start() -> None:
     """Undo what commands that tests, or fixtures of their modules, run in this process set for their own log."""
-    structlog.reset_defaults()
+    service_log.use(None)
     for logger, level in zip(_LOGGERS, _LEVELS, strict=True):
         logger.setLevel(level)
 

@@ -26,7 +26,7 @@ LEVEL_IS_CHOSEN = {"request", "recorded"}
 LONG = 12
 # Events whose text another function makes, by the call that logs them.
 MADE_ELSEWHERE = {
-    "_log.warning(warning)": "messages, passwords and certificate ids go to the broker … without encryption: "
+    "service_log.warning(warning)": "messages, passwords and certificate ids go to the broker … without encryption: "
     "use tls: addresses, or a network that only these machines can read"
 }
 _PLACE = re.compile(r"%(?:\.\d+)?[sdrf]")

@@ -207,10 +207,21 @@ def test_access_keys_of_a_mistyped_directory_make_nothing(arguments: tuple[str, 
     assert not (tmp_path / "dota").exists()
 
 
+OF_KEYS = ("certificates/issuing-ca.pem", "keys/issuing-ca.key", "keys/sealing.key")
+
+
 @pytest.mark.parametrize(
-    "lost", ["certificates/issuing-ca.pem", "keys/issuing-ca.key", "keys/sealing.key", "thingmint.sqlite"]
+    ("command", "lost"),
+    [
+        # The trail is read without keys.
+        (("audit",), "thingmint.sqlite"),
+        *(
+            (command, lost)
+            for command in (("access-key", "list"), ("log", "checkpoint"))
+            for lost in (*OF_KEYS, "thingmint.sqlite")
+        ),
+    ],
 )
-@pytest.mark.parametrize("command", [("audit",), ("access-key", "list")])
 def test_what_was_lost_is_named_and_not_replaced(command: tuple[str, ...], lost: str, data_dir: Path) -> None:
     (data_dir / lost).unlink()
     assert f"{data_dir / lost} is missing" in refusal_of(*command, data_dir=data_dir)
@@ -244,7 +255,10 @@ def test_doctor_finds_a_sound_directory_sound(data_dir: Path) -> None:
     assert "wrong" not in result.stdout
     assert f"ok       a service is not running on {data_dir}" in result.stdout
     assert "warning " in result.stdout
-    assert "is not sealed" in result.stdout
+    (unsealed,) = (line for line in result.stdout.splitlines() if line.startswith("warning  not sealed: "))
+    assert all(
+        f"keys/{name}.key" in unsealed for name in ("issuing-ca", "root-ca", "rsa-service-ca", "sealing", "service-ca")
+    )
     assert "keys match their certificates and their database" in result.stdout
 
 

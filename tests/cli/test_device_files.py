@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.cli.test_issuing_folder import der_for
+from tests.support.certificates.slow_keys import sealed_slowly
 from tests.support.machine.required import require
 
 from thingmint.cli.devices.delivered import DecryptionSecrets, read_delivered
@@ -199,3 +200,9 @@ def test_what_cannot_be_opened_or_never_ends_is_a_problem_of_its_file(tmp_path: 
     for name in ("lamp-2.cert.pem", "lamp-3.cert.pem"):
         with pytest.raises(ValueError, match="it is no regular file"):
             read_delivered(tmp_path / name, DecryptionSecrets())
+
+
+def test_a_delivered_key_whose_opening_takes_minutes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sensor-1.p12").write_bytes(sealed_slowly("PKCS#12"))
+    with pytest.raises(ValueError, match="more than 10,000,000 rounds"):
+        read_delivered(tmp_path / "sensor-1.p12", DecryptionSecrets(b"passphrase"))

@@ -1,7 +1,10 @@
 """Files that operators name may have any content: each command refuses them in a sentence, without slow work."""
 
+import hashlib
+import json
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +26,8 @@ from tests.support.services.service import running_service
 
 from thingmint.cli.commands import main as commands
 from thingmint.cli.log.files import lines_of_archives
+from thingmint.core.identifiers import certificate_id_of
+from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.registration.log.exported import LineUnreadable
 
 SLOW_OR_ENDLESS = ("zero", "dh.key", "long.key", "dh.crt", "dh.csr", "weak.crt", "strange.crt", "deep.toml", "latin")
@@ -41,6 +46,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "weak.crt").write_text(pem_of(weak.certificate))
     (folder / "deep.toml").write_text("a=" + "[" * 20_000)
     (folder / "latin").write_bytes(b"caf\xe9 = 1")
+    with (folder / "sparse").open("wb") as sparse:
+        sparse.truncate(1 << 40)
     openssl = required_program("openssl")
     strange = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:sect571r1", "-nodes", "-keyout", "/dev/null")
     command = [openssl, "req", "-x509", *strange, "-subj", "/CN=strange", "-out", str(folder / "strange.crt")]
@@ -104,9 +111,9 @@ def test_no_file_that_is_unfit_is_issued_with(files: Path, tmp_path: Path, data_
     path = str(files / hostile)
     assert said(*issuing(tmp_path, data_dir, "--recipient", path))
     assert said(*issuing(tmp_path, data_dir, "--template", path))
-    delivery = ("issue", "--verify", "--out", str(tmp_path), "--data-dir", str(data_dir))
+    delivery = ("issue", "--verify", str(tmp_path), "--data-dir", str(data_dir))
     assert said(*delivery, "--issuers", path)
-    assert said(*delivery, "--recipient", path, "--recipient-key", path)
+    assert path in said(*delivery, "--recipient", path, "--recipient-key", path)
 
 
 def test_endless_files_are_refused(files: Path, tmp_path: Path, data_dir: Path) -> None:
@@ -117,9 +124,50 @@ def test_endless_files_are_refused(files: Path, tmp_path: Path, data_dir: Path) 
     assert "longer than" in said("issuer", "create", "--profile", zero, *data)
     assert "longer than" in said("access-key", "create", "--policy", zero, *data)
     assert "longer than" in said("test-mode", "seed", zero, *data)
+    simulated = (
+        "fleet",
+        "simulate",
+        "--devices",
+        "1",
+        "--template",
+        "none",
+        "--claim-key",
+        str(files / "weak.crt"),
+        *data,
+    )
+    assert "longer than" in said(*simulated, "--claim-certificate", zero)
+    assert "cannot be used" in said(*simulated, "--claim-certificate", str(files / "latin"))
     backup = str(tmp_path / "backup")
     assert "longer than" in said("backup", backup, "--passphrase-file", zero, *data)
     assert "not UTF-8" in said("access-key", "create", "--policy", str(files / "latin"), *data)
+
+
+def test_no_setting_is_read_from_an_endless_file(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "thingmint.toml").symlink_to("/dev/zero")
+    assert "longer than" in said("settings", "--data-dir", str(tmp_path / "data"))
+    monkeypatch.setenv("THINGMINT_ROOT_SECRET_ACCESS_KEY_FILE", str(files / "zero"))
+    assert "longer than" in said("settings", "--data-dir", str(tmp_path / "other"))
+
+
+def test_a_restore_takes_no_checkpoint_and_no_page_of_the_log_that_cannot_be_read(
+    files: Path, tmp_path: Path, data_dir: Path
+) -> None:
+    backup, passphrase = tmp_path / "backup", tmp_path / "passphrase"
+    passphrase.write_text("a long passphrase")
+    made = CliRunner().invoke(
+        commands, ("backup", str(backup), "--passphrase-file", str(passphrase), "--data-dir", str(data_dir))
+    )
+    assert made.exit_code == 0, made.output
+    tail = tmp_path / "tail"
+    (tail / "tile" / "entries").mkdir(parents=True)
+    restore = ("restore", str(backup), "--passphrase-file", str(passphrase), "--log-tail", str(tail))
+    for hostile in ("sparse", "latin"):
+        (tail / "checkpoint").symlink_to(files / hostile)
+        assert "checkpoint" in said(*restore, "--data-dir", str(tmp_path / hostile))
+        (tail / "checkpoint").unlink()
+    (tail / "tile" / "entries" / "000").symlink_to(files / "sparse")
+    assert "longer than" in said(*restore, "--data-dir", str(tmp_path / "page"))
 
 
 def test_settings_and_profiles_that_are_nested_too_deeply_are_refused(
@@ -216,6 +264,32 @@ def test_a_delivery_may_hold_anything(
     names = [each.name for each in folder.iterdir()]
     assert name in names, names
     change(folder / name)
-    assert said("issue", "--verify", "--out", str(folder), "--data-dir", str(data_dir))
+    assert said("issue", "--verify", str(folder), "--data-dir", str(data_dir))
     if name != "manifest.csv" and "key" not in name:
         assert said("import", str(folder), "--data-dir", str(data_dir))
+
+
+def test_a_delivered_certificate_whose_issuer_is_a_bit_string_is_named(
+    delivery: Path, tmp_path: Path, data_dir: Path
+) -> None:
+    folder = tmp_path / "delivery"
+    shutil.copytree(delivery, folder)
+    file, manifest = folder / "sensor-1.cert.pem", folder / "manifest.jsonl"
+    der = ssl.PEM_cert_to_DER_cert(file.read_text())
+    named = x509.load_der_x509_certificate(der).issuer.public_bytes()
+    # The last attribute is a UTF8String (X.690, 8.1.2: tag 12), and becomes a BIT STRING (tag 3).
+    place = named.rindex(b"\x06\x03\x55\x04\x03\x0c") + 5
+    changed = der.replace(named, named[:place] + b"\x03" + named[place + 1 :])
+    with pytest.raises(TypeError):
+        _ = x509.load_der_x509_certificate(changed).issuer
+    pem = certificate_pem(changed)
+    entry = json.loads(manifest.read_text())
+    digest = hashlib.sha256(pem.encode()).hexdigest()
+    for table in (manifest, folder / "manifest.csv"):
+        text = table.read_text().replace(entry["certificate_id"], certificate_id_of(changed))
+        table.write_text(text.replace(entry["files"][file.name], digest))
+    file.write_text(pem)
+    for command in (("issue", "--verify", str(folder)), ("import", str(folder))):
+        told = said(*command, "--data-dir", str(data_dir))
+        assert "sensor-1" in told
+        assert "BIT STRING" in told or "BitString" in told

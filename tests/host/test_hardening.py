@@ -21,9 +21,8 @@ needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only
 
 SHOW = """
 import ctypes, json, os, resource, sys
-from msgspec.structs import asdict
 from thingmint.host.hardening import harden_process
-applied = asdict(harden_process(wipe_freed_memory=True))
+applied = harden_process(wipe_freed_memory=True)._asdict()
 with open(sys.argv[1], "w") as file:
     json.dump({
         "applied": applied,

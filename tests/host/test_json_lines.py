@@ -12,13 +12,13 @@ from thingmint.host.json_lines import JSONLines, encode, mask_secrets
 KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----"
 
 
-def line_of(method: str, /, **event: object) -> str:
-    return JSONLines({"node": "one"})(None, method, event)
+def line_of(level: str, /, **event: object) -> str:
+    return JSONLines({"node": "one"})(level, event)
 
 
 def test_a_line_has_its_fields_the_facts_the_level_and_the_time() -> None:
     before = datetime.now(UTC)
-    members = json.loads(line_of("warn", event="request", status=200, error=None))
+    members = json.loads(line_of("warning", event="request", status=200, error=None))
     assert before <= datetime.fromisoformat(members.pop("timestamp")) <= datetime.now(UTC)
     assert members == {"event": "request", "status": 200, "error": None, "node": "one", "level": "warning"}
 

@@ -61,9 +61,9 @@ NOT_HERE = {
     ("broker/message_flow", "_readiness"): "another member of the group gets the message",
     ("relay/connections/upstream", "takes_now"): "the message then waits",
     ("relay/connections/upstream", "advance"): "the broker waits",
-    ("relay/connections/upstream", "_pump"): "the request that fails counts",
-    ("relay/connections/upstream", "_publish_at_least_once"): "_ask_encoded counts",
-    ("relay/connections/pending_request", "__init__"): "the refusal itself, which _ask_encoded counts",
+    ("relay/connections/requests", "refuse_unreadable"): "the request that fails counts",
+    ("relay/connections/requests", "publish"): "_ask counts",
+    ("relay/connections/requests", "__init__"): "the refusal itself, which _ask counts",
     ("queues/outbox", "_why_void"): "returns the loss, which its callers count",
 }
 

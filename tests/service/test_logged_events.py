@@ -1,8 +1,8 @@
 """What is logged of committed mutations."""
 
-from structlog.testing import capture_logs
 from tests.support.databases.stores import sample_audit_entry
 from tests.support.registration.authority import Listener
+from tests.support.services.logged import capture_logs
 
 from thingmint.core.identifiers import ThingName
 from thingmint.core.registry.registry_event import EventOperation, ThingEvent

@@ -24,6 +24,7 @@ CONTENT = b"to be signed"
 EXPECTED = {
     "pin": "PinIncorrect",
     "pin file": "FileNotFoundError",
+    "endless pin file": "OSError",
     "token": "TokenNotFound",
     "module": "PKCS11Error",
 }
@@ -118,13 +119,16 @@ async def test_a_process_that_was_killed_or_whose_caller_has_gone_is_replaced(to
     verify(signer.public_key, await signer.sign(CONTENT, hashes.SHA256()), hashes.SHA256())
 
 
-@pytest.mark.parametrize("fault", ["pin", "pin file", "token", "module"])
+@pytest.mark.parametrize("fault", ["pin", "pin file", "endless pin file", "token", "module"])
 async def test_what_cannot_be_opened_is_named_to_operators_without_the_pin(hsm: SoftHSM, fault: str) -> None:
     uri, module = hsm.uri, hsm.module
     if fault == "pin":
         hsm.pin_file.write_text("wrong-pin")
     elif fault == "pin file":
         hsm.pin_file.unlink()
+    elif fault == "endless pin file":
+        hsm.pin_file.unlink()
+        hsm.pin_file.symlink_to("/dev/zero")
     elif fault == "token":
         uri = "pkcs11:token=another"
     else:

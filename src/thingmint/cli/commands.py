@@ -171,9 +171,9 @@ def fleet() -> None:
     "--topic", default="{thing}/simulated", show_default=True, help="Topic to which devices publish and subscribe."
 )
 @click.option(
-    "--claim-certificate", type=click.File("r"), default=None, help="Claim certificate to use.  [default: one is made]"
+    "--claim-certificate", type=click.File("rb"), default=None, help="Claim certificate to use.  [default: one is made]"
 )
-@click.option("--claim-key", type=click.File("r"), default=None, help="Its private key.")
+@click.option("--claim-key", type=click.File("rb"), default=None, help="Its private key.")
 @click.option(
     "--endpoint", default=None, metavar="URL", help="Address of the API; the variables AWS_… have the access key."
 )

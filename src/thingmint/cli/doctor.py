@@ -120,7 +120,7 @@ def _life(known: KnownIssuer, now: datetime) -> Finding:
     return Finding(
         verdict,
         f"issuer {known.ca.issuer_id} ({known.record.status}) is valid until {known.ca.not_after:%Y-%m-%d}; "
-        f"{share:.0%} of its life is left{advice}",
+        f"{share:.1%} of its life is left{advice}",
     )
 
 

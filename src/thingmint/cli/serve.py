@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, TypeAlias
 
 import click
-import structlog
 
 from thingmint import __version__
 from thingmint.cli.env import environment_lines
@@ -27,6 +26,7 @@ from thingmint.data_directory.handover import CREDENTIALS, Endpoints, read_crede
 from thingmint.host.event_loop import new_event_loop
 from thingmint.host.hardening import harden_process
 from thingmint.host.printed_lines import printed_to
+from thingmint.host.service_log import service_log
 from thingmint.host.telemetry import configure_logging
 from thingmint.service.serving import serve
 from thingmint.settings.config import Config, StartRefused
@@ -65,7 +65,7 @@ def serve_until_stopped(config: Config, *, stop_with_stdin: bool = False, prints
 
 
 def _log_printed(line: str) -> None:
-    structlog.get_logger("thingmint").info("printed", line=line)
+    service_log.info("printed", line=line)
 
 
 def _run(log_format: str, service: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> None:
@@ -142,9 +142,7 @@ def _sign_in(data_dir: Path) -> str:
 def _greet(config: Config, endpoints: Endpoints, words: Words, stdout: TextIO, log_format: str) -> None:
     if log_format == "json":
         # On a terminal, the greeting says the same in the next line.
-        structlog.get_logger("thingmint").info(
-            "ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__
-        )
+        service_log.info("ready", api=endpoints.api, mqtt=endpoints.mqtt, account=config.account, version=__version__)
     # A closed standard output must not stop the service.
     try:
         click.echo("\n".join(words(config, endpoints)), file=stdout)

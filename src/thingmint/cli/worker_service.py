@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-import structlog
 
 from thingmint.cli.settings import fail
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.data_directory.handover import Endpoints, write_endpoints
 from thingmint.host.connections.listening import ReservedPort
+from thingmint.host.service_log import service_log
 from thingmint.host.shared_texts import SharedTexts
 from thingmint.host.telemetry import configure_logging
 from thingmint.host.worker_processes import Lifeline, WorkerFailed, Workers, run_apart
@@ -32,8 +32,6 @@ _PATIENCE_SECONDS = 3 * GRACE_SECONDS + 15.0
 
 # Runs a service in a new event loop, until the event is set that the service receives.
 Run: TypeAlias = Callable[[Callable[[asyncio.Event], Coroutine[object, object, None]]], None]
-
-_log = structlog.get_logger("thingmint")
 
 
 def serve_with_workers(
@@ -77,7 +75,7 @@ def serve_with_workers(
                 work,
                 ready,
                 metrics.clear,
-                _log,
+                service_log,
                 _PATIENCE_SECONDS,
                 sys.stdin.fileno() if stop_with_stdin else None,
             ).run()

@@ -10,8 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-
-from msgspec import Struct
+from typing import NamedTuple
 
 from thingmint.host.open_files import allow_open_files, turn_core_dumps_off
 
@@ -29,7 +28,8 @@ WIPING_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
 )
 
 
-class Hardening(Struct, frozen=True):
+# Key workers import this module, and not the library of which other values are structs.
+class Hardening(NamedTuple):
     """The measures that were applied to this process."""
 
     core_dumps_off: bool

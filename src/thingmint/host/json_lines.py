@@ -1,13 +1,13 @@
 """Owns the form of a log line as JSON, without secrets. Independent of where lines go and of their events."""
 
 import re
+import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-import structlog
 
 _SECRET_WORDS = ("secret", "private", "password", "passphrase", "token", "signature", "authorization", "credential")
 _OF_PRIVATE_KEYS = "PRIVATE KEY"
@@ -18,7 +18,7 @@ _DELETE = b"\x7f"
 
 
 class JSONLines:
-    """The only processor of lines in JSON: adds facts, level and time, masks secrets, and encodes.
+    """Makes the lines in JSON: adds facts, level and time, masks secrets, and encodes.
 
     It does what a chain of processors would do, in a third of the time: every request writes a line.
     """
@@ -27,17 +27,17 @@ class JSONLines:
         """Take the facts that every line contains."""
         self._facts = facts
 
-    def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+    def __call__(self, level: str, event: MutableMapping[str, Any]) -> str:
         """Return the line of an event."""
         event.update(self._facts)
-        structlog.processors.add_log_level(logger, method, event)
+        event["level"] = level
         event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         if "exc_info" in event:
-            structlog.processors.format_exc_info(logger, method, event)
+            event["exception"] = "".join(traceback.format_exception(*event.pop("exc_info"))).rstrip("\n")
         line = encode(event)
         # JSON does not change these characters, so a line without them has no field with them.
-        if _OF_PRIVATE_KEYS in line or any(map(_sounds_secret, event)):
-            line = encode(mask_secrets(logger, method, event))
+        if _OF_PRIVATE_KEYS in line or _have_a_secret(tuple(event)):
+            line = encode(mask_secrets(None, level, event))
         return line
 
 
@@ -57,6 +57,12 @@ def encode(event: object, **_: object) -> str:
     if encoded.isascii() and _DELETE not in encoded:
         return encoded.decode("ascii")
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode())
+
+
+# Lines about the same event have the same names.
+@lru_cache(1024)
+def _have_a_secret(names: tuple[str, ...]) -> bool:
+    return any(map(_sounds_secret, names))
 
 
 @lru_cache(1024)

@@ -1,16 +1,15 @@
 """Owns the service's metrics, in a separate registry, and its structured logs, without secrets."""
 
 import logging
-import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TextIO
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-from thingmint.host.json_lines import CONTROLS, JSONLines, encode, mask_secrets
+from thingmint.host.json_lines import JSONLines
+from thingmint.host.service_log import LOGGER, LogOutput, Render, SteadyLogger, service_log
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DATABASE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
@@ -23,9 +22,6 @@ _ISSUING = frozenset(
         "EstServerKeygen",
     }
 )
-_OWN_LOGGERS = "thingmint"
-# The service itself writes these fields, and they have several lines.
-_MULTILINE = frozenset({"exception", "traceback"})
 
 
 class Metrics:
@@ -262,79 +258,34 @@ def configure_logging(
 
     Each line contains the facts.
     """
-    stream = stream or sys.stderr
-    is_json = log_format == "json"
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso" if is_json else "%Y-%m-%d %H:%M:%SZ", utc=True),
-        structlog.processors.format_exc_info,
-        mask_secrets,
-    ]
-    if facts is not None:
-        shared.insert(0, lambda logger, method, event: {**event, **facts})
-    if is_json:
-        renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(encode)
+    steady = SteadyLogger(stream or sys.stderr)
+    if log_format == "json":
+        render: Render = JSONLines(facts or {})
     else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-        # JSON escapes control characters. In text for a terminal, a device's data must not begin a line.
-        shared += [without_absent, escape_controls]
+        from thingmint.host.text_lines import text_lines
+
+        render = text_lines(facts or {}, colors=(stream or sys.stderr).isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[JSONLines(facts or {})] if is_json else [*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: SteadyLogger(stream),
-        cache_logger_on_first_use=False,
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
-    handler = _SteadyHandler(SteadyLogger(stream))
-    handler.setFormatter(formatter)
+    service_log.use(LogOutput(number, render, steady.write))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_LinesOfLibraries(steady, render)]
     # Debugging lines of libraries are of no use to an operator.
     root.setLevel(max(number, logging.INFO))
-    logging.getLogger(_OWN_LOGGERS).setLevel(number)
+    logging.getLogger(LOGGER).setLevel(number)
 
 
-def without_absent(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Leave out fields that are None."""
-    return {name: value for name, value in event.items() if value is not None}
+class _LinesOfLibraries(logging.Handler):
+    """Writes what libraries log in the form of the service's own lines."""
 
-
-def escape_controls(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape control characters in texts, so that a device's data cannot end a line or begin another one."""
-    for name, value in event.items():
-        if isinstance(value, str) and name not in _MULTILINE:
-            event[name] = CONTROLS.sub(_escaped, value)
-    return event
-
-
-def _escaped(found: "re.Match[str]") -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
-
-
-class SteadyLogger:
-    """Writes log lines. If the reader has gone or the disk is full, the line is lost, and the request continues."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def msg(self, message: str) -> None:
-        """Write one line."""
-        try:
-            self._stream.write(message + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            return
-
-    debug = info = warning = error = critical = msg
-
-
-class _SteadyHandler(logging.Handler):
-    def __init__(self, logger: SteadyLogger) -> None:
+    def __init__(self, logger: SteadyLogger, render: Render) -> None:
         super().__init__()
         self._logger = logger
+        self._render = render
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._logger.msg(self.format(record))
+        event: dict[str, object] = {"event": record.getMessage()}
+        if record.exc_info:
+            event["exc_info"] = record.exc_info
+        if record.stack_info:
+            event["stack_info"] = record.stack_info
+        self._logger.write(self._render(record.levelname.lower(), event))

@@ -4,6 +4,7 @@ The event loop reads the channels. The buffers in which key pairs arrive are ove
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ from thingmint.core.error_text import in_words
 from thingmint.host.hardening import WIPING_ENVIRONMENT
 from thingmint.issuance.keys.key_pairs import KeyPair
 from thingmint.keys.generators import Engine
-from thingmint.keys.worker import CREDIT, FRAME_HEADER, MAX_FRAME
+from thingmint.keys.worker import CREDIT, DEMAND_NICE, FRAME_HEADER, MAX_FRAME
 
 # -P: do not import from the working directory, in which other users may be able to write.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "thingmint.keys.worker")
@@ -255,10 +256,14 @@ def _start(
     command: Sequence[str], idle: socket.socket, demand: socket.socket, engine: Engine
 ) -> subprocess.Popen[bytes]:
     # In the parent's session: with CONFIG_SCHED_AUTOGROUP, nice values are compared only within one session.
-    return subprocess.Popen(  # noqa: S603 - no shell; the command is ours
+    popen = subprocess.Popen(  # noqa: S603 - no shell; the command is ours
         [*command, str(idle.fileno()), str(demand.fileno()), str(os.getpid()), engine],
         pass_fds=(idle.fileno(), demand.fileno()),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env=worker_environment(os.environ),
     )
+    # Before the worker lowers its own priority, its imports would slow down the start of the service.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, popen.pid, os.getpriority(os.PRIO_PROCESS, 0) + DEMAND_NICE)
+    return popen

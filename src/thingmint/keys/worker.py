@@ -76,8 +76,9 @@ def yield_to_everyone() -> None:
 
 
 def yield_to_the_service() -> None:
-    """Let the service's own threads run before the calling thread."""
-    os.nice(DEMAND_NICE)
+    """Let the service's own threads run before the calling thread; nothing changes if they do already."""
+    wanted = os.getpriority(os.PRIO_PROCESS, os.getppid()) + DEMAND_NICE
+    os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), wanted))
 
 
 def end_with_parent(parent: int) -> None:

@@ -55,20 +55,22 @@ class PublicApplication(Struct, frozen=True):
             await self._serve_status(scope, method, path, receive, send)
             return
         if method not in ("GET", "HEAD"):
-            await _send(send, 405, Representation(b"Use GET or HEAD\n", _TEXT), [*_NOT_KEPT, (b"allow", b"GET, HEAD")])
+            await _send(
+                scope, send, 405, Representation(b"Use GET or HEAD\n", _TEXT), [*_NOT_KEPT, (b"allow", b"GET, HEAD")]
+            )
             return
         found = self._certificates(path) or self._lists(path)
         if found is None:
-            await _send(send, 404, Representation(b"Nothing is published here\n", _TEXT), _NOT_KEPT, method)
+            await _send(scope, send, 404, Representation(b"Nothing is published here\n", _TEXT), _NOT_KEPT, method)
             return
         await self._give(scope, method, found, send)
 
     async def _give(self, scope: Scope, method: str, found: Representation, send: Send) -> None:
         fields = found.fields(self.clock.now())
         if found.is_known_to(scope["headers"]):
-            await _send(send, 304, None, fields)
+            await _send(scope, send, 304, None, fields)
         else:
-            await _send(send, 200, found, fields, method)
+            await _send(scope, send, 200, found, fields, method)
 
     # Certificates and lists
 
@@ -103,13 +105,17 @@ class PublicApplication(Struct, frozen=True):
             request = _decoded(rest[1:])
         else:
             await _send(
-                send, 405, Representation(b"Use GET or POST\n", _TEXT), [*_NOT_KEPT, (b"allow", b"GET, HEAD, POST")]
+                scope,
+                send,
+                405,
+                Representation(b"Use GET or POST\n", _TEXT),
+                [*_NOT_KEPT, (b"allow", b"GET, HEAD, POST")],
             )
             return
         answer = self.status.cached(request) or await self.status.answer_anew(request)
         found = _status_representation(answer)
         if method == "POST":
-            await _send(send, 200, found, found.fields(self.clock.now()))
+            await _send(scope, send, 200, found, found.fields(self.clock.now()))
         else:
             await self._give(scope, method, found, send)
 
@@ -173,6 +179,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 
 
 async def _send(
+    scope: Scope,
     send: Send,
     status: int,
     content: Representation | None,
@@ -182,6 +189,10 @@ async def _send(
     headers = [*fields]
     body = b"" if content is None else content.body
     if content is not None:
-        headers += [(b"content-type", content.content_type), (b"content-length", b"%d" % len(body))]
+        headers.append((b"content-type", content.content_type))
+        write = scope["extensions"].get("whole_answer") if "extensions" in scope else None
+        if write is not None and write(status, [b"%b: %b\r\n" % each for each in headers], body):
+            return
+        headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body, "more_body": False})

@@ -20,6 +20,8 @@ from thingmint.records.tokens import CHANGE_POSITION, DATABASE_RUN, NOTIFY_CHANG
 KEPT_CHANGES = 20_000
 """The minimum number of kept positions. A reader that is further behind must assume that anything may have changed."""
 _UNPRUNED = 2_000
+MOST_AT_ONCE = 10_000
+"""The limit of rows for one statement that places or deletes: a statement that takes longer than 4 seconds fails."""
 
 NOTE_CHANGE = f"INSERT INTO registry_change (resource, position) VALUES ($1, {CHANGE_POSITION}){NOTIFY_CHANGE}"  # noqa: S608  tokens
 
@@ -40,8 +42,9 @@ CHANGES_FROM = (
 def _placing(table: str) -> str:
     return (
         f"UPDATE {table} SET position = placed.position FROM (SELECT id, row_number() OVER (ORDER BY id)"  # noqa: S608  a constant
-        f" + (SELECT coalesce(max(position), 0) FROM {table}) AS position FROM {table} WHERE position IS NULL)"
-        f" AS placed WHERE {table}.id = placed.id AND {table}.position IS NULL"
+        f" + (SELECT coalesce(max(position), 0) FROM {table}) AS position FROM"
+        f" (SELECT id FROM {table} WHERE position IS NULL ORDER BY id LIMIT $1) AS first)"
+        f" AS placed WHERE {table}.id = placed.id AND {table}.position IS NULL RETURNING 1"
     )
 
 
@@ -90,24 +93,30 @@ def changes_from(position: int, limit: int) -> Steps[ChangesFound]:
     return ChangesFound(following, oldest, unplaced is not None, server, resources)
 
 
-def place_changes() -> Steps[None]:
-    """Give every committed change its position. Runs in a separate transaction."""
-    yield from rows_of(ONE_AT_A_TIME)
-    yield from rows_of(PLACE_CHANGES)
+def place_changes() -> Steps[bool]:
+    """Give committed changes their positions, in a separate transaction; return whether there may be more of them."""
+    return (yield from _placed(PLACE_CHANGES))
 
 
-def place_messages() -> Steps[None]:
-    """Give every committed message of nodes its position. Runs in a separate transaction."""
+def place_messages() -> Steps[bool]:
+    """Give committed messages of nodes their positions, as `place_changes` does."""
+    return (yield from _placed(PLACE_MESSAGES))
+
+
+def _placed(statement: str) -> Steps[bool]:
     yield from rows_of(ONE_AT_A_TIME)
-    yield from rows_of(PLACE_MESSAGES)
+    placed = yield from rows_of(statement, MOST_AT_ONCE)
+    return len(placed) == MOST_AT_ONCE
 
 
 def prunable_changes() -> Steps[int | None]:
-    """Return the position before which changes can be deleted; None if there are too few to delete."""
+    """Return the position before which changes can be deleted at once; None if there are too few to delete."""
     row = yield from row_of(ENDS_OF_CHANGES)
     assert row is not None
     oldest, newest = row
-    return newest - KEPT_CHANGES if newest - oldest > KEPT_CHANGES + _UNPRUNED else None
+    if newest - oldest <= KEPT_CHANGES + _UNPRUNED:
+        return None
+    return int(min(newest - KEPT_CHANGES, oldest + MOST_AT_ONCE))
 
 
 def prune_changes(before: int) -> Steps[None]:

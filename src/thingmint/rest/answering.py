@@ -97,7 +97,7 @@ class Answering:
             self._note(record, None)
             return
         self._note(record, answer.status)
-        await send_answer(send, scope["method"], record.request_id, answer)
+        await send_answer(scope, send, record.request_id, answer)
 
     async def _answer(self, serve: Callable[[Record], Awaitable[Answer]], record: Record) -> Answer:
         try:

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from thingmint.api.wire.errors import ErrorAnswer
-from thingmint.rest.asgi_messages import Send
+from thingmint.rest.asgi_messages import Extensions, HTTPScope, Send
 
 JSON = b"application/json"
 
@@ -36,8 +36,10 @@ def answer_of_error(error: ErrorAnswer, request_id: str) -> Answer:
     return error_answer(error)
 
 
-async def send_answer(send: Send, method: str, request_id: str, answer: Answer) -> None:
+async def send_answer(scope: HTTPScope, send: Send, request_id: str, answer: Answer) -> None:
     """Send the answer, to HEAD without its body (RFC 9110, 9.3.2)."""
+    if not answer.headers and "extensions" in scope and _is_written(scope["extensions"], request_id, answer):
+        return
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", b"%d" % len(answer.body)),
@@ -46,5 +48,18 @@ async def send_answer(send: Send, method: str, request_id: str, answer: Answer) 
         *answer.headers,
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers, "trailers": False})
-    body = b"" if method == "HEAD" else answer.body
+    body = b"" if scope["method"] == "HEAD" else answer.body
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _is_written(extensions: Extensions, request_id: str, answer: Answer) -> bool:
+    """Write the answer in one call, and return whether the server could."""
+    write = extensions.get("whole_answer")
+    if write is None:
+        return False
+    fields = (
+        b"content-type: %b\r\n" % answer.content_type,
+        b"cache-control: %b\r\n" % answer.cache_control,
+        b"x-amzn-requestid: %b\r\n" % request_id.encode("ascii"),
+    )
+    return write(answer.status, fields, answer.body)

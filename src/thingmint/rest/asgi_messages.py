@@ -3,7 +3,7 @@
 https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from thingmint.host.connections.peer_tls import Peer
@@ -29,9 +29,13 @@ class Extensions(TypedDict):
 
     ``whole_body`` returns the body if it has arrived completely and no part of it was received, and None otherwise. It
     takes the place of ``receive``, without waiting.
+
+    ``whole_answer`` writes a response: its status, its header fields, encoded and each with its line end, and its body.
+    The server adds the length. It returns whether it has written the response. If not, the application uses ``send``.
     """
 
     whole_body: Callable[[], bytes | None]
+    whole_answer: NotRequired[Callable[[int, Sequence[bytes], bytes], bool]]
 
 
 class HTTPScope(TypedDict):

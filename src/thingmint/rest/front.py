@@ -75,7 +75,7 @@ class Front:
                 raise
             if not isinstance(error, ThingmintError):
                 log.error("an application failed: %s", trace_of(error))  # noqa: TRY400 - an error's text may quote secrets
-            await send_answer(send, scope["method"], self._new_request_id(), mounted.error_form(error))
+            await send_answer(scope, send, self._new_request_id(), mounted.error_form(error))
 
 
 def _first_segment(path: bytes) -> bytes:
@@ -93,6 +93,7 @@ class _Request:
         "_limits",
         "_receive",
         "_send",
+        "_whole_answer",
         "_whole_body",
         "has_begun_to_answer",
     )
@@ -106,20 +107,24 @@ class _Request:
         self._deadlines = deadlines
         self._left = 0 if limits is None else limits.body_bytes
         self._deadline: RequestDeadline | None = None
+        self._whole_answer: Callable[[int, Sequence[bytes], bytes], bool] | None = None
         self._whole_body: Callable[[], bytes | None] | None = None
         self.has_begun_to_answer = False
 
     async def serve(self, application: ASGIApplication, scope: HTTPScope) -> None:
         """Let the application answer; raise RequestTooLarge, or ServiceUnavailable if it takes too long."""
         limits, deadlines = self._limits, self._deadlines
+        extensions = scope.get("extensions")
+        if extensions is not None and "whole_answer" in extensions:
+            self._whole_answer = extensions["whole_answer"]
+            extensions["whole_answer"] = self.whole_answer
         if limits is None or deadlines is None:
             await application(scope, self._receive, self.send)
             return
         for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > limits.body_bytes:
                 raise self._too_large(limits)
-        if "extensions" in scope:
-            extensions = scope["extensions"]
+        if extensions is not None:
             self._whole_body = extensions["whole_body"]
             extensions["whole_body"] = self.whole_body
         self._deadline = deadlines.begin()
@@ -148,13 +153,24 @@ class _Request:
             raise self._too_large(self._limits)
         return body
 
+    def whole_answer(self, status: int, fields: Sequence[bytes], body: bytes) -> bool:
+        """Write the response as `Extensions` says. The time limit ends."""
+        assert self._whole_answer is not None
+        if not self._whole_answer(status, fields, body):
+            return False
+        self._begin_to_answer()
+        return True
+
     async def send(self, message: SentMessage) -> None:
         """Send a message. The time limit ends when the response begins; its body has no time limit."""
         if not self.has_begun_to_answer:
-            self.has_begun_to_answer = True
-            if self._deadline is not None:
-                self._deadline.lift()
+            self._begin_to_answer()
         await self._send(message)
+
+    def _begin_to_answer(self) -> None:
+        self.has_begun_to_answer = True
+        if self._deadline is not None:
+            self._deadline.lift()
 
     @staticmethod
     def _too_large(limits: RequestLimits) -> RequestTooLarge:

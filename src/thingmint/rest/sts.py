@@ -6,9 +6,9 @@ https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 """
 
 from functools import partial
+from html import escape
 from typing import Final
 from urllib.parse import parse_qsl
-from xml.sax.saxutils import escape
 
 from thingmint.api.wire.errors import ErrorAnswer
 from thingmint.core.errors import InvalidRequest, OperationUnknown
@@ -74,7 +74,7 @@ class SecurityTokens:
             raise OperationUnknown(f"Of the security token service, {_OPERATION} alone is implemented by Thingmint")
         # As at AWS, the caller needs no permission.
         result = (
-            f"<Arn>{escape(caller.principal.arn)}</Arn><UserId>{user_id(caller.principal.arn)}</UserId>"
+            f"<Arn>{escape(caller.principal.arn, quote=False)}</Arn><UserId>{user_id(caller.principal.arn)}</UserId>"
             f"<Account>{caller.account}</Account>"
         )
         text = (
@@ -88,7 +88,7 @@ def query_error(error: ErrorAnswer, request_id: str) -> Answer:
     """Return the answer in the form of AWS's query protocol."""
     kind = "Receiver" if error.status >= 500 else "Sender"
     name = _NAMES.get(error.name, error.name)
-    message = escape("".join(each if each.isprintable() else "?" for each in error.message))
+    message = escape("".join(each if each.isprintable() else "?" for each in error.message), quote=False)
     text = (
         f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>{kind}</Type><Code>{name}</Code>'
         f"<Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"

@@ -5,14 +5,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
-import structlog
-
 from thingmint.core.caller import Caller
 from thingmint.core.error_text import in_words
 from thingmint.data_directory.buckets import Buckets, NoBuckets
 from thingmint.data_directory.files import held, make_directory
 from thingmint.hooks import Hooks, HookTargetRefused, LoggedHooks, QuestionSigner, hook_targets
 from thingmint.host.random_ids import random_id
+from thingmint.host.service_log import service_log
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.issuers import Issuers
 from thingmint.issuance.profiles.profile import ProfileError, claim_profile
@@ -29,8 +28,6 @@ from thingmint.service.start.storage_choice import remember_storage
 from thingmint.settings.config import Config, StartRefused
 
 REGISTRATION_CODE_OCTETS = 32
-
-_log = structlog.get_logger("thingmint")
 
 
 def registration_authority(
@@ -52,7 +49,7 @@ def registration_authority(
         require_validity(issuers.active, registry.clock.now())
         secret = read_hook_secret(registry.config.hook_secret_file)
         signer = None if secret is None else QuestionSigner(secret, registry.clock)
-        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer), registry.scope.account), _log)
+        hooks = LoggedHooks(Hooks(hook_targets(registry.config.hooks, signer), registry.scope.account), service_log)
         roles = read_role_policies(registry.config.roles, registry.config.data_dir)
     except (ProfileError, IssuerUnfit, HookTargetRefused) as error:
         raise StartRefused(in_words(error)) from error
@@ -91,7 +88,7 @@ def _files(config: Config) -> RegistrationFiles:
         raise StartRefused(f"registration_dir {config.registration_dir} is not a directory")
     buckets = Buckets(config.registration_dir)
     if misplaced := buckets.misplaced():
-        _log.warning(
+        service_log.warning(
             "folders of registration_dir belong to no account: move each bucket into the folder of its account",
             folders=misplaced,
             example=f"{config.registration_dir / config.account / misplaced[0]}",

@@ -4,17 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, Self
 
-import structlog
-
 from thingmint.core.errors import ThingmintError
+from thingmint.host.service_log import service_log
 from thingmint.registration.access.access_keys import purge_expired
 from thingmint.service.logged_events import LoggedEvents
 from thingmint.service.opening import Registry
 
 _PAUSE_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
-
-_log = structlog.get_logger("thingmint")
 
 
 class Log(Protocol):
@@ -68,8 +65,8 @@ async def purge_credentials(registry: Registry, events: LoggedEvents) -> None:
             registry.clock.require_right()
             purged = await purge_expired(registry.store, registry.clock, registry.scope.region, events)
         except ThingmintError as error:
-            _log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
+            service_log.warning("expired credentials cannot be removed yet", cause=type(error).__name__)
         else:
             if purged:
-                _log.info("expired credentials removed", count=purged)
+                service_log.info("expired credentials removed", count=purged)
         await asyncio.sleep(_PURGE_SECONDS)

@@ -58,11 +58,13 @@ def findings_of_files(data_dir: Path) -> Iterator[Finding]:
     for path in (*keys, data_dir / CREDENTIALS):
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Finding(Verdict.WRONG, f"{path} can be read by others: chmod 600 {path}")
+    unsealed = [path for path in keys if not is_sealed(path.read_bytes())]
     for path in keys:
-        if is_sealed(path.read_bytes()):
+        if path not in unsealed:
             yield Finding(Verdict.OK, f"{path} is sealed by a passphrase")
-        else:
-            yield Finding(Verdict.WARNING, f"{path} is not sealed: `thingmint seal` seals it by a passphrase")
+    if unsealed:
+        names = ", ".join(str(path.relative_to(data_dir)) for path in unsealed)
+        yield Finding(Verdict.WARNING, f"not sealed: {names}; `thingmint seal` seals keys by a passphrase")
 
 
 def _certificates(data_dir: Path) -> Iterator[Finding]:

@@ -4,10 +4,9 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-import structlog
-
 from thingmint import __version__
 from thingmint.core.error_text import in_words
+from thingmint.host.service_log import service_log
 from thingmint.host.telemetry import Metrics
 from thingmint.keys.engines import EngineUnavailable, choose_engine, run_self_test
 from thingmint.keys.generators import Engine
@@ -15,8 +14,6 @@ from thingmint.keys.in_process import InProcessKeys
 from thingmint.keys.pool import KeyPool
 from thingmint.service.findings import Finding, Verdict
 from thingmint.settings.config import Config, StartRefused
-
-_log = structlog.get_logger("thingmint")
 
 
 @contextlib.asynccontextmanager
@@ -28,7 +25,7 @@ async def key_pool_of(config: Config, *, reserve: int, metrics: Metrics | None =
         raise StartRefused(in_words(error)) from error
     if config.key_engine != Engine.OPENSSL:
         # Without the setting, nothing is logged.
-        _log.info("key engine", engine=choice.engine.value, reason=choice.reason)
+        service_log.info("key engine", engine=choice.engine.value, reason=choice.reason)
     pool = KeyPool(
         reserve,
         config.key_workers,

@@ -2,14 +2,12 @@
 
 from typing import Protocol
 
-import structlog
 from msgspec import Struct, field
 
 from thingmint.core.audit_entry import NEVER_PRESENT, AuditEntry
 from thingmint.core.registry.registry_event import RegistryEvent
+from thingmint.host.service_log import service_log
 from thingmint.registration.kernel.ports import EventSink
-
-_log = structlog.get_logger("thingmint")
 
 
 class Log(Protocol):
@@ -29,7 +27,7 @@ class LoggedEvents(Struct, frozen=True):
 
     listeners: list[EventSink] = field(default_factory=list)
     # Bound once: structlog's lazy logger would bind again for every line.
-    log: Log = field(default_factory=_log.bind)
+    log: Log = field(default=service_log)
 
     def recorded(self, entry: AuditEntry) -> None:
         """Log a committed mutation and pass it to the listeners."""

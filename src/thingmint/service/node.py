@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 
 from thingmint import __version__
+from thingmint.host.service_log import service_log
 from thingmint.host.telemetry import Metrics
 from thingmint.public.metrics import RevocationMetrics
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -28,8 +28,6 @@ from thingmint.service.start.first_credentials import ensure_credentials, requir
 from thingmint.service.start.storage_choice import remember_storage
 from thingmint.service.workers import Worker
 from thingmint.settings.config import Config
-
-_log = structlog.get_logger("thingmint")
 
 
 class OpenNode(Struct, frozen=True):
@@ -106,15 +104,19 @@ async def open_node(config: Config, worker: Worker | None = None) -> AsyncIterat
         )
         identity = identities.create(await rsa_key)
         if config.test_mode:
-            _log.warning("the service is in test mode: anybody on this machine can be any account, and set its clock")
+            service_log.warning(
+                "the service is in test mode: anybody on this machine can be any account, and set its clock"
+            )
         if is_unnamed(config):
-            _log.warning(
+            service_log.warning(
                 "clients on other machines cannot verify this one: give its name or address with --server-name"
             )
-        clock = ClockWatch(registry.clock.now, lambda: authority.issuers.active.ca, _log, registry.clock.require_right)
+        clock = ClockWatch(
+            registry.clock.now, lambda: authority.issuers.active.ca, service_log, registry.clock.require_right
+        )
         publication = publication_of(registry, authority, lists, revocation_metrics)
         log = await open_log_of(registry)
-        issuer_watch = IssuerWatch(registry, authority, metrics, _log)
+        issuer_watch = IssuerWatch(registry, authority, metrics, service_log)
         await issuer_watch.turn()
         node = OpenNode(
             registry, authority, events, identities, identity, clock, issuer_watch, metrics, publication, log, worker

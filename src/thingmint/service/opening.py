@@ -42,7 +42,7 @@ from thingmint.service.start.storage_choice import (
     require_same_storage,
 )
 from thingmint.settings.config import Config, StartRefused
-from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL, open_store
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseOptions, InvalidDatabaseURL, open_store
 
 
 def serial_numbers() -> SerialNumber:
@@ -109,7 +109,7 @@ async def open_registry(
             await _share(files, store, sealer)
         yield Registry(
             config=config,
-            scope=Scope(AccountId(config.account), Region(config.region)),
+            scope=scope_of(config),
             authorities=authorities,
             issuers=issuers,
             sources=sources,
@@ -144,8 +144,33 @@ async def _share(files: AuthorityFiles, store: Store, sealer: Sealer) -> None:
         raise StartRefused(in_words(error)) from error
 
 
-async def _open_store(config: Config, observe: Callable[[str, float], None], *, may_migrate: bool) -> Store:
-    options = database_options(config)
+def scope_of(config: Config) -> Scope:
+    """Return the account and region that the service speaks for."""
+    return Scope(AccountId(config.account), Region(config.region))
+
+
+@contextlib.asynccontextmanager
+async def store_of_heartbeats(config: Config) -> AsyncIterator[Store | None]:
+    """Yield a store with one connection to PostgreSQL, which a node's requests do not use; None on SQLite."""
+    if config.database_url is None:
+        yield None
+        return
+    options = replace(database_options(config), max_connections=1)
+    store = await _open_store(config, lambda kind, seconds: None, may_migrate=False, options=options)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _open_store(
+    config: Config,
+    observe: Callable[[str, float], None],
+    *,
+    may_migrate: bool,
+    options: DatabaseOptions | None = None,
+) -> Store:
+    options = options or database_options(config)
     try:
         return await open_store(
             config.database_url, config.data_dir, observe=observe, options=options, may_migrate=may_migrate
@@ -159,7 +184,7 @@ async def _issuers(
 ) -> KnownIssuers:
     at = clock.now()
     in_files = records_of_files(sources.authorities, at)
-    caller = operator(Scope(AccountId(config.account), Region(config.region)))
+    caller = operator(scope_of(config))
     data_dir = config.data_dir
     records = await records_in_force(store, sources.sealer, in_files, caller, at, data_dir, may_write=may_write)
     try:

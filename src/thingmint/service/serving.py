@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from thingmint.data_directory.files import held, make_directory
 from thingmint.data_directory.handover import Endpoints, remove_endpoints, write_endpoints
+from thingmint.host.service_log import service_log
 from thingmint.registration.log.sequencing import Sequencer
 from thingmint.registration.provisioning.bulk_runner import BulkRunner
 from thingmint.registration.provisioning.sweep import sweep
@@ -28,8 +27,8 @@ from thingmint.service.devices.connection_limits import shares_of
 from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.devices.device_port import device_edge
 from thingmint.service.http.api_server import api_server
-from thingmint.service.http.est import est_server
 from thingmint.service.node import OpenNode, open_node
+from thingmint.service.opening import store_of_heartbeats
 from thingmint.service.public.publication import public_server
 from thingmint.service.server_identity import Rotation, ServerIdentity
 from thingmint.service.start.storage_choice import database_options
@@ -40,8 +39,6 @@ from thingmint.storage import listener_of
 GRACE_SECONDS = 20.0
 # The interpreter's own threshold: with it, a collection of new objects takes a tenth of a millisecond.
 _NEW_OBJECTS_BEFORE_COLLECTION = 700
-
-_log = structlog.get_logger("thingmint")
 
 
 async def serve(config: Config, *, on_ready: Callable[[Endpoints], None], stop: asyncio.Event) -> None:
@@ -68,7 +65,7 @@ def directory_served(data_dir: Path) -> Iterator[None]:
             yield
         finally:
             remove_endpoints(data_dir)
-    _log.info("stopped")
+    service_log.info("stopped")
 
 
 async def serve_as_worker(
@@ -93,18 +90,19 @@ async def _serve(
         on_ready(endpoints)
         await stop.wait()
         if worker is None:
-            _log.info("stopping")
+            service_log.info("stopping")
 
 
 @contextlib.asynccontextmanager
 async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
     """Listen on all ports and run the background tasks; yield the node's endpoints, and stop everything afterwards."""
     shares = shares_of(node.config)
-    edge = device_edge(node, shares.devices)
-    node.events.listeners.append(edge)
     async with contextlib.AsyncExitStack() as stack:
+        heartbeats = await stack.enter_async_context(store_of_heartbeats(node.config))
+        edge = device_edge(node, shares.devices, heartbeats)
+        node.events.listeners.append(edge)
         clock, metrics = node.registry.clock, node.metrics
-        await stack.enter_async_context(skew_watched(SkewWatch(clock, _log, metrics.clock_skew)))
+        await stack.enter_async_context(skew_watched(SkewWatch(clock, service_log, metrics.clock_skew)))
         await edge.start()
         stack.push_async_callback(edge.stop, GRACE_SECONDS)
         api = api_server(node, edge, shares.api)
@@ -126,6 +124,9 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
             public_port = public.port
         est = None
         if node.config.est is not None:
+            # Imported only if it is served, because its payloads (PKCS#7, MIME) need modules that nothing else needs.
+            from thingmint.service.http.est import est_server
+
             # Clients of EST may fill only a part of the queue for keys; the rest is for operators.
             est_limits = Limits(max_connections=shares.est, max_requests=shares.devices.max_provisioning)
             est = est_server(node, edge.devices, api.calls, node.config.est, est_limits)
@@ -140,7 +141,9 @@ async def _running(node: OpenNode) -> AsyncIterator[Endpoints]:
 
 
 def _background_work(node: OpenNode, server: Server, edge: DeviceEdge, est: Server | None) -> BackgroundWork:
-    rotation = Rotation(node.identities, node.identity, node.clock.check, partial(_use, node, server, edge, est), _log)
+    rotation = Rotation(
+        node.identities, node.identity, node.clock.check, partial(_use, node, server, edge, est), service_log
+    )
     works: list[Callable[[], Awaitable[None]]] = [
         # A unique name for this process.
         BulkRunner(node.authority, str(uuid.uuid4())).run,
@@ -155,7 +158,7 @@ def _background_work(node: OpenNode, server: Server, edge: DeviceEdge, est: Serv
         *(() if node.worker is None else (partial(node.worker.show, node.metrics.render),)),
         *_listening(node, edge),
     ]
-    return BackgroundWork(works, _log)
+    return BackgroundWork(works, service_log)
 
 
 def _listening(node: OpenNode, edge: DeviceEdge) -> Sequence[Callable[[], Awaitable[None]]]:

@@ -10,19 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import structlog
 from msgspec import Struct
 
 from thingmint.host.connections.listening import ReservedPort, reserve_port
 from thingmint.host.cores import usable_cores
+from thingmint.host.service_log import service_log
 from thingmint.host.shared_texts import SharedTexts
 from thingmint.public.merged_metrics import merged
 from thingmint.settings.address_forms import Address
 from thingmint.settings.config import Config
 
 _SHOW_SECONDS: Final = 2.0
-
-_log = structlog.get_logger("thingmint")
 
 
 class Worker(Struct, frozen=True):
@@ -40,7 +38,7 @@ class Worker(Struct, frozen=True):
         has_told = False
         while True:
             if not self.metrics.write(self.number, render()) and not has_told:
-                _log.error("the metrics are too long for other workers to show them")
+                service_log.error("the metrics are too long for other workers to show them")
                 has_told = True
             await asyncio.sleep(_SHOW_SECONDS)
 
@@ -62,7 +60,7 @@ def reserve_ports(config: Config) -> Mapping[str, ReservedPort]:
         except OSError:
             if name != "mqtt" or config.is_given("mqtt"):
                 raise
-            _log.warning("the port is taken: devices connect to another one", port=port)
+            service_log.warning("the port is taken: devices connect to another one", port=port)
             reserved[name] = reserve_port(address.host, 0)
     return reserved
 

@@ -13,7 +13,7 @@ from typing import Any
 from thingmint.core.error_text import in_words
 from thingmint.core.host_names import is_concrete, is_loopback
 from thingmint.settings.broker_forms import BY_TABLE, LOCAL
-from thingmint.settings.file import FILE_NAME, read_file
+from thingmint.settings.file import FILE_NAME, read_file, read_text
 from thingmint.settings.forms import ConfigError
 from thingmint.settings.setting import Places, Setting
 from thingmint.settings.table import BY_NAME, SETTINGS, Settings
@@ -122,7 +122,7 @@ def _given(
 
 def _read_secret(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return read_text(Path(path)).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{variable} cannot be read: {in_words(error)}") from error
 

@@ -1,6 +1,7 @@
 """Owns the reading of `thingmint.toml`: its names, and the TOML types of their values. Does not check values."""
 
 import difflib
+import errno
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from thingmint.settings.setting import Places
 from thingmint.settings.table import BY_NAME, SETTINGS
 
 FILE_NAME = "thingmint.toml"
+_MOST_BYTES = 1024 * 1024
 _MISFIT = re.compile(r"Expected `(?P<wanted>.+)`, got `(?P<given>.+)` - at `\$\.?(?P<place>.*)`")
 _KINDS: Mapping[str, str] = {
     "str": "text",
@@ -33,13 +35,25 @@ _FILE_SETTINGS = msgspec.defstruct(
 )
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8; raise OSError, also for a file of more than 1 MiB, and UnicodeDecodeError.
+
+    It is as `host.given_files` does it; this package is below everything that knows the machine.
+    """
+    with path.open("rb") as opened:
+        content = opened.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"longer than {_MOST_BYTES:,} bytes", str(path))
+    return content.decode("utf-8")
+
+
 def read_file(path: Path) -> Mapping[str, object]:
     """Return the settings of a file by name, none if it does not exist.
 
     Raises ConfigError if it cannot be read, holds an unknown name, or a value is not of its setting's TOML type.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -92,7 +92,7 @@ class Settings:
     database_pool: int = row(
         WholeNumber(2, 1000),
         10,
-        "Connections to PostgreSQL that a node works with; one more listens to what other nodes change.",
+        "Connections to PostgreSQL for requests; a node has two more, for heartbeats and for changes of other nodes.",
         Group.STORAGE,
     )
     database_statement_cache: int = row(

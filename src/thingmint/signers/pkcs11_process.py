@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa, utils
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
+from thingmint.host.given_files import read_given_text
 from thingmint.host.hardening import harden_process
 
 # The names in SEC 2 of the two curves that issuers may use, by the values of the setting `ca_key_type`.
@@ -63,7 +64,7 @@ def _open(question: Mapping[str, str]) -> pkcs11.Session:
     ]
     if len(found) != 1:
         raise TokenNotFound
-    pin = Path(question["pin_file"]).read_text(encoding="utf-8").rstrip("\r\n")
+    pin = read_given_text(Path(question["pin_file"])).rstrip("\r\n")
     return found[0].open(rw=True, user_pin=pin)
 
 

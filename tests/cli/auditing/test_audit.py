@@ -119,6 +119,14 @@ def test_an_entry_that_was_dated_by_a_clock_behind_is_found(data_dir: Path) -> N
     assert minutes(data_dir, "--until", "2026-01-31T12:00") == [5]
 
 
+def test_the_audit_trail_is_read_without_the_passphrase_of_the_keys(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_text("open sesame, and a bit more")
+    flags = ["--data-dir", str(data_dir)]
+    sealed = CliRunner().invoke(main, ["seal", *flags, "--new-passphrase-file", str(tmp_path / "passphrase")])
+    assert sealed.exit_code == 0, sealed.output
+    assert minutes(data_dir)[-5:] == [4, 3, 2, 1, 0]
+
+
 def test_without_a_terminal_each_entry_is_one_line_with_whole_names(data_dir: Path) -> None:
     lines = CliRunner().invoke(main, ["audit", "--data-dir", str(data_dir)]).stdout.splitlines()
     assert len(lines) == 6

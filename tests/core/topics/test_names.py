@@ -9,6 +9,9 @@ from thingmint.mqtt.broker.subscription_tree import SubscriptionTree
 
 SEVEN_SLASHES = "a/b/c/d/e/f/g/h"
 BASIC_INGEST = "$aws/rules/rule/"
+# Control characters and noncharacters, the first and last of each range.
+UNSAFE = "\x01\x1f\x7f\x9f\ufdd0\ufdef\ufffe\uffff\U0001fffe\U0010ffff"
+SAFE_NEIGHBOURS = " ~\xa0\ufdcf\ufdf0\ufffd\U0001fffd\U00020000\u2028\ufeff"
 LEVELS = st.sampled_from(["", "a", "b", "$x", "ä"])
 TOPICS = st.lists(LEVELS, min_size=1, max_size=5).map("/".join).filter(bool)
 PATTERNS = st.builds(
@@ -19,7 +22,18 @@ PATTERNS = st.builds(
 
 
 @pytest.mark.parametrize(
-    "topic", ["a", "/", "a//b", SEVEN_SLASHES, "x" * 256, "ä" * 128, "$aws/things/a", BASIC_INGEST + SEVEN_SLASHES]
+    "topic",
+    [
+        "a",
+        "/",
+        "a//b",
+        SEVEN_SLASHES,
+        "x" * 256,
+        "ä" * 128,
+        "$aws/things/a",
+        BASIC_INGEST + SEVEN_SLASHES,
+        *SAFE_NEIGHBOURS,
+    ],
 )
 def test_topics_are_valid(topic: str) -> None:
     check_topic(topic)
@@ -33,6 +47,8 @@ def test_topics_are_valid(topic: str) -> None:
         ("a/+", "wildcard"),
         ("#", "wildcard"),
         ("a\0", "NUL"),
+        *((f"a{character}/b", "control character") for character in UNSAFE),
+        ("$aws/rules/a\t/b", "control character"),
         ("x" * 257, "256 bytes"),
         ("ä" * 129, "256 bytes"),
         (SEVEN_SLASHES + "/i", "7 slashes"),
@@ -75,6 +91,8 @@ def test_filters_are_valid(text: str) -> None:
         ("$share/g/" + SEVEN_SLASHES + "/i", "7 slashes"),
         ("$share/g/$aws/certificates/create/json/accepted", "Reserved"),
         ("$share/g/$share/h/a", "Reserved"),
+        *((f"+/a{character}", "control character") for character in UNSAFE),
+        ("$share/g\t/a", "control character"),
     ],
 )
 def test_filters_are_refused(text: str, reason: str) -> None:

@@ -1,20 +1,31 @@
 """Private keys from elsewhere are read only if their kind and size are accepted, before the library's slow checks."""
 
+import subprocess
 from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from tests.support.certificates.slow_keys import diffie_hellman_key, long_rsa_key
+from tests.support.certificates.der import integer, oid, sequence
+from tests.support.certificates.slow_keys import SEALED_SLOWLY, data, diffie_hellman_key, long_rsa_key, sealed_slowly
+from tests.support.machine.required import required_program
 
+from thingmint.issuance.encoding.der import MalformedDER, encode
+from thingmint.issuance.keys.derivation_work import rounds_of_pkcs8, rounds_of_pkcs12
 from thingmint.issuance.keys.key_reading import KeyRefused, private_key_in_der, private_key_in_pem
-from thingmint.issuance.keys.private_keys import PrivateKeyUnreadable, load_private_key
+from thingmint.issuance.keys.private_keys import PassphraseMissing, PrivateKeyUnreadable, load_private_key
 
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
 PKCS8, TRADITIONAL = serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL
 CLEAR = serialization.NoEncryption()
 
+BEGIN = "-----BEGIN PRIVATE KEY-----\n"
+
 REFUSED: dict[str, Callable[[], bytes]] = {
+    "Diffie-Hellman, sealed by its label only": lambda: (
+        diffie_hellman_key().replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY").encode()
+    ),
+    "Diffie-Hellman behind a public key": lambda: f"-----BEGIN PUBLIC KEY-----\n{diffie_hellman_key()}".encode(),
     "Diffie-Hellman": lambda: diffie_hellman_key().encode(),
     "RSA with 19,630 bits": lambda: long_rsa_key().encode(),
     "RSA with 1024 bits": lambda: rsa.generate_private_key(65537, 1024).private_bytes(PEM, PKCS8, CLEAR),
@@ -56,3 +67,70 @@ def test_what_is_no_key_is_refused(content: bytes) -> None:
         private_key_in_der(content)
     with pytest.raises(ValueError):  # noqa: PT011 - see above
         private_key_in_pem(b"-----BEGIN PRIVATE KEY-----\n" + content + b"\n-----END PRIVATE KEY-----\n", None)
+
+
+def test_a_block_with_headers_is_refused_before_the_key_is_read() -> None:
+    # RFC 7468, 2 has no headers. The library passes over them.
+    with pytest.raises(ValueError, match="base64"):
+        private_key_in_pem(diffie_hellman_key().replace(BEGIN, f"{BEGIN}X-A: b\n\n").encode(), None)
+
+
+def test_text_without_a_private_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="no private key"):
+        private_key_in_pem(b"-----BEGIN PRIVATE KEY-----", None)
+
+
+@pytest.mark.parametrize("kind", SEALED_SLOWLY)
+def test_a_key_whose_opening_takes_minutes_is_refused(kind: str) -> None:
+    content = sealed_slowly(kind)
+    with pytest.raises(PrivateKeyUnreadable, match="more than 10,000,000 rounds"):
+        load_private_key(content, b"passphrase")
+    with pytest.raises(PassphraseMissing):
+        load_private_key(content, None)
+
+
+def test_keys_that_common_tools_have_sealed_are_opened(ec_key: ec.EllipticCurvePrivateKey) -> None:
+    openssl, pem = required_program("openssl"), ec_key.private_bytes(PEM, PKCS8, CLEAR)
+    for options in (("-v2", "aes256"), ("-v2", "aes256", "-iter", "1000000"), ("-scrypt",), ("-v1", "PBE-SHA1-3DES")):
+        command = [openssl, "pkcs8", "-topk8", *options, "-passout", "pass:passphrase"]
+        sealed = subprocess.run(command, input=pem, capture_output=True, check=True).stdout
+        assert private_key_in_pem(sealed, b"passphrase").private_numbers() == ec_key.private_numbers()
+
+
+@pytest.mark.parametrize("content", [b"\x30\x00", b"\x30\x02\x30\x00", b"\x30\x05\x02\x01\x03\x30\x00"])
+def test_what_is_sealed_in_no_known_form_has_no_rounds(content: bytes) -> None:
+    assert rounds_of_pkcs8(content) == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        sequence(integer(3), sequence()),  # no content
+        sequence(integer(3), integer(4)),
+        sequence(integer(3), sequence(oid("1.2.840.113549.1.7.2"), encode(0xA0, sequence()))),  # signed data
+        sequence(integer(3), data(sequence(integer(1)))),  # no safe
+    ],
+)
+def test_a_file_without_safes_has_no_rounds(content: bytes) -> None:
+    assert rounds_of_pkcs12(content) == 0
+
+
+def nested(levels: int) -> bytes:
+    content = encode(0x04, b"")
+    for _ in range(levels):
+        content = sequence(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        sequence(),
+        sequence(integer(3), data(sequence() + sequence())),  # the content is more than one element
+        sequence(integer(3), data(b"\x30\x80\x00\x00")),  # BER
+        sequence(integer(3), nested(1_000)),
+    ],
+)
+def test_what_the_library_might_read_in_another_way_is_refused(content: bytes) -> None:
+    with pytest.raises(MalformedDER):
+        rounds_of_pkcs12(content)

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 
 import pytest
-from tests.support.brokers.broker import OTHER, SCOPE, Device, Losses
+from tests.support.brokers.broker import OTHER, SCOPE, Device, Losses, scopes_of
 
 from thingmint.core.errors import LimitExceeded, MalformedPolicy, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
@@ -203,7 +203,7 @@ async def test_a_will_takes_room_until_it_is_decided_and_its_broker_stays_as_lon
     await plane._wills.settled()
     plane.advance()
 
-    assert (memory.queued.taken, plane.scopes) == (0, frozenset())
+    assert (memory.queued.taken, scopes_of(plane)) == (0, frozenset())
 
 
 async def test_other_accounts_replay_at_their_own_rate_while_one_has_much_that_is_due(

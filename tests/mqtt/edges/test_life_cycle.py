@@ -78,8 +78,8 @@ def test_an_event_has_the_topic_and_members_of_aws(event: GatewayEvent, topic: s
     assert json.loads(published[1]) == COMMON | members
 
 
-@pytest.mark.parametrize("client_id", ["a+", "#", "a/#"])
-def test_nothing_is_published_of_clients_whose_id_is_a_filter(client_id: str) -> None:
+@pytest.mark.parametrize("client_id", ["a+", "#", "a/#", "a\t", "\x7f", "\uffff"])
+def test_nothing_is_published_of_clients_whose_id_no_topic_may_have(client_id: str) -> None:
     assert life_cycle_event(ClientConnected(Link(client_id, CERTIFICATE, "s", "192.0.2.1", SCOPE), AT)) is None
 
 

@@ -149,7 +149,9 @@ def test_retained_message_waits_for_who_subscribes_later(bench: Bench) -> None:
         assert (heard.payload, heard.retain) == (b"second", True)
 
 
-@pytest.mark.parametrize("topic", ["$aws/certificates/create/json/accepted", CREATE, "$SYS/x", "a/+", "", "x" * 257])
+@pytest.mark.parametrize(
+    "topic", ["$aws/certificates/create/json/accepted", CREATE, "$SYS/x", "a/+", "", "a\x7f", "x" * 257]
+)
 def test_no_operator_publishes_on_reserved_or_invalid_topics(bench: Bench, topic: str) -> None:
     with pytest.raises(InvalidRequest):
         bench.publish(DeviceMessage(topic, b"forged"))
@@ -160,10 +162,12 @@ def test_no_operator_publishes_on_reserved_or_invalid_topics(bench: Bench, topic
     [
         replace(FULL, response_topic="a/#"),
         replace(FULL, content_type="a\0"),
+        replace(FULL, content_type="a\x1f"),
+        replace(FULL, user_properties=(("name", "\uffff"),)),
         replace(FULL, content_type="x" * 65536),
         replace(FULL, user_properties=(("x" * 60_000, "y" * 60_000), ("x" * 60_000, ""))),
     ],
-    ids=["wildcard", "NUL", "long text", "long packet"],
+    ids=["wildcard", "NUL", "control character", "noncharacter", "long text", "long packet"],
 )
 def test_properties_that_mqtt_cannot_say_are_refused(bench: Bench, message: DeviceMessage) -> None:
     with pytest.raises(InvalidRequest):

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from tests.support.brokers.broker import scopes_of
 
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable, Throttled
 from thingmint.core.identifiers import AccountId, Region, Scope
@@ -62,7 +63,7 @@ async def test_a_filter_that_no_device_may_have_is_refused(data_plane: LocalData
     with pytest.raises(InvalidRequest):
         async with watches(data_plane).open(SCOPE, topic_filter, anything):
             pass
-    assert data_plane.scopes == frozenset()
+    assert scopes_of(data_plane) == frozenset()
 
 
 async def test_a_bounded_number_watches(data_plane: LocalDataPlane) -> None:
@@ -85,10 +86,10 @@ async def test_a_bounded_number_watches(data_plane: LocalDataPlane) -> None:
 
 async def test_nothing_is_left_of_a_watch(data_plane: LocalDataPlane) -> None:
     async with watches(data_plane).open(SCOPE, "a", anything) as watch:
-        assert data_plane.scopes == {SCOPE}
+        assert scopes_of(data_plane) == {SCOPE}
     assert watch.is_over
     data_plane.advance()
-    assert data_plane.scopes == frozenset()
+    assert scopes_of(data_plane) == frozenset()
 
 
 class _Silent(LocalDataPlane):

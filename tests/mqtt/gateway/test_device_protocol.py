@@ -1,5 +1,7 @@
 """The protocol's state on one connection, without a socket: any bytes in, any refusal out."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,8 +102,12 @@ def test_any_connect_is_taken_or_refused_with_words_that_can_be_said(
         assert protocol.client_id
         assert 30 <= protocol.keep_alive <= 1200
         assert 1 <= protocol.receive_maximum <= 100
-        connack = only_packet(protocol.accept(Opened(session_present=True, session_expiry_interval=0)), version)
-        assert isinstance(connack, Connack)
+        opened = Opened(session_present=True, session_expiry_interval=0)
+        encoded = protocol.accept(opened)
+        assert isinstance(only_packet(encoded, version), Connack)
+        fits = protocol.maximum_packet_size is None or len(encoded) <= protocol.maximum_packet_size
+        with contextlib.nullcontext() if fits else pytest.raises(PacketRefused):
+            protocol.require_connack_fits(opened)
     else:
         said = protocol.last_packet(refusal, "so it is")
         assert said == b"" or isinstance(only_packet(said, version), Connack)
@@ -130,11 +136,23 @@ def test_mqtt_3_1_1_is_told_of_two_refusals_only() -> None:
 
 
 def test_what_the_client_cannot_take_is_not_said() -> None:
-    tiny = ConnectProperties(maximum_packet_size=8)
+    tiny, small = ConnectProperties(maximum_packet_size=4), ConnectProperties(maximum_packet_size=28)
 
     assert connecting(V5, properties=tiny).last_packet(ReasonCode.NOT_AUTHORIZED, "a long reason") == b""
-    assert accepted(V5, properties=tiny).bytes_of(Publish("topic", b"payload")) is None
-    assert accepted(V5, properties=tiny).bytes_of(Publish("t", b"")) is not None
+    assert accepted(V5, properties=small).bytes_of(Publish("topic", b"a payload of many bytes")) is None
+    assert accepted(V5, properties=small).bytes_of(Publish("topic", b"")) is not None
+
+
+def test_a_code_without_its_reason_is_said_if_only_that_fits() -> None:
+    properties = ConnectProperties(maximum_packet_size=28)
+    for protocol, kind in (
+        (connecting(V5, properties=properties), Connack),
+        (accepted(V5, properties=properties), Disconnect),
+    ):
+        packet = only_packet(protocol.last_packet(ReasonCode.NOT_AUTHORIZED, "a reason of many words and bytes"), V5)
+        assert isinstance(packet, kind)
+        assert packet.reason_code is ReasonCode.NOT_AUTHORIZED
+        assert packet.properties.reason_string is None
 
 
 def test_connect_has_less_room_than_what_follows() -> None:

@@ -18,10 +18,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.support.devices.device_gateway import CREATE, LiveGateway, live_gateway, policy
 from tests.support.devices.device_identities import Identity, new_identity, rsa_key
+from tests.support.devices.mqtt_peer import V5, connected_peer
 from tests.support.machine.loop_thread import GENEROUS
 from tests.support.machine.required import required_program
 
-from thingmint.mqtt.events import ClientSubscribed
+from thingmint.mqtt.codec.packets import Disconnect, Publish, QoS
+from thingmint.mqtt.codec.properties import PublishProperties
+from thingmint.mqtt.events import ClientConnected, ClientSubscribed
 from thingmint.mqtt.rights.ports import DeviceRefusal
 
 TEMPLATE = "fleet"
@@ -141,6 +144,32 @@ def test_mosquitto_publishes_and_subscribes(live: LiveGateway, version: str, tls
         output, _ = subscriber.communicate(timeout=GENEROUS)
     assert output == b"hello\n"
     assert subscriber.returncode == 0
+
+
+def test_no_message_of_another_device_ends_the_connection_of_mosquitto(live: LiveGateway) -> None:
+    # libmosquitto ends its connection because of control characters, and then again for each redelivery.
+    common = ("-V", "mqttv5", "-t", "#", "-q", "1", "-c", "-x", "600", "-i", "sub")
+    subscriber = subprocess.Popen(
+        mosquitto(live, live.register(), "mosquitto_sub", *common, "-C", "1", "-W", "60"), stdout=subprocess.PIPE
+    )
+    with subscriber:
+        live.wait_until(lambda: any(isinstance(event, ClientSubscribed) for event in live.events.all))
+        sender = live.register()
+        for topic, properties in (
+            ("a/\x01", PublishProperties()),
+            ("a/\uffff", PublishProperties()),
+            ("a", PublishProperties(user_properties=(("a\n", ""),))),
+            ("a", PublishProperties(content_type="\x7f")),
+        ):
+            with connected_peer(live, sender, V5, "sender") as hostile:
+                hostile.send(Publish(topic, b"hostile", QoS.AT_LEAST_ONCE, packet_id=1, properties=properties))
+                assert hostile.expect(Disconnect).reason_code.is_failure
+        with connected_peer(live, sender, V5, "sender") as honest:
+            honest.publish("a", b"hello")
+        output, _ = subscriber.communicate(timeout=GENEROUS)
+    assert output == b"hello\n"
+    connected = [event for event in live.events.all if isinstance(event, ClientConnected)]
+    assert [event.link.client_id for event in connected].count("sub") == 1
 
 
 def test_mosquitto_without_permission_is_not_served(live: LiveGateway) -> None:

@@ -36,8 +36,10 @@ from thingmint.mqtt.codec.properties import (
     DisconnectProperties,
     PublishProperties,
     SubscribeProperties,
+    WillProperties,
 )
 from thingmint.mqtt.codec.reason_codes import ReasonCode
+from thingmint.mqtt.codec.reason_tables import DISCONNECT_OF_CLIENT
 from thingmint.mqtt.events import (
     ClientConnected,
     ClientDisconnected,
@@ -205,6 +207,44 @@ def test_will_that_could_never_be_published_is_refused(
     live: LiveGateway, device: Identity, version: ProtocolVersion, will: Will, code: ReasonCode
 ) -> None:
     assert refusal_of(live, device, version, Connect(version, "device", will=will)) == told(version, code)
+
+
+@pytest.mark.parametrize(
+    ("properties", "code"),
+    [
+        ({"response_topic": ""}, ReasonCode.PROTOCOL_ERROR),
+        ({"response_topic": "a\x1f"}, ReasonCode.MALFORMED_PACKET),
+        ({"content_type": "a\x7f"}, ReasonCode.MALFORMED_PACKET),
+        ({"user_properties": (("a", "b"), ("a\n", "b"))}, ReasonCode.MALFORMED_PACKET),
+        ({"user_properties": (("a", "\uffff"),)}, ReasonCode.MALFORMED_PACKET),
+    ],
+)
+def test_texts_that_could_end_the_connection_of_a_receiver_are_refused(
+    live: LiveGateway, device: Identity, properties: dict[str, Any], code: ReasonCode
+) -> None:
+    will = Will("w", b"", properties=WillProperties(**properties))
+    assert refusal_of(live, device, V5, Connect(V5, "device", will=will)) == told(V5, code)
+    with connected_peer(live, device, V5) as connection:
+        connection.send(Publish("a", b"", properties=PublishProperties(**properties)))
+        assert last_packet(V5, connection) is code
+
+
+def test_user_properties_of_connect_are_checked_as_those_of_messages(live: LiveGateway, device: Identity) -> None:
+    connect = Connect(V5, "device", properties=ConnectProperties(user_properties=(("a", "\t"),)))
+
+    assert refusal_of(live, device, V5, connect) == told(V5, ReasonCode.MALFORMED_PACKET)
+
+
+@pytest.mark.parametrize("topic", ["a\x01", "a\x7f", "a/\uffff"])
+def test_control_characters_and_noncharacters_are_in_no_topic_and_in_no_filter(
+    live: LiveGateway, device: Identity, version: ProtocolVersion, topic: str
+) -> None:
+    will = refusal_of(live, device, version, Connect(version, "device", will=Will(topic, b"")))
+    assert will == told(version, ReasonCode.TOPIC_NAME_INVALID)
+    with connected_peer(live, device, version) as connection:
+        assert [code.is_failure for code in connection.subscribe(topic, f"+/{topic}", "good")] == [True, True, False]
+        connection.send(Publish(topic, b"", QoS.AT_LEAST_ONCE, packet_id=7))
+        assert last_packet(version, connection) is (ReasonCode.TOPIC_NAME_INVALID if version is V5 else None)
 
 
 @pytest.mark.parametrize("client_id", ["$GEN/7f1a", "$anything", "x" * 129, "ü" * 65, "a\nb", "\r", "a\u2028", "\n$a"])
@@ -545,6 +585,27 @@ def test_message_that_the_client_cannot_take_is_dropped(live: LiveGateway, devic
         assert receiver.expect(Publish).payload == b"small"
 
 
+def test_client_that_cannot_take_connack_is_not_connected(live: LiveGateway, device: Identity) -> None:
+    with connected_peer(live, device, V5, "listener") as listener:
+        listener.subscribe("gone")
+        with peer(live, device, V5) as connection:
+            size = len(encode(connection.connect("large"), V5))
+        for most, code in ((size, ReasonCode.SUCCESS), (size - 1, ReasonCode.PACKET_TOO_LARGE), (4, None)):
+            properties = ConnectProperties(maximum_packet_size=most)
+            with peer(live, device, V5) as connection:
+                connection.send(Connect(V5, f"most-{most}", will=Will("gone", b""), properties=properties))
+                connack = connection.next_packet()
+                assert connack is None or len(encode(connack, V5)) <= most
+                assert (connack.reason_code if isinstance(connack, Connack) else None) is code
+                connection.send(Disconnect())
+        assert listener.is_served()
+    live.wait_until(lambda: not live.gateway.open_connections)
+    connected = {event.link.client_id for event in live.events.all if isinstance(event, ClientConnected)}
+    refused = {event.client_id for event in live.events.all if isinstance(event, ConnectRefused)}
+    assert {client_id for client_id in connected if client_id.startswith("most-")} == {f"most-{size}"}
+    assert {client_id for client_id in refused if client_id.startswith("most-")} == {f"most-{size - 1}", "most-4"}
+
+
 def test_message_that_the_data_plane_does_not_take_is_refused(tmp_path: Path, version: ProtocolVersion) -> None:
     limits = BrokerLimits(retained_messages=1)
     with live_gateway(tmp_path, broker_limits=limits) as live, connected_peer(live, live.register(), version) as device:
@@ -585,13 +646,24 @@ def test_farewell_keeps_the_will_back_and_a_loss_does_not(
     assert DisconnectReason.CONNECTION_LOST in reasons
 
 
-def test_farewell_of_mqtt_5_may_ask_for_the_will(live: LiveGateway, device: Identity) -> None:
+@pytest.mark.parametrize("code", sorted(DISCONNECT_OF_CLIENT.values()))
+def test_farewell_of_mqtt_5_keeps_the_will_back_with_code_0_only(
+    live: LiveGateway, device: Identity, code: ReasonCode
+) -> None:
+    client_id, is_left_cleanly = f"leaving-{code}", code is ReasonCode.NORMAL_DISCONNECTION
     with connected_peer(live, device, V5, "observer") as observer:
-        observer.subscribe("gone")
-        with connected_peer(live, device, V5, will=Will("gone", b"")) as polite:
-            polite.send(Disconnect(ReasonCode.DISCONNECT_WITH_WILL_MESSAGE))
-            assert polite.is_closed()
-        assert observer.expect(Publish).topic == "gone"
+        observer.subscribe("gone", "after")
+        with connected_peer(live, device, V5, client_id, will=Will("gone", b"")) as leaving:
+            leaving.send(Disconnect(code))
+            assert leaving.is_closed()
+        live.wait_until(lambda: client_id in left(live))
+        with connected_peer(live, device, V5, "other") as other:
+            other.publish("after")
+        assert observer.expect(Publish).topic == ("after" if is_left_cleanly else "gone")
+
+
+def left(live: LiveGateway) -> set[str]:
+    return {event.link.client_id for event in live.events.all if isinstance(event, ClientDisconnected)}
 
 
 def test_connect_that_was_refused_leaves_no_will(live: LiveGateway, version: ProtocolVersion) -> None:

@@ -178,11 +178,14 @@ def test_will_is_not_published_when_the_device_says_goodbye(
         assert heir.is_served()
 
 
-def test_goodbye_with_the_will_publishes_it(live: LiveGateway, broker: Mosquitto, thing: Identity) -> None:
+@pytest.mark.parametrize("code", [ReasonCode.DISCONNECT_WITH_WILL_MESSAGE, ReasonCode.UNSPECIFIED_ERROR])
+def test_goodbye_with_the_will_publishes_it(
+    live: LiveGateway, broker: Mosquitto, thing: Identity, code: ReasonCode
+) -> None:
     with broker.peer("heir") as heir:
         heir.subscribe("last/will")
         with connected_peer(live, thing, V5, "mortal", will=Will("last/will", b"gone")) as device:
-            device.send(Disconnect(ReasonCode.DISCONNECT_WITH_WILL_MESSAGE))
+            device.send(Disconnect(code))
 
             assert heir.expect(Publish).payload == b"gone"
 

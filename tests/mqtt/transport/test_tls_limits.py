@@ -154,7 +154,7 @@ def test_protocol_that_writes_far_too_much_loses_the_connection(loop_name: str, 
 
         def write_much() -> None:
             assert protocol.transport is not None
-            while protocol.transport.is_open:
+            for _ in range(2 * limits.write_limit_bytes // len(CHUNK)):
                 protocol.transport.write(CHUNK)
 
         server.thread.call(write_much)

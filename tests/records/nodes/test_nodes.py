@@ -9,6 +9,7 @@ import pytest
 from tests.support.databases.stores import OTHER_SCOPE, SCOPE, Timings
 
 from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.records import changes as change_table
 from thingmint.records.changes import place_messages
 from thingmint.records.clock import postgresql_time
 from thingmint.records.columns import column_of_time
@@ -17,6 +18,8 @@ from thingmint.records.nodes import messages as message_table
 from thingmint.records.nodes import nodes as node_table
 from thingmint.records.nodes.connections import ConnectionRow, DisplacedConnection, EndingRow
 from thingmint.records.nodes.messages import NewMessage
+from thingmint.records.steps import Steps
+from thingmint.registration.kernel.changes import changes_from, prune_changes
 from thingmint.registration.kernel.ports import Store
 from thingmint.storage import open_store
 
@@ -102,6 +105,41 @@ async def test_messages_are_read_in_one_order_by_whom_they_are_for_until_all_hav
         assert len(found.messages) == left
 
 
+async def test_any_number_of_messages_and_changes_is_placed_and_deleted_in_portions(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_table, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(node_table, "MOST_AT_ONCE", 3)
+    await add(store, "one")
+    messages = [NewMessage(None, "one", "event", SCOPE, f"subject-{number}", b"x") for number in range(8)]
+    await store.write(lambda: message_table.add_messages(messages))
+    portions = [await store.write(place_messages) for _ in range(3)]
+    assert portions == [True, True, False]
+    found = await store.read(lambda: message_table.messages_from(1, "one", 10))
+    assert [each.subject for each in found.messages] == [each.subject for each in messages]
+    await store.write(lambda: node_table.heartbeat("one", 9))
+    left = list[int]()
+    for _ in range(3):
+        await store.write(node_table.prune_messages)
+        left.append(len((await store.read(lambda: message_table.messages_from(1, "one", 10))).messages))
+    assert left == [5, 2, 1]
+
+    start = (await changes_from(store, None)).stamp
+    names = [f"change-{number}" for number in range(8)]
+
+    def several() -> Steps[None]:
+        for name in names:
+            yield from change_table.record_change(name)
+
+    await store.write(several)
+    assert (await changes_from(store, start)).resources == frozenset(names)
+    monkeypatch.setattr(change_table, "KEPT_CHANGES", 2)
+    monkeypatch.setattr(change_table, "_UNPRUNED", 0)
+    await prune_changes(store)
+    kept = await store.read(lambda: change_table.changes_from(0, 10))
+    assert list(kept.resources) == names[-3:]
+
+
 async def test_the_newest_connection_of_a_client_is_current_whoever_is_written_first(store: Store) -> None:
     await add(store, "one", "two")
     older, newer = await row(store, "s1", "one", age=5), await row(store, "s2", "two", age=1)
@@ -176,7 +214,9 @@ async def test_a_will_with_a_delay_waits_for_its_time_and_not_if_its_client_is_b
     assert await store.write(lambda: connection_table.take_orphan("s1")) is False
 
 
-async def test_the_last_ending_of_a_client_is_remembered_and_the_oldest_are_forgotten(store: Store) -> None:
+async def test_the_last_ending_of_a_client_is_remembered_and_the_oldest_are_forgotten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await add(store, "one")
     await store.write(lambda: connection_table.mark_node("one"))
     assert await store.read(lambda: connection_table.is_marked("one"))
@@ -191,7 +231,9 @@ async def test_the_last_ending_of_a_client_is_remembered_and_the_oldest_are_forg
             [EndingRow(f"t{n}", SCOPE, f"client-{n}", 10 + n, b"") for n in range(5)]
         )
     )
-    await store.write(lambda: connection_table.prune_endings(3))
+    monkeypatch.setattr(connection_table, "MOST_AT_ONCE", 1)
+    portions = [await store.write(lambda: connection_table.prune_endings(3)) for _ in range(4)]
+    assert portions == [True, True, True, False]
     kept = [await store.read(lambda n=n: connection_table.last_ending(SCOPE, f"client-{n}")) for n in range(5)]  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     assert kept == [None, None, b"", b"", b""]
     await store.write(lambda: connection_table.unmark_node("one"))

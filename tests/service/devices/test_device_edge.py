@@ -10,7 +10,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec.structs import replace
-from structlog.testing import capture_logs
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.certificates.user_ca import der_of, new_ca
 from tests.support.databases.memory_store import MemoryStore
@@ -23,6 +22,7 @@ from tests.support.registration.api import Api, build_router
 from tests.support.registration.authority import ACCOUNT, REGION, Listener, caller_with, new_authority
 from tests.support.registration.policies import document, statement
 from tests.support.registration.provisioning import JITP_BODY, ROLE_ARN
+from tests.support.services.logged import capture_logs
 
 from thingmint.api.devices.data_plane import DeviceMessage
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable

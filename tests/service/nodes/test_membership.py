@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 from tests.support.databases.stores import Timings
+from tests.support.services.logged import capture_logs
 
+from thingmint.host.service_log import service_log
 from thingmint.registration.kernel.ports import Store
 from thingmint.service.nodes.membership import (
     BEAT_SECONDS,
@@ -61,7 +61,7 @@ async def joined(store: Store, name: str, settings: str = "{}", data_plane: str 
     """Return a node that has joined, and did not wait long for the others to notice."""
     watch, counts = Stopwatch(step=1.0), list[int]()
     description = NodeDescription(name, "1", data_plane, settings)
-    membership = Membership(store, description, lambda: name, structlog.get_logger(), counts.append, watch)
+    membership = Membership(store, description, lambda: name, service_log, counts.append, watch)
     await membership.join()
     # What it has seen while it joined counts for nothing.
     watch.step, watch.seconds = 0.0, watch.seconds + 60

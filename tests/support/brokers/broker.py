@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
 from thingmint.mqtt.broker.broker import LocalBroker
+from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
 from thingmint.mqtt.codec.properties import ConnectProperties
@@ -95,6 +96,11 @@ class Losses(NoObserver):
     def of(self, loss: Loss) -> int:
         """Return how many of these there were."""
         return self.counts[loss.value]
+
+
+def scopes_of(plane: LocalDataPlane) -> frozenset[Scope]:
+    """Return the accounts that have a broker now."""
+    return frozenset(plane._brokers)
 
 
 def charged_bytes(broker: LocalBroker) -> tuple[int, int]:

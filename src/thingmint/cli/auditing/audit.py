@@ -12,10 +12,12 @@ from thingmint.cli.terminal.columns import lines_of, printable, table, table_row
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
+from thingmint.core.identifiers import Scope
 from thingmint.core.paging import Listed, PageKey, PageRequest
 from thingmint.records.audit import audit_page
 from thingmint.registration.kernel.audit_filter import AuditFilter
-from thingmint.service.opening import Registry, registry_beside_service
+from thingmint.registration.kernel.ports import Store
+from thingmint.service.opening import scope_of, store_beside_service
 from thingmint.settings.config import Config, StartRefused
 
 _PAGE = 500
@@ -47,8 +49,8 @@ def show(config: Config, wanted: AuditFilter, *, limit: int, form: str, follow: 
 
 
 async def _print_newest(config: Config, wanted: AuditFilter, limit: int, form: str) -> None:
-    async with registry_beside_service(config) as registry:
-        entries = [listed.item async for listed in newest_entries(registry.store, registry.scope, wanted, limit)]
+    async with store_beside_service(config) as store:
+        entries = [listed.item async for listed in newest_entries(store, scope_of(config), wanted, limit)]
     if form != "table":
         _print_names(form)
         for entry in entries:
@@ -64,23 +66,26 @@ async def _follow(config: Config, wanted: AuditFilter, limit: int, form: str) ->
     """Print the newest entries, then each new one until interrupted; if the database is lost, wait for it."""
     width = terminal_width()
     widths = None if width is None else widths_of([_USUAL[: _beside(width)]], width, whole=_WHOLE)
-    async with registry_beside_service(config) as registry:
+    scope = scope_of(config)
+    async with store_beside_service(config) as store:
         # Read before the first entries are shown, so that an entry that becomes visible in between is shown as new.
-        known = {listed.key.position for listed in await _page(registry, PageRequest(_OVERLAP, None, ascending=False))}
-        shown = [listed async for listed in newest_entries(registry.store, registry.scope, wanted, limit)]
+        newest = await _page(store, scope, PageRequest(_OVERLAP, None, ascending=False))
+        known = {listed.key.position for listed in newest}
+        shown = [listed async for listed in newest_entries(store, scope, wanted, limit)]
         _print_names(form)
         for listed in reversed(shown):
             _print(listed.item, form, widths)
-        async for entry in _new(registry, max(known, default=0), known | {listed.key.position for listed in shown}):
+        seen = known | {listed.key.position for listed in shown}
+        async for entry in _new(store, scope, max(known, default=0), seen):
             if wanted.matches(entry):
                 _print(entry, form, widths)
 
 
-async def _new(registry: Registry, end: int, known: set[int]) -> AsyncIterator[AuditEntry]:
+async def _new(store: Store, scope: Scope, end: int, known: set[int]) -> AsyncIterator[AuditEntry]:
     """Yield each entry that becomes visible from now on, except the known ones. ``end`` is the last known position."""
     while True:
         try:
-            page = await _page(registry, PageRequest(_PAGE, PageKey(end - _OVERLAP), ascending=True))
+            page = await _page(store, scope, PageRequest(_PAGE, PageKey(end - _OVERLAP), ascending=True))
         except ServiceUnavailable:
             page = ()
         for listed in page:
@@ -93,8 +98,8 @@ async def _new(registry: Registry, end: int, known: set[int]) -> AsyncIterator[A
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _page(registry: Registry, request: PageRequest) -> Sequence[Listed[AuditEntry]]:
-    return await registry.store.read(lambda: audit_page(registry.scope, request))
+async def _page(store: Store, scope: Scope, request: PageRequest) -> Sequence[Listed[AuditEntry]]:
+    return await store.read(lambda: audit_page(scope, request))
 
 
 def _print_names(form: str) -> None:

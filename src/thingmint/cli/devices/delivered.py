@@ -9,14 +9,13 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
 from msgspec import Struct
 
 from thingmint.cli.devices.formats import ENVELOPED_KEY
 from thingmint.cli.devices.recipients import opened
 from thingmint.core.error_text import in_words
 from thingmint.host.given_files import MOST_BYTES, read_given
-from thingmint.issuance.keys.key_reading import accepted_private_key, private_key_in_der, private_key_in_pem
+from thingmint.issuance.keys.key_reading import key_and_certificate_in_pkcs12, private_key_in_der, private_key_in_pem
 
 _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
 
@@ -94,10 +93,10 @@ def _enveloped(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
 def _p12(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:
     if secrets.passphrase is None:
         return DeliveredContents(is_closed=True)
-    key, certificate, _ = pkcs12.load_key_and_certificates(content, secrets.passphrase)
+    key, certificate = key_and_certificate_in_pkcs12(content, secrets.passphrase)
     if key is None or certificate is None:
         raise ValueError("it holds no key or no certificate")
-    return DeliveredContents(_der(certificate), accepted_private_key(key).public_key())
+    return DeliveredContents(_der(certificate), key.public_key())
 
 
 def _combined(content: bytes, secrets: DecryptionSecrets) -> DeliveredContents:

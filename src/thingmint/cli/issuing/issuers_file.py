@@ -5,6 +5,7 @@ from pathlib import Path
 from thingmint.cli.connection import Connection
 from thingmint.data_directory.authorities import DEVICE_AUTHORITIES
 from thingmint.data_directory.files import write_durably
+from thingmint.host.given_files import read_given
 from thingmint.settings.config import Config
 
 ISSUERS = "issuers.pem"
@@ -21,4 +22,4 @@ def write_issuers(config: Config, connection: Connection | None, folder: Path) -
     else:
         return
     if source.exists():
-        write_durably(folder / ISSUERS, source.read_bytes(), 0o644)
+        write_durably(folder / ISSUERS, read_given(source), 0o644)

@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient
+from thingmint.host.given_files import read_given
 
 _NOT_FOUND = "ResourceNotFoundException"
 
@@ -174,7 +175,7 @@ def certificate_template(*, active: bool) -> str:
 
 def file_sha256(path: str | Path | None) -> str | None:
     """Return the SHA-256 of a file's content, None for no file."""
-    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return None if path is None else hashlib.sha256(read_given(Path(path))).hexdigest()
 
 
 def _registered(answer: Mapping[str, object]) -> Registered:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TextIO
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -36,6 +36,7 @@ from thingmint.cli.simulation.service import Service
 from thingmint.cli.simulation.storm import FEWEST_DEVICES, Storm, StormKind, will_topic_of_storms
 from thingmint.cli.simulation.target import Target, TargetRefused, find_target
 from thingmint.core.error_text import in_words
+from thingmint.host.given_files import read_opened
 from thingmint.host.hardening import harden_process
 from thingmint.host.open_files import most_open_files
 
@@ -62,8 +63,8 @@ class Options(Struct, frozen=True, kw_only=True):
     template: str | None
     parameters: tuple[str, ...]
     topic: str
-    claim_certificate: TextIO | None
-    claim_key: TextIO | None
+    claim_certificate: BinaryIO | None
+    claim_key: BinaryIO | None
     endpoint: str | None
     mqtt: str | None
     ca_file: str | None
@@ -218,7 +219,10 @@ def _given_claim(options: Options) -> Identity | None:
         return None
     if certificate is None or key is None:
         raise LookupError("a claim is a certificate and its key: give both --claim-certificate and --claim-key")
-    return Identity(certificate.read(), key.read())
+    try:
+        return Identity(read_opened(certificate).decode(), read_opened(key).decode())
+    except (OSError, UnicodeDecodeError) as error:
+        raise LookupError(f"the claim cannot be used: {in_words(error)}") from error
 
 
 def _parameters(options: Options) -> Mapping[str, str]:

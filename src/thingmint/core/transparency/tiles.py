@@ -13,6 +13,8 @@ from thingmint.core.transparency.merkle import HASH_BYTES, root_of
 
 TILE_WIDTH = 256
 TILE_HEIGHT = 8
+# Two bytes of length before each entry.
+MOST_BUNDLE_BYTES = TILE_WIDTH * (2 + 0xFFFF)
 ENTRIES = "entries"
 _MAX_LEVEL = 63
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
@@ -25,6 +26,13 @@ _TLS_1_2_CIPHERS = (
 # RFC 8446 sets no limit. A device sends its own certificate and at most a few issuers' certificates.
 _MAX_CHAIN_DEPTH = 8
 _CHAIN_TOO_LONG: Final[int] = SSL.X509VerificationCodes.ERR_CERT_CHAIN_TOO_LONG
+# With an RSA key, a verification takes the square of its length times the length of its exponent. This is 16384 bits
+# with the usual exponent 65537, or 3072 bits with the longest exponent that a registered key can have.
+_MOST_RSA_WORK: Final = 17 * 16384**2
+_LONGEST_EC_KEY_BITS: Final = 521
+_RSA_TYPES: Final = frozenset({crypto.TYPE_RSA, 912})  # the second is RSASSA-PSS, NID_rsassaPss
+_EC_TYPE: Final = crypto.TYPE_EC
+_EDWARDS_TYPES: Final = frozenset({1087, 1088})  # NID_ED25519 and NID_ED448
 
 ServerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 ServerIdentityPair: TypeAlias = tuple[Sequence[x509.Certificate], ServerKey]
@@ -102,9 +110,29 @@ def _identify_as(context: SSL.Context, chain: Sequence[x509.Certificate], privat
     context.use_privatekey(private_key)
 
 
-def _admit(_connection: SSL.Connection, _certificate: crypto.X509, error: int, _depth: int, _ok: int) -> bool:
-    """Accept every fault except a chain that is too long: verifying its signatures would cost too much time."""
-    return error != _CHAIN_TOO_LONG
+def _admit(_connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+    """Accept every fault, except a chain that is too long, and a key whose signatures take too long to verify.
+
+    OpenSSL calls this before it uses a certificate's key. It does not stop at a wrong signature, so an adversary needs
+    no key for such a chain. The last call about the leaf is one without a fault.
+    """
+    if error == _CHAIN_TOO_LONG:
+        return False
+    return (depth == 0 and not ok) or _is_quick(certificate)
+
+
+def _is_quick(certificate: crypto.X509) -> bool:
+    """Return whether a signature by the certificate's key is verified in about a millisecond."""
+    try:
+        key = certificate.get_pubkey()
+        if key.type() not in _RSA_TYPES:
+            return key.type() in _EDWARDS_TYPES or (key.type() == _EC_TYPE and key.bits() <= _LONGEST_EC_KEY_BITS)
+        rsa_key = certificate.to_cryptography().public_key()
+    except (crypto.Error, ValueError, UnsupportedAlgorithm):
+        # OpenSSL cannot read the key, or only OpenSSL can.
+        return False
+    assert isinstance(rsa_key, rsa.RSAPublicKey), "both read the same type"
+    return rsa_key.key_size**2 * rsa_key.public_numbers().e.bit_length() <= _MOST_RSA_WORK
 
 
 def _selecting(

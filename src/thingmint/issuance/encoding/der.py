@@ -20,25 +20,36 @@ class Element(NamedTuple):
     end: int
 
 
+# A signing request has about seventy elements, and the constructor of a named tuple takes twice as long.
+_new_tuple = tuple.__new__
+
+
 def elements(der: bytes, start: int, end: int) -> list[Element]:
     """Return the elements that fill ``der[start:end]``; raise MalformedDER if they do not fill it exactly."""
     found: list[Element] = []
     while start < end:
-        content = start + 2
-        if content > end:
-            raise MalformedDER("an element is cut short")
-        tag, length = der[start], der[start + 1]
-        if tag & _HIGH_TAG_NUMBER == _HIGH_TAG_NUMBER:
-            raise MalformedDER("a tag number above 30")
-        if length & _LONG_FORM:
-            octets = length & ~_LONG_FORM
-            length = _long_length(der[content : min(content + octets, end)], octets)
-            content += octets
-        if content + length > end:
-            raise MalformedDER("an element is longer than what holds it")
-        found.append(Element(tag, start, content, content + length))
-        start = content + length
+        element = _first_element(der, start, end)
+        found.append(element)
+        start = element[3]
     return found
+
+
+def _first_element(der: bytes, start: int, end: int) -> Element:
+    """Return the element at the start of ``der[start:end]``; raise MalformedDER if it does not end there."""
+    content = start + 2
+    if content > end:
+        raise MalformedDER("an element is cut short")
+    tag, length = der[start], der[start + 1]
+    if tag & _HIGH_TAG_NUMBER == _HIGH_TAG_NUMBER:
+        raise MalformedDER("a tag number above 30")
+    if length >= _LONG_FORM:
+        octets = length - _LONG_FORM
+        length = _long_length(der[content : min(content + octets, end)], octets)
+        content += octets
+    following = content + length
+    if following > end:
+        raise MalformedDER("an element is longer than what holds it")
+    return _new_tuple(Element, (tag, start, content, following))
 
 
 def _long_length(encoded: bytes, octets: int) -> int:
@@ -60,10 +71,10 @@ def children(der: bytes, parent: Element) -> list[Element]:
 
 def only_element(der: bytes) -> Element:
     """Return the element that fills all of the bytes; raise MalformedDER if there is not exactly one."""
-    found = elements(der, 0, len(der))
-    if len(found) != 1:
-        raise MalformedDER(f"{len(found)} elements where one was expected")
-    return found[0]
+    element = _first_element(der, 0, len(der)) if der else None
+    if element is None or element.end != len(der):
+        raise MalformedDER(f"{len(elements(der, 0, len(der)))} elements where one was expected")
+    return element
 
 
 def with_signature(signed: bytes, signature: bytes) -> bytes:
@@ -83,6 +94,6 @@ def encode(tag: int, content: bytes) -> bytes:
     """Return the DER of an element with this identifier octet."""
     length = len(content)
     if length < _LONG_FORM:
-        return bytes((tag, length)) + content
+        return b"%c%c%b" % (tag, length, content)
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, _LONG_FORM | len(octets))) + octets + content
+    return b"%c%c%b%b" % (tag, _LONG_FORM | len(octets), octets, content)

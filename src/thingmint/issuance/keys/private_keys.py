@@ -13,7 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from thingmint.core.error_text import reason_of
-from thingmint.issuance.keys.key_reading import KeyRefused, accepted_private_key, private_key_in_pem
+from thingmint.issuance.keys.key_reading import (
+    KeyRefused,
+    accepted_private_key,
+    key_and_certificate_in_pkcs12,
+    private_key_in_pem,
+)
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -115,7 +120,9 @@ def _load_pkcs12(stored: bytes, passphrase: bytes | None) -> PrivateKey:
             raise PassphraseMissing("the private key is sealed, and no passphrase was given")
         raise _unreadable(passphrase)
     try:
-        private_key, _, _ = pkcs12.load_key_and_certificates(stored, passphrase)
+        private_key, _ = key_and_certificate_in_pkcs12(stored, passphrase)
+    except KeyRefused:
+        raise
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _unreadable(passphrase) from error
     return accepted_private_key(private_key)

@@ -56,11 +56,6 @@ class LocalDataPlane:
         self._wills = DueWills()
         self._going_on: asyncio.Handle | None = None
 
-    @property
-    def scopes(self) -> frozenset[Scope]:
-        """The accounts that have a broker now."""
-        return frozenset(self._brokers)
-
     def serves(self, scope: Scope) -> bool:
         """Return True: every account can have a broker."""
         del scope

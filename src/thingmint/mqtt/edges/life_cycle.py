@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from thingmint.core.topics.patterns import event_topic
+from thingmint.core.topics.texts import has_unsafe_character
 from thingmint.mqtt.events import (
     ActionRefused,
     ClientConnected,
@@ -24,7 +25,8 @@ _WILDCARDS: Final = frozenset("+#")
 def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
     """Return topic and payload of the message that AWS publishes for the event; None if AWS publishes none.
 
-    Nothing is published for clients whose id contains a wildcard, because their topics would be filters.
+    Nothing is published for clients whose id contains a wildcard, because their topics would be filters, or a character
+    because of which a receiver may end its connection.
     """
     match event:
         case ClientConnected():
@@ -46,7 +48,7 @@ def life_cycle_event(event: GatewayEvent) -> tuple[str, bytes] | None:
             kind, members = "subscriptions/unsubscribed", {"topics": list(event.topic_filters)}
         case ConnectRefused() | ActionRefused() | MessageNotServed():
             return None
-    if not _WILDCARDS.isdisjoint(event.link.client_id):
+    if not _WILDCARDS.isdisjoint(event.link.client_id) or has_unsafe_character(event.link.client_id):
         return None
     everything = _common(event.link, event.at, kind.rpartition("/")[2]) | members
     return event_topic(f"{kind}/{event.link.client_id}"), msgspec.json.encode(everything)

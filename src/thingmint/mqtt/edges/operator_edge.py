@@ -32,6 +32,7 @@ from thingmint.mqtt.gateway.connection import GatewayConnection
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.gateway.last_endings import Ending
+from thingmint.mqtt.message_texts import check_texts
 from thingmint.mqtt.rights.ports import Clock
 
 # For all accounts together: each wait for an acknowledgement occupies a request of the API.
@@ -281,7 +282,10 @@ def _check_topic(topic: str, what: str, *, may_be_reserved: bool = False) -> Non
 def _require_encodable(packet: Publish) -> None:
     # Reserve the length of the packet identifier, whose value is not known yet.
     try:
+        check_texts(packet.properties)
         size = len(encode(replace(packet, packet_id=1 if packet.qos else 0), ProtocolVersion.MQTT_5))
+    except PacketRefused as refused:
+        raise InvalidRequest(f"The message's properties cannot be sent: {refused.message}") from refused
     except ValueError as error:
         raise InvalidRequest(f"The message's properties cannot be sent: {in_words(error)}") from error
     if size > MAX_PACKET_BYTES:

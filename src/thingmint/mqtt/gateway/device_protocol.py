@@ -18,7 +18,6 @@ from thingmint.mqtt.codec.packets import (
     Connack,
     Connect,
     Disconnect,
-    Packet,
     Pingreq,
     ProtocolVersion,
     Puback,
@@ -34,6 +33,7 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.codec.reason_tables import CONNACK, DISCONNECT_OF_SERVER
 from thingmint.mqtt.codec.repeated_publish import RepeatedPublish
 from thingmint.mqtt.data_plane import Opened
+from thingmint.mqtt.message_texts import check_texts, check_user_properties
 from thingmint.mqtt.queues.limits import check_subscribe
 
 MAX_PACKET_BYTES: Final = 149_504
@@ -167,6 +167,8 @@ class DeviceProtocol:
         self.maximum_packet_size = properties.maximum_packet_size
         if properties.authentication_method is not None:
             raise PacketRefused(ReasonCode.BAD_AUTHENTICATION_METHOD, "Extended authentication is not supported")
+        # A broker behind the relay gets them.
+        check_user_properties(properties.user_properties)
         if connect.will is not None:
             _check_message(connect.will)
         return connect
@@ -186,17 +188,28 @@ class DeviceProtocol:
 
     # Packets in, bytes out
 
+    def require_connack_fits(self, opened: Opened) -> None:
+        """Raise PacketRefused if CONNACK is larger than the client's maximum packet size (MQTT-3.1.2-24)."""
+        if self.maximum_packet_size is not None and len(self._connack(opened)) > self.maximum_packet_size:
+            raise PacketRefused(ReasonCode.PACKET_TOO_LARGE, "CONNACK exceeds the client's maximum packet size")
+
     def accept(self, opened: Opened) -> bytes:
         """Accept CONNECT, and return the bytes of CONNACK."""
         assert self.connect is not None, "CONNECT comes first"
-        connect = self.connect
+        connack = self._connack(opened)
         # The will is the data plane's by now, and may be large.
-        self.connect = replace(connect, will=None)
+        self.connect = replace(self.connect, will=None)
         self._accepted = True
         self._reader.max_packet_size = MAX_PACKET_BYTES
+        if self.is_5:
+            self._aliases = TopicAliases(MAX_TOPIC_ALIASES)
+        return connack
+
+    def _connack(self, opened: Opened) -> bytes:
+        assert self.connect is not None, "CONNECT comes first"
+        connect, offer = self.connect, opened.offer
         if not self.is_5:
             return encode(Connack(opened.session_present, ReasonCode.SUCCESS), connect.version)
-        self._aliases, offer = TopicAliases(MAX_TOPIC_ALIASES), opened.offer
         properties = ConnackProperties(
             session_expiry_interval=opened.session_expiry_interval,
             receive_maximum=MAX_IN_FLIGHT,
@@ -230,16 +243,20 @@ class DeviceProtocol:
         if self.connect is None or (not self.is_5 and (self._accepted or reason not in _TOLD_IN_3_1_1)):
             return b""
         said = message if self.is_5 and self._wants_reasons and message else None
-        packet: Packet
+        encoded = self._last_bytes(reason, said)
+        if encoded is None and said is not None:
+            # The client must still learn the code (MQTT-3.2.2-19, MQTT-3.14.2-3).
+            encoded = self._last_bytes(reason, None)
+        return encoded or b""
+
+    def _last_bytes(self, reason: ReasonCode, said: str | None) -> bytes | None:
         if self._accepted:
             code = _AS_DISCONNECT.get(reason, reason)
             code = code if code in DISCONNECT_OF_SERVER else ReasonCode.UNSPECIFIED_ERROR
-            packet = Disconnect(code, DisconnectProperties(reason_string=said))
-        else:
-            code = _AS_CONNACK.get(reason, reason)
-            code = code if code in CONNACK else ReasonCode.UNSPECIFIED_ERROR
-            packet = Connack(False, code, ConnackProperties(reason_string=said))
-        return self.bytes_of(packet) or b""
+            return self.bytes_of(Disconnect(code, DisconnectProperties(reason_string=said)))
+        code = _AS_CONNACK.get(reason, reason)
+        code = code if code in CONNACK else ReasonCode.UNSPECIFIED_ERROR
+        return self.bytes_of(Connack(False, code, ConnackProperties(reason_string=said)))
 
 
 def assigned_client_id() -> str:
@@ -268,3 +285,4 @@ def _check_message(message: Publish | Will) -> None:
         check_topic(message.topic)
     except InvalidTopic as error:
         raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, in_words(error)) from error
+    check_texts(message.properties)

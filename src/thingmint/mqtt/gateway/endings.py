@@ -52,9 +52,9 @@ def reason_of(code: ReasonCode) -> DisconnectReason:
 
 
 def disconnect_terms(disconnect: Disconnect) -> DisconnectTerms:
-    """Return how a client leaves with this DISCONNECT (MQTT 5, 3.14)."""
+    """Return how a client leaves with this DISCONNECT. Only code 0 removes the will (MQTT-3.1.2-8, MQTT-3.1.2-10)."""
     return DisconnectTerms(
-        cleanly=disconnect.reason_code is not ReasonCode.DISCONNECT_WITH_WILL_MESSAGE,
+        cleanly=disconnect.reason_code is ReasonCode.NORMAL_DISCONNECTION,
         session_expiry_interval=disconnect.properties.session_expiry_interval,
     )
 

@@ -41,8 +41,8 @@ async def enter(
 ) -> Opened | None:
     """Admit the client and open its session; return None if the connection has ended meanwhile.
 
-    Raises NotAdmitted if the client may not connect or a limit is reached, PacketRefused if the data plane refuses it
-    or its certificate was transferred to another account meanwhile.
+    Raises NotAdmitted if the client may not connect or a limit is reached, PacketRefused if the data plane refuses it,
+    its certificate was transferred to another account meanwhile, or it does not accept a packet of CONNACK's size.
     """
     device = connection.device
     admitted = await _admitted_with_room(connection, services, index, peer, connect)
@@ -55,6 +55,7 @@ async def enter(
     current = await _with_current_policies(admitted, connection, services, index, peer, connect)
     if current is None:
         return None
+    device.protocol.require_connack_fits(opened)
     device.admitted, device.session_id = current, str(uuid.uuid4())
     return opened
 

@@ -62,6 +62,7 @@ class Gateway:
         limits: GatewayLimits | None = None,
         observe_connections: Callable[[int], None] | None = None,
         counters: Counters | None = None,
+        observe_accepted: Callable[[], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
         shares_ports: bool = False,
         proxies: TrustedProxies | None = None,
@@ -82,6 +83,7 @@ class Gateway:
             tls_context=tls_context,
             limits=self._limits,
             observe_connections=observe_connections,
+            observe_accepted=observe_accepted,
             observe_turned_away=observe_turned_away,
             shares_ports=shares_ports,
             proxies=proxies,
@@ -155,8 +157,10 @@ class Gateway:
         """Stop accepting, send pending answers within ``grace`` seconds, send DISCONNECT, and close all connections."""
         self._listener.stop_listening()
         await self._provisioning.settle(grace)
+        pace = Pace()
         for connection in self._index.accepted:
             connection.end(ReasonCode.SERVER_SHUTTING_DOWN, "The service stops")
+            await pace.rest()
         await self._settle(lambda: not self._services.work and not self.open_connections, min(grace, _FLUSH_SECONDS))
         await self._listener.stop()
         self._tick_timer.cancel()

@@ -17,6 +17,7 @@ from thingmint.core.error_text import in_words
 from thingmint.host.connections.accepting import Acceptor
 from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.host.connections.proxy_header import CarriedAddresses
+from thingmint.mqtt.pacing.slices import Slices
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.plaintext_clients import PlaintextClients
 from thingmint.mqtt.transport.queue_of_networks import QueueOfNetworks
@@ -57,6 +58,7 @@ class Listener:
         tls_context: SSL.Context,
         limits: GatewayLimits,
         observe_connections: Callable[[int], None] | None = None,
+        observe_accepted: Callable[[], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
         shares_ports: bool = False,
         proxies: TrustedProxies | None = None,
@@ -66,6 +68,7 @@ class Listener:
         self._tls_context = tls_context
         self._limits = limits
         self._observe_connections = observe_connections or (lambda count: None)
+        self._observe_accepted = observe_accepted or (lambda: None)
         self._read_buffer = new_read_buffer()
         self._connections: set[TLSTransport] = set()
         self._unauthenticated: UnauthenticatedConnections[TLSTransport] = UnauthenticatedConnections(
@@ -112,11 +115,6 @@ class Listener:
         """How many connections are open, including those in their handshake and those that wait for a place."""
         return len(self._connections) + len(self._queue)
 
-    @property
-    def connections_before_connect(self) -> int:
-        """How many open connections have no accepted CONNECT yet."""
-        return len(self._unauthenticated) + len(self._queue)
-
     def use_tls_context(self, context: SSL.Context) -> None:
         """Use another certificate for new connections; open connections keep theirs."""
         self._tls_context = context
@@ -124,6 +122,7 @@ class Listener:
     async def start(self) -> None:
         """Listen; raise OSError if no address of one of the hosts can be bound."""
         self._loop = asyncio.get_running_loop()
+        self._slices = Slices(self._loop)
         await self._acceptor.start()
         self._sweep()
 
@@ -151,8 +150,13 @@ class Listener:
         transport.is_admitted = True
         self._unauthenticated.remove(transport)
         self._fill_places()
+        self._observe_accepted()
 
-    # What connections report
+    # What connections ask and report
+
+    def later(self, call: Callable[[], object]) -> None:
+        """Call the function in a time slice that all connections share."""
+        self._slices.add(call)
 
     def received(self, transport: TLSTransport) -> None:
         """Record that an unauthenticated connection has made progress."""

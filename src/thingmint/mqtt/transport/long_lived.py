@@ -1,29 +1,54 @@
 """Owns the exclusion of long-lived objects, those of connections, from Python's garbage collection.
 
 A full collection examines every container object while the process does nothing else; with thousands of connections
-that takes a tenth of a second. Frozen objects are not examined. The objects of ended connections are freed by reference
-counting. Because they may leave cycles, all objects are examined again after many connections have ended.
+that takes tenths of a second. Frozen objects are not examined. An ended connection leaves no cycles, so that reference
+counting frees its frozen objects. Other objects that existed at a freezing may leave cycles. To find them, all objects
+are examined after very many connections have come, when for a minute only few have come or gone.
 """
 
 import gc
 from typing import Final
 
-# So many more connections are open than at the last freezing before the next one.
+# So many connections come between two freezings. A freezing takes no time.
 _MANY: Final = 250
-_PART: Final = 4
+# A connection of the API leaves 50 KB in cycles, and some of them exist at each freezing.
+_FREEZINGS_BEFORE_EXAMINATION: Final = 40
+# After so many, all objects are examined even if connections always come and go.
+_MOST_FREEZINGS: Final = 400
+_CALM_SECONDS: Final = 60
+# Few are so many in a second, or so small a part of the open connections.
+_FEW: Final = 10
+_PART: Final = 100
 
 
 class LongLivedObjects:
-    """Gets the number of open connections each second; owns the collector's permanent generation."""
+    """Hears of accepted connections, and each second how many are open; owns the collector's permanent generation."""
 
     def __init__(self) -> None:
-        self._frozen_at = 0
+        self._unfrozen = 0
+        self._freezings = 0
+        self._came = 0
+        self._open_before = 0
+        self._calm_seconds = 0
 
-    def observe(self, connections: int) -> None:
-        """Freeze the objects of new connections, and examine all objects again after many connections have ended."""
-        if connections - self._frozen_at >= _MANY:
+    def came(self) -> None:
+        """Record that a connection was accepted, and freeze the objects of many together."""
+        self._came += 1
+        self._unfrozen += 1
+        if self._unfrozen >= _MANY:
+            self._unfrozen = 0
+            self._freezings += 1
             gc.freeze()
-            self._frozen_at = connections
-        elif self._frozen_at - connections >= max(_MANY, self._frozen_at // _PART):
+
+    def advance(self, connections: int) -> None:
+        """Examine all objects if that is due; called each second with the number of open connections."""
+        few = max(_FEW, connections // _PART)
+        is_calm = self._came <= few and abs(connections - self._open_before) <= few
+        self._calm_seconds = self._calm_seconds + 1 if is_calm else 0
+        self._came, self._open_before = 0, connections
+        is_due = self._freezings >= _FREEZINGS_BEFORE_EXAMINATION and self._calm_seconds >= _CALM_SECONDS
+        if is_due or self._freezings >= _MOST_FREEZINGS:
+            self._freezings = 0
             gc.unfreeze()
-            self._frozen_at = connections
+            gc.collect()
+            gc.freeze()

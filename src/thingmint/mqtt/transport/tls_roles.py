@@ -1,5 +1,6 @@
 """Owns the interfaces that a TLS transport calls: the protocol above it, and the owner of all connections."""
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from thingmint.host.connections.peer_tls import Peer
@@ -44,7 +45,11 @@ class TLSProtocol(Protocol[T_contra]):
 
 
 class Owner(Protocol[T_contra]):
-    """Keeps count of the connections."""
+    """Keeps count of the connections, and shares the time among them."""
+
+    def later(self, call: Callable[[], object]) -> None:
+        """Call the function in a later turn of the event loop that has time for it, in the order of the calls."""
+        ...
 
     def received(self, transport: T_contra) -> None:
         """Called when bytes have arrived on a connection that is not admitted yet."""

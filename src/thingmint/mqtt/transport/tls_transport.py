@@ -51,6 +51,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         "_new_upper",
         "_owner",
         "_peer_is_done",
+        "_pump_is_due",
         "_read_buffer",
         "_reading_paused",
         "_records",
@@ -91,6 +92,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         """The addresses and ports of the peer and of this end, or those in a balancer's header."""
         self._state = _State.HANDSHAKE
         self._peer_is_done = False
+        self._pump_is_due = False
         self._has_eof = False
         self._told_end = False
         self._unread: UnreadBytes | None = None
@@ -103,11 +105,6 @@ class TLSTransport(asyncio.BufferedProtocol):
         return f"<TLSTransport from {self.address}, {self._state.name.lower()}>"
 
     # For the protocol above
-
-    @property
-    def is_open(self) -> bool:
-        """Whether written data may still reach the peer."""
-        return self._state is _State.OPEN
 
     @property
     def is_established(self) -> bool:
@@ -200,7 +197,12 @@ class TLSTransport(asyncio.BufferedProtocol):
         else:
             self._owner.received(self)
             self._take(received)
-        self._pump()
+        if self._state is _State.HANDSHAKE and self._lower is not None:
+            # Thousands of devices may connect at once, and each half of a handshake takes hundreds of microseconds.
+            self._lower.pause_reading()
+            self._pump_later()
+        else:
+            self._pump()
 
     def eof_received(self) -> bool:
         """Deliver the data that has arrived, and keep the sending direction open for the answers."""
@@ -208,7 +210,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             return False
         self._has_eof = True
         self._note_peer_is_done()
-        self._pump()
+        self._pump_later()
         return True
 
     def pause_writing(self) -> None:
@@ -229,11 +231,14 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._loop.call_soon(self._pump)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Deliver data that had arrived before, unless this side has ended the connection; then end."""
+        """Deliver data that had arrived before, unless this side has ended the connection; then end.
+
+        Thousands of connections may end at once, so that all of this is done later, in time slices.
+        """
         lower, self._lower = self._lower, None
         self._owner.stalled(self, None)
         if self._state is _State.CLOSING or lower is None:
-            self._finish()
+            self._owner.later(self._finish)
             return
         if not self._peer_is_done:
             self._note_peer_is_done()
@@ -241,9 +246,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             with contextlib.suppress(OSError):
                 self._unread = UnreadBytes(lower.get_extra_info("socket").fileno())
         self._writing_paused = False
-        if self._upper is not None:
-            self._upper.writing_lost()
-        self._pump()
+        self._owner.later(self._lose)
 
     # Between the two
 
@@ -251,6 +254,22 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._records.take(received)
         if self._state is _State.HANDSHAKE and self._records.taken > self._limits.handshake_bytes:
             self.abort()
+
+    def _lose(self) -> None:
+        if self._upper is not None:
+            self._upper.writing_lost()
+        self._pump()
+
+    def _pump_later(self) -> None:
+        """Process what has arrived in a time slice that all connections share."""
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            self._owner.later(self._pump_when_due)
+
+    def _pump_when_due(self) -> None:
+        self._pump_is_due = False
+        self._pump()
+        self._arrange_reading()
 
     def _pump(self) -> None:
         """Let OpenSSL process received bytes, send its answers, and report the end when nothing is left."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.records.changes import MOST_AT_ONCE
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
 
@@ -82,10 +83,11 @@ TAKE_ORPHAN = (
     " RETURNING will IS NOT NULL"
 )
 PRUNE_ENDINGS = (
-    "DELETE FROM client_ending USING (SELECT account, region, client_id, row_number() OVER"
-    " (PARTITION BY account, region ORDER BY ended_at DESC) AS place FROM client_ending) AS placed "
-    "WHERE placed.place > $1 AND client_ending.account = placed.account AND client_ending.region = placed.region"
-    " AND client_ending.client_id = placed.client_id"
+    "DELETE FROM client_ending USING (SELECT account, region, client_id FROM (SELECT account, region, client_id,"
+    " row_number() OVER (PARTITION BY account, region ORDER BY ended_at DESC) AS place FROM client_ending) AS placed"
+    " WHERE placed.place > $1 LIMIT $2) AS old "
+    "WHERE client_ending.account = old.account AND client_ending.region = old.region"
+    " AND client_ending.client_id = old.client_id RETURNING 1"
 )
 
 
@@ -222,9 +224,9 @@ def take_orphan(session_id: str) -> Steps[bool | None]:
     return None if row is None else bool(row[0])
 
 
-def prune_endings(kept: int) -> Steps[None]:
-    """Delete the oldest ends of connections of each account that has more than ``kept``."""
-    yield from rows_of(PRUNE_ENDINGS, kept)
+def prune_endings(kept: int) -> Steps[bool]:
+    """Delete old ends of connections of each account that has more than ``kept``; return whether there may be more."""
+    return len((yield from rows_of(PRUNE_ENDINGS, kept, MOST_AT_ONCE))) == MOST_AT_ONCE
 
 
 def _connection_of(row: Row) -> ConnectionRow:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from thingmint.records.changes import MOST_AT_ONCE
 from thingmint.records.columns import column_of_time, time_of_column
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
@@ -30,6 +31,7 @@ REMOVE_NODE = "DELETE FROM node WHERE node_id = $1 RETURNING pg_notify('thingmin
 PRUNE_MESSAGES = (
     "DELETE FROM node_message WHERE position < (SELECT min(read_to) FROM node)"
     " AND position < (SELECT max(position) FROM node_message)"
+    " AND position < (SELECT min(position) FROM node_message) + $1"
 )
 
 
@@ -76,8 +78,8 @@ def remove_node(node_id: str) -> Steps[None]:
 
 
 def prune_messages() -> Steps[None]:
-    """Delete the messages that every node has read."""
-    yield from rows_of(PRUNE_MESSAGES)
+    """Delete messages that every node has read; those that are too many for one heartbeat are left to the next one."""
+    yield from rows_of(PRUNE_MESSAGES, MOST_AT_ONCE)
 
 
 def _node_of(row: Row) -> NodeRow:

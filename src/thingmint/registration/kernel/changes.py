@@ -9,6 +9,8 @@ at least once.
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec import Struct
 
 from thingmint.records import changes as change_table
@@ -36,7 +38,8 @@ async def changes_from(store: Store, stamp: int | None, server: int | None = Non
     asked = _FROM_NOW_ON if stamp is None else stamp
     found = await store.read(lambda: change_table.changes_from(asked, MAX_RESOURCES + 1))
     if found.has_unplaced:
-        await store.write(change_table.place_changes)
+        while await store.write(change_table.place_changes):
+            pass
         found = await store.read(lambda: change_table.changes_from(asked, MAX_RESOURCES + 1))
     # A stamp from the future means that the database was restored from a backup.
     unknown = stamp is None or not found.oldest <= stamp <= found.following or len(found.resources) > MAX_RESOURCES
@@ -47,6 +50,5 @@ async def changes_from(store: Store, stamp: int | None, server: int | None = Non
 
 async def prune_changes(store: Store) -> None:
     """Delete changes that every reader has had time to read; raise ServiceUnavailable or Throttled."""
-    before = await store.read(change_table.prunable_changes)
-    if before is not None:
-        await store.write(lambda: change_table.prune_changes(before))
+    while (before := await store.read(change_table.prunable_changes)) is not None:
+        await store.write(partial(change_table.prune_changes, before))

@@ -129,7 +129,10 @@ def header_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[by
     """Return the values of each header, in order."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        values.setdefault(name, []).append(value)
+        if name in values:
+            values[name].append(value)
+        else:
+            values[name] = [value]
     return values
 
 

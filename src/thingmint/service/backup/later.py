@@ -35,6 +35,7 @@ from thingmint.registration.log.sequencing import sequence_all
 from thingmint.registration.log.verified import Evidence
 from thingmint.registration.recovery.later_access import DELETE, deleted_key, replay_key_deletion
 from thingmint.registration.recovery.later_changes import Replayed, replay_revocation, replay_state
+from thingmint.service.backup.checkpoints import checkpoint_of
 from thingmint.service.backup.log_tails import TailUnusable, leaves_from
 from thingmint.signers.log_key import LogKeySigner
 
@@ -135,7 +136,7 @@ def _heads(log: LogIdentity, later: LaterFiles) -> list[TreeHead]:
     notes = list(later.checkpoints)
     beside = None if later.tail is None else later.tail / _TAIL_CHECKPOINT
     if beside is not None and beside.is_file():
-        notes.append(beside.read_text(encoding="utf-8"))
+        notes.append(checkpoint_of(beside))
     return sorted((evidence.checkpoint(note, log.key).head for note in notes), key=lambda head: head.size)
 
 

@@ -5,8 +5,8 @@ from itertools import count
 from pathlib import Path
 
 from thingmint.core.transparency.leaf import LoggedEntry
-from thingmint.core.transparency.tiles import TILE_WIDTH, Tile, split_bundle
-from thingmint.host.given_files import given_lines
+from thingmint.core.transparency.tiles import MOST_BUNDLE_BYTES, TILE_WIDTH, Tile, split_bundle
+from thingmint.host.given_files import given_lines, read_given
 from thingmint.registration.log.exported import LineUnreadable, entries_of_lines
 from thingmint.registration.log.exporting import ENTRIES_FILE
 
@@ -52,7 +52,7 @@ def _leaves_of_pages(place: Path, first: int) -> Iterator[tuple[int, bytes]]:
         if bundle is None:
             return
         try:
-            entries = split_bundle(bundle.read_bytes())
+            entries = split_bundle(read_given(bundle, MOST_BUNDLE_BYTES))
         except ValueError as error:
             raise TailUnusable(f"{bundle} is not a page of the log's entries") from error
         yield from enumerate(entries, number * TILE_WIDTH)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId, Scope
+from thingmint.host.service_log import service_log
 from thingmint.mqtt.codec.packets import ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import PacketRefused
 from thingmint.mqtt.counters import Counters
@@ -15,12 +17,27 @@ from thingmint.mqtt.relay.brokers.broker_nodes import BrokerUnreachable
 from thingmint.mqtt.relay.brokers.spec import Brokers, BrokerSpec, one_broker
 from thingmint.mqtt.relay.connections.input import SharedReading
 from thingmint.mqtt.relay.credentials import SERVICE, BrokerCredentials, LoginUnusable
+from thingmint.mqtt.relay.relay import RelayDataPlane
 from thingmint.service.devices.connection_limits import relay_limits
 from thingmint.service.findings import Finding, Verdict
 from thingmint.settings.broker_forms import BY_TABLE, DEFAULT, LOCAL, BrokerTable
 from thingmint.settings.config import Config, StartRefused
 
+# Other nodes announce a client's new connection within milliseconds, or within a second where NOTIFY does not work.
+_EXPLAIN_SECONDS = 1.5
 _VERSIONS = {"auto": None, "5": ProtocolVersion.MQTT_5, "3.1.1": ProtocolVersion.MQTT_3_1_1}
+
+
+def relay_of(config: Config, own: Scope, counters: Counters) -> RelayDataPlane:
+    """Return the relay to the brokers of the settings, which must name one; raise StartRefused if it cannot be used."""
+    brokers = brokers_of(config, own)
+    assert brokers is not None, "the data plane is not the built-in broker"
+    for warning in exposed(brokers):
+        service_log.warning(warning)
+    limits = relay_limits(config)
+    if config.database_url is not None:
+        limits = replace(limits, explain_seconds=_EXPLAIN_SECONDS)
+    return RelayDataPlane(brokers, limits, counters)
 
 
 def brokers_of(config: Config, own: Scope) -> Brokers | None:

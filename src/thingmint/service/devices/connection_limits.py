@@ -3,10 +3,9 @@
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-import structlog
-
 from thingmint.host.connections.listening import Demand, shares
 from thingmint.host.cores import usable_cores
+from thingmint.host.service_log import service_log
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.transport.limits import GatewayLimits
@@ -19,8 +18,6 @@ _MOST_PUBLIC_CONNECTIONS = 1024
 _MOST_EST_CONNECTIONS = 1024
 # The name of a setting is one of these prefixes and the name of the limit.
 _DEVICE_PORT, _OTHER_BROKER = "mqtt_", "mqtt_broker_"
-
-_log = structlog.get_logger("thingmint")
 
 
 class Shares(NamedTuple):
@@ -45,7 +42,9 @@ def shares_of(config: Config) -> Shares:
     wanted.append(Demand(0 if config.est is None else _MOST_EST_CONNECTIONS))
     operators, devices, public, est = granted = shares(wanted)
     if list(granted) != [each.connections for each in wanted]:
-        _log.warning("descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices)
+        service_log.warning(
+            "descriptors are scarce: raise `ulimit -n`", api_connections=operators, device_connections=devices
+        )
     # Devices may fill at most three quarters of the queue for keys; the rest is for operators.
     provisioning = min(alone.max_provisioning, max(1, config.max_waiting_for_keys * 3 // 4))
     limits = GatewayLimits(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from OpenSSL import SSL
@@ -20,8 +21,6 @@ from thingmint.mqtt.edges.operator_edge import OperatorEdges
 from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.gateway.gateway import Gateway
-from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
-from thingmint.mqtt.relay.relay import RelayDataPlane
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.long_lived import LongLivedObjects
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -31,6 +30,9 @@ from thingmint.service.devices.device_event_publisher import DeviceEventPublishe
 from thingmint.service.nodes.membership import Membership
 from thingmint.service.nodes.nodes import Nodes
 from thingmint.storage.dialect import CHANGES_CHANNEL, MESSAGES_CHANNEL, NODES_CHANNEL
+
+if TYPE_CHECKING:
+    from thingmint.mqtt.relay.brokers.account_broker import AccountBroker
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class DeviceEdge:
         address: DeviceAddress,
         tls_context: SSL.Context,
         data_plane: DataPlane,
+        brokers: "Callable[[], Sequence[AccountBroker]]" = tuple,
         limits: GatewayLimits,
         observe_connections: Callable[[int], None],
         counters: Counters | None = None,
@@ -74,6 +77,7 @@ class DeviceEdge:
         self._tls_context = tls_context
         self._address = address
         self._data_plane = data_plane
+        self._brokers = brokers
         self._limits = limits
         self._observe_connections = observe_connections
         self._counters = counters
@@ -142,9 +146,9 @@ class DeviceEdge:
         return "" if self._membership is None else self._membership.node_id
 
     @property
-    def brokers(self) -> Sequence[AccountBroker]:
+    def brokers(self) -> "Sequence[AccountBroker]":
         """The brokers behind the relay that accounts have used; none with the built-in broker."""
-        return self._data_plane.brokers if isinstance(self._data_plane, RelayDataPlane) else ()
+        return self._brokers()
 
     @property
     def wakers(self) -> Mapping[str, Callable[[], None]]:
@@ -232,6 +236,7 @@ class DeviceEdge:
             limits=self._limits,
             observe_connections=self._observe_connections,
             counters=self._counters,
+            observe_accepted=self._long_lived.came,
             observe_turned_away=self._observe_turned_away,
             shares_ports=self._address.is_shared,
             proxies=self._proxies,
@@ -245,4 +250,4 @@ class DeviceEdge:
 
     def _each_second(self) -> None:
         self._publisher.advance()
-        self._long_lived.observe(self._gateway.connected_devices)
+        self._long_lived.advance(self._gateway.connected_devices)

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Protocol
 
 import msgspec
-import structlog
 
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import Scope
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.core.topics.patterns import event_topic
+from thingmint.host.service_log import service_log
 from thingmint.mqtt.edges.life_cycle import life_cycle_event
 from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.edges.refusal_log import RefusalLog
@@ -49,7 +49,7 @@ class DeviceEventPublisher:
     ) -> None:
         self._authority = authority
         self._publish = publish
-        self._refusals = RefusalLog(structlog.get_logger("thingmint"), observe_refusal)
+        self._refusals = RefusalLog(service_log, observe_refusal)
         self._recent = recent
         self._unserved = UnservedMessages(observe_unserved)
         self._has_listeners = has_listeners

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-import structlog
 from msgspec import Struct
 
 from thingmint.api.accounts.accounts import Administration
@@ -14,6 +13,7 @@ from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.api.wire.routing import Router
 from thingmint.console.services import PREFIX as CONSOLE_PREFIX
 from thingmint.host.connections.proxied import TrustedProxies
+from thingmint.host.service_log import service_log
 from thingmint.public.addresses import PREFIXES as PUBLIC_PREFIXES
 from thingmint.public.log_pages import LogPages
 from thingmint.registration.kernel.tags import stored_tags
@@ -41,8 +41,6 @@ from thingmint.settings.config import Config, StartRefused
 
 # Requests for metrics and health checks have no body, and a readiness check answers within a second.
 _LIMITS_OF_PAGES = RequestLimits(body_bytes=4096, seconds=10.0)
-
-_log = structlog.get_logger("thingmint")
 
 
 class ApiServer(Struct, frozen=True):
@@ -88,7 +86,7 @@ def _nothing() -> None:
 
 def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, console: ImportedConsole | None) -> Front:
     config, registry = node.config, node.registry
-    answering = Answering(errors=errors, observer=node.metrics, log=_log.bind(), new_request_id=new_request_id)
+    answering = Answering(errors=errors, observer=node.metrics, log=service_log, new_request_id=new_request_id)
     authenticator = Authenticator(
         registry.store,
         registry.sealer,
@@ -124,7 +122,7 @@ def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, con
     tokens = Answering(
         errors=errors,
         observer=node.metrics,
-        log=_log.bind(),
+        log=service_log,
         new_request_id=new_request_id,
         error_form=query_error,
     )

@@ -11,12 +11,11 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-
 from thingmint import __version__
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import ErrorMap
 from thingmint.console.services import ConsoleServices
+from thingmint.host.service_log import service_log
 from thingmint.registration.access.console_sessions import ConsoleSessions
 from thingmint.registration.access.principals import Principals
 from thingmint.rest.answers import Answer
@@ -38,8 +37,6 @@ _OPERATION: Final = "Console"
 
 if TYPE_CHECKING:
     from thingmint.console.application import Console
-
-_log = structlog.get_logger("thingmint")
 
 
 class ImportedConsole:
@@ -104,7 +101,7 @@ def console_of(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap)
         node=NodeReport(node, edge),
         own_account=registry.scope.account,
         sign_in_limits=Throttle({EVERY_OTHER_OPERATION: _SIGN_IN_RATE}, time.monotonic, burst=_SIGN_IN_BURST),
-        log=_log.bind(),
+        log=service_log,
         observe=partial(node.metrics.observe_request, _OPERATION),
         new_request_id=new_request_id,
         version=__version__,

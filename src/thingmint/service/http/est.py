@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-import structlog
 from cryptography import x509
 from msgspec import Struct
 
@@ -12,6 +11,7 @@ from thingmint.api.wire.errors import AccessDeniedName, ErrorMap
 from thingmint.core.errors import AccessDenied, CredentialsUnknown
 from thingmint.host.connections.peer_tls import Peer
 from thingmint.host.connections.proxied import TrustedProxies
+from thingmint.host.service_log import service_log
 from thingmint.mqtt.edges.registered_devices import RegisteredDevice, RegisteredDevices
 from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused
 from thingmint.registration.access.presented_secrets import SecretAuthenticator
@@ -33,8 +33,6 @@ _LIMITS = RequestLimits(body_bytes=MOST_BODY_BYTES, seconds=60.0)
 _PUBLISH = "iot:Publish"
 # Refusals of certificates that are in no account, or in several.
 _UNKNOWN = frozenset({DeviceRefusal.NOT_REGISTERED, DeviceRefusal.ACCOUNT_AMBIGUOUS})
-
-_log = structlog.get_logger("thingmint")
 
 
 class EstDevice(Struct, frozen=True):
@@ -95,7 +93,7 @@ def est_server(node: OpenNode, devices: RegisteredDevices, calls: Calls, address
     answering = Answering(
         errors=errors,
         observer=node.metrics,
-        log=_log.bind(),
+        log=service_log,
         new_request_id=new_request_id,
         error_form=est_error,
     )

@@ -2,13 +2,10 @@
 
 from datetime import datetime, timedelta
 
-import structlog
-
 from thingmint.core.error_text import in_words
+from thingmint.host.service_log import service_log
 from thingmint.issuance.issuer import Issuer, IssuerEnded, IssuerNotValid, ProfileExhausted
 from thingmint.settings.config import StartRefused
-
-_log = structlog.get_logger("thingmint")
 
 
 def require_validity(issuer: Issuer, now: datetime) -> None:
@@ -24,7 +21,9 @@ def require_validity(issuer: Issuer, now: datetime) -> None:
         return
     except ProfileExhausted as error:
         if _did_fit(issuer):
-            _log.error("no certificates are issued: rotate the issuer, or change the profile", cause=in_words(error))
+            service_log.error(
+                "no certificates are issued: rotate the issuer, or change the profile", cause=in_words(error)
+            )
             return
         end = issuer.ca.not_after
         raise StartRefused(

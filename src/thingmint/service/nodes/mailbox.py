@@ -80,7 +80,8 @@ class Mailbox(Struct):
         node_id = self.node_id()
         found = await self.store.read(lambda: message_table.messages_from(position, node_id, _AT_ONCE))
         if found.has_unplaced:
-            await self.store.write(change_table.place_messages)
+            while await self.store.write(change_table.place_messages):
+                pass
             found = await self.store.read(lambda: message_table.messages_from(position, node_id, _AT_ONCE))
         return found
 

@@ -5,6 +5,7 @@ after the database was away or the node itself was frozen.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -17,7 +18,7 @@ from thingmint.records.clock import postgresql_time
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import nodes as node_table
 from thingmint.records.nodes.nodes import NodeRow
-from thingmint.records.steps import Steps
+from thingmint.records.steps import Program, Steps
 from thingmint.registration.kernel.ports import Store
 from thingmint.service.nodes.settings_comparison import differences
 
@@ -26,6 +27,9 @@ LOST_AFTER_SECONDS: Final = 6.0
 # After a longer pause between two heartbeats, earlier observations are discarded.
 _LONGEST_PAUSE_SECONDS: Final = 3.0
 _JOIN_SECONDS: Final = 2.0
+# The first limit is short: a server that has failed over or stands still does not answer on a connection that was
+# opened before. The second one lets a slow database answer. Both and two pauses end before this node is taken for lost.
+_ANSWER_SECONDS: Final = (1.5, 2.5)
 
 
 class Log(Protocol):
@@ -63,7 +67,10 @@ class Heartbeat(Struct, frozen=True):
 
 
 class Membership(Struct):
-    """The nodes that this one has observed; ``others`` are those that are not declared lost."""
+    """The nodes that this one has observed; ``others`` are those that are not declared lost.
+
+    The store has a connection of its own: requests that wait for the database do not delay a heartbeat.
+    """
 
     store: Store
     description: NodeDescription
@@ -102,10 +109,22 @@ class Membership(Struct):
             yield from node_table.prune_messages()
             return Heartbeat(is_member, is_marked, (yield from node_table.nodes()))
 
-        found = await self.store.write(program)
+        found = await self._written_soon(program)
         if found.is_member:
             self._note(found.nodes)
         return found
+
+    async def _written_soon(self, program: Program[Heartbeat]) -> Heartbeat:
+        """Run the program; if the database does not answer soon, run it again on another connection."""
+        first, second = _ANSWER_SECONDS
+        with contextlib.suppress(TimeoutError, ServiceUnavailable):
+            async with asyncio.timeout(first):
+                return await self.store.write(program)
+        try:
+            async with asyncio.timeout(second):
+                return await self.store.write(program)
+        except TimeoutError as error:
+            raise ServiceUnavailable from error
 
     async def remove_lost(self) -> bool:
         """Remove the nodes without heartbeats for too long; return whether this node removed one."""

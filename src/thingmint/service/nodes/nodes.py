@@ -8,9 +8,9 @@ from functools import partial
 from typing import Final
 
 import msgspec
-import structlog
 
 from thingmint.core.identifiers import Scope
+from thingmint.host.service_log import service_log
 from thingmint.mqtt.codec.reason_codes import PacketRefused
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
@@ -32,8 +32,6 @@ from thingmint.service.nodes.reach import ANSWER, ASK_DISCONNECT, ASK_SEND, PUBL
 from thingmint.service.nodes.wire import ForwardedEvent, ending_row, publish_of_bytes, row_of_connection
 
 _TIDY_BEATS: Final = 600
-
-_log = structlog.get_logger("thingmint")
 
 
 class Nodes:
@@ -152,7 +150,7 @@ class Nodes:
         except PacketRefused as refused:
             code = refused.reason_code
         if code.is_failure:
-            _log.warning("a message of another node was refused here", reason=code.name)
+            service_log.warning("a message of another node was refused here", reason=code.name)
 
     # Membership
 
@@ -176,11 +174,12 @@ class Nodes:
         await self._membership.remove_lost()
         await self._orphans.give_up()
         if self._beats % _TIDY_BEATS == 0:
-            await self._store.write(lambda: connection_table.prune_endings(MOST_ENDINGS))
+            while await self._store.write(lambda: connection_table.prune_endings(MOST_ENDINGS)):
+                pass
 
     async def _join_again(self) -> None:
         """Close all connections and join again: other nodes have declared this one lost and published the ends."""
-        _log.error("this node was cut off from the database for too long: its connections are ended")
+        service_log.error("this node was cut off from the database for too long: its connections are ended")
         await self._gateway().end_all_without_wills()
         self._rows = {}
         self._directory.clear()
@@ -208,5 +207,5 @@ async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
             await work()
         except Exception as error:  # noqa: BLE001  the node goes on after any error
             # Only the type: the messages of other libraries' errors may quote their arguments, such as secrets.
-            _log.error("the work of a node among others failed", cause=type(error).__name__)
+            service_log.error("the work of a node among others failed", cause=type(error).__name__)
         await asyncio.sleep(BEAT_SECONDS)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-import structlog
 from msgspec import Struct
 
 from thingmint.api.wire.errors import RequestTooLarge
@@ -14,6 +13,7 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
 from thingmint.host.connections.listening import Network
 from thingmint.host.connections.proxied import TrustedProxies
+from thingmint.host.service_log import service_log
 from thingmint.host.telemetry import Metrics
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.issuers import Issuers
@@ -39,8 +39,6 @@ _TEXT = b"text/plain; charset=utf-8"
 # On SQLite, the process that holds the data directory is the only one that writes lists.
 _ONLY_NODE = "only node"
 
-_log = structlog.get_logger("thingmint")
-
 
 class Publication(Struct, frozen=True):
     """The tasks that keep revocation lists up to date, and the application that serves them."""
@@ -62,7 +60,7 @@ def publication_of(
     responders = Responders(authority, registry.scope)
     status = StatusService(authority, crl_issuers, responders, terms, observer)
     owner = _ONLY_NODE if registry.config.database_url is None else str(uuid.uuid4())
-    publisher = Publisher(authority, lists, crl_issuers, terms, owner, status.forget, observer, _log.bind())
+    publisher = Publisher(authority, lists, crl_issuers, terms, owner, status.forget, observer, service_log)
     return Publication(publisher, PublicApplication(registry.clock, crl_issuers, lists, status))
 
 

@@ -12,13 +12,12 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import structlog
-
 from thingmint.data_directory.authorities import ROOT, sealing_key_material
 from thingmint.data_directory.certificate_files import certificate_path, is_sealed
 from thingmint.data_directory.files import make_directory, write_durably
 from thingmint.data_directory.sealing import Sealer
 from thingmint.data_directory.shared_files import issuer_of_key, read_shared, shared_names, write_shared
+from thingmint.host.service_log import service_log
 from thingmint.issuance.keys.private_keys import (
     PrivateKey,
     PrivateKeyError,
@@ -35,8 +34,6 @@ from thingmint.service.start.first_credentials import CREDENTIALS_WANTED
 from thingmint.settings.config import StartRefused
 
 _NEW_SERVICE = "new-service"
-
-_log = structlog.get_logger("thingmint")
 
 
 async def join(store: Store, data_dir: Path, passphrase: bytes | None, make: Callable[[Path], object]) -> None:
@@ -69,7 +66,7 @@ async def join(store: Store, data_dir: Path, passphrase: bytes | None, make: Cal
     opened = {name: sealer.unseal(each, _bound_to(name)) if each else b"" for name, each in _others(copies)}
     write_shared(data_dir, {**opened, SEALING_KEY: dump_private_key(sealing_key, None)}, passphrase)
     _remove(folder)
-    _log.info("this node has taken the keys of the service from the database")
+    service_log.info("this node has taken the keys of the service from the database")
 
 
 async def share(store: Store, sealer: SecretSealer, data_dir: Path, passphrase: bytes | None) -> None:
@@ -91,7 +88,9 @@ async def share(store: Store, sealer: SecretSealer, data_dir: Path, passphrase: 
         yield from copy_table.add_missing(added)
 
     await store.write(program)
-    _log.info("nodes that have the passphrase can join: the database has the service's keys, sealed", added=missing)
+    service_log.info(
+        "nodes that have the passphrase can join: the database has the service's keys, sealed", added=missing
+    )
 
 
 async def reseal_copy(store: Store, present: bytes | None, wanted: bytes | None) -> str:

@@ -11,19 +11,21 @@ from typing import Final
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.codec.framing import Frame, FrameReader
 from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.pacing.slices import Slices
 from thingmint.mqtt.pacing.turns import Turns
 
 _READ_BYTES: Final = 64 * 1024
 
 
 class SharedReading:
-    """What all connections of one event loop share: the time in each turn, and a buffer that none uses after a call."""
+    """What all connections of one event loop share: a buffer that none uses after a call, and the time in each turn."""
 
-    __slots__ = ("buffer", "turns")
+    __slots__ = ("buffer", "endings", "turns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.buffer = memoryview(bytearray(_READ_BYTES))
         self.turns = Turns(loop)
+        self.endings = Slices(loop)
 
 
 class RelayInput:

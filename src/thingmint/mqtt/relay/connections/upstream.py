@@ -1,13 +1,13 @@
 """Owns one connection to the broker, for one device: its requests, its messages, its time limits and its end.
 
-One request at a time, like the calls of the data plane. Therefore answers need no table, and the broker's Receive
-Maximum is always respected. Bytes are divided and joined in `input` and `output`.
+Bytes are divided and joined in `input` and `output`; `requests` sends requests and waits for their answers.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from functools import partial
+from typing import Final, cast
 
 from thingmint.mqtt.codec.codec import decode_server_packet, encode
 from thingmint.mqtt.codec.packets import (
@@ -34,7 +34,7 @@ from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.connections.deliveries import RelayDeliveries
 from thingmint.mqtt.relay.connections.input import RelayInput, SharedReading
 from thingmint.mqtt.relay.connections.output import RelayOutput
-from thingmint.mqtt.relay.connections.pending_request import AnswerNotReadable, PendingRequest
+from thingmint.mqtt.relay.connections.requests import BrokerRequests
 from thingmint.mqtt.relay.connections.time_limits import BrokerTimeLimits
 from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
@@ -43,7 +43,6 @@ _PACKETS_BETWEEN_LOOKS: Final = 8
 _LARGEST_ID: Final = 0xFFFF
 _BROKEN: Final = "the broker broke the protocol: %s"
 _UNAVAILABLE: Final = "The broker is not available"
-_Answer = TypeVar("_Answer", Connack, Puback, Suback, Unsuback)
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +54,7 @@ class Upstream(asyncio.BufferedProtocol):
     _transport: asyncio.Transport
     _input: RelayInput
     _output: RelayOutput
+    _requests: BrokerRequests
 
     def __init__(
         self,
@@ -72,51 +72,46 @@ class Upstream(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._reading = reading
         self._deliveries = RelayDeliveries(connection, self._acknowledge, self._counters)
-        self._request = PendingRequest(self._loop)
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._lost: PacketRefused | None = None
-        self._is_open = self._is_leaving = False
+        self._is_open = self._is_leaving = self._ends_after_packets = False
         # Set while the gateway must send CONNACK or SUBACK first.
         self._is_held = False
         self.has_successor = False
         """Whether another connection of the client is taking over the session."""
         self._last_id = 0
-        self._version = ProtocolVersion.MQTT_5
         self._time_limits = BrokerTimeLimits(limits.answer_seconds, self._loop.time())
 
     # For the relay
 
     async def open(self, connect: Connect, abilities: BrokerAbilities) -> BrokerTerms:
         """Connect and return the broker's terms; raise PacketRefused if the broker does not accept the device."""
-        self._version = connect.version
+        self._requests.version = connect.version
         self._deliveries.is_5 = self.is_5
-        self._terms = terms_of(await self._ask(connect, Connack), connect, abilities)
+        self._terms = terms_of(await self._requests.ask(connect, Connack), connect, abilities)
         self._is_open = True
         return self._terms
 
     async def publish(self, message: Publish) -> ReasonCode:
         """Send a message, at QoS 1 with a new packet id, and return the broker's code."""
-        encoded = encode(message, self._version)
+        encoded = self._encoded(message)
         refusal = self._terms.abilities.refusal(message, len(encoded))
         if refusal is not None:
             return refusal
         if message.packet_id:
-            return await self._publish_at_least_once(encoded, message.packet_id)
-        await self._ready()
-        self._output.write(encoded)
-        return ReasonCode.SUCCESS
+            self._release()
+        return await self._requests.publish(encoded, message.packet_id)
 
     # Messages of devices that need no decision: see `data_plane.MessageTaker`.
 
     @property
     def is_5(self) -> bool:
         """Whether the broker speaks MQTT 5."""
-        return self._version is ProtocolVersion.MQTT_5
+        return self._requests.version is ProtocolVersion.MQTT_5
 
     @property
     def takes_now(self) -> bool:
         """Whether the broker is connected and reads."""
-        return self._lost is None and not self._is_leaving and not self._output.is_congested
+        return not self._is_over and not self._output.is_congested
 
     def take(self, encoded: bytes) -> None:
         """Send a message."""
@@ -125,13 +120,15 @@ class Upstream(asyncio.BufferedProtocol):
 
     async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
         """Subscribe and return the broker's codes. Messages that arrive afterwards wait for ``resume``."""
-        answer = await self._ask(Subscribe(self.new_id(), subscriptions), Suback)
+        self._release()
+        answer = await self._requests.ask(Subscribe(self.new_id(), subscriptions), Suback)
         return self._one_for_each(answer.reason_codes, len(subscriptions))
 
     async def unsubscribe(self, topic_filters: tuple[str, ...]) -> tuple[ReasonCode, ...]:
         """Unsubscribe and return the broker's codes."""
-        answer = await self._ask(Unsubscribe(self.new_id(), topic_filters), Unsuback)
-        if self._version is ProtocolVersion.MQTT_3_1_1:
+        self._release()
+        answer = await self._requests.ask(Unsubscribe(self.new_id(), topic_filters), Unsuback)
+        if not self.is_5:
             # UNSUBACK of MQTT 3.1.1 has no codes.
             return (ReasonCode.SUCCESS,) * len(topic_filters)
         return self._one_for_each(answer.reason_codes, len(topic_filters))
@@ -177,12 +174,12 @@ class Upstream(asyncio.BufferedProtocol):
 
         If another connection of the client has taken over, this is not counted as a loss.
         """
-        if self._lost is not None or self._is_leaving:
+        if self._is_over:
             return
-        self._lost = PacketRefused(reason, _UNAVAILABLE)
+        lost = PacketRefused(reason, _UNAVAILABLE)
+        self._requests.lose(lost)
         self._transport.abort()
-        self._output.fail(self._lost)
-        self._request.fail(self._lost)
+        self._output.fail(lost)
         if self._is_open and not self._connection.is_over:
             if reason is not ReasonCode.SESSION_TAKEN_OVER:
                 self._counters.lost(loss)
@@ -190,12 +187,12 @@ class Upstream(asyncio.BufferedProtocol):
 
     def advance(self, now: float) -> None:
         """Send a PINGREQ if one is due, and end the connection if the broker does not answer."""
-        if self._lost is not None or self._is_leaving:
+        if self._is_over:
             return
         if self._deliveries.is_full or self._deliveries.is_crowded:
             # The device's connection may have ended. Then its messages are dropped, because an answer may follow them.
             self._go_on()
-        waits = self._request.is_begun or self._output.is_congested
+        waits = self._requests.waits or self._output.is_congested
         if self._time_limits.is_over(now, waits=waits, is_full=self._deliveries.is_full):
             log.warning("the broker does not answer")
             self._on_silence()
@@ -203,7 +200,7 @@ class Upstream(asyncio.BufferedProtocol):
             return
         has_written, self._output.has_written = self._output.has_written, False
         if self._time_limits.must_ping(now, self._terms.keep_alive, has_written=has_written):
-            self._output.write(encode(Pingreq(), self._version))
+            self._output.write(self._encoded(Pingreq()))
 
     # For asyncio
 
@@ -214,6 +211,7 @@ class Upstream(asyncio.BufferedProtocol):
         high, turns = self._limits.write_high_bytes, self._reading.turns
         self._input = RelayInput(self._transport, high, turns, self._connection.scope, self._go_on)
         self._output = RelayOutput(self._transport, high)
+        self._requests = BrokerRequests(self._output, self._deliveries, self._counters, self.abort)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the shared buffer for one read."""
@@ -221,7 +219,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Process bytes from the broker."""
-        if self._is_leaving or self._lost is not None:
+        if self._is_over:
             return
         self._input.feed(bytes(self._reading.buffer[:nbytes]))
         self._pump()
@@ -242,24 +240,35 @@ class Upstream(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Disconnect the device, unless it has already left."""
+        """Disconnect the device, unless it has already left.
+
+        A broker's node that dies ends many connections in one turn of the event loop, so their devices are
+        disconnected in time slices.
+        """
         self._ended.set_result(None)
-        if self._input.waits and not self._is_leaving:
-            # What has arrived before the end is not lost, and may name the reason of the end.
-            self._input.waits = False
-            self._pump(is_last=True)
         # Nothing more can be sent, so end all waits for the output.
         self._output.resume()
+        if self._input.waits:
+            self._ends_after_packets = True
+        else:
+            self._reading.endings.add(self._lose_at_end)
+
+    def _lose_at_end(self) -> None:
         # Not all brokers report a takeover: Mosquitto 2.0 only closes, and MQTT 3.1.1 has no reason code for it.
         if self.has_successor:
             self.lose(ReasonCode.SESSION_TAKEN_OVER)
         elif self._is_open and self._limits.explain_seconds:
             # If the client has connected to another node, that node reports it, and the device gets this reason.
-            self._loop.call_later(self._limits.explain_seconds, self.lose, ReasonCode.SERVER_UNAVAILABLE)
+            lose = partial(self.lose, ReasonCode.SERVER_UNAVAILABLE)
+            self._loop.call_later(self._limits.explain_seconds, self._reading.endings.add, lose)
         else:
             self.lose(ReasonCode.SERVER_UNAVAILABLE)
 
     # From the broker
+
+    @property
+    def _is_over(self) -> bool:
+        return self._requests.lost is not None or self._is_leaving
 
     @property
     def _must_wait(self) -> bool:
@@ -277,13 +286,13 @@ class Upstream(asyncio.BufferedProtocol):
         if not self._must_wait:
             self._input.resume()
 
-    def _pump(self, *, is_last: bool = False) -> None:
+    def _pump(self) -> None:
         if self._input.waits:
             return
         taken = 0
         try:
-            while not self._is_blocked and self._lost is None:
-                if not taken % _PACKETS_BETWEEN_LOOKS and not (is_last or self._input.has_time()):
+            while not self._is_blocked and self._requests.lost is None:
+                if not taken % _PACKETS_BETWEEN_LOOKS and not self._input.has_time():
                     break
                 taken += 1
                 if self._deliveries.take_repeated(self._input.reader):
@@ -291,21 +300,24 @@ class Upstream(asyncio.BufferedProtocol):
                 frame = self._input.next_frame()
                 if frame is None:
                     break
-                self._heard(decode_server_packet(frame, self._version))
+                self._heard(decode_server_packet(frame, self._requests.version))
         except PacketRefused as refusal:
             # Before CONNACK, the cause may be only another version of MQTT.
             log.log(logging.WARNING if self._is_open else logging.DEBUG, _BROKEN, refusal.message)
             self.lose(ReasonCode.SERVER_UNAVAILABLE)
         if self._deliveries.is_crowded:
-            # The answer follows messages that wait for the device, whose acknowledgements wait for the answer.
-            self._request.fail(AnswerNotReadable())
+            self._requests.refuse_unreadable()
+        if self._ends_after_packets and not self._input.waits:
+            # What has arrived before the end is not lost, and may name the reason of the end.
+            self._ends_after_packets = False
+            self._reading.endings.add(self._lose_at_end)
 
     def _heard(self, packet: ServerPacket) -> None:
         match packet:
             case Publish() if self._is_open and packet.topic and packet.properties.topic_alias is None:
                 self._deliveries.take(packet)
             case Connack() | Puback() | Suback() | Unsuback():
-                if self._request.answered(packet):
+                if self._requests.answered(packet):
                     self._is_held = isinstance(packet, Connack | Suback)
                     self._time_limits.answered()
             case Pingresp():
@@ -323,52 +335,16 @@ class Upstream(asyncio.BufferedProtocol):
 
     # To the broker
 
-    async def _ask(self, packet: ClientPacket, kind: type[_Answer]) -> _Answer:
-        packet_id = packet.packet_id if isinstance(packet, Subscribe | Unsubscribe) else 0
-        return await self._ask_encoded(encode(packet, self._version), kind, packet_id)
+    def _encoded(self, packet: ClientPacket) -> bytes:
+        return encode(packet, self._requests.version)
 
-    async def _publish_at_least_once(self, encoded: bytes, packet_id: int) -> ReasonCode:
-        try:
-            return (await self._ask_encoded(encoded, Puback, packet_id)).reason_code
-        except AnswerNotReadable:
-            return ReasonCode.QUOTA_EXCEEDED
-
-    async def _ask_encoded(self, encoded: bytes, kind: type[_Answer], packet_id: int) -> _Answer:
+    def _release(self) -> None:
+        """Continue with deliveries: the device's next request follows after the answer to the last one was written."""
         if self._is_held:
-            # The device's next request follows after the answer to the last one was written, so deliveries may
-            # continue.
             self.resume()
-        await self._ready()
-        if self._deliveries.is_crowded:
-            self._counters.lost(Loss.UNACKNOWLEDGED)
-            raise AnswerNotReadable
-        pending = self._request.begin(kind, packet_id)
-        self._output.write(encoded)
-        try:
-            answer = await pending
-        except AnswerNotReadable:
-            self._counters.lost(Loss.UNACKNOWLEDGED)
-            raise
-        except asyncio.CancelledError:
-            # The gateway is stopping, so that no code will close the connection later.
-            self.abort()
-            raise
-        finally:
-            self._request.end()
-        assert isinstance(answer, kind), "what is not expected is no answer"
-        return answer
-
-    async def _ready(self) -> None:
-        try:
-            await self._output.drained()
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        if self._lost is not None:
-            raise self._lost
 
     def _acknowledge(self, packet_id: int) -> None:
-        self._output.write(encode(Puback(packet_id), self._version))
+        self._output.write(self._encoded(Puback(packet_id)))
 
     # The end
 
@@ -379,5 +355,5 @@ class Upstream(asyncio.BufferedProtocol):
         if disconnect is None:
             self._output.finish()
         else:
-            self._output.write(encode(disconnect, self._version))
+            self._output.write(self._encoded(disconnect))
             self._output.flush()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from thingmint.core.error_text import trace_of
@@ -17,7 +18,7 @@ from thingmint.rest.asgi_messages import (
 from thingmint.rest.http.protocol import head as http_head
 from thingmint.rest.http.protocol.head import Refusal
 from thingmint.rest.http.protocol.request_id import new_request_id
-from thingmint.rest.http.protocol.response_head import Framing, ResponseHead
+from thingmint.rest.http.protocol.response_head import WITHOUT_CONTENT, Framing, ResponseHead, whole_head
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A larger body is written separately, so that it is not copied to follow its head.
@@ -85,6 +86,7 @@ class Exchange:
         "_end_is_told",
         "_expects_continue",
         "_head",
+        "_is_whole",
         "_line",
         "_owed",
         "_parts",
@@ -112,6 +114,7 @@ class Exchange:
         self._end_is_told = False
         self._changed: asyncio.Event | None = None
         self._response: ResponseHead | None = None
+        self._is_whole = False
         # If the length of a response is known, its head is written together with the first part of its body.
         self._head = b""
         self._owed = 0
@@ -119,7 +122,7 @@ class Exchange:
     @property
     def has_begun_to_answer(self) -> bool:
         """Whether the application has sent the head of its response."""
-        return self._response is not None
+        return self._response is not None or self._is_whole
 
     @property
     def streams(self) -> bool:
@@ -155,7 +158,7 @@ class Exchange:
         """Run the application; if it fails, answer in AWS's form without the error's text."""
         # A copy, because the exchange must not refer to itself: its memory is freed when the request ends.
         scope = self.scope.copy()
-        scope["extensions"] = {"whole_body": self.whole_body}
+        scope["extensions"] = {"whole_body": self.whole_body, "whole_answer": self.whole_answer}
         try:
             await application(scope, self.receive, self.send)
         except Exception as error:  # noqa: BLE001 - the last resort: any error is a 500 in AWS's form
@@ -181,6 +184,21 @@ class Exchange:
         body = b"".join(self._parts)
         self._parts.clear()
         return body
+
+    def whole_answer(self, status: int, fields: Sequence[bytes], body: bytes) -> bool:
+        """Write a response as `Extensions` says; raise ValueError for a field that would end the head."""
+        line = self._line
+        if self.has_begun_to_answer or self.is_disconnected or line.is_closing:
+            return False
+        if not line.is_writable or self.scope["http_version"] != "1.1" or status in WITHOUT_CONTENT:
+            return False
+        self.leaves_body_unread = self.more_body
+        self.keep_alive = self.keep_alive and not self.more_body
+        self._head = whole_head(status, line.standing_fields, fields, len(body), keep_alive=self.keep_alive)
+        self._is_whole = True
+        self._write(b"" if self.scope["method"] == "HEAD" else body)
+        self._end()
+        return True
 
     async def receive(self) -> ReceivedMessage:
         """Return the next part of the body; after the last one, wait for the end of the response or the connection."""
@@ -258,9 +276,12 @@ class Exchange:
             body = _chunk(body, is_last=not more)
         self._write(body)
         if not more:
-            self.is_complete = True
-            self._tell()
-            self._line.is_answered(self)
+            self._end()
+
+    def _end(self) -> None:
+        self.is_complete = True
+        self._tell()
+        self._line.is_answered(self)
 
     def _write(self, body: bytes) -> None:
         if self._head and len(body) > _COPIED_BYTES:

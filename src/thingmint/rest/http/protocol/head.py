@@ -16,6 +16,8 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _VERSIONS = frozenset({"1.0", "1.1"})
 # Numbers of 64 bits have 20 digits. The parser refuses larger ones, but accepts any number of leading zeros.
 _LENGTH_DIGITS = 20
+# The fields whose values are checked here. A request has few of them among its other fields.
+_CHECKED = frozenset({b"host", b"transfer-encoding", b"content-length"})
 
 
 class Refusal(Struct, frozen=True):
@@ -62,17 +64,18 @@ def check_head(method: str, version: str, target: bytes, headers: Headers, *, up
         path, authority = in_origin_form(target)
     except ValueError as error:
         raise RequestRefused(BAD_TARGET) from error
-    _check_host(version, headers, authority)
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    checked = [field for field in headers if field[0] in _CHECKED]
+    _check_host(version, checked, authority)
+    codings = [value for name, value in checked if name == b"transfer-encoding"]
     # RFC 9112, 6.1: other codings cannot be decoded here, and the framing of an HTTP/1.0 message with one is faulty.
     if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
         raise RequestRefused(BAD_TRANSFER_CODING)
     # RFC 9110, 8.6: a length of any number of digits must not cause an error of conversion.
-    if any(name == b"content-length" and len(value) > _LENGTH_DIGITS for name, value in headers):
+    if [value for name, value in checked if name == b"content-length" and len(value) > _LENGTH_DIGITS]:
         raise RequestRefused(MALFORMED)
     # RFC 9110, 7.8: a server may ignore Upgrade. The parser cannot distinguish such a request's body from the new
     # protocol.
-    if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in headers):
+    if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in checked):
         raise RequestRefused(BAD_UPGRADE)
     return path
 

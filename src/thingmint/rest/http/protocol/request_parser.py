@@ -89,7 +89,8 @@ class RequestParser:
         if self._in_head:
             # httptools collects a header field until it is complete, so bytes are counted as they arrive.
             self._head_bytes += len(piece)
-        if max(self._head_bytes, self._framing_bytes) > self._limits.header_bytes:
+        most = self._limits.header_bytes
+        if self._head_bytes > most or self._framing_bytes > most:
             raise RequestRefused(http_head.HEADERS_TOO_LARGE)
 
     def end_after_this(self) -> None:
@@ -133,13 +134,16 @@ class RequestParser:
         """Collect a header field, or drop a trailer field; raise RequestRefused if there are too many."""
         if self._in_head:
             name = name.lower()
+            headers = self._headers
             # RFC 9112, 5.1: white space around a value is not part of it; httptools does not remove it after the value.
             # A transfer coding is checked in the form that httptools has.
-            self._headers.append((name, value if name == b"transfer-encoding" else value.rstrip(b" \t")))
+            headers.append((name, value if name == b"transfer-encoding" else value.rstrip(b" \t")))
+            count = len(headers)
         else:
             # RFC 9110, 6.5.1: trailers are not merged into headers, because a proxy has checked only the headers.
             self._trailers += 1
-        if max(len(self._headers), self._trailers) > self._limits.header_count:
+            count = self._trailers
+        if count > self._limits.header_count:
             raise RequestRefused(http_head.HEADERS_TOO_MANY)
 
     def on_headers_complete(self) -> None:
@@ -170,4 +174,4 @@ class RequestParser:
 
 
 def _expects_continue(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+    return b"100-continue" in [value.lower() for name, value in headers if name == b"expect"]

@@ -13,7 +13,7 @@ def in_origin_form(target: bytes) -> tuple[bytes, bytes | None]:
     Raises ValueError for other forms.
     """
     authority = None
-    absolute = _ABSOLUTE_FORM.fullmatch(target)
+    absolute = None if target.startswith(b"/") else _ABSOLUTE_FORM.fullmatch(target)
     if absolute is not None:
         authority, target = absolute.groups()
         # RFC 9110, 4.2.3: an empty path means the path "/".
