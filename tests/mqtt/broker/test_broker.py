@@ -1,7 +1,7 @@
 """The built-in broker brings messages to who is subscribed and allowed, at the right QoS, in order."""
 
 import pytest
-from tests.support.brokers.broker import AT_LEAST_ONCE, Bench, Device
+from tests.support.brokers.broker import AT_LEAST_ONCE, Bench, Device, charged_bytes, reachable_bytes
 
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription
@@ -308,6 +308,87 @@ def test_a_shared_message_that_no_member_may_receive_is_dropped() -> None:
     bench.subscribe(device, "$share/group/a")
     assert bench.publish(device, "a") is ReasonCode.SUCCESS
     assert not device.delivered
+
+
+def test_members_that_may_not_receive_are_considered_in_time_slices() -> None:
+    bench = Bench()
+    decisions: list[str] = []
+
+    def barred(topic: str) -> bool:
+        decisions.append(topic)
+        return False
+
+    members = [bench.connect(f"barred-{number}") for number in range(40)]
+    for member in members:
+        member.may_receive = barred
+        bench.subscribe(member, "$share/group/a")
+    allowed, sender = bench.connect("allowed"), bench.connect("sender")
+    bench.subscribe(allowed, "$share/group/a")
+
+    fan_out = bench.broker.begin(sender, Publish("a", b"m", AT_LEAST_ONCE, packet_id=1), bench.now)
+    assert not decisions
+    assert not fan_out.run(bench.now, until=0.0)
+    assert 0 < len(decisions) < len(members)
+    # Members may leave, end their subscription and come back between two slices.
+    for member in members[-10:]:
+        bench.leave(member)
+    bench.broker.unsubscribe(members[20], ["$share/group/a"])
+    bench.subscribe(bench.connect("late"), "$share/group/a")
+    slices = 1
+    while not fan_out.run(bench.now, until=0.0):
+        slices += 1
+    assert slices > 2
+    assert fan_out.code is ReasonCode.SUCCESS
+    assert allowed.payloads == [b"m"]
+    assert len(decisions) == 29
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_busy_member_that_leaves_while_others_are_considered_loses_its_turn(stays: bool) -> None:
+    bench = Bench(BrokerLimits(queued_messages=1))
+    busy, sender = bench.connect("busy"), bench.connect("sender")
+    bench.subscribe(busy, "$share/group/a")
+    for _ in range(bench.broker._limits.in_flight + 1):
+        bench.publish(sender, "a")
+    for number in range(20):
+        member = bench.connect(f"barred-{number}")
+        member.may_receive = lambda topic: False
+        bench.subscribe(member, "$share/group/a")
+    away = bench.connect("away", expiry=60)
+    bench.subscribe(away, "$share/group/a")
+    bench.leave(away)
+
+    fan_out = bench.broker.begin(sender, Publish("a", b"last", AT_LEAST_ONCE, packet_id=1), bench.now)
+    assert not fan_out.run(bench.now, until=0.0)
+    if not stays:
+        bench.leave(busy)
+    while not fan_out.run(bench.now, until=0.0):
+        pass
+    # The only other member is away, and gets it later.
+    assert bench.connect("away", clean=False, expiry=60).payloads == ([] if stays else [b"last"])
+
+
+def test_memory_is_reserved_for_a_group_only_while_a_member_needs_it() -> None:
+    bench = Bench()
+    first, second = bench.connect("first"), bench.connect("second")
+    sender = bench.connect("sender")
+
+    def is_reserved() -> bool:
+        fan_out = bench.broker.begin(sender, Publish("a", b"m", AT_LEAST_ONCE, packet_id=1), bench.now)
+        reserved = fan_out.reserved
+        assert fan_out.run(bench.now)
+        return reserved > 0
+
+    bench.subscribe(first, "$share/group/a", AT_MOST_ONCE)
+    assert not is_reserved()
+    bench.subscribe(second, "$share/group/a", AT_LEAST_ONCE)
+    assert is_reserved()
+    bench.subscribe(second, "$share/group/a", AT_MOST_ONCE)
+    assert not is_reserved()
+    bench.subscribe(second, "$share/group/a", AT_LEAST_ONCE)
+    bench.leave(second)
+    assert not is_reserved()
+    assert charged_bytes(bench.broker) == reachable_bytes(bench.broker) == (0, 0)
 
 
 def test_the_last_member_takes_the_group_with_it() -> None:

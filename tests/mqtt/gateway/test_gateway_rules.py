@@ -243,8 +243,12 @@ def test_control_characters_and_noncharacters_are_in_no_topic_and_in_no_filter(
     assert will == told(version, ReasonCode.TOPIC_NAME_INVALID)
     with connected_peer(live, device, version) as connection:
         assert [code.is_failure for code in connection.subscribe(topic, f"+/{topic}", "good")] == [True, True, False]
-        connection.send(Publish(topic, b"", QoS.AT_LEAST_ONCE, packet_id=7))
+        if version is V5:
+            assert connection.publish(topic) is ReasonCode.TOPIC_NAME_INVALID
+        connection.send(Publish(topic, b""))
         assert last_packet(version, connection) is (ReasonCode.TOPIC_NAME_INVALID if version is V5 else None)
+    with connected_peer(live, live.register(allowed=ONLY_A), V5) as connection:
+        assert connection.publish(topic) is ReasonCode.NOT_AUTHORIZED
 
 
 @pytest.mark.parametrize("client_id", ["$GEN/7f1a", "$anything", "x" * 129, "ü" * 65, "a\nb", "\r", "a\u2028", "\n$a"])
@@ -573,6 +577,22 @@ def test_unsubscribe_ends_subscriptions_on_both_sides(
         assert connection.is_served()
     ended = [event for event in live.events.all if isinstance(event, ClientUnsubscribed)][-1]
     assert ended.topic_filters[:2] == ("a", own)
+
+
+def test_event_of_unsubscribing_names_no_more_than_a_client_can_have(
+    live: LiveGateway, device: Identity, version: ProtocolVersion
+) -> None:
+    invalid = ("\x01" * 60_000, "a/#/b", "x" * 257)
+    valid = tuple(f"{version}/{number}" for number in range(100))
+    for filters, named in ((invalid, None), (("a", *invalid, "a"), ("a",)), (valid, valid[:50])):
+        with connected_peer(live, device, version, "unsubscriber") as connection:
+            before = [event for event in live.events.all if isinstance(event, ClientUnsubscribed)]
+            connection.send(Unsubscribe(5, filters))
+            codes = connection.expect(Unsuback).reason_codes
+            assert codes == ((ReasonCode.SUCCESS,) * len(filters) if version is V5 else ())
+            assert connection.is_served()
+            events = [event for event in live.events.all if isinstance(event, ClientUnsubscribed)][len(before) :]
+            assert [event.topic_filters for event in events] == ([] if named is None else [named])
 
 
 def test_message_that_the_client_cannot_take_is_dropped(live: LiveGateway, device: Identity) -> None:

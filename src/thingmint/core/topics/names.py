@@ -37,6 +37,10 @@ class InvalidTopic(ValueError):
     """The topic or the filter breaks a rule, which the message names."""
 
 
+class UnsafeTopic(InvalidTopic):
+    """The only fault is a character because of which a receiver may end its connection."""
+
+
 def is_reserved(topic: str) -> bool:
     """Return whether the topic or filter is reserved for the service, not for messages between devices."""
     return topic.startswith(RESERVED_PREFIX)
@@ -48,7 +52,7 @@ def has_wildcard(text: str) -> bool:
 
 
 def check_topic(topic: str) -> None:
-    """Raise InvalidTopic unless messages can have the topic."""
+    """Raise InvalidTopic unless messages can have the topic; UnsafeTopic if it only has an unsafe character."""
     # Longer topics can be valid, too, but are not remembered.
     if len(topic) > MAX_TOPIC_BYTES or not _is_topic(topic):
         _check_topic(topic)
@@ -66,8 +70,8 @@ def _is_topic(topic: str) -> bool:
 def _check_topic(topic: str) -> None:
     if has_wildcard(topic):
         raise InvalidTopic("A topic holds no wildcard")
-    _check_characters(topic)
     _check_size(topic)
+    _check_characters(topic)
 
 
 def parse_filter(text: str) -> TopicFilter:
@@ -117,7 +121,7 @@ def _shared(text: str) -> tuple[str, str]:
 
 def _check_characters(text: str) -> None:
     if has_unsafe_character(text):
-        raise InvalidTopic("A topic or topic filter holds no NUL, no other control character and no noncharacter")
+        raise UnsafeTopic("A topic or topic filter holds no NUL, no other control character and no noncharacter")
 
 
 def _check_size(topic: str) -> None:

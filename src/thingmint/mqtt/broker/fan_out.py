@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator
 from enum import Enum, auto
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from thingmint.mqtt.broker.router import Receivers
+from thingmint.mqtt.broker.router import MemberReadiness, Receivers
 from thingmint.mqtt.codec.packets import QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -107,7 +107,13 @@ class FanOut:
 
     def _run_until(self, now: float, until: float | None) -> bool:
         give = self._give
-        for count, (client_id, shared) in enumerate(self._receivers, 1):
+        for count, receiver in enumerate(self._receivers, 1):
+            if receiver is None:
+                # A member of a shared subscription is being looked for.
+                if until is not None and time.perf_counter() >= until:
+                    return False
+                continue
+            client_id, shared = receiver
             given = give(self, client_id, shared, now)
             self._taken |= given is DeliveryResult.TAKEN
             self._no_room |= given is DeliveryResult.NO_ROOM
@@ -115,7 +121,7 @@ class FanOut:
                 return False
         return True
 
-    def _each(self, receivers: Receivers) -> Iterator[tuple[str, SharedPublish]]:
+    def _each(self, receivers: Receivers) -> Iterator[tuple[str, SharedPublish] | None]:
         own = receivers.own
         qos: QoS | None = None
         retains: bool | None = None
@@ -128,8 +134,9 @@ class FanOut:
                     qos, retains = subscription.qos, subscription.retain_as_published
                     shared = self._shared_for(subscription)
                 yield name, shared
-        for name, member, group in receivers.shared:
-            yield name, self._of_group(member, group)
+        for group in receivers.shared:
+            for chosen in group.choose(receivers.readiness):
+                yield None if chosen is None else (chosen[0], self._of_group(chosen[1], group.name))
 
     def _shared_for(self, subscription: Subscription) -> SharedPublish:
         way = self._way(subscription)
@@ -149,7 +156,12 @@ class FanOut:
 
 def refused(message: KeptMessage, code: ReasonCode) -> FanOut:
     """Return a fan-out that is already done, for a refused message."""
-    fan_out = FanOut(message, Receivers({}, [], []), lambda *_: DeliveryResult.NOT_WANTED, lambda _: None)
+    fan_out = FanOut(
+        message,
+        Receivers({}, [], [], lambda *_: MemberReadiness.NOT_ALLOWED),
+        lambda *_: DeliveryResult.NOT_WANTED,
+        lambda _: None,
+    )
     fan_out.is_done, fan_out.code = True, code
     return fan_out
 

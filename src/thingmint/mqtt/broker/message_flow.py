@@ -155,7 +155,8 @@ class MessageFlow:
         needed = ENTRY_BYTES * (stored + 1) + (0 if is_kept else message.size)
         if self.memory.queued.left >= needed:
             return True
-        names = (*receivers.names, *(name for name, _, _ in receivers.shared))
+        # The member of a group is not chosen yet. The one whose turn it is stands for it.
+        names = (*receivers.names, *(group.first for group in receivers.shared if not group.is_empty))
         average = sum(self._sessions[name].outbox.size for name in names) // len(names)
         return self.make_room(needed, average + message.size + ENTRY_BYTES, now)
 
@@ -260,9 +261,9 @@ class MessageFlow:
 
 
 def _stored(receivers: Receivers) -> int:
-    """Return the number of receivers for which a message of QoS 1 must be stored."""
+    """Return the most receivers for which a message of QoS 1 must be stored."""
     own = receivers.own
-    return sum(own[name].qos > 0 for name in receivers.names) + sum(member.qos > 0 for _, member, _ in receivers.shared)
+    return sum(own[name].qos > 0 for name in receivers.names) + sum(group.may_store for group in receivers.shared)
 
 
 def _readiness(session: Session, topic: str) -> MemberReadiness:

@@ -1,9 +1,10 @@
 """Owns the choice of a message's receivers: all subscribed clients, and one member of each shared subscription."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
-from typing import Final, NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
@@ -11,7 +12,8 @@ from thingmint.core.topics.names import TopicFilter
 from thingmint.mqtt.broker.subscription_tree import SubscriptionTree
 from thingmint.mqtt.codec.packets import Subscription
 
-# How many consecutive members may be skipped because they accept nothing at the moment.
+# How many members may be skipped because they accept nothing at the moment, and how many that may not receive a message
+# are considered without a pause.
 _LOOK_AHEAD: Final = 8
 
 
@@ -23,9 +25,96 @@ class MemberReadiness(IntEnum):
     READY = 2
 
 
+Readiness: TypeAlias = Callable[[str, str], MemberReadiness]
+"""Returns whether a client can receive the message through the shared subscription of a group."""
+
+
+class SharedGroup:
+    """The members of a shared subscription in the order of their turns: connected ones, and absent ones."""
+
+    __slots__ = ("_absent", "_at_least_once", "_present", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._present: OrderedDict[str, Subscription] = OrderedDict()
+        self._absent: OrderedDict[str, Subscription] = OrderedDict()
+        self._at_least_once = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no members."""
+        return not self._present and not self._absent
+
+    @property
+    def may_store(self) -> bool:
+        """Whether a message of QoS 1 may have to be stored for the member that gets it."""
+        return self._at_least_once > 0
+
+    @property
+    def first(self) -> str:
+        """The client whose turn it is; the group must not be empty."""
+        return next(iter(self._present or self._absent))
+
+    def add(self, client_id: str, subscription: Subscription, *, is_present: bool) -> None:
+        """Add a member, or replace its subscription."""
+        members, others = (self._present, self._absent) if is_present else (self._absent, self._present)
+        earlier = others.pop(client_id, None) or members.get(client_id)
+        self._at_least_once += (subscription.qos > 0) - (earlier is not None and earlier.qos > 0)
+        members[client_id] = subscription
+
+    def move(self, client_id: str, *, is_present: bool) -> None:
+        """Record whether a member is connected."""
+        source, target = (self._absent, self._present) if is_present else (self._present, self._absent)
+        subscription = source.pop(client_id, None)
+        if subscription is not None:
+            target[client_id] = subscription
+
+    def discard(self, client_id: str) -> None:
+        """Remove a member."""
+        earlier = self._present.pop(client_id, None) or self._absent.pop(client_id, None)
+        self._at_least_once -= earlier is not None and earlier.qos > 0
+
+    def choose(self, readiness: Readiness) -> Iterator[tuple[str, Subscription] | None]:
+        """Return the next member and its subscription, and move it to the end of the order; nothing if there is none.
+
+        Before that, return None after some members that may not receive the message: there can be thousands of them,
+        and each takes a decision by its policies. Members may come and go meanwhile.
+        """
+        chosen: str | None = None
+        busy, barred = 0, 0
+        for client_id in self._each_present():
+            if client_id not in self._present:
+                continue
+            found = readiness(client_id, self.name)
+            if found is MemberReadiness.NOT_ALLOWED:
+                # It is not considered again before all others have had a turn.
+                self._present.move_to_end(client_id)
+                barred += 1
+                if not barred % _LOOK_AHEAD:
+                    yield None
+                continue
+            # If all are busy, the first of them gets the message.
+            chosen, busy = client_id if found is MemberReadiness.READY else chosen or client_id, busy + 1
+            if found is MemberReadiness.READY or busy == _LOOK_AHEAD:
+                break
+        members = self._absent if chosen is None or chosen not in self._present else self._present
+        if members:
+            taker = next(iter(members)) if chosen is None or members is self._absent else chosen
+            members.move_to_end(taker)
+            yield taker, members[taker]
+
+    def _each_present(self) -> Iterator[str]:
+        # Copies, because the order changes; mostly the first member is ready.
+        first = tuple(islice(self._present, _LOOK_AHEAD))
+        yield from first
+        if len(first) == _LOOK_AHEAD:
+            known = frozenset(first)
+            yield from [client_id for client_id in self._present if client_id not in known]
+
+
 class Receivers(NamedTuple):
     """The receivers of a message: clients with their own filters, each once, and one member of each shared
-    subscription.
+    subscription, who is chosen when it is its turn.
 
     ``own`` may change with the subscriptions: a client that is no longer in it has unsubscribed.
     """
@@ -33,70 +122,8 @@ class Receivers(NamedTuple):
     own: Mapping[str, Subscription]
     names: list[str]
     """The clients in ``own`` at the beginning."""
-    shared: list[tuple[str, Subscription, str]]
-    """The member, its subscription and the group."""
-
-
-class _Group:
-    """The members of a shared subscription in the order of their turns: connected ones, and absent ones."""
-
-    __slots__ = ("absent", "name", "present")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.present: OrderedDict[str, Subscription] = OrderedDict()
-        self.absent: OrderedDict[str, Subscription] = OrderedDict()
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.present and not self.absent
-
-    def add(self, client_id: str, subscription: Subscription, *, is_present: bool) -> None:
-        members, others = (self.present, self.absent) if is_present else (self.absent, self.present)
-        others.pop(client_id, None)
-        members[client_id] = subscription
-
-    def move(self, client_id: str, *, is_present: bool) -> None:
-        source, target = (self.absent, self.present) if is_present else (self.present, self.absent)
-        subscription = source.pop(client_id, None)
-        if subscription is not None:
-            target[client_id] = subscription
-
-    def discard(self, client_id: str) -> None:
-        self.present.pop(client_id, None)
-        self.absent.pop(client_id, None)
-
-    def next_member(self, readiness: Callable[[str, str], MemberReadiness]) -> tuple[str, Subscription] | None:
-        """Return the next member and its subscription; move the member to the end of the order."""
-        members = self.present
-        client_id = self._next_present(readiness)
-        if client_id is None:
-            if not self.absent:
-                return None
-            members, client_id = self.absent, next(iter(self.absent))
-        members.move_to_end(client_id)
-        return client_id, members[client_id]
-
-    def _next_present(self, readiness: Callable[[str, str], MemberReadiness]) -> str | None:
-        chosen: str | None = None
-        busy = 0
-        barred: list[str] = []
-        for client_id in self.present:
-            found = readiness(client_id, self.name)
-            if found is MemberReadiness.READY:
-                chosen = client_id
-                break
-            if found is MemberReadiness.NOT_ALLOWED:
-                barred.append(client_id)
-                continue
-            # If all are busy, the first of them gets the message.
-            chosen, busy = chosen or client_id, busy + 1
-            if busy == _LOOK_AHEAD:
-                break
-        # A client without the permission is not considered again before all others have had a turn.
-        for each in barred:
-            self.present.move_to_end(each)
-        return chosen
+    shared: list[SharedGroup]
+    readiness: Readiness
 
 
 class TopicRouter:
@@ -106,8 +133,8 @@ class TopicRouter:
 
     def __init__(self) -> None:
         self._tree: SubscriptionTree[str, Subscription] = SubscriptionTree()
-        self._shared: SubscriptionTree[str, _Group] = SubscriptionTree()
-        self._groups: dict[str, _Group] = {}
+        self._shared: SubscriptionTree[str, SharedGroup] = SubscriptionTree()
+        self._groups: dict[str, SharedGroup] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -121,7 +148,7 @@ class TopicRouter:
         if topic_filter.group is None:
             self._tree.add(topic_filter.pattern, client_id, subscription)
             return
-        group = self._groups.setdefault(topic_filter.text, _Group(topic_filter.group))
+        group = self._groups.setdefault(topic_filter.text, SharedGroup(topic_filter.group))
         group.add(client_id, subscription, is_present=is_present)
         self._shared.add(topic_filter.pattern, topic_filter.text, group)
 
@@ -141,24 +168,14 @@ class TopicRouter:
         for text in shared_filters:
             self._groups[text].move(client_id, is_present=is_present)
 
-    def receivers(
-        self, topic: str, publisher: str | None, readiness: Callable[[str, str], MemberReadiness]
-    ) -> Receivers:
-        """Return the receivers: each client once for all its own filters, at their highest QoS, and one member per
-        group.
-
-        ``readiness`` returns whether a client can receive the message through the shared subscription of a group.
-        """
+    def receivers(self, topic: str, publisher: str | None, readiness: Readiness) -> Receivers:
+        """Return the receivers: each client once for all its own filters, at their highest QoS, and the groups."""
         own = self._own(topic, publisher)
         names = list(own)
         if publisher is not None and publisher in own and own[publisher].no_local:
             names.remove(publisher)
-        shared: list[tuple[str, Subscription, str]] = []
-        for _, group in self._shared.match(topic) if self._groups else ():
-            member = group.next_member(readiness)
-            if member is not None:
-                shared.append((*member, group.name))
-        return Receivers(own, names, shared)
+        shared = [group for _, group in self._shared.match(topic)] if self._groups else []
+        return Receivers(own, names, shared, readiness)
 
     def _own(self, topic: str, publisher: str | None) -> Mapping[str, Subscription]:
         matches = self._tree.matching(topic)
@@ -168,10 +185,14 @@ class TopicRouter:
         own: dict[str, Subscription] = {}
         for match in matches:
             for client_id, subscription in match.items():
-                known = own.get(client_id)
                 if subscription.no_local and client_id == publisher:
                     continue
-                own[client_id] = subscription if known is None else _together(known, subscription)
+                known = own.get(client_id)
+                if known is None:
+                    own[client_id] = subscription
+                elif subscription.qos > known.qos or subscription.retain_as_published > known.retain_as_published:
+                    # Most filters of a client add nothing, and it can have 50 of them.
+                    own[client_id] = _together(known, subscription)
         return own
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from thingmint.core.error_text import in_words
-from thingmint.core.topics.names import InvalidTopic, check_topic
+from thingmint.core.topics.names import InvalidTopic, UnsafeTopic, check_topic
 from thingmint.mqtt.codec.aliases import TopicAliases
 from thingmint.mqtt.codec.codec import UNSUPPORTED_VERSION_ANSWER, decode_client_packet, encode
 from thingmint.mqtt.codec.framing import FrameReader
@@ -283,6 +283,10 @@ def _check_message(message: Publish | Will) -> None:
         raise PacketRefused(ReasonCode.PACKET_TOO_LARGE, f"A payload has at most {MAX_PAYLOAD_BYTES} bytes")
     try:
         check_topic(message.topic)
+    except UnsafeTopic as error:
+        # A message is refused by the data plane, which can be answered, after the policies have allowed it.
+        if isinstance(message, Will):
+            raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, in_words(error)) from error
     except InvalidTopic as error:
         raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, in_words(error)) from error
     check_texts(message.properties)

@@ -4,6 +4,8 @@ MQTT 3.1.1 cannot refuse a message or give a reason, so AWS IoT ends the connect
 QoS 0.
 """
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final, Protocol
 
 from thingmint.api.devices.device_api import DEVICE_OPERATIONS
@@ -132,11 +134,26 @@ async def unsubscribe(source: RequestSource, services: Services, packet: Unsubsc
     )
     services.listeners.update(source)
     source.send(Unsuback(packet.packet_id, codes))
-    unsubscribed = tuple(
-        each for each, code in zip(packet.topic_filters, codes, strict=True) if code is ReasonCode.SUCCESS
-    )
+    ended_filters = (each for each, code in zip(packet.topic_filters, codes, strict=True) if code is ReasonCode.SUCCESS)
+    unsubscribed = _for_event(ended_filters)
     if unsubscribed:
         services.events.receive(ClientUnsubscribed(source.link, services.clock.now(), unsubscribed))
+
+
+def _for_event(topic_filters: Iterable[str]) -> tuple[str, ...]:
+    """Return the filters that an event names: valid ones, each once, and not more than a client can have.
+
+    The end of a subscription that does not exist is a success, too, so a client can send any number of any texts.
+    """
+    return tuple(each for each in islice(dict.fromkeys(topic_filters), MAX_SUBSCRIPTIONS) if _is_filter(each))
+
+
+def _is_filter(text: str) -> bool:
+    try:
+        parse_filter(text)
+    except InvalidTopic:
+        return False
+    return True
 
 
 def _refusal(source: RequestSource, message: Publish, request: DeviceRequest | None) -> PacketRefused | None:

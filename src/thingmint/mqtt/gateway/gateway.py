@@ -71,7 +71,7 @@ class Gateway:
         self._counters = counters or Counters()
         self._provisioning = ProvisioningQueue(responder, self._limits, self._counters)
         self._index: ConnectionIndex[GatewayConnection] = ConnectionIndex()
-        self._listeners = EventListeners()
+        self._listeners = EventListeners(self._counters)
         self._deadlines = Deadlines()
         self._deadlines_rest: asyncio.Handle | None = None
         self._last_endings = LastEndings()
