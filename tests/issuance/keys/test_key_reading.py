@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 from tests.support.certificates.der import integer, oid, sequence
 from tests.support.certificates.slow_keys import SEALED_SLOWLY, data, diffie_hellman_key, long_rsa_key, sealed_slowly
 from tests.support.machine.required import required_program
@@ -42,6 +43,13 @@ def test_other_kinds_and_sizes_are_refused(kind: str) -> None:
         private_key_in_pem(content, None)
     with pytest.raises(PrivateKeyUnreadable):
         load_private_key(content, None)
+
+
+def test_another_kind_in_pkcs12_is_refused() -> None:
+    key, sealing = ed25519.Ed25519PrivateKey.generate(), serialization.BestAvailableEncryption(b"passphrase")
+    content = pkcs12.serialize_key_and_certificates(None, key, None, None, sealing)
+    with pytest.raises(PrivateKeyUnreadable, match="neither RSA nor ECDSA"):
+        load_private_key(content, b"passphrase")
 
 
 def test_accepted_keys_are_read_in_every_form(rsa_key: rsa.RSAPrivateKey, ec_key: ec.EllipticCurvePrivateKey) -> None:
