@@ -293,3 +293,58 @@ def test_a_delivered_certificate_whose_issuer_is_a_bit_string_is_named(
         told = said(*command, "--data-dir", str(data_dir))
         assert "sensor-1" in told
         assert "BIT STRING" in told or "BitString" in told
+
+
+def test_a_credentials_file_that_cannot_be_read_stops_no_service(tmp_path: Path) -> None:
+    for content in (b"", b"\xff\0" * 100):
+        with running_service(tmp_path / "data"):
+            pass
+        (tmp_path / "data" / "credentials").write_bytes(content)
+    with running_service(tmp_path / "data") as service:
+        assert service.endpoints.api
+        data = ("--data-dir", str(tmp_path / "data"))
+        assert "shared credentials file" in said("issue", "--count", "1", "--out", str(tmp_path / "out"), *data)
+        assert "does not exist" in said("access-key", "delete", "AKIA", *data)
+
+
+@pytest.mark.parametrize("url", ["postgresql://[::1", "postgresql://127.0.0.1:1/x?sslmode=none"])
+def test_a_database_url_that_cannot_be_read_is_refused(delivery: Path, tmp_path: Path, url: str) -> None:
+    source = tmp_path / "data"
+    shutil.copytree(delivery.parent / "data", source)
+    made = CliRunner().invoke(commands, ("backup", str(tmp_path / "b"), "--unsealed-keys", "--data-dir", str(source)))
+    assert made.exit_code == 0, made.output
+    for command in (
+        ("move", "--data-dir", str(source)),
+        ("restore", str(tmp_path / "b"), "--data-dir", str(tmp_path / "new")),
+    ):
+        assert "the database URL cannot be read" in said(*command, "--database-url", url)
+
+
+def test_names_that_no_database_can_have_are_refused(delivery: Path, tmp_path: Path) -> None:
+    data = ("--data-dir", str(delivery.parent / "data"))
+    assert "does not exist" in said("access-key", "delete", "AKIA\udcff", *data)
+    assert "must have a name in UTF-8" in said("access-key", "list", "--data-dir", str(tmp_path / "a\udcff"))
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("credentials", ("env",)),
+        ("credentials", ("test-mode", "reset")),
+        ("endpoints.json", ("env",)),
+        ("endpoints.json", ("issue", "--count", "1", "--out", "identities")),
+        ("lock", ("doctor",)),
+        ("certificates/issuing-ca.pem", ("doctor",)),
+        ("keys/root-ca.key", ("doctor",)),
+    ],
+)
+def test_a_file_of_the_data_directory_that_cannot_be_opened_is_named(
+    delivery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data_dir = tmp_path / "data"
+    shutil.copytree(delivery.parent / "data", data_dir)
+    (data_dir / name).unlink(missing_ok=True)
+    (data_dir / name).symlink_to(data_dir / name)
+    told = said(*command, "--data-dir", str(data_dir))
+    assert f"{data_dir / name}: Too many levels of symbolic links" in told

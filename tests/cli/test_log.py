@@ -21,6 +21,7 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.transparency.checkpoint import key_of_text, read_checkpoint
 from thingmint.core.transparency.merkle import leaf_hash, verify_inclusion
+from thingmint.data_directory.files import written_alone
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.keys.pool import KeyPool
 from thingmint.records.audit import append_audit
@@ -242,6 +243,15 @@ def test_old_entries_are_archived_and_removed_and_the_log_still_verifies(data_di
     assert "note: the entries of 512 leaves were archived and removed from the audit trail" in output
     assert "note: 1 entries have no leaf yet" in output
     assert "cannot be compared" in run(data_dir, "log", "verify").stdout
+
+
+def test_an_archive_that_another_process_is_writing_is_not_replaced(data_dir: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "archive.jsonl"
+    arguments = ("audit", "prune", "--before", "2999-01-01", "--archive", str(archive))
+    with written_alone(archive):
+        assert f"{archive}: another process is writing it" in failed(data_dir, *arguments)
+    assert list(tmp_path.glob("*archive*")) == []
+    assert len(succeeded(data_dir, "audit", "--json", "--limit", "1000").splitlines()) == 601
 
 
 def test_an_archive_that_cannot_be_written_removes_nothing(data_dir: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from thingmint.data_directory.files import DirectoryInUse, held, is_held, make_directory, whole_folder, write_durably
+from thingmint.host.file_locks import lock
 
 
 def mode_of(path: Path) -> int:
@@ -132,3 +133,24 @@ def test_a_folder_with_files_is_not_replaced(tmp_path: Path) -> None:
         pass
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine"]
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "parent" / "new"
+    with whole_folder(folder) as unfinished:
+        (unfinished / "file").write_text("content")
+        with pytest.raises(OSError, match="another process is writing it"), whole_folder(folder):
+            pytest.fail("the folder belongs to the first one")
+        (unfinished / "other").write_text("content")
+    assert sorted(path.name for path in folder.iterdir()) == ["file", "other"]
+    assert [path.name for path in folder.parent.iterdir()] == ["new"]
+
+
+def test_a_lock_that_its_holder_has_removed_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def removed(descriptor: int) -> None:
+        lock(descriptor)
+        (tmp_path / ".new.lock").unlink()
+
+    monkeypatch.setattr("thingmint.data_directory.files.lock", removed)
+    with pytest.raises(OSError, match="another process is writing it"), whole_folder(tmp_path / "new"):
+        pytest.fail("another process may hold the lock of a new file")

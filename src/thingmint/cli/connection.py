@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from thingmint.core.error_text import in_words
 from thingmint.data_directory.handover import read_credentials, read_endpoints
 from thingmint.rest.signed_client import (
     Connection,
@@ -34,8 +35,17 @@ _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_IOT", "AWS_ENDPOINT_URL")
 
 def serve_command(data_dir: Path) -> str:
     """Return the command that starts a service on the data directory."""
-    named = data_dir.resolve() != Path("thingmint-data").resolve()
-    return f"thingmint serve --data-dir {shlex.quote(str(data_dir))}" if named else "thingmint serve"
+    return f"thingmint serve{data_dir_option(data_dir)}"
+
+
+def data_dir_option(data_dir: Path) -> str:
+    """Return the option that names the data directory, with a space before it; nothing for the default one."""
+    try:
+        is_default = data_dir.resolve() == Path("thingmint-data").resolve()
+    except FileNotFoundError:
+        # The working directory was removed.
+        is_default = False
+    return "" if is_default else f" --data-dir {shlex.quote(str(data_dir))}"
 
 
 def find_connection(
@@ -64,8 +74,10 @@ def find_connection(
             raise LookupError(
                 f'{given} is set, but {missing} is not: set it, or set all of them by eval "$(thingmint env)"'
             ) from error
-    endpoints = read_endpoints(data_dir)
-    credentials = read_credentials(data_dir)
+    try:
+        endpoints, credentials = read_endpoints(data_dir), read_credentials(data_dir)
+    except (ValueError, OSError) as error:
+        raise LookupError(in_words(error)) from error
     if endpoints is None or credentials is None:
         raise LookupError(
             f"no service is running on {data_dir}: start it with `{serve_command(data_dir)}`, name its data directory "

@@ -43,11 +43,19 @@ from thingmint.settings.config import Config, StartRefused
 
 def examine(config: Config) -> None:
     """Print the findings; end with exit code 1 if one of them is an error."""
-    findings = list(findings_of(config))
+    findings = list(_with_errors(findings_of(config)))
     for line in lines_of_findings(findings, terminal_width()):
         click.echo(line)
     if any(finding.verdict is Verdict.WRONG for finding in findings):
         sys.exit(1)
+
+
+def _with_errors(findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield the findings, and as the last one that a file cannot be read."""
+    try:
+        yield from findings
+    except OSError as error:
+        yield Finding(Verdict.WRONG, in_words(error))
 
 
 def lines_of_findings(findings: Sequence[Finding], width: int | None) -> Iterator[str]:

@@ -20,10 +20,9 @@ _IN_THE_WAY = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DE
 def print_environment(data_dir: Path) -> None:
     """Print shell lines for the running service; end with an error if none is running."""
     try:
-        credentials = read_credentials(data_dir)
-    except ValueError as error:
+        credentials, endpoints = read_credentials(data_dir), read_endpoints(data_dir)
+    except (ValueError, OSError) as error:
         fail(in_words(error))
-    endpoints = read_endpoints(data_dir)
     if endpoints is None or not is_held(data_dir):
         fail(f"no service is running on {data_dir}: start it with `{serve_command(data_dir)}`")
     if credentials is None:

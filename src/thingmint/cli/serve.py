@@ -16,6 +16,7 @@ from typing import BinaryIO, TextIO, TypeAlias
 import click
 
 from thingmint import __version__
+from thingmint.cli.connection import data_dir_option
 from thingmint.cli.env import environment_lines
 from thingmint.cli.settings import fail
 from thingmint.cli.worker_service import serve_with_workers
@@ -115,7 +116,7 @@ def greeting(config: Config, endpoints: Endpoints) -> list[str]:
     """Return the first output of a service: its addresses, and the next commands to type."""
     command = _own_name()
     data_dir = config.data_dir.resolve()
-    option = "" if data_dir == Path("thingmint-data").resolve() else f" --data-dir {shlex.quote(str(data_dir))}"
+    option = data_dir_option(data_dir)
     database = "PostgreSQL" if config.database_url else "SQLite"
     return [
         f"Thingmint {__version__} is ready: account {config.account}, region {config.region}",
@@ -131,7 +132,7 @@ def greeting(config: Config, endpoints: Endpoints) -> list[str]:
         f"  {FIRST_CERTIFICATE}",
         "",
         f"Without the AWS CLI:  {command} issue{option} --active",
-        *([_sign_in(data_dir)] if config.console and read_credentials(data_dir) is not None else []),
+        *([_sign_in(data_dir)] if config.console and (data_dir / CREDENTIALS).is_file() else []),
     ]
 
 
@@ -166,7 +167,7 @@ def _own_name() -> str:
         return f"{shlex.quote(sys.executable)} -m thingmint"
     try:
         return shlex.quote(str(own.resolve().relative_to(Path.cwd())))
-    except ValueError:
+    except (ValueError, FileNotFoundError):
         return shlex.quote(str(own))
 
 

@@ -5,6 +5,7 @@ temporary file and synced, the file is renamed, and the directory is synced, too
 """
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -58,8 +59,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a folder that gets this name when all of it is durable, and that is removed after an error.
 
     What an interrupted process has left of it is removed first. Raises OSError, also if the name has a folder that is
-    not empty.
+    not empty, or if another process is writing the folder.
     """
+    make_directory(path.parent)
+    with written_alone(path):
+        yield from _whole_folder(path)
+
+
+def _whole_folder(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)
@@ -77,6 +84,30 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def written_alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder that is being written; raise OSError if another process is writing it."""
+    file = path.with_name(f".{path.name}.lock")
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _OWN_BYTES, 0o600)
+    try:
+        try:
+            lock(descriptor)
+            # A process that has ended meanwhile removed the file that is locked.
+            is_held = file.stat().st_ino == os.fstat(descriptor).st_ino
+        except (AlreadyHeld, FileNotFoundError):
+            is_held = False
+        if not is_held:
+            raise OSError(errno.EBUSY, "another process is writing it", str(path))
+        try:
+            yield
+        finally:
+            # Windows does not remove an open file.
+            with contextlib.suppress(OSError):
+                file.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _sync_file(path: Path) -> None:

@@ -19,7 +19,7 @@ from thingmint.records.clock import postgresql_time
 from thingmint.service.backup.contents import lines_of_rows
 from thingmint.service.start.storage_choice import database_place, remember_storage
 from thingmint.settings.config import Config, StartRefused
-from thingmint.storage import SQLITE_FILE_NAME, DatabaseURL
+from thingmint.storage import SQLITE_FILE_NAME, DatabaseURL, InvalidDatabaseURL
 from thingmint.storage.copying import CopySource, copy_all, open_snapshot, open_target
 from thingmint.storage.sqlite.copied_tables import (
     CHANGED_COLUMNS,
@@ -71,7 +71,10 @@ async def move_registry(config: Config, progress: Progress) -> MovedRegistry:
         raise StartRefused(f"{config.data_dir} has no {SQLITE_FILE_NAME}: there is nothing to move")
     with held(config.data_dir, "thingmint move"):
         _require_unmoved(config.data_dir)
-        tables = await _copied_and_compared(source_file, target, progress)
+        try:
+            tables = await _copied_and_compared(source_file, target, progress)
+        except InvalidDatabaseURL as error:
+            raise StartRefused(in_words(error)) from error
         async with open_snapshot(target) as there:
             now = await there.read(postgresql_time)
         set_move_mark(config.data_dir, MoveMark(target.place, now.isoformat(timespec="seconds")))

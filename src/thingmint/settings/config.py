@@ -127,8 +127,18 @@ def _read_secret(variable: str, path: str) -> str:
         raise ConfigError(f"{variable} cannot be read: {in_words(error)}") from error
 
 
+def _require_utf_8(data_dir: Path) -> None:
+    try:
+        str(data_dir).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"data_dir must have a name in UTF-8, because SQLite has no other names: {data_dir}"
+        ) from None
+
+
 def _require_agreement(config: Config) -> None:
     """Return if the settings fit together; raise ConfigError for the first two that contradict each other."""
+    _require_utf_8(config.data_dir)
     if config.insecure_http and not is_loopback(config.api.host):
         raise ConfigError(f"insecure_http is allowed on loopback addresses only, and api is {config.api.host}")
     if config.test_mode:

@@ -142,3 +142,12 @@ def nested(levels: int) -> bytes:
 def test_what_the_library_might_read_in_another_way_is_refused(content: bytes) -> None:
     with pytest.raises(MalformedDER):
         rounds_of_pkcs12(content)
+
+
+def test_a_sealed_key_of_another_kind_is_refused() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    sealed = pkcs12.serialize_key_and_certificates(
+        None, key, None, None, serialization.BestAvailableEncryption(b"passphrase")
+    )
+    with pytest.raises(PrivateKeyUnreadable, match="neither RSA nor ECDSA"):
+        load_private_key(sealed, b"passphrase")

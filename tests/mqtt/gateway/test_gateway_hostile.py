@@ -89,6 +89,23 @@ def test_flood_of_handshakes_without_connect_leaves_devices_unaffected(live: Liv
         assert live.gateway.open_connections - live.gateway.connected_devices <= FLOOD
 
 
+def test_connect_that_waits_for_the_registry_keeps_its_place(tmp_path: Path) -> None:
+    limits = GatewayLimits(max_strangers=2, silent_seconds=0.1)
+    with live_gateway(tmp_path, limits=limits) as live, contextlib.ExitStack() as stack:
+        gate = live.registry.gate = asyncio.Event()
+        slow = stack.enter_context(peer(live, live.register(), V3))
+        slow.send(Connect(V3, "slow"))
+        live.wait_until(lambda: bool(live.registry.identified))
+        begun = live.thread.call(live.gateway._services.loop.time)
+        open_silently(live, stack).sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01")
+        live.wait_until(lambda: live.gateway._services.loop.time() > begun + 2 * limits.silent_seconds)
+        open_silently(live, stack)
+        # The handshake and the CONNECT have the two places, and the newcomer waits.
+        live.wait_until(lambda: len(live.gateway._listener._queue) == 1)
+        live.thread.call(gate.set)
+        assert slow.expect(Connack).reason_code is ReasonCode.SUCCESS
+
+
 def test_connect_must_come_in_time(tmp_path: Path) -> None:
     with live_gateway(tmp_path, limits=GatewayLimits(connect_seconds=1.0)) as live:
         device = live.register()

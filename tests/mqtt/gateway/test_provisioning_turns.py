@@ -99,6 +99,9 @@ async def test_a_second_claim_is_next_when_a_crowd_of_the_first_has_filled_every
     answered = [connection for connection in crowd if connection.answers]
     assert sum(connection.was_turned_away for connection in answered) == 300 - 96 + 20
     assert queue.losses.of(Loss.PROVISIONING_THROTTLED) == 300 - 96 + 20
+    began = queue.fleet.began[8 : 8 + 2 * 20]
+    assert began[1::2] == [f"second{number}" for number in range(20)]
+    assert all(name.startswith("crowd") for name in began[::2])
     await queue.answer(96)
     assert all(connection.answers for connection in crowd)
     assert all(connection.provisioning == 0 for connection in [*crowd, *second])

@@ -233,6 +233,20 @@ async def test_requests_wait_for_a_later_turn_and_accounts_take_turns(watch: Wat
     assert [name for name in done if name != "small"] == [f"large{number}" for number in range(40)]
 
 
+async def test_an_account_that_uses_up_each_turn_does_not_keep_another_account_waiting(watch: Watch) -> None:
+    turns = Turns(asyncio.get_running_loop(), 0.005)
+    done: list[str] = []
+
+    async def work(account: str) -> None:
+        await turns.later(account)
+        watch.work(0.006)
+        done.append(account)
+
+    await asyncio.gather(*(work("large") for _ in range(20)), *(work("small") for _ in range(3)), work("other"))
+    # Only the first connection that is woken finds time.
+    assert done[:9] == ["large", "small", "other"] + ["large", "small"] * 2 + ["large"] * 2
+
+
 @pytest.mark.parametrize("quick", [0, 2_000])
 async def test_who_finds_the_time_used_up_again_keeps_its_place(watch: Watch, quick: int) -> None:
     turns = Turns(asyncio.get_running_loop(), 0.005)

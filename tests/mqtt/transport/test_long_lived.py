@@ -14,7 +14,7 @@ from tests.support.devices.mqtt_peer import V3, V5, connected_peer
 from thingmint.mqtt.codec.packets import Disconnect, Publish, Will
 from thingmint.mqtt.transport.long_lived import LongLivedObjects
 
-CALM = 60
+CALM, QUARTER_OF_AN_HOUR = 60, 900
 
 
 class Knot:
@@ -79,10 +79,25 @@ def test_all_objects_are_not_examined_while_many_connections_come_or_go(coming: 
         come(objects, coming)
         objects.advance(3000 - going * (number % 2))
     assert gone() is not None
-    # Those that never stop would leave their garbage for ever.
-    come(objects, 100_000)
-    objects.advance(3000)
+    # Otherwise, devices that never stop to come and go would leave garbage for ever.
+    for number in range(2 * CALM, QUARTER_OF_AN_HOUR):
+        assert gone() is not None
+        come(objects, coming)
+        objects.advance(3000 - going * (number % 2))
     assert gone() is None
+
+
+def test_connections_that_subscribe_or_get_other_policies_have_objects_to_freeze(tmp_path: Path) -> None:
+    kept: list[int] = []
+    with live_gateway(tmp_path, observe_kept=lambda: kept.append(1)) as live:
+        identity = live.register()
+        with connected_peer(live, identity, V5, "device") as device:
+            assert kept == []
+            device.subscribe("a")
+            device.subscribe("b")
+            assert len(kept) == 2
+            live.thread.call(live.gateway.policies_changed)
+            live.wait_until(lambda: len(kept) == 3)
 
 
 def leaves(live: LiveGateway, identity: Identity) -> None:

@@ -43,6 +43,24 @@ def test_connect_that_arrives_slowly_keeps_its_place() -> None:
     assert unauthenticated.gives_way_to("a", 3.5) == "a0"
 
 
+def test_silence_costs_no_place_while_the_service_has_to_go_on() -> None:
+    unauthenticated = strangers_of("a", "b")
+    for connection in ("a0", "b1"):
+        unauthenticated.established(connection, 0.0)
+        unauthenticated.sent_connect(connection, 0.5)
+    assert unauthenticated.gives_way_to("c", 9.0) is None
+    assert unauthenticated.go_on(9.0)
+    # The rest of a CONNECT is awaited.
+    unauthenticated.received("a0", 10.0)
+    assert unauthenticated.gives_way_to("c", 10.9) is None
+    assert unauthenticated.gives_way_to("c", 11.0) == "a0"
+    # The time limit of CONNECT counts from the end of the handshake.
+    assert list(unauthenticated.late(0.0, 0.0)) == ["a0", "b1"]
+    unauthenticated.remove("b1")
+    unauthenticated.sent_connect("b1", 12.0)
+    assert len(unauthenticated) == 1
+
+
 def test_network_with_many_places_gives_its_newest_to_one_with_few() -> None:
     unauthenticated = strangers_of("a", "a", "a", "b")
     for connection in ("a0", "a1", "a2", "b3"):

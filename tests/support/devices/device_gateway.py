@@ -250,6 +250,7 @@ def live_gateway(
     data_plane: DataPlane | None = None,
     registry: DeviceRegistry | None = None,
     counters: Counters | None = None,
+    observe_kept: Callable[[], None] | None = None,
 ) -> Iterator[LiveGateway]:
     """Start a gateway on a free port of the loopback, and stop it at the end; a given registry replaces the fake."""
     fakes, fleet, events = FakeRegistry(), FakeFleet(), Events()
@@ -267,6 +268,7 @@ def live_gateway(
         clock=clock,
         limits=limits,
         counters=counters,
+        observe_kept=observe_kept,
     )
     with loop_thread(loop_name) as thread:
         thread.run(gateway.start())

@@ -58,3 +58,20 @@ def loop_thread(loop_name: str = "uvloop") -> Iterator[LoopThread]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@contextlib.contextmanager
+def held(thread: LoopThread) -> Iterator[None]:
+    """Let the loop do nothing meanwhile, so that it notices all that happens in one turn."""
+    is_held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        is_held.set()
+        release.wait(GENEROUS)
+
+    thread.loop.call_soon_threadsafe(hold)
+    assert is_held.wait(GENEROUS)
+    try:
+        yield
+    finally:
+        release.set()

@@ -14,6 +14,7 @@ from thingmint.core.access_key import AccessKey
 from thingmint.core.error_text import in_words
 from thingmint.data_directory.handover import CREDENTIALS, read_credentials
 from thingmint.host.given_files import read_opened
+from thingmint.host.standard_streams import OutputLost
 from thingmint.registration.access.access_keys import (
     AccessKeyRequest,
     NewAccessKey,
@@ -57,14 +58,27 @@ def create(
         )
     fields = _credential_process(created)
     if as_json:
-        click.echo(json.dumps(fields, indent=2))
+        print_secret(created.access_key, json.dumps(fields, indent=2))
         return
-    click.echo(f"aws_access_key_id = {created.access_key.access_key_id}")
-    click.echo(f"aws_secret_access_key = {created.secret}")
+    lines = [f"aws_access_key_id = {created.access_key.access_key_id}", f"aws_secret_access_key = {created.secret}"]
     if created.session_token is not None:
-        click.echo(f"aws_session_token = {created.session_token}")
+        lines.append(f"aws_session_token = {created.session_token}")
+    print_secret(created.access_key, "\n".join(lines))
+    if created.session_token is not None:
         click.echo(f"expires {fields['Expiration']}", err=True)
     click.echo("The secret is shown only once.", err=True)
+
+
+def print_secret(access_key: AccessKey, text: str) -> None:
+    """Print a new access key with its secret; if that fails, end the program and say how to delete the key."""
+    try:
+        click.echo(text)
+    except (OutputLost, BrokenPipeError) as error:
+        fail(
+            f"the access key {access_key.access_key_id} of account {access_key.account} was created, and nobody has "
+            f"its secret, because {in_words(error)}: delete it with "
+            f"`thingmint access-key delete {access_key.access_key_id} --account {access_key.account}`"
+        )
 
 
 def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:
@@ -90,12 +104,18 @@ def list_all(config: Config, *, all_accounts: bool, as_json: bool) -> None:
 
 def delete(config: Config, access_key_id: str) -> None:
     """Delete an access key, and the credentials file if it names this key."""
+    if not access_key_id.isascii():
+        fail(f"The access key {access_key_id} does not exist.")
 
     async def work(registry: Registry) -> None:
         await delete_access_key(registry.store, registry.clock, operator(registry.scope), access_key_id)
 
     with_registry(config, work)
-    present = read_credentials(config.data_dir)
+    try:
+        present = read_credentials(config.data_dir)
+    except ValueError:
+        # Nobody can use the file, so it does not matter which key it names.
+        present = None
     if present is not None and present.access_key_id == access_key_id:
         (config.data_dir / CREDENTIALS).unlink(missing_ok=True)
         click.echo(f"{access_key_id} was the administrator's key: the credentials file is removed too", err=True)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import click
 
+from thingmint.cli.accounts.access_key import print_secret
 from thingmint.cli.accounts.registry_work import with_registry
 from thingmint.cli.terminal.columns import table, terminal_width
 from thingmint.core.errors import InvalidRequest
@@ -42,11 +43,14 @@ def create(config: Config, number: str | None, *, as_json: bool) -> None:
             "AccessKeyId": key.access_key_id,
             "SecretAccessKey": made.secret,
         }
-        click.echo(json.dumps(fields, indent=2))
+        print_secret(key, json.dumps(fields, indent=2))
         return
-    click.echo(f"account = {key.account}")
-    click.echo(f"aws_access_key_id = {key.access_key_id}")
-    click.echo(f"aws_secret_access_key = {made.secret}")
+    lines = (
+        f"account = {key.account}",
+        f"aws_access_key_id = {key.access_key_id}",
+        f"aws_secret_access_key = {made.secret}",
+    )
+    print_secret(key, "\n".join(lines))
     click.echo("The secret is shown only once.", err=True)
 
 

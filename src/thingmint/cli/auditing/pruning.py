@@ -15,7 +15,7 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import iot_arn
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.tiles import TILE_WIDTH
-from thingmint.data_directory.files import sync_directory
+from thingmint.data_directory.files import sync_directory, written_alone
 from thingmint.records.columns import column_of_time
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.pruning import archived_lines, prunable, prune
@@ -28,8 +28,7 @@ from thingmint.settings.config import Config, StartRefused
 
 def prune_audit_trail(config: Config, before: datetime, archive: Path) -> None:
     """Archive the entries that are older than the time, then remove them; the file must not exist yet."""
-    if archive.exists():
-        fail(f"{archive} exists already: each archive is a file of its own")
+    _require_new(archive)
     try:
         removed = asyncio.run(_prune(config, before, archive))
     except (StartRefused, ThingmintError, TreeDamaged, OSError) as error:
@@ -40,6 +39,11 @@ def prune_audit_trail(config: Config, before: datetime, archive: Path) -> None:
     click.echo(f"{archive}: leaves {removed.start} to {removed.stop - 1}; their entries were removed")
 
 
+def _require_new(archive: Path) -> None:
+    if archive.exists():
+        fail(f"{archive} exists already: each archive is a file of its own")
+
+
 async def _prune(config: Config, before: datetime, archive: Path) -> range:
     """Archive and remove the entries; return the indexes of their leaves."""
     async with registry_beside_service(config) as registry:
@@ -48,7 +52,10 @@ async def _prune(config: Config, before: datetime, archive: Path) -> range:
         bundles = await prunable(registry.store, column_of_time(before))
         if not bundles:
             return range(0)
-        digest = await _write(registry.store, log.salt_secret, bundles, archive)
+        with written_alone(archive):
+            # Another process may have written it since the command began.
+            _require_new(archive)
+            digest = await _write(registry.store, log.salt_secret, bundles, archive)
         leaves = range(bundles.start * TILE_WIDTH, bundles.stop * TILE_WIDTH)
         record = audit_entry(
             operator(registry.scope),

@@ -1,7 +1,6 @@
 """Owns the commands that change issuers. They change the database; the nodes of a running service follow it."""
 
 import asyncio
-import sys
 import tomllib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -48,7 +47,7 @@ def request_certificate(config: Config, issuer_id: str | None, out: Path, **want
                 registry, issuer_id, None if subject is None else str(subject)
             )
         if str(out) == "-":
-            sys.stdout.write(pem.decode())
+            click.echo(pem, nl=False)
         else:
             write_durably(out, pem, 0o644)
         return record

@@ -276,16 +276,31 @@ class GatewayConnection(ObservedConnection):
             # Mostly there is time, and a coroutine for each message would cost some of it.
             request = next_now(self.protocol, self._services)
             if request is None:
-                request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+                request = await self._next_in_turn()
             if request is None:
-                self._end_of_requests()
+                await self._end_of_requests()
                 return
             self._last_heard_at = self._services.loop.time()
             if self._ending is None:
                 await self._meet(request)
 
-    def _end_of_requests(self) -> None:
-        if self._has_heard_all and self._may_go_on():
+    async def _next_in_turn(self) -> Request | None:
+        if self.device.admitted is not None:
+            return await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+        # Other connections may need a place meanwhile, and this one is nearer to its end.
+        self._services.handles_connect(self._transport, begins=True)
+        request = await next_in_turn(self.protocol, self._services, self.scope, self._may_go_on)
+        if request is None:
+            self._services.handles_connect(self._transport, begins=False)
+        return request
+
+    async def _end_of_requests(self) -> None:
+        if not (self._has_heard_all and self._may_go_on()):
+            return
+        # Thousands of devices may be lost at once.
+        if self._services.slow_turns.is_over:
+            await self._services.slow_turns.later(self.scope)
+        if self._may_go_on():
             self._writer.close(b"")
             self._mark_over(DisconnectReason.CONNECTION_LOST)
 
@@ -302,6 +317,7 @@ class GatewayConnection(ObservedConnection):
                 self.device.send(Pingresp())
             case Subscribe():
                 await subscribe(self.device, self._services, request)
+                self._services.observe_kept()
             case Unsubscribe():
                 await unsubscribe(self.device, self._services, request)
             case Connect():
@@ -317,6 +333,7 @@ class GatewayConnection(ObservedConnection):
 
     async def _connect(self, connect: Connect) -> None:
         assert self._peer is not None, "the handshake comes first"
+        self._services.handles_connect(self._transport, begins=True)
         opened = await enter(self, self._services, self._index, self._peer, connect)
         if opened is None:
             return

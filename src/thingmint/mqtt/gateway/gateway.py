@@ -63,6 +63,7 @@ class Gateway:
         observe_connections: Callable[[int], None] | None = None,
         counters: Counters | None = None,
         observe_accepted: Callable[[], None] | None = None,
+        observe_kept: Callable[[], None] | None = None,
         observe_turned_away: Callable[[int], None] | None = None,
         shares_ports: bool = False,
         proxies: TrustedProxies | None = None,
@@ -101,9 +102,11 @@ class Gateway:
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
+            handles_connect=self._listener.handles_connect,
             counters=self._counters,
+            observe_kept=observe_kept or (lambda: None),
         )
-        self._policy_refresh = PolicyRefresh()
+        self._policy_refresh = PolicyRefresh(observe_kept or (lambda: None))
         self._ender: asyncio.Task[None] | None = None
         self._to_end: deque[GatewayConnection] = deque()
 

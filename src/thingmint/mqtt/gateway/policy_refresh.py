@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from thingmint.core.errors import ThingmintError
@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 class PolicyRefresh:
     """Applies the policies that are attached now to connections, and ends connections that are no longer permitted."""
 
-    def __init__(self) -> None:
+    def __init__(self, observe_kept: Callable[[], None]) -> None:
+        self._observe_kept = observe_kept
         self.task: asyncio.Task[None] | None = None
         """The running task; None while no connection waits."""
         self._waiting: dict[GatewayConnection, None] = {}
@@ -42,6 +43,7 @@ class PolicyRefresh:
             del self._waiting[connection]
             try:
                 await _bind_again(connection)
+                self._observe_kept()
             except ThingmintError as error:
                 log.warning("the policies of a connection could not be read again: %s", error.message)
                 self._waiting[connection] = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -18,8 +19,19 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 
+class HandlesConnect(Protocol):
+    """Records whether the service has to go on with a transport, or the client."""
+
+    def __call__(self, transport: TLSTransport, *, begins: bool) -> None:
+        """The service begins to handle CONNECT, or waits for the rest of it."""
+        ...
+
+
 class Services(Struct, frozen=True):
-    """The shared objects. ``admit`` counts a transport as a device's, and no longer as unauthenticated."""
+    """The shared objects. ``admit`` counts a transport as a device's, and no longer as unauthenticated.
+
+    ``handles_connect`` says whose turn it is on a transport that is not admitted: the service's or the client's.
+    """
 
     registry: DeviceRegistry
     data_plane: DataPlane
@@ -31,6 +43,7 @@ class Services(Struct, frozen=True):
     clock: Clock
     limits: GatewayLimits
     admit: Callable[[TLSTransport], None]
+    handles_connect: HandlesConnect
     loop: asyncio.AbstractEventLoop
     turns: Turns
     """The time for messages and acknowledgements."""
@@ -38,5 +51,7 @@ class Services(Struct, frozen=True):
     """The time for requests that begin, change or end a session, so that messages do not wait for thousands of them."""
     counters: Counters
     flushes: Flushes
+    observe_kept: Callable[[], None]
+    """Called when a connection keeps new objects: subscriptions or other policies."""
     work: set[asyncio.Task[None]] = field(default_factory=set)
     """The tasks of connections; the event loop holds only weak references to tasks."""

@@ -6,7 +6,7 @@ are served in order of arrival.
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Final
 
@@ -25,7 +25,7 @@ class Turns:
         self._seconds = seconds
         self._ends_at: float | None = None
         self._at_once = _FEWEST_AT_ONCE
-        self._waiting: dict[Hashable, deque[asyncio.Future[bool]]] = {}
+        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[bool]]] = OrderedDict()
         self._returned: Counter[Hashable] = Counter()
 
     @property
@@ -70,6 +70,10 @@ class Turns:
         else:
             self._at_once = min(_MOST_AT_ONCE, self._at_once * 2)
         self._ends_at = None
+        # Accounts whose connections were woken and found no time are next. Otherwise, an account whose connections have
+        # many requests would have the first place in each turn.
+        for account in reversed(list(self._returned)):
+            self._waiting.move_to_end(account, last=False)
         self._returned.clear()
         for number in range(self._at_once):
             if not self._waiting:

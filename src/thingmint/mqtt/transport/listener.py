@@ -152,6 +152,11 @@ class Listener:
         self._fill_places()
         self._observe_accepted()
 
+    def handles_connect(self, transport: TLSTransport, *, begins: bool) -> None:
+        """Record that the service begins to handle CONNECT, or that it waits for the rest of it."""
+        record = self._unauthenticated.sent_connect if begins else self._unauthenticated.received
+        record(transport, self._loop.time())
+
     # What connections ask and report
 
     def later(self, call: Callable[[], object]) -> None:

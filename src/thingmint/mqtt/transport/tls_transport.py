@@ -51,7 +51,6 @@ class TLSTransport(asyncio.BufferedProtocol):
         "_new_upper",
         "_owner",
         "_peer_is_done",
-        "_pump_is_due",
         "_read_buffer",
         "_reading_paused",
         "_records",
@@ -92,7 +91,6 @@ class TLSTransport(asyncio.BufferedProtocol):
         """The addresses and ports of the peer and of this end, or those in a balancer's header."""
         self._state = _State.HANDSHAKE
         self._peer_is_done = False
-        self._pump_is_due = False
         self._has_eof = False
         self._told_end = False
         self._unread: UnreadBytes | None = None
@@ -197,12 +195,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         else:
             self._owner.received(self)
             self._take(received)
-        if self._state is _State.HANDSHAKE and self._lower is not None:
-            # Thousands of devices may connect at once, and each half of a handshake takes hundreds of microseconds.
-            self._lower.pause_reading()
-            self._pump_later()
-        else:
-            self._pump()
+        self._pump()
 
     def eof_received(self) -> bool:
         """Deliver the data that has arrived, and keep the sending direction open for the answers."""
@@ -210,7 +203,7 @@ class TLSTransport(asyncio.BufferedProtocol):
             return False
         self._has_eof = True
         self._note_peer_is_done()
-        self._pump_later()
+        self._owner.later(self._pump)
         return True
 
     def pause_writing(self) -> None:
@@ -259,17 +252,6 @@ class TLSTransport(asyncio.BufferedProtocol):
         if self._upper is not None:
             self._upper.writing_lost()
         self._pump()
-
-    def _pump_later(self) -> None:
-        """Process what has arrived in a time slice that all connections share."""
-        if not self._pump_is_due:
-            self._pump_is_due = True
-            self._owner.later(self._pump_when_due)
-
-    def _pump_when_due(self) -> None:
-        self._pump_is_due = False
-        self._pump()
-        self._arrange_reading()
 
     def _pump(self) -> None:
         """Let OpenSSL process received bytes, send its answers, and report the end when nothing is left."""

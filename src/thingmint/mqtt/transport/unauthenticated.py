@@ -1,6 +1,7 @@
 """Owns the connections without an accepted CONNECT: the progress of each, and which one loses its place to another.
 
-A connection whose handshake continues keeps its place until its time limit. Connections that send nothing lose their
+A connection whose handshake continues keeps its place until its time limit, and so does one whose CONNECT waits for the
+service. Connections that send nothing lose their
 places, and so do connections of a network that has more places than the network of a new connection. Closes nothing.
 """
 
@@ -22,6 +23,14 @@ class HandshakeStep(Enum):
     SILENT = auto()
     SHAKING_HANDS = auto()
     ESTABLISHED = auto()
+    SENT_CONNECT = auto()
+    """The service has to go on, not the client."""
+
+
+_AFTER_BYTES = {
+    HandshakeStep.SILENT: HandshakeStep.SHAKING_HANDS,
+    HandshakeStep.SENT_CONNECT: HandshakeStep.ESTABLISHED,
+}
 
 
 class _Progress(Struct):
@@ -73,8 +82,13 @@ class UnauthenticatedConnections(Generic[T]):
         """Record that bytes have arrived."""
         progress = self._progress.get(connection)
         if progress is not None:
-            step = HandshakeStep.SHAKING_HANDS if progress.step is HandshakeStep.SILENT else progress.step
-            self._move(connection, progress, step, now)
+            self._move(connection, progress, _AFTER_BYTES.get(progress.step, progress.step), now)
+
+    def sent_connect(self, connection: T, now: float) -> None:
+        """Record that the service has not handled what has arrived: meanwhile, silence costs no place."""
+        progress = self._progress.get(connection)
+        if progress is not None:
+            self._move(connection, progress, HandshakeStep.SENT_CONNECT, now)
 
     def established(self, connection: T, now: float) -> None:
         """Record the end of the handshake, from which the time limit of CONNECT counts."""

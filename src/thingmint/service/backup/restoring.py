@@ -60,7 +60,7 @@ from thingmint.service.start.passphrases import read_passphrase
 from thingmint.service.start.storage_choice import database_place, remember_storage
 from thingmint.settings.config import Config, StartRefused
 from thingmint.signers.log_key import LogKeySigner
-from thingmint.storage import SQLITE_FILE_NAME
+from thingmint.storage import SQLITE_FILE_NAME, InvalidDatabaseURL
 from thingmint.storage.copying import CopyTarget, TargetNotEmpty, open_snapshot, open_target
 from thingmint.storage.sqlite.copied_tables import copied_tables, newest_version
 
@@ -138,6 +138,8 @@ async def restore(config: Config, path: Path, given: RestoreInput, shown: Shown)
                 if not await _has_ended(config, mark):
                     raise StartRefused(in_words(error)) from error
                 restored = Restored(checked.head)
+            except InvalidDatabaseURL as error:
+                raise StartRefused(in_words(error)) from error
             finally:
                 await tokens.close()
             remember_storage(config)

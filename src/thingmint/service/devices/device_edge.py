@@ -237,6 +237,7 @@ class DeviceEdge:
             observe_connections=self._observe_connections,
             counters=self._counters,
             observe_accepted=self._long_lived.came,
+            observe_kept=self._long_lived.kept,
             observe_turned_away=self._observe_turned_away,
             shares_ports=self._address.is_shared,
             proxies=self._proxies,

@@ -1,0 +1,195 @@
+"""Every packet of devices, and every action of the gateway on its connections, when it comes for a whole fleet at once.
+
+Packets and actions are listed by the code, so that a new one is tried, or named here with the reason.
+"""
+
+import asyncio
+import contextlib
+import gc
+import inspect
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from tests.support.devices.device_gateway import LiveGateway, live_gateway
+from tests.support.devices.mqtt_peer import V3, Peer, connected_peer, peer
+from tests.support.machine.loop_thread import LOOPS, held
+from tests.support.machine.turn_watch import LongTurn, TurnSelector, begin, ensure_short_turns, reference_seconds
+
+from thingmint.core.policies.target import CertificateTarget
+from thingmint.mqtt.codec.packets import (
+    Connect,
+    Disconnect,
+    Pingreq,
+    Puback,
+    Publish,
+    QoS,
+    Subscribe,
+    Subscription,
+    Unsubscribe,
+    Will,
+)
+from thingmint.mqtt.gateway.device_protocol import Request
+from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.transport.long_lived import LongLivedObjects
+
+FLEET = 250
+# In one turn, the work on all of them would be more than this.
+BUDGET = 40.0
+ATTEMPTS = 5
+WILL = Will("will", b"gone", QoS.AT_LEAST_ONCE)
+FILTERS = [Subscription(f"filter/{number}/+", QoS.AT_LEAST_ONCE) for number in range(8)]
+
+
+def publishes(device: Peer) -> None:
+    device.send(*(Publish(f"topic/{n}", b"x" * 100, QoS.AT_LEAST_ONCE, packet_id=n + 1) for n in range(30)))
+
+
+def subscribes(device: Peer) -> None:
+    device.send(*(Subscribe(number, tuple(FILTERS)) for number in range(1, 6)))
+
+
+def unsubscribes(device: Peer) -> None:
+    topics = tuple(f"{each.topic_filter}/unknown" for each in FILTERS)
+    device.send(*(Unsubscribe(number, topics) for number in range(1, 11)))
+
+
+def pings(device: Peer) -> None:
+    device.send(*[Pingreq()] * 50)
+
+
+def acknowledges(device: Peer) -> None:
+    device.send(*(Puback(number) for number in range(1, 51)))
+
+
+def connects(device: Peer) -> None:
+    device.send(Connect(V3, f"device-{id(device)}", will=WILL))
+
+
+def leaves(device: Peer) -> None:
+    device.send(Disconnect())
+
+
+HANDLERS: dict[type, Callable[[Peer], None]] = {
+    Connect: connects,
+    Publish: publishes,
+    Puback: acknowledges,
+    Subscribe: subscribes,
+    Unsubscribe: unsubscribes,
+    Pingreq: pings,
+    Disconnect: leaves,
+}
+
+
+def changes_policies(live: LiveGateway) -> None:
+    live.gateway.policies_changed()
+
+
+def changes_the_certificate(live: LiveGateway) -> None:
+    for device in live.registry.devices.values():
+        live.gateway.certificate_changed(CertificateTarget(device.scope, device.certificate_id))
+
+
+ACTIONS: dict[str, Callable[[LiveGateway], object]] = {
+    "policies_changed": changes_policies,
+    "certificate_changed": changes_the_certificate,
+    "end_all_without_wills": lambda live: live.gateway.end_all_without_wills(),
+    "stop": lambda live: live.gateway.stop(1.0),
+}
+# Methods that do nothing to connections, or to one of them.
+OF_ONE_OR_NONE = {
+    "connection_of",
+    "connections_of_account",
+    "delete_connection",
+    "has_connection_of",
+    "has_listeners",
+    "last_ending_of",
+    "start",
+    "taken_over",
+    "use_tls_context",
+}
+# A delivery for each client of the account that listens to the event.
+OF_LISTENERS = {"publish_event"}
+
+
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[LiveGateway, TurnSelector], None]) -> None:
+    """Run the work with a gateway whose loop is watched; raise LongTurn as `run_watched` does."""
+    for attempt in range(ATTEMPTS):
+        selector, before = TurnSelector(), reference_seconds()
+        monkeypatch.setitem(LOOPS, "watched", partial(asyncio.SelectorEventLoop, selector))
+        directory = tmp_path / str(attempt)
+        directory.mkdir()
+        long_lived = LongLivedObjects()
+        with live_gateway(directory, loop_name="watched", observe_kept=long_lived.kept) as live:
+            work(live, selector)
+            seconds = live.thread.call(selector.seconds.copy)
+        gc.unfreeze()
+        selector.seconds = seconds
+        try:
+            ensure_short_turns(selector, BUDGET, max(before, reference_seconds()))
+        except LongTurn:
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def until_settled(live: LiveGateway) -> None:
+    """Wait until the gateway has nothing to do for a while."""
+    time.sleep(0.1)
+    live.wait_until(lambda: not live.gateway._services.work)
+    live.wait_until(lambda: live.gateway._policy_refresh.task is None and live.gateway._ender is None)
+
+
+def test_every_packet_and_every_action_is_tried() -> None:
+    assert set(HANDLERS) == set(get_args(Request))
+    methods = {name for name, _ in inspect.getmembers(Gateway, inspect.isfunction) if not name.startswith("_")}
+    assert methods == {*ACTIONS, *OF_ONE_OR_NONE, *OF_LISTENERS}
+
+
+@pytest.mark.parametrize("kind", HANDLERS, ids=lambda kind: kind.__name__)
+def test_a_packet_of_all_devices_at_once_makes_no_long_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type
+) -> None:
+    def work(live: LiveGateway, selector: TurnSelector) -> None:
+        with contextlib.ExitStack() as stack:
+            identity = live.register()
+            if kind is Connect:
+                fleet = [stack.enter_context(peer(live, identity, V3)) for _ in range(FLEET)]
+            else:
+                fleet = [
+                    stack.enter_context(connected_peer(live, identity, V3, f"device-{n}", will=WILL))
+                    for n in range(FLEET)
+                ]
+            live.thread.run(begin(selector))
+            with held(live.thread):
+                for device in fleet:
+                    HANDLERS[kind](device)
+            until_settled(live)
+
+    watched(tmp_path, monkeypatch, work)
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_on_all_connections_makes_no_long_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def work(live: LiveGateway, selector: TurnSelector) -> None:
+        with contextlib.ExitStack() as stack:
+            identity = live.register()
+            for number in range(FLEET):
+                stack.enter_context(connected_peer(live, identity, V3, f"device-{number}", will=WILL))
+            live.thread.run(begin(selector))
+
+            async def act() -> None:
+                done = ACTIONS[name](live)
+                if inspect.isawaitable(done):
+                    await done
+
+            live.thread.run(act())
+            until_settled(live)
+
+    watched(tmp_path, monkeypatch, work)
