@@ -45,13 +45,6 @@ def test_other_kinds_and_sizes_are_refused(kind: str) -> None:
         load_private_key(content, None)
 
 
-def test_another_kind_in_pkcs12_is_refused() -> None:
-    key, sealing = ed25519.Ed25519PrivateKey.generate(), serialization.BestAvailableEncryption(b"passphrase")
-    content = pkcs12.serialize_key_and_certificates(None, key, None, None, sealing)
-    with pytest.raises(PrivateKeyUnreadable, match="neither RSA nor ECDSA"):
-        load_private_key(content, b"passphrase")
-
-
 def test_accepted_keys_are_read_in_every_form(rsa_key: rsa.RSAPrivateKey, ec_key: ec.EllipticCurvePrivateKey) -> None:
     for key in (rsa_key, ec_key):
         for form in (PKCS8, TRADITIONAL):
