@@ -4,11 +4,12 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from tests.support.certificates.ifma import faulty_package  # noqa: F401  fixtures are found by name
+from tests.support.certificates.passphrases import FEW_ROUNDS, sealed_with
 from tests.support.databases.postgresql import (  # noqa: F401  fixtures are found by name
     _migrated_template,
     _shared_cluster,
@@ -50,6 +51,13 @@ def _logs_as_at_the_start() -> None:
     service_log.use(None)
     for logger, level in zip(_LOGGERS, _LEVELS, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passphrases() -> Iterator[None]:
+    """Seal keys with few rounds. How many there are in earnest is tested where keys are."""
+    with sealed_with(FEW_ROUNDS):
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

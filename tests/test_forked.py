@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.faults.test_clock_jumps import everything_turned_by
 from tests.support.services.forked import programs, run_thingmint, start_thingmint
+from tests.support.services.service import start_service
 
 
 def executed(*arguments: str) -> tuple[int, str, str]:
@@ -61,6 +62,16 @@ def test_a_program_whose_clock_is_turned_is_forked_too(tmp_path: Path) -> None:
     assert not isinstance(process, subprocess.Popen)
     out, err = process.communicate()
     assert (process.returncode, out.split()[0], err) == (0, "thingmint", "")
+
+
+def test_services_in_a_row_share_no_key(tmp_path: Path) -> None:
+    keys = []
+    for name in ("one", "two"):
+        start_service(tmp_path / name, key_reserve=0).terminate()
+        keys.append({path.name: path.read_bytes() for path in (tmp_path / name / "keys").glob("*.key")})
+    assert keys[0].keys() == keys[1].keys()
+    assert any("rsa" in name for name in keys[0])
+    assert not set(keys[0].values()) & set(keys[1].values())
 
 
 @pytest.mark.parametrize("variable", ["PYTHONPATH", "LD_PRELOAD", "TZ"])

@@ -141,7 +141,7 @@ def test_whatever_two_accounts_do_at_once_could_have_happened_in_some_order(clie
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=examples(3, 60),
+            max_examples=examples(2, 60),
             stateful_step_count=examples(20, 40),
         ),
     )

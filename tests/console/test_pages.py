@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Browser, StorageState, ViewportSize
 from tests.console.conftest import Filled
 from tests.support.clients.aws import Live
-from tests.support.console.browser import tab_of, violations
-from tests.support.machine.soak import examples
+from tests.support.console.browser import RULES_OF_COLOURS, tab_of, violations
+from tests.support.machine.soak import SOAK, examples
 
 PAGES = {
     "": "Overview",
@@ -49,6 +49,7 @@ def path_of(page: str, filled: Filled) -> str:
     )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_page_keeps_wcag_and_complains_about_nothing(
     browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState], axe: str, look: str
@@ -61,7 +62,8 @@ def test_every_page_keeps_wcag_and_complains_about_nothing(
             script: str | None = axe
             for scheme in schemes:
                 tab.page.emulate_media(color_scheme=scheme)
-                assert violations(tab.page, script) == [], (page, scheme)
+                rules = () if script is not None or SOAK else RULES_OF_COLOURS
+                assert violations(tab.page, script, rules) == [], (page, scheme)
                 assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page, scheme)
                 script = None
 

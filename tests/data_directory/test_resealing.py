@@ -47,12 +47,6 @@ resealing.reseal(Path(sys.argv[1]), of(sys.argv[3]), of(sys.argv[4]))
 """
 
 
-@pytest.fixture(autouse=True)
-def _cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tested here is not how long a guess takes."""
-    monkeypatch.setattr("thingmint.issuance.keys.private_keys._KDF_ROUNDS", 1000)
-
-
 def text_of(passphrase: bytes | None) -> str:
     return "" if passphrase is None else passphrase.decode()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from tests.support.certificates.passphrases import ROUNDS_IN_EARNEST, sealed_with
 from tests.support.machine.required import required_program
 
 from thingmint.issuance.keys.private_keys import (
@@ -26,7 +27,8 @@ PASSPHRASE = "grüne Heide".encode()
 
 @pytest.fixture(scope="session")
 def sealed(ec_key: ec.EllipticCurvePrivateKey) -> bytes:
-    return dump_private_key(ec_key, PASSPHRASE)
+    with sealed_with(ROUNDS_IN_EARNEST):
+        return dump_private_key(ec_key, PASSPHRASE)
 
 
 @pytest.fixture(scope="session")

@@ -45,12 +45,6 @@ STRIDE = examples(6, 1)
 PASSPHRASE, OTHER = b"the passphrase of the keys", b"another passphrase"
 
 
-@pytest.fixture(autouse=True)
-def _cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tested here is not how long a guess takes."""
-    monkeypatch.setattr("thingmint.issuance.keys.private_keys._KDF_ROUNDS", 1000)
-
-
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     make_directory(tmp_path / "database")

@@ -2,7 +2,7 @@
 
 import contextlib
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from tests.support.machine.required import require
 _CHROMIUM = Path("/usr/bin/chromium")
 _FOLDER = Path(__file__).parents[2] / "console"
 _RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+RULES_OF_COLOURS = ("color-contrast", "link-in-text-block")
+"""All that axe finds in the colours of a page. What else it looks at is the same in the dark."""
 READER: Mapping[str, object] = {
     "Version": "2012-10-17",
     "Statement": [
@@ -51,15 +53,16 @@ def axe_source() -> str:
     return (_FOLDER / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
-def violations(page: Page, axe: str | None = None) -> list[str]:
+def violations(page: Page, axe: str | None = None, rules: Sequence[str] = ()) -> list[str]:
     """Return what of WCAG 2.2 AA the page does not keep, each rule with the places that break it.
 
-    Without the script of axe, the page must have it already.
+    Without the script of axe, the page must have it already. ``rules`` are those of axe to look at, by default all.
     """
     if axe is not None:
         page.evaluate(axe)
     # Without these options, axe looks for selectors of every place, right or wrong, and nobody reads them.
-    options = {"runOnly": {"type": "tag", "values": list(_RULES)}, "resultTypes": ["violations"], "selectors": False}
+    only = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": list(_RULES)}
+    options = {"runOnly": only, "resultTypes": ["violations"], "selectors": False}
     found: Mapping[str, Any] = page.evaluate("options => axe.run(document, options)", options)
     return [f"{each['id']}: {[node['html'][:200] for node in each['nodes']]}" for each in found["violations"]]
 

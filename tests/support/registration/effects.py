@@ -5,7 +5,7 @@ Each trial has accounts of its own, so that what it changed is what these accoun
 
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -135,8 +135,12 @@ class Trials:
         return self.routers[id(store)]
 
 
-async def judge(trials: Trials, mutation: Mutation, fault_at: Callable[[int], Fault]) -> None:
+async def judge(
+    trials: Trials, mutation: Mutation, fault_at: Callable[[int], Fault], places: Iterable[int] | None = None
+) -> None:
     """Let the fault happen at each place in turn: the operation was done once or not at all, and its caller knows.
+
+    ``places`` are those that are tried, by default all.
 
     Success means done once; unavailable means done once or not at all; any other answer would be wrong, because the
     request is valid.
@@ -144,7 +148,7 @@ async def judge(trials: Trials, mutation: Mutation, fault_at: Callable[[int], Fa
     done = await trials.tried(mutation, None)
     assert done.told == "200"
     assert done.changed, f"{mutation.operation} changes nothing"
-    for place in itertools.count():
+    for place in itertools.count() if places is None else places:
         fault = fault_at(place)
         outcome = await trials.tried(mutation, fault)
         where = f"{mutation.operation}, {fault}: {outcome}"

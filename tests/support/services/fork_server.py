@@ -8,6 +8,7 @@ descriptor of the process) and, when the process has ended, its exit code as `su
 its standard input does.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -19,12 +20,17 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 _MOST_OCTETS = 1 << 17
 _FEW_ROUNDS = 1000
 """With so many a passphrase is made into a key that seals others."""
+_READY_KEYS = 16
+"""So many RSA keys for the identities of services: two for each start, so that eight services in a row share none."""
 # What `python -m` runs, and what only tests import.
 _NOT_OF_PROGRAMS = ("__main__", "pytest_plugin", "testing")
 
@@ -52,6 +58,7 @@ def wait_for_a_run(path: str, modules: list[str]) -> Run:
     if "thingmint.issuance.keys.private_keys" in sys.modules:
         # Half of the time of a start with a passphrase. How many there are in earnest is tested where keys are.
         vars(sys.modules["thingmint.issuance.keys.private_keys"])["_KDF_ROUNDS"] = _FEW_ROUNDS
+    ready = ReadyKeys()
     # The collector leaves what exists already alone, so that runs share its memory.
     gc.collect()
     gc.freeze()
@@ -74,7 +81,7 @@ def wait_for_a_run(path: str, modules: list[str]) -> Run:
                     selector.unregister(key.fileobj)
                     _tell_the_end(key)
                     continue
-                run = _accept(listening, selector)
+                run = _accept(listening, selector, ready)
                 if run is not None:
                     for other in list(selector.get_map().values()):
                         if other.data is not None:
@@ -101,22 +108,66 @@ def _read_models() -> None:
         session.create_client(service, region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-")
         session.get_paginator_model(service)
     session.get_available_services()
+    # Each command looks for waiters.
+    session.get_component("data_loader").list_available_services("waiters-2")
     read = session.get_component("data_loader")
     vars(sys.modules[type(session).__module__])["create_loader"] = lambda *_: read
 
 
-def _accept(listening: socket.socket, selector: selectors.BaseSelector) -> Run | None:
+class ReadyKeys:
+    """RSA keys that starting services use instead of making their own: to make two is a third of a start.
+
+    They are the keys of a service's own certificate and of its authority for clients without ECDSA, never those of
+    issuers or devices.
+    """
+
+    def __init__(self) -> None:
+        self._keys: list[rsa.RSAPrivateKey] = []
+        self._starts = 0
+
+    def for_next_start(self) -> tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]:
+        """Return the keys of the next service."""
+        first = 2 * self._starts % _READY_KEYS
+        self._starts += 1
+        while len(self._keys) < first + 2:
+            self._keys.append(rsa.generate_private_key(65537, 2048))
+        return self._keys[first], self._keys[first + 1]
+
+
+def _use_keys(of_server: rsa.RSAPrivateKey, of_authority: rsa.RSAPrivateKey) -> None:
+    """Let the service that this process becomes start with these keys."""
+    authorities, generated = vars(sys.modules["thingmint.data_directory.authorities"]), set[str]()
+    generate = authorities["generate_private_key"]
+
+    def ready_or_new(key_type: str) -> object:
+        # The authority for clients without ECDSA is the last one. If others have RSA keys too, there is none for it.
+        is_last = bool(generated) and "rsa-2048" not in generated
+        generated.add(key_type)
+        return of_authority if key_type == "rsa-2048" and is_last else generate(key_type)
+
+    async def ready() -> rsa.RSAPrivateKey:
+        return of_server
+
+    authorities["generate_private_key"] = ready_or_new
+    vars(sys.modules["thingmint.service.node"])["new_rsa_key"] = ready
+
+
+def _accept(listening: socket.socket, selector: selectors.BaseSelector, ready: ReadyKeys) -> Run | None:
     """Fork for the next client. Return what to run in the new process, and None in this one."""
     client, _ = listening.accept()
     message, files, _, _ = socket.recv_fds(client, _MOST_OCTETS, 3)
     if not message:
         client.close()
         return None
+    run = Run(**json.loads(message))
+    keys = ready.for_next_start() if (run.program, *run.arguments[:1]) == ("thingmint", "serve") else None
     pid = os.fork()
     if pid == 0:
         client.close()
         _take_files(files)
-        return Run(**json.loads(message))
+        if keys is not None:
+            _use_keys(*keys)
+        return run
     for file in files:
         os.close(file)
     process = os.pidfd_open(pid)
@@ -162,12 +213,32 @@ def become(run: Run) -> None:
     os.chdir(run.folder)
     gc.enable()
     sys.argv = [run.program, *run.arguments]
-    if run.program.startswith("/"):
-        sys.path[0] = str(Path(run.program).parent)
-        runpy.run_path(run.program, run_name="__main__")
-    else:
-        sys.path[0] = run.folder
-        runpy.run_module(run.program, run_name="__main__", alter_sys=True)
+    try:
+        if run.program.startswith("/"):
+            sys.path[0] = str(Path(run.program).parent)
+            runpy.run_path(run.program, run_name="__main__")
+        else:
+            sys.path[0] = run.folder
+            runpy.run_module(run.program, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise
+        _end(ended.code or 0)
+    _end(0)
+
+
+def _end(code: int) -> None:
+    """End as the interpreter does, but leave the memory to the system: to free all modules takes half of the time."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as at the end of every interpreter
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except OSError:
+        # Nobody reads. The interpreter has its own words and exit code for that.
+        sys.exit(code)
+    os._exit(code)
 
 
 if __name__ == "__main__":
