@@ -26,7 +26,6 @@ class LoggedEvents(Struct, frozen=True):
     """Writes a log line for every committed mutation, and passes every event on to the listeners."""
 
     listeners: list[EventSink] = field(default_factory=list)
-    # Bound once: structlog's lazy logger would bind again for every line.
     log: Log = field(default=service_log)
 
     def recorded(self, entry: AuditEntry) -> None:

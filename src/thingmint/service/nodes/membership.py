@@ -28,7 +28,8 @@ LOST_AFTER_SECONDS: Final = 6.0
 _LONGEST_PAUSE_SECONDS: Final = 3.0
 _JOIN_SECONDS: Final = 2.0
 # The first limit is short: a server that has failed over or stands still does not answer on a connection that was
-# opened before. The second one lets a slow database answer. Both and two pauses end before this node is taken for lost.
+# opened before. The second one lets a slow database answer. Both end 5 seconds after the last heartbeat at the latest,
+# so before this node is taken for lost.
 _ANSWER_SECONDS: Final = (1.5, 2.5)
 
 
