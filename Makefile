@@ -62,7 +62,7 @@ lower-bounds: .lower-bounds/.installed ## Install exactly the declared lower bou
 	$(PYTHON) -m venv --clear .lower-bounds
 	$(PYTHON) tools/lower_bounds.py > .lower-bounds/exact.txt
 	.lower-bounds/bin/python -m pip install --quiet --constraint .lower-bounds/exact.txt --editable . \
-	  pytest pytest-asyncio pytest-randomly pytest-xdist hypothesis boto3 awscli paho-mqtt
+	  pytest pytest-asyncio pytest-randomly pytest-timeout pytest-xdist hypothesis boto3 awscli paho-mqtt
 	@touch $@
 
 # With PARITY_TESTS=FILE, operations that other tests prove stay as they are.
@@ -97,7 +97,7 @@ bench: install-test ## Measure against named references and peers; prints a tabl
 	$(BIN)/python -m bench
 
 soak: install-test ## Run the long forms of tests: faults, fuzzing, models, properties
-	THINGMINT_SOAK=1 $(BIN)/python -m pytest -m 'soak or hypothesis' -n $(TEST_WORKERS) --dist worksteal
+	THINGMINT_SOAK=1 $(BIN)/python -m pytest --timeout 0 -o faulthandler_timeout=0 -m 'soak or hypothesis' -n $(TEST_WORKERS) --dist worksteal
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) .docs-venv site .lower-bounds .bench-venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage tests/clients/node_modules tests/console/node_modules tests/mqtt/javascript/node_modules $(IFMA)/build

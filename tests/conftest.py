@@ -76,16 +76,30 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep temporary files in memory; hear Ctrl-C again.
+    """Keep temporary files in memory; hear Ctrl-C again; in CI, name failures at once.
 
     A shell's background jobs ignore it, and so would every process that the tests interrupt.
     """
-    del config
     folder = quick_folder()
     if folder is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.get("THINGMINT_REQUIRE_ALL"):
+        config.pluginmanager.register(_FailuresAtOnce(config))
+
+
+class _FailuresAtOnce:
+    """Names each failed test when it has failed: a run that is ended from outside prints no summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            reason = getattr(report.longrepr, "reprcrash", None)
+            terminal.write_line(f"\n{report.nodeid} failed ({report.when}): {reason or report.longreprtext[-500:]}")
 
 
 def pytest_unconfigure() -> None:
