@@ -22,7 +22,7 @@ class Absent:
     """A connection that is about to end."""
 
     scope = Scope(AccountId("000000000000"), Region("us-east-1"))
-    certificate_id = CertificateId("ab" * 32)
+    principal_id = CertificateId("ab" * 32)
     version = ProtocolVersion.MQTT_5
     is_over = False
     receive_window = 100

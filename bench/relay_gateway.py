@@ -34,7 +34,15 @@ from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.brokers.spec import Brokers, one_broker
 from thingmint.mqtt.relay.credentials import BrokerCredentials
 from thingmint.mqtt.relay.relay import RelayDataPlane
-from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAnswer, Requester
+from thingmint.mqtt.rights.ports import (
+    ConnectionFacts,
+    Denial,
+    DeviceAnswer,
+    DeviceRefusal,
+    DeviceRefused,
+    Requester,
+    Signer,
+)
 from thingmint.mqtt.transport.tls import device_tls_context
 
 LOCAL = "local"
@@ -69,7 +77,7 @@ class Policies:
 class OneDevice:
     """Every device is this one."""
 
-    certificate_id: CertificateId
+    principal_id: CertificateId
     policy: Policy
     scope: Scope = SCOPE
     valid_until: datetime = datetime.max.replace(tzinfo=UTC)  # noqa: RUF009  # a constant of the class
@@ -91,6 +99,10 @@ class OneDeviceRegistry:
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> OneDevice:
         """Return the device."""
         return OneDevice(certificate_id_of(chain[0]), self._policy)
+
+    async def identify_signer(self, signer: Signer, source_address: str) -> OneDevice:
+        """Know no access keys."""
+        raise DeviceRefused(DeviceRefusal.ACCESS_KEY_INVALID)
 
 
 class NoFleet:

@@ -617,7 +617,7 @@ async def test_the_reprs_of_requests_and_answers_show_nothing_secret() -> None:
     values = (
         Answer(200, secret),
         RawRequest({}, [("X-Amz-Security-Token", SECRET)], headers, secret),
-        RequestHead("GET", "1.1", b"/?X-Amz-Security-Token=" + secret, headers, True, False),
+        RequestHead("GET", "1.1", b"/?X-Amz-Security-Token=" + secret, headers, True, False, False),
         Sent("https", headers),
     )
     assert [value for value in values if SECRET in repr(value)] == []

@@ -6,13 +6,16 @@ Checks the form of names, not whether a resource with the name exists.
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import NewType
+from typing import NewType, TypeAlias
 
 from thingmint.core.errors import InvalidRequest
 
 AccountId = NewType("AccountId", str)
 Region = NewType("Region", str)
 CertificateId = NewType("CertificateId", str)
+AccessKeyPrincipalId = NewType("AccessKeyPrincipalId", str)
+PrincipalId: TypeAlias = CertificateId | AccessKeyPrincipalId
+"""The id of what a device connects with: its certificate, or an access key with its user, see `core.principals`."""
 SerialNumber = NewType("SerialNumber", int)
 ThingName = NewType("ThingName", str)
 ThingTypeName = NewType("ThingTypeName", str)

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import PrincipalId, Scope
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, Subscription
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -71,7 +71,7 @@ class DeviceConnection(Protocol):
         ...
 
     @property
-    def certificate_id(self) -> CertificateId:
+    def principal_id(self) -> PrincipalId:
         """The id of the device's certificate."""
         ...
 

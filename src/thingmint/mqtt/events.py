@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import PrincipalId, Scope
 
 
 class DisconnectReason(StrEnum):
@@ -30,7 +30,7 @@ class Link(Struct, frozen=True):
     """
 
     client_id: str
-    certificate_id: CertificateId
+    principal_id: PrincipalId
     session_id: str
     source_address: str
     scope: Scope
@@ -89,7 +89,7 @@ class Refused(Struct, frozen=True):
 class ConnectRefused(Struct, frozen=True):
     """A CONNECT of a peer with a certificate was refused; ``why`` is for operators."""
 
-    certificate_id: CertificateId
+    principal_id: PrincipalId
     source_address: str
     at: datetime
     why: str

@@ -19,6 +19,7 @@ from thingmint.rest.body import RequestAborted
 
 # Used in metrics and logs for unknown paths, which a client can invent, so that the number of names is limited.
 NO_OPERATION = "Unknown"
+_SWITCHED = 101
 
 
 class RequestObserver(Protocol):
@@ -86,8 +87,11 @@ class Answering:
         self._new_request_id = new_request_id
         self._error_form = error_form
 
-    async def answer(self, scope: HTTPScope, send: Send, serve: Callable[[Record], Awaitable[Answer]]) -> None:
-        """Send the answer that ``serve`` returns, or the error that it raises; send nothing if the client has gone."""
+    async def answer(self, scope: HTTPScope, send: Send, serve: Callable[[Record], Awaitable[Answer | None]]) -> None:
+        """Send the answer that ``serve`` returns, or the error that it raises; send nothing if the client has gone.
+
+        It returns None if it has given the connection to another protocol.
+        """
         client = scope["client"]
         record = Record(self._new_request_id(), "" if client is None else client[0], time.perf_counter())
         try:
@@ -96,10 +100,11 @@ class Answering:
             record.error = "ClientDisconnected"
             self._note(record, None)
             return
-        self._note(record, answer.status)
-        await send_answer(scope, send, record.request_id, answer)
+        self._note(record, _SWITCHED if answer is None else answer.status)
+        if answer is not None:
+            await send_answer(scope, send, record.request_id, answer)
 
-    async def _answer(self, serve: Callable[[Record], Awaitable[Answer]], record: Record) -> Answer:
+    async def _answer(self, serve: Callable[[Record], Awaitable[Answer | None]], record: Record) -> Answer | None:
         try:
             return await serve(record)
         except ThingmintError as error:

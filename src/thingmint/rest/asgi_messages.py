@@ -3,6 +3,7 @@
 https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
@@ -32,10 +33,15 @@ class Extensions(TypedDict):
 
     ``whole_answer`` writes a response: its status, its header fields, encoded and each with its line end, and its body.
     The server adds the length. It returns whether it has written the response. If not, the application uses ``send``.
+
+    ``switch_protocols`` exists if the request asks for another protocol (RFC 9110, 7.8). It writes a response 101 with
+    these header fields, gives the connection to the protocol, and calls its ``connection_made``. It returns False
+    without writing anything if the client has sent more, has gone, or does not read.
     """
 
     whole_body: Callable[[], bytes | None]
     whole_answer: NotRequired[Callable[[int, Sequence[bytes], bytes], bool]]
+    switch_protocols: NotRequired[Callable[[Sequence[bytes], asyncio.Protocol], bool]]
 
 
 class HTTPScope(TypedDict):

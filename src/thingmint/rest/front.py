@@ -4,6 +4,7 @@ Independent of operations. Each application authenticates its own callers. To se
 to the wiring.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
@@ -93,6 +94,7 @@ class _Request:
         "_limits",
         "_receive",
         "_send",
+        "_switch_protocols",
         "_whole_answer",
         "_whole_body",
         "has_begun_to_answer",
@@ -107,6 +109,7 @@ class _Request:
         self._deadlines = deadlines
         self._left = 0 if limits is None else limits.body_bytes
         self._deadline: RequestDeadline | None = None
+        self._switch_protocols: Callable[[Sequence[bytes], asyncio.Protocol], bool] | None = None
         self._whole_answer: Callable[[int, Sequence[bytes], bytes], bool] | None = None
         self._whole_body: Callable[[], bytes | None] | None = None
         self.has_begun_to_answer = False
@@ -118,6 +121,9 @@ class _Request:
         if extensions is not None and "whole_answer" in extensions:
             self._whole_answer = extensions["whole_answer"]
             extensions["whole_answer"] = self.whole_answer
+        if extensions is not None and "switch_protocols" in extensions:
+            self._switch_protocols = extensions["switch_protocols"]
+            extensions["switch_protocols"] = self.switch_protocols
         if limits is None or deadlines is None:
             await application(scope, self._receive, self.send)
             return
@@ -157,6 +163,14 @@ class _Request:
         """Write the response as `Extensions` says. The time limit ends."""
         assert self._whole_answer is not None
         if not self._whole_answer(status, fields, body):
+            return False
+        self._begin_to_answer()
+        return True
+
+    def switch_protocols(self, fields: Sequence[bytes], protocol: asyncio.Protocol) -> bool:
+        """Give the connection to the protocol as `Extensions` says. The time limit ends."""
+        assert self._switch_protocols is not None
+        if not self._switch_protocols(fields, protocol):
             return False
         self._begin_to_answer()
         return True

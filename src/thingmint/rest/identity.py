@@ -81,25 +81,38 @@ class Authenticator:
         stored policy cannot be read.
         """
         signed = read_signature(request)
-        is_account = self._admits_accounts and is_account_key(signed)
-        access_key = (
-            self._administrator_of(signed.claim.access_key_id)
-            if is_account
-            else await self._access_key(signed.claim.access_key_id, signed.claim.session_token)
-        )
-        now = self._clock.now()
-        require_current(signed, self._signing_time())
-        require_scope(signed, self._region, signed_for, absent=NOT_SERVED)
-        if not is_account:
-            key = self._signing_key(access_key.access_key_id, access_key.sealed_secret, signed.claim.scope)
-            require_signature(signed, key)
-        if access_key.expires_at is not None and access_key.expires_at <= now:
-            raise CredentialsExpired("The security token included in the request is expired")
+        if self._admits_accounts and is_account_key(signed):
+            access_key = self._administrator_of(signed.claim.access_key_id)
+            self._require_fit(signed, signed_for, NOT_SERVED)
+        else:
+            access_key = await self._verified(signed, signed_for, NOT_SERVED)
         if signed.claim.scope.service in NOT_SERVED:
             raise not_implemented(f"The service {signed.claim.scope.service}")
         return Caller(
             access_key.account, self._region, self._principals.principal_of(access_key), request_id, source_address
         )
+
+    async def authenticate_web_socket(self, request: HttpRequest, signed_for: AbstractSet[str]) -> AccessKey:
+        """Return the access key that signed the opening handshake of a WebSocket for one of these services.
+
+        The signature does not cover a session token in the query. Raises a subclass of AuthenticationFailure.
+        """
+        return await self._verified(read_signature(request, signs_token=False), signed_for, frozenset())
+
+    async def _verified(
+        self, signed: SignedRequest, signed_for: AbstractSet[str], absent: AbstractSet[str]
+    ) -> AccessKey:
+        access_key = await self._access_key(signed.claim.access_key_id, signed.claim.session_token)
+        self._require_fit(signed, signed_for, absent)
+        key = self._signing_key(access_key.access_key_id, access_key.sealed_secret, signed.claim.scope)
+        require_signature(signed, key)
+        if access_key.expires_at is not None and access_key.expires_at <= self._clock.now():
+            raise CredentialsExpired("The security token included in the request is expired")
+        return access_key
+
+    def _require_fit(self, signed: SignedRequest, signed_for: AbstractSet[str], absent: AbstractSet[str]) -> None:
+        require_current(signed, self._signing_time())
+        require_scope(signed, self._region, signed_for, absent=absent)
 
     async def _access_key(self, access_key_id: str, session_token: str | None) -> AccessKey:
         access_key = await read_access_key(self._store, access_key_id)

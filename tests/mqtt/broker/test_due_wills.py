@@ -122,7 +122,7 @@ class Registered:
     """A device whose registry fails so often before it answers."""
 
     failures: list[Exception]
-    certificate_id: str = "ab" * 32
+    principal_id: str = "ab" * 32
     asked: int = 0
 
     async def check(self) -> None:

@@ -15,7 +15,7 @@ class Connection:
     """The facts of a connection."""
 
     client_id: str
-    certificate_id: CertificateId = SHARED
+    principal_id: CertificateId = SHARED
     scope: Scope | None = SCOPE
 
 
@@ -28,17 +28,17 @@ def index_of(*connections: Connection) -> ConnectionIndex[Connection]:
 
 def test_each_connection_of_a_certificate_is_found_until_it_leaves() -> None:
     first, second, third, other = (Connection(name) for name in ("one", "two", "three", "other"))
-    other.certificate_id = OWN
+    other.principal_id = OWN
     index = index_of(first, second, third, other)
-    assert set(index.of_certificate(SHARED)) == {first, second, third}
+    assert set(index.of_principal(SHARED)) == {first, second, third}
     assert set(index.all_of(None)) == {first, second, third, other}
     index.left(first)
-    assert set(index.of_certificate(SHARED)) == {second, third}
+    assert set(index.of_principal(SHARED)) == {second, third}
     index.left(third)
     assert set(index.of_target(CertificateTarget(SCOPE, SHARED))) == {second}
     index.left(second)
-    assert index.of_certificate(SHARED) == ()
-    assert index.of_certificate(OWN) == (other,)
+    assert index.of_principal(SHARED) == ()
+    assert index.of_principal(OWN) == (other,)
     index.left(other)
     assert index.all_of(None) == ()
 
@@ -46,11 +46,11 @@ def test_each_connection_of_a_certificate_is_found_until_it_leaves() -> None:
 def test_a_connection_that_arrives_or_leaves_twice_is_counted_once() -> None:
     first, second = Connection("one"), Connection("two")
     index = index_of(first, first, second, second)
-    assert set(index.of_certificate(SHARED)) == {first, second}
-    assert len(index.of_certificate(SHARED)) == 2
+    assert set(index.of_principal(SHARED)) == {first, second}
+    assert len(index.of_principal(SHARED)) == 2
     for _ in range(2):
         index.left(second)
-    assert index.of_certificate(SHARED) == (first,)
+    assert index.of_principal(SHARED) == (first,)
     for _ in range(2):
         index.left(first)
     assert index.all_of(None) == ()

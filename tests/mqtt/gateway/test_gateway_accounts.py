@@ -153,13 +153,13 @@ def test_a_revocation_in_one_account_ends_no_connection_of_another(
         with connected_peer(live, identity, version, "lamp") as foreign:
             old, new = (CertificateTarget(scope, identity.certificate_id) for scope in (SCOPE, OTHER))
             assert live.thread.call(lambda: live.gateway.has_connection_of(old))
-            live.thread.call(lambda: live.gateway.certificate_changed(new))
+            live.thread.call(lambda: live.gateway.principal_ended(new))
             if version is V5:
                 assert foreign.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION
             assert foreign.is_closed()
             assert own.is_served()
             assert not live.thread.call(lambda: live.gateway.has_connection_of(new))
-            live.thread.call(lambda: live.gateway.certificate_changed(old))
+            live.thread.call(lambda: live.gateway.principal_ended(old))
             if version is V5:
                 assert own.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION
             assert own.is_closed()

@@ -44,7 +44,7 @@ def version(request: pytest.FixtureRequest) -> ProtocolVersion:
 
 
 def revoke(live: LiveGateway, identity: Identity) -> None:
-    live.thread.call(lambda: live.gateway.certificate_changed(live.target(identity)))
+    live.thread.call(lambda: live.gateway.principal_ended(live.target(identity)))
 
 
 def was_ended(connection: Peer, code: ReasonCode) -> bool:
@@ -98,7 +98,7 @@ def test_revocation_ends_many_connections_in_slices(
 def test_revocation_while_the_device_connects_is_not_missed(
     live: LiveGateway, device: Identity, version: ProtocolVersion
 ) -> None:
-    live.device(device).while_reading = lambda: live.gateway.certificate_changed(live.target(device))
+    live.device(device).while_reading = lambda: live.gateway.principal_ended(live.target(device))
     with peer(live, device, version) as connection:
         connection.send(Connect(version, "device"))
         packet = connection.next_packet()
@@ -117,7 +117,7 @@ def test_revocation_while_the_session_is_opened_leaves_no_session_and_no_will(
     async def open_slowly(self: LocalDataPlane, connection: DeviceConnection, connect: Connect) -> Opened:
         opened = await really_open(self, connection, connect)
         if connection.client_id == "slow":
-            live.gateway.certificate_changed(live.target(device))
+            live.gateway.principal_ended(live.target(device))
             await asyncio.sleep(0)
         return opened
 
@@ -134,7 +134,7 @@ def test_revocation_while_the_session_is_opened_leaves_no_session_and_no_will(
 
 def test_revocation_ends_what_has_not_even_sent_connect(live: LiveGateway, device: Identity) -> None:
     with peer(live, device) as connection:
-        live.wait_until(lambda: len(live.gateway._index.of_certificate(device.certificate_id)) == 1)
+        live.wait_until(lambda: len(live.gateway._index.of_principal(device.certificate_id)) == 1)
         revoke(live, device)
         assert connection.is_closed()
 
@@ -155,7 +155,7 @@ def test_revoked_device_does_not_get_what_it_had_not_read(live: LiveGateway, dev
 
 def test_revocation_of_a_certificate_that_nobody_uses_changes_nothing(live: LiveGateway, device: Identity) -> None:
     with connected_peer(live, device) as connection:
-        live.thread.call(lambda: live.gateway.certificate_changed(live.target(live.register())))
+        live.thread.call(lambda: live.gateway.principal_ended(live.target(live.register())))
         assert connection.is_served()
 
 
@@ -237,7 +237,7 @@ def test_new_policies_bind_many_connections_while_other_work_goes_on(
 ) -> None:
     monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
     others_turns: list[int] = []
-    known = live.device(device).certificate_id
+    known = live.device(device).principal_id
     live.registry.devices[known] = AnswersAtOnce(known)
 
     async def change_and_watch() -> None:

@@ -112,7 +112,7 @@ def test_paho_of_a_revoked_certificate_is_disconnected_and_stays_out(live: LiveG
     with contextlib.closing(PahoDevice(live, identity, "paho", MQTTProtocolVersion.MQTTv5)) as device:
         assert not device.connected.get(timeout=GENEROUS).is_failure
         live.device(identity).refusal = DeviceRefusal.REVOKED
-        live.thread.call(lambda: live.gateway.certificate_changed(live.target(identity)))
+        live.thread.call(lambda: live.gateway.principal_ended(live.target(identity)))
         assert str(device.disconnected.get(timeout=GENEROUS)) == "Administrative action"
         assert str(device.connected.get(timeout=GENEROUS)) == "Not authorized"
 

@@ -64,7 +64,7 @@ def test_client_that_comes_by_the_other_door_takes_over_with_its_session(live: L
 def test_revocation_reaches_both_doors(live: LiveGateway, thing: Identity) -> None:
     with connected_peer(live, thing, V5, "one") as one, peer(live, thing, V5, port=second(live)) as two:
         two.connect("two")
-        live.thread.call(lambda: live.gateway.certificate_changed(live.target(thing)))
+        live.thread.call(lambda: live.gateway.principal_ended(live.target(thing)))
         assert ended_with(one) is ended_with(two) is ReasonCode.ADMINISTRATIVE_ACTION
 
 

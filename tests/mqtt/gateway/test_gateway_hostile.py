@@ -32,6 +32,7 @@ from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.gateway import device_protocol
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.transport.limits import GatewayLimits
+from thingmint.mqtt.transport.tls_transport import TLSTransport
 from thingmint.registration.kernel import turns
 
 FLOOD = 1200
@@ -55,6 +56,10 @@ def device(live: LiveGateway) -> Identity:
 def version(request: pytest.FixtureRequest) -> ProtocolVersion:
     assert isinstance(request.param, ProtocolVersion)
     return request.param
+
+
+def tls_transports(live: LiveGateway) -> list[TLSTransport]:
+    return [each for each in live.gateway._listener._connections if isinstance(each, TLSTransport)]
 
 
 def open_silently(live: LiveGateway, stack: contextlib.ExitStack) -> socket.socket:
@@ -234,7 +239,7 @@ def test_deaf_subscriber_costs_a_bounded_amount_and_others_hear_everything(live:
         for number in range(200):
             sender.send(Publish("a", number.to_bytes(2, "big").ljust(100_000)))
             assert int.from_bytes(hearing.expect(Publish).payload[:2], "big") == number
-        sockets = live.gateway._listener._connections
+        sockets = tls_transports(live)
         unsent = live.thread.call(lambda: max(each._lower.get_write_buffer_size() for each in sockets if each._lower))
         assert unsent < 1_000_000
         assert sender.is_served()
@@ -247,7 +252,7 @@ def test_deaf_device_that_asks_without_end_is_no_longer_heard(live: LiveGateway,
         with contextlib.suppress(TimeoutError):
             while True:
                 deaf.socket.sendall(encode(Publish(CREATE, b"{}"), V3) * 100)
-        sockets = live.gateway._listener._connections
+        sockets = tls_transports(live)
         unsent = live.thread.call(lambda: max(each._lower.get_write_buffer_size() for each in sockets if each._lower))
         assert unsent < 1_000_000
         with connected_peer(live, device, V3, "other") as other:
@@ -261,7 +266,7 @@ def test_slow_subscriber_gets_what_waits_once_it_reads(tmp_path: Path) -> None:
             slow.subscribe("a")
             for number in range(WAITING):
                 sender.publish("a", number.to_bytes(2, "big").ljust(100_000))
-            assert any(each._writing_paused for each in live.gateway._listener._connections)
+            assert any(each._writing_paused for each in tls_transports(live))
             heard: list[int] = []
             while len(heard) < WAITING:
                 message = slow.expect(Publish)
@@ -281,7 +286,7 @@ def test_requests_that_wait_for_the_registry_are_bounded_and_not_lost(live: Live
             while sent < 30_000:
                 eager.socket.sendall(message)
                 sent += 1
-        (connection,) = live.gateway._index.of_certificate(device.certificate_id)
+        (connection,) = live.gateway._index.of_principal(device.certificate_id)
         assert connection.protocol.buffered < 100_000
         live.thread.call(live.registry.gate.set)
         eager.socket.settimeout(GENEROUS)

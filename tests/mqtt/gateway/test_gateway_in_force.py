@@ -25,13 +25,13 @@ from tests.support.registration.memberships import Memberships, store_membership
 from tests.support.registration.policies import document
 
 from thingmint.core.identifiers import Scope, ThingName
-from thingmint.core.policies.target import CertificateTarget
+from thingmint.core.principals import PrincipalTarget
 from thingmint.core.registry.thing import ThingPrincipalType
 from thingmint.core.topics.names import matches, parse_filter, received_as
 from thingmint.mqtt.codec.packets import Pingreq, Pingresp, Publish
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
-from thingmint.mqtt.rights.ports import Device
+from thingmint.mqtt.rights.ports import Device, Signer
 from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
@@ -121,7 +121,7 @@ class Registry:
         self.store = MemoryStore()
         authority = structs.replace(new_authority(self.store), clock=SystemClock())
         self.api = Api(build_router(authority, "devices.example", new_data_plane()), self.store)
-        watch: ChangeWatch[CertificateTarget] = ChangeWatch(self.store)
+        watch: ChangeWatch[PrincipalTarget] = ChangeWatch(self.store)
         self.devices = RegisteredDevices(authority, SCOPE, watch, self)
 
     async def connected(self, registration: object, source_address: str) -> None:
@@ -182,6 +182,10 @@ class Standing:
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> Device:
         assert self.registry is not None
         return await self.registry.devices.identify(chain, server_name, source_address)
+
+    async def identify_signer(self, signer: Signer, source_address: str) -> Device:
+        assert self.registry is not None
+        return await self.registry.devices.identify_signer(signer, source_address)
 
 
 @dataclass(frozen=True, repr=False)

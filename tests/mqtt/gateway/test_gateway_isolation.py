@@ -92,7 +92,7 @@ def test_each_operation_is_answered(live: LiveGateway, claim: Identity, version:
     assert (answer.retain, answer.dup) == (False, False)
     requester, requested, payload = live.fleet.requests[0]
     assert (requester.client_id, requester.source_address) == ("device", "127.0.0.1")
-    assert requester.device.certificate_id == claim.certificate_id
+    assert requester.device.principal_id == claim.certificate_id
     assert (requested, payload) == (topic, b"{}")
 
 

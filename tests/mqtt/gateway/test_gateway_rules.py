@@ -120,7 +120,7 @@ def test_certificate_that_may_not_connect_is_refused(
     (refused,) = [
         event
         for event in live.events.all
-        if isinstance(event, ConnectRefused) and event.certificate_id == device.certificate_id
+        if isinstance(event, ConnectRefused) and event.principal_id == device.certificate_id
     ]
     assert refused.why == reason
 
@@ -706,7 +706,7 @@ def test_events_tell_the_life_of_a_connection(live: LiveGateway, device: Identit
         return [
             event
             for event in live.events.all
-            if not isinstance(event, ConnectRefused) and event.link.certificate_id == device.certificate_id
+            if not isinstance(event, ConnectRefused) and event.link.principal_id == device.certificate_id
         ]
 
     live.wait_until(lambda: len(told()) == 3)
@@ -715,7 +715,7 @@ def test_events_tell_the_life_of_a_connection(live: LiveGateway, device: Identit
     assert isinstance(subscribed, ClientSubscribed)
     assert isinstance(disconnected, ClientDisconnected)
     assert connected.link == subscribed.link == disconnected.link
-    assert (connected.link.client_id, connected.link.certificate_id) == ("told", device.certificate_id)
+    assert (connected.link.client_id, connected.link.principal_id) == ("told", device.certificate_id)
     assert connected.link.source_address == "127.0.0.1"
     assert subscribed.topic_filters == ("a",)
     assert disconnected.client_initiated

@@ -98,7 +98,7 @@ def test_connection_lasts_until_its_certificate_ends(local: LiveGateway, version
 
 def revoke(live: LiveGateway, device: Identity) -> None:
     live.device(device).refusal = DeviceRefusal.REVOKED
-    live.thread.call(lambda: live.gateway.certificate_changed(live.target(device)))
+    live.thread.call(lambda: live.gateway.principal_ended(live.target(device)))
 
 
 def take_publish_away(live: LiveGateway, device: Identity) -> None:

@@ -90,12 +90,12 @@ def changes_policies(live: LiveGateway) -> None:
 
 def changes_the_certificate(live: LiveGateway) -> None:
     for device in live.registry.devices.values():
-        live.gateway.certificate_changed(CertificateTarget(device.scope, device.certificate_id))
+        live.gateway.principal_ended(CertificateTarget(device.scope, device.principal_id))
 
 
 ACTIONS: dict[str, Callable[[LiveGateway], object]] = {
     "policies_changed": changes_policies,
-    "certificate_changed": changes_the_certificate,
+    "principal_ended": changes_the_certificate,
     "end_all_without_wills": lambda live: live.gateway.end_all_without_wills(),
     "stop": lambda live: live.gateway.stop(1.0),
 }

@@ -94,7 +94,7 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_its_own_version() -> None:
         assert [each.version for each in broker.heard if isinstance(each, Connect)][:2] == [V5, V3]
         *_, asked = connects(broker)
         assert (asked.version, asked.will) == (V3, Will("last/will", b"gone"))
-        assert (asked.username, asked.password) == ("fleet-000000000000", b"of-" + device.certificate_id.encode())
+        assert (asked.username, asked.password) == ("fleet-000000000000", b"of-" + device.principal_id.encode())
         await relay.open(Device("other"), Connect(V5, "other"))
         assert sum(each.version is V5 for each in broker.heard if isinstance(each, Connect)) == 1
 

@@ -285,7 +285,7 @@ def test_revoked_device_is_cut_off_and_its_will_published(
     with broker.peer("heir") as heir:
         heir.subscribe("revoked/will")
         with connected_peer(live, thing, version, "revoked", will=Will("revoked/will", b"cut off")) as device:
-            live.thread.call(lambda: live.gateway.certificate_changed(live.target(thing)))
+            live.thread.call(lambda: live.gateway.principal_ended(live.target(thing)))
             assert heir.expect(Publish).payload == b"cut off"
             if version is V5:
                 assert device.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION

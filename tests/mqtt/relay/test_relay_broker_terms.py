@@ -72,7 +72,7 @@ def test_connect_asks_for_what_the_device_and_aws_allow() -> None:
             False,
             300,
             will,
-            str(device.certificate_id),
+            str(device.principal_id),
             properties=ConnectProperties(
                 session_expiry_interval=7 * 24 * 3600, receive_maximum=100, maximum_packet_size=1000
             ),

@@ -161,7 +161,7 @@ def test_revoked_device_is_cut_off_although_the_broker_is_deaf(
         os.kill(broker_pid(broker), signal.SIGSTOP)
         try:
             device.send(Publish("to/nobody", b"", AT_LEAST_ONCE, packet_id=1))
-            live.thread.call(lambda: live.gateway.certificate_changed(live.target(thing)))
+            live.thread.call(lambda: live.gateway.principal_ended(live.target(thing)))
             if version is V5:
                 assert device.expect(Disconnect).reason_code is ReasonCode.ADMINISTRATIVE_ACTION
             assert device.is_closed()

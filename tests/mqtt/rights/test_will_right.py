@@ -51,7 +51,7 @@ class Lamp:
     """A device, and what the registry says of it each time that it is asked."""
 
     scope: Scope = SCOPE
-    certificate_id = CertificateId("a" * 64)
+    principal_id = CertificateId("a" * 64)
     valid_until = datetime.max.replace(tzinfo=UTC)
 
     def __init__(self, *answers: Exception | None, allow: bool = True) -> None:

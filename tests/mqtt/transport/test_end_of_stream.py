@@ -171,7 +171,7 @@ def test_connect_messages_and_disconnect_in_one_write_are_all_heard(
         hasty.send_bytes(connect + stream(version, count) + encode(Disconnect(), version))
         end(hasty)
         if slow != "neither":
-            live.wait_until(lambda: bool(live.gateway._index.of_certificate(device.certificate_id)))
+            live.wait_until(lambda: bool(live.gateway._index.of_principal(device.certificate_id)))
             live.thread.run(asyncio.sleep(0.05))
             live.thread.call(gate.set)
         assert last_event(live).reason is DisconnectReason.CLIENT_INITIATED_DISCONNECT
@@ -281,7 +281,7 @@ def test_revocation_overtakes_what_waits(
         sender.send_bytes(stream(version, MANY) + encode(Disconnect(), version))
         close(sender)
         live.wait_until(lambda: len(plane.recorded.payloads) > 10)
-        live.thread.call(lambda: live.gateway.certificate_changed(live.target(device)))
+        live.thread.call(lambda: live.gateway.principal_ended(live.target(device)))
         assert last_event(live).reason is DisconnectReason.SERVER_INITIATED_DISCONNECT
         after = len(plane.recorded.payloads)
     live.wait_until(lambda: live.gateway.open_connections == 0)
@@ -324,12 +324,12 @@ def test_closed_connections_do_not_fill_the_memory_of_the_process(
         with contextlib.suppress(TimeoutError):
             for _ in range(200):
                 sender.socket.sendall(message)
-        (connection,) = live.gateway._index.of_certificate(device.certificate_id)
+        (connection,) = live.gateway._index.of_principal(device.certificate_id)
         sender.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sender.socket.close()
         live.thread.run(asyncio.sleep(0.1))
         assert connection.protocol.buffered < 300_000
-        live.thread.call(lambda: live.gateway.certificate_changed(live.target(device)))
+        live.thread.call(lambda: live.gateway.principal_ended(live.target(device)))
         live.thread.call(plane.recorded.publishing.set)
     live.wait_until(lambda: live.gateway.open_connections == 0)
 

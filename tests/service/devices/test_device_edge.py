@@ -78,7 +78,7 @@ class FakeGateway:
     def publish_event(self, scope: Scope, topic: str, payload: bytes) -> None:
         self.told.append((scope, topic, json.loads(payload)))
 
-    def certificate_changed(self, target: CertificateTarget) -> None:
+    def principal_ended(self, target: CertificateTarget) -> None:
         self.changed.put_nowait(("certificate", target))
 
     def policies_changed(self, targets: Iterable[CertificateTarget]) -> None:

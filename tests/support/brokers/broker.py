@@ -38,7 +38,7 @@ class Device:
     ) -> None:
         self.client_id = client_id
         self.scope = scope
-        self.certificate_id = CertificateId("ab" * 32)
+        self.principal_id = CertificateId("ab" * 32)
         self.is_over = False
         self.version = version
         self.receive_window = 100

@@ -35,6 +35,7 @@ from thingmint.mqtt.rights.ports import (
     DeviceRefused,
     DeviceRegistry,
     Requester,
+    Signer,
 )
 from thingmint.mqtt.transport.limits import GatewayLimits
 
@@ -82,7 +83,7 @@ class FakeAuthorizer:
 class FakeDevice:
     """A certificate in the fake registry. What happens while its policies are read can be arranged."""
 
-    certificate_id: CertificateId
+    principal_id: CertificateId
     policy: Policy = EVERYTHING
     refusal: DeviceRefusal | None = None
     failures: list[Exception] = field(default_factory=list)
@@ -126,6 +127,10 @@ class FakeRegistry:
         if device.refusal is not None:
             raise DeviceRefused(device.refusal)
         return device
+
+    async def identify_signer(self, signer: Signer, source_address: str) -> FakeDevice:
+        """Know no access keys."""
+        raise DeviceRefused(DeviceRefusal.ACCESS_KEY_INVALID)
 
 
 @dataclass

@@ -14,7 +14,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
-from tests.support.clients.aws import IoT, Live
+from tests.support.clients.aws import AccessKey, IoT, Live
+from tests.support.clients.web_sockets import presigned_target
 
 GENEROUS = 60.0
 MQTT_3, MQTT_5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
@@ -121,12 +122,12 @@ def new_fleet(iot: IoT) -> Fleet:
 
 
 class Device:
-    """A paho client in its thread, and all that it hears."""
+    """A paho client in its thread, and all that it hears; with an access key, it opens a WebSocket."""
 
     def __init__(
         self,
         live: Live,
-        credentials: Credentials,
+        credentials: Credentials | AccessKey,
         folder: Path,
         client_id: str,
         version: MQTTProtocolVersion = MQTT_5,
@@ -145,12 +146,18 @@ class Device:
             client_id,
             clean_session=None if version is MQTT_5 else clean,
             protocol=version,
+            transport="websockets" if isinstance(credentials, AccessKey) else "tcp",
             reconnect_on_failure=False,
         )
         if will is not None:
             self.client.will_set(will, b"gone")
-        certificate, key = credentials.files(folder)
-        self.client.tls_set(str(live.service.data_dir / "ca.pem"), str(certificate), str(key))
+        if isinstance(credentials, AccessKey):
+            self.client.ws_set_options(path=presigned_target(live, credentials))
+            self.client.tls_set(str(live.ca_file))
+            endpoint = endpoint or ("localhost", live.service.endpoints.api_port)
+        else:
+            certificate, key = credentials.files(folder)
+            self.client.tls_set(str(live.ca_file), str(certificate), str(key))
         self.client.on_connect = lambda _c, _u, _f, code, _p: self.connected.put(code)
         self.client.on_disconnect = lambda _c, _u, _f, code, _p: self.disconnected.put(code)
         self.client.on_subscribe = lambda _c, _u, _m, codes, _p: self.subscribed.put(codes)
@@ -215,7 +222,7 @@ class Device:
 @contextlib.contextmanager
 def device(
     live: Live,
-    credentials: Credentials,
+    credentials: Credentials | AccessKey,
     folder: Path,
     client_id: str,
     version: MQTTProtocolVersion = MQTT_5,

@@ -54,7 +54,7 @@ class Echo:
     def resume_writing(self) -> None:
         self.resumes += 1
 
-    def eof_received(self) -> None:
+    def eof_received(self, *, is_farewell: bool = False) -> None:
         assert self.transport is not None
         self.transport.close()
 

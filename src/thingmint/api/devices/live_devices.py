@@ -11,14 +11,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import PrincipalId, Scope
 
 
 class LiveConnection(Struct, frozen=True):
     """A client that is connected to this node now; the address is host and port."""
 
     client_id: str
-    certificate_id: CertificateId
+    principal_id: PrincipalId
     connected_at: datetime
     source: tuple[str, int]
 
@@ -34,7 +34,7 @@ class RecentRefusal(Struct, frozen=True):
     """A refused action of a device, the reason, and the policy that denied it, if one did."""
 
     at: datetime
-    certificate_id: CertificateId
+    principal_id: PrincipalId
     client_id: str
     source_address: str
     action: str

@@ -1,6 +1,6 @@
 """Owns the condition keys of a device's connection. Independent of sockets and storage."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -51,8 +51,19 @@ def device_context(connection: ConnectionContext) -> RequestContext:
     """Return the condition keys that do not change during the connection."""
     names = certificate_keys(connection.certificate_names)
     own = {key: (value,) for key, value in _own_keys(connection) if value is not None}
-    wild = {key.lower() for key, (value,) in own.items() if not _MQTT_WILDCARDS.isdisjoint(value)}
+    wild = {key.lower() for key, (value,) in own.items() if _has_wildcard(value)}
     return RequestContext({**names, **own}, unsubstitutable_certificate_keys(names) | wild)
+
+
+def access_key_context(connection: ConnectionContext, conditions: Mapping[str, tuple[str, ...]]) -> RequestContext:
+    """Return the condition keys of a connection by an access key: its own, and those of its user and its request.
+
+    There are no keys of certificates and things, as at AWS IoT.
+    """
+    own = {key: (value,) for key, value in _client_keys(connection) if value is not None}
+    together = {**conditions, **own}
+    wild = {key.lower() for key, values in together.items() if any(map(_has_wildcard, values))}
+    return RequestContext(together, frozenset(wild))
 
 
 def connect_context(
@@ -65,13 +76,23 @@ def connect_context(
     return context.extended(asked)
 
 
+def _has_wildcard(value: str) -> bool:
+    return not _MQTT_WILDCARDS.isdisjoint(value)
+
+
 def _own_keys(connection: ConnectionContext) -> list[tuple[str, str | None]]:
+    return [
+        *_client_keys(connection),
+        ("iot:CertificateId", connection.certificate_id),
+        *_thing_keys(connection.thing),
+    ]
+
+
+def _client_keys(connection: ConnectionContext) -> list[tuple[str, str | None]]:
     return [
         ("iot:ClientId", connection.client_id),
         ("aws:SourceIp", connection.source_address),
         ("iot:DomainName", connection.domain_name),
-        ("iot:CertificateId", connection.certificate_id),
-        *_thing_keys(connection.thing),
     ]
 
 

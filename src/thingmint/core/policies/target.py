@@ -32,6 +32,11 @@ class CertificateTarget:
     certificate_id: CertificateId
 
     @property
+    def principal_id(self) -> CertificateId:
+        """The id of the principal: the certificate's."""
+        return self.certificate_id
+
+    @property
     def name(self) -> str:
         """The certificate's ARN."""
         return certificate_arn(self.scope, self.certificate_id)

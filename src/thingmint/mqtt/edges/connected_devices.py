@@ -53,14 +53,14 @@ class ConnectedDevices:
 
 
 def _is_wanted(client_id: str, connection: GatewayConnection, wanted: ConnectionFilter) -> bool:
-    is_of_certificate = not wanted.certificate_id or connection.certificate_id == wanted.certificate_id
+    is_of_certificate = not wanted.certificate_id or connection.principal_id == wanted.certificate_id
     return is_of_certificate and client_id.startswith(wanted.client_id_prefix)
 
 
 def _shown(connection: GatewayConnection) -> LiveConnection:
     return LiveConnection(
         client_id=connection.client_id,
-        certificate_id=connection.certificate_id,
+        principal_id=connection.principal_id,
         connected_at=connection.opened_at,
         source=connection.sockets[0],
     )

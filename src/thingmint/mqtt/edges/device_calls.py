@@ -3,6 +3,7 @@
 from thingmint.api.devices.device_api import DeviceApi, Reply
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
+from thingmint.mqtt.edges.access_key_devices import AccessKeyDevice
 from thingmint.mqtt.edges.registered_devices import RegisteredDevice
 from thingmint.mqtt.events import Refused
 from thingmint.mqtt.rights.ports import DeviceAnswer, Requester
@@ -17,7 +18,7 @@ class DeviceCalls:
     async def answer(self, requester: Requester, request: DeviceRequest, payload: bytes) -> DeviceAnswer:
         """Execute a published request, and return its result."""
         device = requester.device
-        assert isinstance(device, RegisteredDevice), "the gateway and the API share one registry"
+        assert isinstance(device, RegisteredDevice | AccessKeyDevice), "the gateway and the API share one registry"
         caller = device.fleet_device(requester.source_address)
         return _answer(request, await self._api.answer(caller, requester.client_id, request, payload))
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from thingmint.core.principals import shown_principal
 from thingmint.core.topics.patterns import event_topic
 from thingmint.core.topics.texts import has_unsafe_character
 from thingmint.mqtt.events import (
@@ -60,7 +61,7 @@ def _common(link: Link, at: datetime, event_type: str) -> dict[str, object]:
         "timestamp": _milliseconds(at),
         "eventType": event_type,
         "sessionIdentifier": link.session_id,
-        "principalIdentifier": link.certificate_id,
+        "principalIdentifier": shown_principal(link.principal_id),
     }
 
 

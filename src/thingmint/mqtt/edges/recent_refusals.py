@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from thingmint.api.devices.live_devices import ConnectionFilter, RecentRefusal
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import PrincipalId, Scope
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
 
 MOST_OF_AN_ACCOUNT: Final = 1000
@@ -30,13 +30,13 @@ class RecentRefusals:
         """Record that a CONNECT was refused."""
         refused = event.refused or Refused("iot:Connect", "IMPLICIT_DENY", detail=event.why)
         source = (event.client_id, event.source_address)
-        self._note(event.scope or self._own, _shown(refused, event.certificate_id, source, event.at))
+        self._note(event.scope or self._own, _shown(refused, event.principal_id, source, event.at))
 
     def action_refused(self, event: ActionRefused) -> None:
         """Record a refusal on an accepted connection."""
         link = event.link
         source = (link.client_id, link.source_address)
-        self._note(link.scope, _shown(event.refused, link.certificate_id, source, event.at))
+        self._note(link.scope, _shown(event.refused, link.principal_id, source, event.at))
 
     def newest(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
         """Return up to ``count`` refusals of an account for which ``wanted`` is true, newest first."""
@@ -52,11 +52,11 @@ class RecentRefusals:
             self._of_accounts.popitem(last=False)
 
 
-def _shown(refused: Refused, certificate_id: CertificateId, source: tuple[str, str], at: datetime) -> RecentRefusal:
+def _shown(refused: Refused, principal_id: PrincipalId, source: tuple[str, str], at: datetime) -> RecentRefusal:
     client_id, source_address = source
     return RecentRefusal(
         at=at,
-        certificate_id=certificate_id,
+        principal_id=principal_id,
         client_id=_bounded(client_id),
         source_address=source_address,
         action=refused.action,
@@ -73,5 +73,5 @@ def _bounded(text: str) -> str:
 
 
 def _is_wanted(refusal: RecentRefusal, wanted: ConnectionFilter) -> bool:
-    is_of_certificate = not wanted.certificate_id or refusal.certificate_id == wanted.certificate_id
+    is_of_certificate = not wanted.certificate_id or refusal.principal_id == wanted.certificate_id
     return is_of_certificate and refusal.client_id.startswith(wanted.client_id_prefix)

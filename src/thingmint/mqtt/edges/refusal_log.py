@@ -12,7 +12,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import CertificateId, PrincipalId
+from thingmint.core.principals import is_access_key
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
 
 WINDOW_SECONDS: Final = 60.0
@@ -54,42 +55,42 @@ class RefusalLog:
         self._log = log
         self._observe = observe
         self._monotonic = monotonic
-        self._windows: dict[CertificateId, _Window] = {}
+        self._windows: dict[PrincipalId, _Window] = {}
         self._all = _Window(monotonic())
 
     def connect_refused(self, event: ConnectRefused) -> None:
         """Log that a CONNECT was refused."""
         refused = event.refused or Refused("iot:Connect", _IMPLICIT, detail=event.why)
         account = None if event.scope is None else event.scope.account
-        self._take(refused, event.certificate_id, account, event.client_id, event.source_address)
+        self._take(refused, event.principal_id, account, event.client_id, event.source_address)
 
     def action_refused(self, event: ActionRefused) -> None:
         """Log a refusal on an accepted connection."""
         link = event.link
-        self._take(event.refused, link.certificate_id, link.scope.account, link.client_id, link.source_address)
+        self._take(event.refused, link.principal_id, link.scope.account, link.client_id, link.source_address)
 
     def advance(self) -> None:
         """Write the closing lines that are due; called about once a second."""
         now = self._monotonic()
         # Windows are in the order in which they began, so this examines only the due ones and one more.
         due = tuple(takewhile(lambda each: self._windows[each].began_at + WINDOW_SECONDS <= now, self._windows))
-        for certificate_id in due:
-            self._close(certificate_id)
+        for principal_id in due:
+            self._close(principal_id)
         if self._all.began_at + WINDOW_SECONDS <= now:
             self._close_all(now)
 
     def close(self) -> None:
         """Write the closing lines of all certificates now."""
-        for certificate_id in tuple(self._windows):
-            self._close(certificate_id)
+        for principal_id in tuple(self._windows):
+            self._close(principal_id)
         self._close_all(self._monotonic())
 
     def _take(
-        self, refused: Refused, certificate_id: CertificateId, account: str | None, client_id: str, source: str
+        self, refused: Refused, principal_id: PrincipalId, account: str | None, client_id: str, source: str
     ) -> None:
         self._observe(refused.action, refused.reason)
         self.advance()
-        window = self._window(certificate_id)
+        window = self._window(principal_id)
         if window.logged >= LINES_IN_A_WINDOW:
             window.suppressed += 1
             return
@@ -102,7 +103,7 @@ class RefusalLog:
             "action": refused.action,
             "reason": refused.reason,
             "account": account,
-            "certificate": certificate_id,
+            **_named(principal_id),
             "client_id": client_id,
             "resource": refused.resource,
             "policy": refused.policy,
@@ -111,22 +112,27 @@ class RefusalLog:
         }
         self._log.warning("refused", **{name: _bounded(value) for name, value in fields.items() if value})
 
-    def _window(self, certificate_id: CertificateId) -> _Window:
-        window = self._windows.get(certificate_id)
+    def _window(self, principal_id: PrincipalId) -> _Window:
+        window = self._windows.get(principal_id)
         if window is None:
-            key = certificate_id if len(self._windows) < MAX_CERTIFICATES else _OTHERS
+            key = principal_id if len(self._windows) < MAX_CERTIFICATES else _OTHERS
             window = self._windows.setdefault(key, _Window(self._monotonic()))
         return window
 
-    def _close(self, certificate_id: CertificateId) -> None:
-        window = self._windows.pop(certificate_id)
+    def _close(self, principal_id: PrincipalId) -> None:
+        window = self._windows.pop(principal_id)
         if window.suppressed:
-            self._log.warning("more was refused", certificate=certificate_id, count=window.suppressed)
+            self._log.warning("more was refused", **_named(principal_id), count=window.suppressed)
 
     def _close_all(self, now: float) -> None:
         if self._all.suppressed:
             self._log.warning("more was refused", certificate=_OTHERS, count=self._all.suppressed)
         self._all = _Window(now)
+
+
+def _named(principal_id: PrincipalId) -> dict[str, str]:
+    """Return the field that names the principal."""
+    return {("access_key" if is_access_key(principal_id) else "certificate"): principal_id}
 
 
 def _bounded(text: str) -> str:

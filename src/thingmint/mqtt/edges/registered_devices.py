@@ -10,8 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Final, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -25,18 +24,19 @@ from thingmint.core.identifiers import (
     Scope,
     certificate_arn,
     certificate_id_of,
-    iot_arn,
     named_account,
     provisioning_template_arn,
 )
 from thingmint.core.policies.authorizer import Authorizer as CompiledPolicies
-from thingmint.core.policies.device_context import ConnectionContext, connect_context, device_context
-from thingmint.core.policies.language import Decision, DecisionEffect
+from thingmint.core.policies.device_context import ConnectionContext, device_context
 from thingmint.core.policies.simulation import NamedPolicy
 from thingmint.core.policies.target import CertificateTarget
+from thingmint.core.principals import AccessKeyTarget, PrincipalTarget
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.claim_policy import claim_policy
-from thingmint.mqtt.rights.ports import ConnectionFacts, Denial, DeviceAuthorizer, DeviceRefusal, DeviceRefused
+from thingmint.mqtt.edges.access_key_devices import AccessKeyDevice, AccessKeyDevices
+from thingmint.mqtt.edges.bound_policies import BoundPolicies
+from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused, Signer
 from thingmint.registration.access.unnamed_accounts import account_of_unnamed
 from thingmint.registration.certificates.auto_registration import AutoRegistration, FirstConnection, auto_register
 from thingmint.registration.certificates.presented_certificates import presented_certificate, registered_certificate
@@ -46,9 +46,6 @@ from thingmint.registration.policies.device_authorization import BoundDevice, re
 from thingmint.registration.provisioning.claims import recognise_claim
 from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
-_CONNECT = "iot:Connect"
-# Connections of an account share the text; that of an account without a new connection is dropped first.
-_KEPT_PREFIXES: Final = 1024
 # No policy in the registry has a name with spaces.
 _CLAIM_POLICY = PolicyName("the policy of claims")
 
@@ -67,36 +64,6 @@ class FirstConnections(Protocol):
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:
         """Provision the device if its CA has a registration configuration, and notify the listeners."""
         ...
-
-
-class BoundPolicies(Struct, frozen=True):
-    """The compiled policies of a connection; conditions on attributes of CONNECT apply to iot:Connect only."""
-
-    scope: Scope
-    arn_prefix: str
-    facts: ConnectionFacts
-    connected: CompiledPolicies
-    names: tuple[str, ...]
-
-    def allows(self, action: str, resource: str) -> bool:
-        """Return whether the action is allowed on the resource, the last part of an ARN."""
-        if action != _CONNECT:
-            return self.connected.allows(action, self.arn_prefix + resource)
-        return self._decide(action, resource).effect is DecisionEffect.ALLOWED
-
-    def denial(self, action: str, resource: str) -> Denial:
-        """Return why the action is not allowed on the resource."""
-        decision = self._decide(action, resource)
-        index = decision.policy_index
-        return Denial(decision.effect.name, None if index is None else self.names[index])
-
-    def _decide(self, action: str, resource: str) -> Decision:
-        full = self.arn_prefix + resource
-        if action != _CONNECT:
-            return self.connected.decide(action, full)
-        # Needed once or twice, so nothing of it is kept.
-        context = connect_context(self.connected.context, self.scope, self.facts.attributes, self.facts.will_topic)
-        return CompiledPolicies(self.connected.policies, context).decide_once(action, full)
 
 
 class DeviceSource(Protocol):
@@ -121,6 +88,11 @@ class RegisteredDevice:
     valid_until: datetime
     source: DeviceSource = field(repr=False)
 
+    @property
+    def principal_id(self) -> CertificateId:
+        """The certificate's id."""
+        return self.certificate_id
+
     async def check(self) -> None:
         """Raise DeviceRefused unless the certificate may open a connection now."""
         await self.source.check()
@@ -137,7 +109,7 @@ class RegisteredDevice:
         except LimitExceeded as error:
             raise DeviceRefused(DeviceRefusal.POLICIES_TOO_LARGE, self.scope) from error
         names = tuple(each.name for each in named)
-        return BoundPolicies(self.scope, _arn_prefix(self.scope), facts, connected, names)
+        return BoundPolicies.of(self.scope, facts, connected, names)
 
     def fleet_device(self, source_address: str) -> FleetDevice:
         """Return the device as the author of a provisioning request, which iot:Publish has authorized, not IAM."""
@@ -152,7 +124,7 @@ class RegisteredDevices:
         self,
         authority: RegistrationAuthority,
         scope: Scope,
-        watch: ChangeWatch[CertificateTarget],
+        watch: ChangeWatch[PrincipalTarget],
         first_connections: FirstConnections,
     ) -> None:
         """Serve the region of the scope; its account is used for devices whose server name has no account."""
@@ -160,8 +132,9 @@ class RegisteredDevices:
         self._scope = scope
         self.watch = watch
         self._first_connections = first_connections
-        self.known: set[CertificateTarget] = set()
-        """Certificates whose policies are watched; `DeviceEdge` removes those that have disconnected."""
+        self.known: set[PrincipalTarget] = set()
+        """Principals whose policies are watched; `DeviceEdge` removes those that have disconnected."""
+        self.access_keys = AccessKeyDevices(authority, scope.region, watch, self.known)
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> RegisteredDevice:
         """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
@@ -178,6 +151,17 @@ class RegisteredDevices:
             if account in (None, self._scope.account):
                 raise
         return await self._identified(chain, account, source_address)
+
+    async def identify_signer(self, signer: Signer, source_address: str) -> AccessKeyDevice:
+        """Return the client that signed the opening handshake of a WebSocket; raise DeviceRefused."""
+        del source_address
+        return await self.access_keys.of_signer(signer)
+
+    async def of_principal(self, target: PrincipalTarget) -> RegisteredDevice | AccessKeyDevice:
+        """Return the device of a principal that has opened a connection; raise DeviceRefused if it no longer may."""
+        if isinstance(target, AccessKeyTarget):
+            return await self.access_keys.of_target(target)
+        return await self.of_target(target)
 
     async def of_target(self, target: CertificateTarget) -> RegisteredDevice:
         """Return the device of a certificate that has opened a connection; raise DeviceRefused if it no longer may."""
@@ -299,11 +283,6 @@ class _Claim(Struct, frozen=True):
         # When the template is deleted, the claim and the connection end; therefore the template is watched.
         depends_on = frozenset({provisioning_template_arn(self.claim.scope, self.claim.template_name)})
         return await recognise_claim(self.devices.authority, self.claim.certificate_id), depends_on
-
-
-@lru_cache(_KEPT_PREFIXES)
-def _arn_prefix(scope: Scope) -> str:
-    return iot_arn(scope, "")
 
 
 def device_caller(scope: Scope, certificate_id: CertificateId, source_address: str) -> Caller:

@@ -27,7 +27,7 @@ class TopicWatch:
     """Implements `api.devices.live_devices.Watch`, and `mqtt.data_plane.DeviceConnection` without a device."""
 
     version = ProtocolVersion.MQTT_5
-    certificate_id = _NO_CERTIFICATE
+    principal_id = _NO_CERTIFICATE
     receive_window = MOST_QUEUED
     own_filters = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from thingmint.core.identifiers import CertificateId
+from thingmint.core.identifiers import PrincipalId
 from thingmint.mqtt.events import MessageNotServed
 
 _SAY_EVERY_SECONDS = 60.0
@@ -26,10 +26,10 @@ class _Count(Struct):
             return
         log.warning(
             "messages to a topic that AWS IoT serves and this service does not were dropped: %d"
-            " (account %s, certificate %s, client %s, last topic %s)",
+            " (account %s, principal %s, client %s, last topic %s)",
             self.unsaid,
             self.last.link.scope.account,
-            self.last.link.certificate_id,
+            self.last.link.principal_id,
             self.last.link.client_id,
             self.last.topic,
         )
@@ -46,14 +46,14 @@ class UnservedMessages:
         self._observe = observe or (lambda count: None)
         self._monotonic = monotonic
         # In the order in which their minutes end.
-        self._counts: dict[CertificateId, _Count] = {}
+        self._counts: dict[PrincipalId, _Count] = {}
 
     def count(self, event: MessageNotServed) -> None:
         """Count a message; write a line if it is the certificate's first one in a minute."""
         self._observe(1)
         self.advance()
-        certificate_id = event.link.certificate_id
-        count = self._counts.get(certificate_id)
+        principal_id = event.link.principal_id
+        count = self._counts.get(principal_id)
         if count is None:
             if len(self._counts) >= _REMEMBERED:
                 self._forget(next(iter(self._counts)))
@@ -68,23 +68,23 @@ class UnservedMessages:
         """Write the lines of the minutes that are over; called about once a second."""
         now = self._monotonic()
         while self._counts:
-            certificate_id, count = next(iter(self._counts.items()))
+            principal_id, count = next(iter(self._counts.items()))
             if count.say_after > now:
                 break
             has_more = count.unsaid > 0
-            self._forget(certificate_id)
+            self._forget(principal_id)
             if has_more:
                 self._begin(count.last)
 
     def close(self) -> None:
         """Write counts that are not logged yet."""
-        for certificate_id in tuple(self._counts):
-            self._forget(certificate_id)
+        for principal_id in tuple(self._counts):
+            self._forget(principal_id)
 
     def _begin(self, event: MessageNotServed) -> _Count:
         count = _Count(event, self._monotonic() + _SAY_EVERY_SECONDS)
-        self._counts[event.link.certificate_id] = count
+        self._counts[event.link.principal_id] = count
         return count
 
-    def _forget(self, certificate_id: CertificateId) -> None:
-        self._counts.pop(certificate_id).say()
+    def _forget(self, principal_id: PrincipalId) -> None:
+        self._counts.pop(principal_id).say()

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final
 
 from thingmint.core.identifiers import certificate_id_of
-from thingmint.host.connections.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, Subscribe, Unsubscribe
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
@@ -27,7 +26,8 @@ from thingmint.mqtt.gateway.repetition import Repetition
 from thingmint.mqtt.gateway.request_turns import next_in_turn, next_now, take_acknowledgements
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
-from thingmint.mqtt.transport.tls_transport import TLSTransport
+from thingmint.mqtt.rights.ports import Presented, Signer
+from thingmint.mqtt.transport.device_transport import DeviceTransport
 from thingmint.mqtt.transport.writer import Writer
 
 # The longest packet that is handled at once.
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class GatewayConnection(ObservedConnection):
-    """The protocol on a TLS transport, and a device's connection for the data plane."""
+    """The protocol on a transport, and a device's connection for the data plane."""
 
     __slots__ = (
         "_ended_at",
@@ -46,6 +46,7 @@ class GatewayConnection(ObservedConnection):
         "_index",
         "_last_heard_at",
         "_leave",
+        "_lost_as",
         "_peer",
         "_repetition",
         "_services",
@@ -65,21 +66,24 @@ class GatewayConnection(ObservedConnection):
         self.is_open_above = False
         # Set by the gateway when policies change.
         self.is_stale = False
-        self._peer: Peer | None = None
+        self._peer: Presented | None = None
         self._repetition: Repetition | None = None
         self._has_heard_all = False
         self._ending: DisconnectReason | None = None
         self._leave = DisconnectTerms()
+        self._lost_as = DisconnectReason.CONNECTION_LOST
         self._worker: asyncio.Task[None] | None = None
         self._last_heard_at = 0.0
 
     # For the transport
 
-    def established(self, transport: TLSTransport, peer: Peer) -> None:
+    def established(self, transport: DeviceTransport, peer: Presented) -> None:
         """Begin; CONNECT is expected next."""
         self._transport, self._peer, services = transport, peer, self._services
         self._writer = Writer(transport, services.limits, services.flushes)
-        self.certificate_id = shown = certificate_id_of(peer.leaf)
+        self.principal_id = shown = (
+            peer.target.principal_id if isinstance(peer, Signer) else certificate_id_of(peer.leaf)
+        )
         self.device = DeviceLink(
             self.protocol,
             self._writer,
@@ -117,9 +121,15 @@ class GatewayConnection(ObservedConnection):
         if self.device.admitted is not None:
             self._services.data_plane.resume(self.device)
 
-    def eof_received(self) -> None:
-        """End the connection after the requests before the end of the stream have been handled."""
+    def eof_received(self, *, is_farewell: bool = False) -> None:
+        """End the connection after the requests before the end of the stream have been handled.
+
+        After a farewell it ends as by DISCONNECT, without the will (developer guide, "Lifecycle events").
+        """
         self._has_heard_all = True
+        if is_farewell:
+            self._leave = DisconnectTerms(cleanly=True)
+            self._lost_as = DisconnectReason.CLIENT_INITIATED_DISCONNECT
         self._start_working()
 
     def writing_lost(self) -> None:
@@ -130,7 +140,7 @@ class GatewayConnection(ObservedConnection):
 
     def connection_lost(self) -> None:
         """End the connection, if it has not ended yet."""
-        self._mark_over(DisconnectReason.CONNECTION_LOST)
+        self._mark_over(self._lost_as)
 
     # For the gateway
 
@@ -188,10 +198,10 @@ class GatewayConnection(ObservedConnection):
             self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
 
     def enforce_validity(self, now: datetime) -> None:
-        """End the connection if its certificate or claim has expired; ``now`` is by the clock of certificates."""
+        """End the connection if its credentials have expired; ``now`` is by the clock of certificates."""
         admitted = self.device.admitted
         if admitted is not None and now > admitted.device.valid_until:
-            self.end(ReasonCode.NOT_AUTHORIZED, "The certificate has expired", cut=True)
+            self.end(ReasonCode.NOT_AUTHORIZED, "The credentials have expired", cut=True)
 
     # Work
 
@@ -302,7 +312,7 @@ class GatewayConnection(ObservedConnection):
             await self._services.slow_turns.later(self.scope)
         if self._may_go_on():
             self._writer.close(b"")
-            self._mark_over(DisconnectReason.CONNECTION_LOST)
+            self._mark_over(self._lost_as)
 
     async def _meet(self, request: Request) -> None:
         self.enforce_validity(self._services.clock.now())
@@ -351,7 +361,7 @@ class GatewayConnection(ObservedConnection):
 
     def _tell_connect_refused(self, refusal: PacketRefused) -> None:
         services, address = self._services, self._transport.address
-        event = connect_refused(refusal, self.certificate_id, address, services.clock.now(), self.client_id, self.scope)
+        event = connect_refused(refusal, self.principal_id, address, services.clock.now(), self.client_id, self.scope)
         services.events.receive(event)
 
     def _tell_refused(self, refused: Refused) -> None:

@@ -1,11 +1,11 @@
-"""Owns the indexes of open connections by certificate, by account and by client. Does not change connections."""
+"""Owns the indexes of open connections by principal, by account and by client. Does not change connections."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
-from thingmint.core.identifiers import CertificateId, Scope
-from thingmint.core.policies.target import CertificateTarget
+from thingmint.core.identifiers import PrincipalId, Scope
+from thingmint.core.principals import PrincipalTarget
 
 
 class IndexedConnection(Protocol):
@@ -17,8 +17,8 @@ class IndexedConnection(Protocol):
         ...
 
     @property
-    def certificate_id(self) -> CertificateId:
-        """The id of the peer's certificate."""
+    def principal_id(self) -> PrincipalId:
+        """The id of the peer's certificate or access key."""
         ...
 
     @property
@@ -31,15 +31,15 @@ T = TypeVar("T", bound=IndexedConnection)
 
 
 class ConnectionIndex(Generic[T]):
-    """Connections from their handshake on by certificate, and from their CONNECT on by account and client id."""
+    """Connections from their handshake on by principal, and from their CONNECT on by account and client id."""
 
     def __init__(self) -> None:
-        # Most certificates have one connection, and a set for it would take more memory than all indexes together.
-        self._first_of: dict[CertificateId, T] = {}
-        self._others_of: dict[CertificateId, set[T]] = {}
+        # Most principals have one connection, and a set for it would take more memory than all indexes together.
+        self._first_of: dict[PrincipalId, T] = {}
+        self._others_of: dict[PrincipalId, set[T]] = {}
         self._by_client: dict[Scope | None, dict[str, T]] = {}
         self._accepted: set[T] = set()
-        self._accepted_of: Counter[CertificateId] = Counter()
+        self._accepted_of: Counter[PrincipalId] = Counter()
 
     @property
     def accepted(self) -> frozenset[T]:
@@ -58,47 +58,47 @@ class ConnectionIndex(Generic[T]):
 
     def arrived(self, connection: T) -> None:
         """Add a connection after its handshake, before the device is identified, so that no change is missed."""
-        if self._first_of.setdefault(connection.certificate_id, connection) is not connection:
-            self._others_of.setdefault(connection.certificate_id, set()).add(connection)
+        if self._first_of.setdefault(connection.principal_id, connection) is not connection:
+            self._others_of.setdefault(connection.principal_id, set()).add(connection)
 
     def was_accepted(self, connection: T) -> None:
         """Index the connection by account and client id."""
         self._by_client.setdefault(connection.scope, {})[connection.client_id] = connection
         self._accepted.add(connection)
-        self._accepted_of[connection.certificate_id] += 1
+        self._accepted_of[connection.principal_id] += 1
 
     def left(self, connection: T) -> None:
         """Remove a connection, if it is in the indexes."""
         if connection in self._accepted:
             self._accepted.remove(connection)
-            self._accepted_of[connection.certificate_id] -= 1
-            if not self._accepted_of[connection.certificate_id]:
-                del self._accepted_of[connection.certificate_id]
+            self._accepted_of[connection.principal_id] -= 1
+            if not self._accepted_of[connection.principal_id]:
+                del self._accepted_of[connection.principal_id]
         clients = self._by_client.get(connection.scope, {})
         if clients.get(connection.client_id) is connection:
             del clients[connection.client_id]
             if not clients:
                 del self._by_client[connection.scope]
-        self._left_certificate(connection)
+        self._left_principal(connection)
 
-    def accepted_of(self, certificate_id: CertificateId) -> int:
-        """Return how many accepted connections a certificate has."""
-        return self._accepted_of[certificate_id]
+    def accepted_of(self, principal_id: PrincipalId) -> int:
+        """Return how many accepted connections a principal has."""
+        return self._accepted_of[principal_id]
 
-    def has_room_for(self, scope: Scope, client_id: str, certificate_id: CertificateId, limit: int) -> bool:
-        """Return whether a certificate may have another connection; a reconnecting client replaces its own one."""
+    def has_room_for(self, scope: Scope, client_id: str, principal_id: PrincipalId, limit: int) -> bool:
+        """Return whether a principal may have another connection; a reconnecting client replaces its own one."""
         earlier = self.of_client(scope, client_id)
-        takes_over = earlier is not None and earlier.certificate_id == certificate_id
-        return takes_over or self.accepted_of(certificate_id) < limit
+        takes_over = earlier is not None and earlier.principal_id == principal_id
+        return takes_over or self.accepted_of(principal_id) < limit
 
-    def of_certificate(self, certificate_id: CertificateId) -> tuple[T, ...]:
-        """Return the connections of a certificate, accepted or not."""
-        first = self._first_of.get(certificate_id)
-        return () if first is None else (first, *self._others_of.get(certificate_id, ()))
+    def of_principal(self, principal_id: PrincipalId) -> tuple[T, ...]:
+        """Return the connections of a principal, accepted or not."""
+        first = self._first_of.get(principal_id)
+        return () if first is None else (first, *self._others_of.get(principal_id, ()))
 
-    def of_target(self, target: CertificateTarget) -> tuple[T, ...]:
-        """Return the connections of an account's certificate, including those whose account is not known yet."""
-        return tuple(each for each in self.of_certificate(target.certificate_id) if each.scope in (None, target.scope))
+    def of_target(self, target: PrincipalTarget) -> tuple[T, ...]:
+        """Return the connections of an account's principal, including those whose account is not known yet."""
+        return tuple(each for each in self.of_principal(target.principal_id) if each.scope in (None, target.scope))
 
     def of_client(self, scope: Scope, client_id: str) -> T | None:
         """Return the accepted connection of an account's client, or None."""
@@ -108,22 +108,22 @@ class ConnectionIndex(Generic[T]):
         """Return the accepted connections of an account by client id; the mapping reflects later changes."""
         return self._by_client.get(scope, {})
 
-    def all_of(self, targets: Iterable[CertificateTarget] | None) -> tuple[T, ...]:
-        """Return the connections of these accounts' certificates, or of all, accepted or not."""
+    def all_of(self, targets: Iterable[PrincipalTarget] | None) -> tuple[T, ...]:
+        """Return the connections of these accounts' principals, or of all, accepted or not."""
         if targets is None:
             others = (each for connections in self._others_of.values() for each in connections)
             return (*self._first_of.values(), *others)
         return tuple(each for target in targets for each in self.of_target(target))
 
-    def _left_certificate(self, connection: T) -> None:
-        certificate_id = connection.certificate_id
-        others = self._others_of.get(certificate_id)
-        if self._first_of.get(certificate_id) is not connection:
+    def _left_principal(self, connection: T) -> None:
+        principal_id = connection.principal_id
+        others = self._others_of.get(principal_id)
+        if self._first_of.get(principal_id) is not connection:
             if others is not None:
                 others.discard(connection)
         elif others:
-            self._first_of[certificate_id] = others.pop()
+            self._first_of[principal_id] = others.pop()
         else:
-            del self._first_of[certificate_id]
+            del self._first_of[principal_id]
         if others is not None and not others:
-            del self._others_of[certificate_id]
+            del self._others_of[principal_id]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import PrincipalId, Scope
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, ServerPacket
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -33,9 +33,9 @@ class DeviceLink:
         "_refused",
         "address",
         "admitted",
-        "certificate_id",
         "is_over",
         "owner",
+        "principal_id",
         "protocol",
         "provisioning",
         "session_id",
@@ -46,14 +46,14 @@ class DeviceLink:
         self,
         protocol: DeviceProtocol,
         writer: Writer,
-        certificate_id: CertificateId,
+        principal_id: PrincipalId,
         address: str,
         end: Callable[[ReasonCode], None],
         counters: Counters,
         refused: Callable[[Refused], None],
     ) -> None:
         self.protocol = protocol
-        self.certificate_id = certificate_id
+        self.principal_id = principal_id
         self.address = address
         self.admitted: Admitted | None = None
         self.owner: Scope | None = None
@@ -146,7 +146,7 @@ class DeviceLink:
     @property
     def link(self) -> Link:
         """The connection's identification in events."""
-        return Link(self.client_id, self.certificate_id, self.session_id, self.address, self.scope)
+        return Link(self.client_id, self.principal_id, self.session_id, self.address, self.scope)
 
     @property
     def filters(self) -> OwnFilters:

@@ -4,7 +4,6 @@ import uuid
 from typing import Protocol, TypeVar
 
 from thingmint.core.identifiers import Scope
-from thingmint.host.connections.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Loss
@@ -13,6 +12,7 @@ from thingmint.mqtt.gateway.connection_index import ConnectionIndex, IndexedConn
 from thingmint.mqtt.gateway.device_link import DeviceLink
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import Admitted, NotAdmitted, admit
+from thingmint.mqtt.rights.ports import Presented
 from thingmint.mqtt.rights.will_right import DeviceWillRight
 
 
@@ -37,7 +37,7 @@ T = TypeVar("T", bound=ConnectingDevice)
 
 
 async def enter(
-    connection: T, services: Services, index: ConnectionIndex[T], peer: Peer, connect: Connect
+    connection: T, services: Services, index: ConnectionIndex[T], peer: Presented, connect: Connect
 ) -> Opened | None:
     """Admit the client and open its session; return None if the connection has ended meanwhile.
 
@@ -61,7 +61,7 @@ async def enter(
 
 
 async def _with_current_policies(
-    admitted: Admitted, connection: T, services: Services, index: ConnectionIndex[T], peer: Peer, connect: Connect
+    admitted: Admitted, connection: T, services: Services, index: ConnectionIndex[T], peer: Presented, connect: Connect
 ) -> Admitted | None:
     """Return the device with its current policies; None if the connection has ended."""
     while connection.is_stale and not connection.is_over:
@@ -73,7 +73,7 @@ async def _with_current_policies(
 
 
 async def _admitted_with_room(
-    connection: T, services: Services, index: ConnectionIndex[T], peer: Peer, connect: Connect
+    connection: T, services: Services, index: ConnectionIndex[T], peer: Presented, connect: Connect
 ) -> Admitted:
     connection.is_stale, device = False, connection.device
     admitted = await admit(services.registry, services.data_plane, peer, device.address, connect, device.client_id)
@@ -82,9 +82,9 @@ async def _admitted_with_room(
 
 
 def _require_room(services: Services, index: ConnectionIndex[T], device: DeviceLink, scope: Scope) -> None:
-    """Raise NotAdmitted if the certificate has its maximum number of connections."""
+    """Raise NotAdmitted if the certificate or access key has its maximum number of connections."""
     limit = services.limits.max_connections_per_certificate
-    if not index.has_room_for(scope, device.client_id, device.certificate_id, limit):
+    if not index.has_room_for(scope, device.client_id, device.principal_id, limit):
         services.counters.lost(Loss.CERTIFICATE_CONNECTIONS)
-        message = "The certificate has too many connections"
+        message = "The certificate or access key has too many connections"
         raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, message, message)

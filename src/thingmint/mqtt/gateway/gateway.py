@@ -13,8 +13,10 @@ from typing import Final
 
 from OpenSSL import SSL
 
+from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.core.identifiers import Scope
-from thingmint.core.policies.target import CertificateTarget
+from thingmint.core.principals import PrincipalTarget
+from thingmint.host.connections.listening import network_of
 from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Gauge
@@ -30,11 +32,12 @@ from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.loop_lag import LoopLag
 from thingmint.mqtt.pacing.turns import Turns
-from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink, Responder
+from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink, Responder, Signer
 from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
 from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
+from thingmint.mqtt.transport.web_socket_transport import WebSocketTransport
 from thingmint.registration.kernel.turns import Pace
 
 _TICK_SECONDS: Final = 1.0
@@ -45,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Serves devices over MQTT with mutual TLS."""
+    """Serves devices over MQTT, with mutual TLS on ports of its own, or in WebSockets of another server."""
 
     def __init__(
         self,
@@ -156,6 +159,36 @@ class Gateway:
         self._trimmer = MemoryTrimmer(lambda: trim and loop.run_in_executor(None, trim, 0))
         self._tick()
 
+    def open_web_socket(
+        self,
+        signer: Signer,
+        sockets: tuple[tuple[str, int], tuple[str, int]],
+        switch: Callable[[asyncio.Protocol], bool],
+    ) -> bool:
+        """Serve the client whose opening handshake the signer has signed; CONNECT is expected next.
+
+        ``switch`` answers the handshake and connects the protocol to its transport, or returns False, as this method
+        does then. ``sockets`` are the addresses and ports of the client and of the server. Raises Throttled if there is
+        no room, ServiceUnavailable if the gateway does not listen.
+        """
+        if not self.is_listening:
+            raise ServiceUnavailable("The device gateway is not listening")
+
+        def begin(transport: WebSocketTransport) -> GatewayConnection:
+            connection = GatewayConnection(self._services, self._index)
+            connection.established(transport, signer)
+            return connection
+
+        transport = WebSocketTransport(
+            begin, sockets=sockets, limits=self._limits, owner=self._listener, loop=self._services.loop
+        )
+        if not self._listener.adopt(transport, network_of(transport.address)):
+            raise Throttled
+        if not switch(transport):
+            self._listener.lost(transport)
+            return False
+        return True
+
     async def stop(self, grace: float) -> None:
         """Stop accepting, send pending answers within ``grace`` seconds, send DISCONNECT, and close all connections."""
         self._listener.stop_listening()
@@ -180,18 +213,18 @@ class Gateway:
                 await asyncio.wait(abandoned, timeout=_FLUSH_SECONDS)
         await self._data_plane.stop()
 
-    def certificate_changed(self, target: CertificateTarget) -> None:
-        """End the connections, also those before CONNECT, of an account's certificate that is no longer ACTIVE."""
+    def principal_ended(self, target: PrincipalTarget) -> None:
+        """End the connections, also those before CONNECT, of a certificate that is not ACTIVE, or a deleted key."""
         self._to_end.extend(self._index.of_target(target))
         if self._ender is None and not self._end_some():
             self._ender = self._services.loop.create_task(self._end_rest())
 
-    def has_connection_of(self, target: CertificateTarget) -> bool:
-        """Return whether a connection, also one before CONNECT, has an account's certificate."""
+    def has_connection_of(self, target: PrincipalTarget) -> bool:
+        """Return whether a connection, also one before CONNECT, has an account's certificate or access key."""
         return bool(self._index.of_target(target))
 
-    def policies_changed(self, targets: Iterable[CertificateTarget] | None = None) -> None:
-        """Apply the policies that are attached now to the connections of these certificates, or to all connections."""
+    def policies_changed(self, targets: Iterable[PrincipalTarget] | None = None) -> None:
+        """Apply the policies that are attached now to the connections of these principals, or to all connections."""
         self._policy_refresh.refresh(self._index.all_of(targets), self._services.loop)
 
     def has_listeners(self, scope: Scope) -> bool:
@@ -247,11 +280,11 @@ class Gateway:
         return True
 
     def _end_some(self) -> bool:
-        """End connections of certificates that are not ACTIVE for one time slice; return whether none is left."""
+        """End connections whose principals have ended for one time slice; return whether none is left."""
         pace = Pace()
         while self._to_end:
             connection = self._to_end.popleft()
-            connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The certificate is not active any more", cut=True)
+            connection.end(ReasonCode.ADMINISTRATIVE_ACTION, "The credentials are not valid any more", cut=True)
             if pace.is_over:
                 break
         return not self._to_end

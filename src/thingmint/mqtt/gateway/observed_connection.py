@@ -2,20 +2,20 @@
 
 from datetime import datetime
 
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import PrincipalId, Scope
 from thingmint.mqtt.gateway.device_link import DeviceLink
 from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
-from thingmint.mqtt.transport.tls_transport import TLSTransport
+from thingmint.mqtt.transport.device_transport import DeviceTransport
 
 
 class ObservedConnection:
     """The read-only facts of a connection, for the gateway, for events and for operators."""
 
-    __slots__ = ("_opened_at", "_session_expiry", "_transport", "certificate_id", "device", "protocol")
+    __slots__ = ("_opened_at", "_session_expiry", "_transport", "device", "principal_id", "protocol")
 
-    certificate_id: CertificateId
+    principal_id: PrincipalId
     device: DeviceLink
-    _transport: TLSTransport
+    _transport: DeviceTransport
     _opened_at: datetime
 
     def __init__(self, protocol: DeviceProtocol) -> None:
@@ -55,5 +55,5 @@ class ObservedConnection:
 
     @property
     def valid_until(self) -> datetime:
-        """When the certificate expires; only after CONNECT was accepted."""
+        """When the certificate or access key expires; only after CONNECT was accepted."""
         return self.device.whom.device.valid_until

@@ -87,7 +87,7 @@ class ProvisioningQueue:
             self._turn_away(request)
             return
         connection.provisioning += 1
-        line.waiting.add(requester.device.scope, requester.device.certificate_id, request)
+        line.waiting.add(requester.device.scope, requester.device.principal_id, request)
         self._start_next(line)
 
     async def settle(self, grace: float) -> None:
@@ -114,7 +114,7 @@ class ProvisioningQueue:
         """Refuse a request of another certificate that has more requests; return whether there was one."""
         device = request.requester.device
         for line in sorted((self._keys, self._others), key=lambda each: -len(each.waiting)):
-            found = line.waiting.make_way(device.scope, device.certificate_id)
+            found = line.waiting.make_way(device.scope, device.principal_id)
             if found is not None:
                 found.connection.provisioning -= 1
                 self._turn_away(found)

@@ -14,15 +14,15 @@ from thingmint.mqtt.gateway.provisioning_queue import ProvisioningQueue
 from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.turns import Turns
 from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink
+from thingmint.mqtt.transport.device_transport import DeviceTransport
 from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
-from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 
 class HandlesConnect(Protocol):
     """Records whether the service has to go on with a transport, or the client."""
 
-    def __call__(self, transport: TLSTransport, *, begins: bool) -> None:
+    def __call__(self, transport: DeviceTransport, *, begins: bool) -> None:
         """The service begins to handle CONNECT, or waits for the rest of it."""
         ...
 
@@ -42,7 +42,7 @@ class Services(Struct, frozen=True):
     last_endings: LastEndings
     clock: Clock
     limits: GatewayLimits
-    admit: Callable[[TLSTransport], None]
+    admit: Callable[[DeviceTransport], None]
     handles_connect: HandlesConnect
     loop: asyncio.AbstractEventLoop
     turns: Turns

@@ -21,7 +21,7 @@ class OwnClient:
     will_right = NoWill()
     receive_window = 1
     own_filters = 0
-    certificate_id = CertificateId(SERVICE)
+    principal_id = CertificateId(SERVICE)
 
     def __init__(self, client_id: str, scope: Scope, *, is_watched: bool = True) -> None:
         """Take the client id; with ``is_watched``, the end of the connection is logged."""

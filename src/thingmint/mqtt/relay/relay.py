@@ -98,7 +98,7 @@ class RelayDataPlane:
         broker = self._broker_of(connection.scope)
         if connect.will is not None and not _may_be_published(connect.will.topic):
             raise PacketRefused(ReasonCode.TOPIC_NAME_INVALID, "The will's topic is reserved or not valid")
-        login = broker.login(str(connection.certificate_id), connection.client_id)
+        login = broker.login(str(connection.principal_id), connection.client_id)
         try:
             async with asyncio.timeout(self._limits.open_seconds), self._openings:
                 asked = upstream_connect(connection, connect, self._limits.sessions, login)
@@ -277,7 +277,7 @@ class RelayDataPlane:
         return Opened(terms.session_present, terms.session_expiry_interval, _offer_of(terms.abilities))
 
     async def _end_session(self, connection: DeviceConnection, link: _Link) -> None:
-        login = link.broker.login(str(connection.certificate_id), connection.client_id)
+        login = link.broker.login(str(connection.principal_id), connection.client_id)
         asked = replace(link.asked, password=login.password)
         try:
             async with asyncio.timeout(self._limits.open_seconds):

@@ -1,4 +1,4 @@
-"""Owns the decision whether a CONNECT is accepted, by the device's certificate and policies. Changes nothing."""
+"""Owns the decision whether a CONNECT is accepted, by the device's credentials and policies. Changes nothing."""
 
 from datetime import datetime
 from typing import Final
@@ -6,15 +6,22 @@ from typing import Final
 from msgspec import Struct
 
 from thingmint.core.errors import ThingmintError
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import PrincipalId, Scope
 from thingmint.core.topics.names import is_reserved
-from thingmint.host.connections.peer_tls import Peer
 from thingmint.mqtt.codec.packets import Connect
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.events import ConnectRefused, Refused
 from thingmint.mqtt.rights.permissions import attributes_of, of_connect, to_connect
-from thingmint.mqtt.rights.ports import ConnectionFacts, Device, DeviceAuthorizer, DeviceRefused, DeviceRegistry
+from thingmint.mqtt.rights.ports import (
+    ConnectionFacts,
+    Device,
+    DeviceAuthorizer,
+    DeviceRefused,
+    DeviceRegistry,
+    Presented,
+    Signer,
+)
 
 _NOT_AUTHORIZED: Final = "Not authorized"
 
@@ -45,7 +52,7 @@ class Admitted(Struct):
 
 
 async def admit(
-    registry: DeviceRegistry, data_plane: DataPlane, peer: Peer, address: str, connect: Connect, client_id: str
+    registry: DeviceRegistry, data_plane: DataPlane, peer: Presented, address: str, connect: Connect, client_id: str
 ) -> Admitted:
     """Return the device that sent CONNECT, with its policies; raise NotAdmitted if it may not connect."""
     if connect.will is not None and is_reserved(connect.will.topic):
@@ -57,10 +64,14 @@ async def admit(
         server_name=peer.server_name,
         attributes=attributes_of(connect),
         will_topic=connect.will.topic if connect.will else None,
+        conditions=peer.conditions if isinstance(peer, Signer) else {},
     )
     needed = to_connect(client_id)
     try:
-        device = await registry.identify(peer.chain, peer.server_name, address)
+        if isinstance(peer, Signer):
+            device = await registry.identify_signer(peer, address)
+        else:
+            device = await registry.identify(peer.chain, peer.server_name, address)
         if not data_plane.serves(device.scope):
             why = f"the broker behind this service does not serve account {device.scope.account}"
             refused = Refused(needed.action, "ACCOUNT_NOT_SERVED", needed.resource, detail=why)
@@ -80,7 +91,7 @@ async def admit(
 
 def connect_refused(
     refusal: PacketRefused,
-    certificate_id: CertificateId,
+    principal_id: PrincipalId,
     address: str,
     at: datetime,
     client_id: str,
@@ -90,4 +101,4 @@ def connect_refused(
     why, refused = refusal.message, to_connect(client_id).refused_for(refusal.reason_code.name)
     if isinstance(refusal, NotAdmitted):
         why, refused, scope = refusal.why, refusal.refused or refused, scope or refusal.scope
-    return ConnectRefused(certificate_id, address, at, why, client_id, scope, refused)
+    return ConnectRefused(principal_id, address, at, why, client_id, scope, refused)

@@ -1,22 +1,25 @@
 """Owns the gateway's interfaces to the registry, policies, devices' operations, a clock and listeners."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as data_field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
-from thingmint.core.identifiers import CertificateId, Scope
+from thingmint.core.identifiers import PrincipalId, Scope
 from thingmint.core.policies.device_context import ConnectAttribute
+from thingmint.core.principals import AccessKeyTarget
+from thingmint.host.connections.peer_tls import Peer
 from thingmint.mqtt.events import GatewayEvent, Refused
 
 
 class DeviceRefusal(StrEnum):
-    """Why a certificate may not open a connection, in the terms of AWS IoT's logs."""
+    """Why a principal may not open a connection; of certificates, in the terms of AWS IoT's logs."""
 
     NOT_REGISTERED = "DEVICE_CERTIFICATE_NOT_REGISTERED"
     INACTIVE = "DEVICE_CERTIFICATE_INACTIVE"
@@ -26,10 +29,11 @@ class DeviceRefusal(StrEnum):
     SNI_MISSING = "SNI_MISUSED"
     ACCOUNT_AMBIGUOUS = "DEVICE_CERTIFICATE_ACCOUNT_AMBIGUOUS"
     POLICIES_TOO_LARGE = "POLICIES_TOO_LARGE"
+    ACCESS_KEY_INVALID = "ACCESS_KEY_INVALID"
 
 
 class DeviceRefused(Exception):
-    """The certificate may not open a connection; ``scope`` is where it is registered, or was looked for.
+    """The principal may not open a connection; ``scope`` is where it is registered, or was looked for.
 
     ``detail`` tells operators why a certificate that their registered CA signed was not registered automatically.
     """
@@ -41,6 +45,21 @@ class DeviceRefused(Exception):
         self.detail = detail
 
 
+class Signer(Struct, frozen=True):
+    """The access key that signed the opening handshake of a WebSocket, whose signature has been verified.
+
+    ``server_name`` is the host name of the handshake, and ``conditions`` are its condition keys.
+    """
+
+    target: AccessKeyTarget
+    server_name: str
+    conditions: Mapping[str, tuple[str, ...]]
+
+
+Presented: TypeAlias = Peer | Signer
+"""What the peer of a connection has proved: that it holds a certificate's key, or an access key's secret."""
+
+
 class ConnectionFacts(Struct, frozen=True):
     """The facts about a connection that policies may test, which do not change while it lasts."""
 
@@ -49,6 +68,8 @@ class ConnectionFacts(Struct, frozen=True):
     server_name: str | None
     attributes: frozenset[ConnectAttribute] = frozenset()
     will_topic: str | None = None
+    conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The condition keys of the opening handshake of a WebSocket."""
 
 
 class Denial(Struct, frozen=True):
@@ -76,25 +97,25 @@ class DeviceAuthorizer(Protocol):
 
 
 class Device(Protocol):
-    """A device with a registered certificate that may open connections now."""
+    """A device with a registered certificate, or a client with an access key, that may open connections now."""
 
     @property
     def scope(self) -> Scope:
-        """The account and region in which the certificate is registered."""
+        """The account and region of the certificate or the access key."""
         ...
 
     @property
-    def certificate_id(self) -> CertificateId:
-        """The SHA-256 of the certificate."""
+    def principal_id(self) -> PrincipalId:
+        """The SHA-256 of the certificate, or the id of the access key and its user."""
         ...
 
     @property
     def valid_until(self) -> datetime:
-        """The last moment at which the certificate may be used."""
+        """The last moment at which the certificate or the access key may be used."""
         ...
 
     async def check(self) -> None:
-        """Raise DeviceRefused unless the certificate may open a connection now."""
+        """Raise DeviceRefused unless the principal may open a connection now."""
         ...
 
     async def authorizer(self, facts: ConnectionFacts) -> DeviceAuthorizer:
@@ -103,7 +124,7 @@ class Device(Protocol):
 
 
 class DeviceRegistry(Protocol):
-    """Finds registered certificates."""
+    """Finds registered certificates and access keys."""
 
     async def identify(self, chain: Sequence[bytes], server_name: str | None, source_address: str) -> Device:
         """Return the device that showed this chain of DER certificates, its own first; raise DeviceRefused.
@@ -111,6 +132,10 @@ class DeviceRegistry(Protocol):
         Called at CONNECT, when the peer has proved that it holds the first certificate's key. All other
         data from the peer is unproven. Just-in-time registration happens here.
         """
+        ...
+
+    async def identify_signer(self, signer: Signer, source_address: str) -> Device:
+        """Return the client with the access key; raise DeviceRefused if the key has ended. Called at CONNECT."""
         ...
 
 
@@ -127,7 +152,7 @@ class DeviceAnswer:
     """The answer, only for the requesting connection; the payload may contain a private key."""
 
     topic: str
-    payload: bytes = field(repr=False)
+    payload: bytes = data_field(repr=False)
     refused: Refused | None = None
     """What was refused, and why; None if the request succeeded."""
     most_qos: int = 1

@@ -47,9 +47,9 @@ class DeviceWillRight(Struct, frozen=True):
                 log.exception("it could not be decided whether a will may be published")
                 break
         if why:
-            certificate, topic = self.device.certificate_id, message.topic
+            principal, topic = self.device.principal_id, message.topic
             level = logging.WARNING if loss is Loss.WILL_UNDECIDED else logging.INFO
-            log.log(level, "a will is not published: %s (certificate %s, topic %s)", why, certificate, topic)
+            log.log(level, "a will is not published: %s (principal %s, topic %s)", why, principal, topic)
             self.counters.lost(loss)
         return not why
 

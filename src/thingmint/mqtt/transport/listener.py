@@ -18,6 +18,7 @@ from thingmint.host.connections.accepting import Acceptor
 from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.mqtt.pacing.slices import Slices
+from thingmint.mqtt.transport.device_transport import DeviceTransport
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.plaintext_clients import PlaintextClients
 from thingmint.mqtt.transport.queue_of_networks import QueueOfNetworks
@@ -46,7 +47,7 @@ class _Waiting(Struct, frozen=True):
 
 
 class Listener:
-    """Accepts TLS connections within limits and makes a protocol for each."""
+    """Accepts TLS connections within limits and makes a protocol for each; adopts connections of other servers."""
 
     def __init__(
         self,
@@ -70,14 +71,14 @@ class Listener:
         self._observe_connections = observe_connections or (lambda count: None)
         self._observe_accepted = observe_accepted or (lambda: None)
         self._read_buffer = new_read_buffer()
-        self._connections: set[TLSTransport] = set()
-        self._unauthenticated: UnauthenticatedConnections[TLSTransport] = UnauthenticatedConnections(
+        self._connections: set[DeviceTransport] = set()
+        self._unauthenticated: UnauthenticatedConnections[DeviceTransport] = UnauthenticatedConnections(
             limits.max_strangers, limits.silent_seconds
         )
         self._queue: QueueOfNetworks[_Waiting] = QueueOfNetworks(limits.max_waiting)
         self._plaintext_clients = PlaintextClients()
         # In the order in which they stalled, so that a sweep looks at those only whose time is over.
-        self._stalled: dict[TLSTransport, float] = {}
+        self._stalled: dict[DeviceTransport, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._acceptor = Acceptor(
@@ -145,17 +146,35 @@ class Listener:
         while self._connections or self._tasks:  # noqa: ASYNC110  # once, at the end; an aborted transport sets no event
             await asyncio.sleep(0)
 
-    def admit(self, transport: TLSTransport) -> None:
+    def admit(self, transport: DeviceTransport) -> None:
         """Count the connection as a device's, and give its place to a waiting connection."""
         transport.is_admitted = True
         self._unauthenticated.remove(transport)
         self._fill_places()
         self._observe_accepted()
 
-    def handles_connect(self, transport: TLSTransport, *, begins: bool) -> None:
+    def handles_connect(self, transport: DeviceTransport, *, begins: bool) -> None:
         """Record that the service begins to handle CONNECT, or that it waits for the rest of it."""
         record = self._unauthenticated.sent_connect if begins else self._unauthenticated.received
         record(transport, self._loop.time())
+
+    def adopt(self, transport: DeviceTransport, network: str) -> bool:
+        """Count a connection that another server has accepted, and give it a place; return False if there is no room.
+
+        It does not wait for a place, because its client can try again.
+        """
+        now = self._loop.time()
+        if self.has_no_room:
+            self._acceptor.turned_away.add()
+            if not self.make_way(network):
+                return False
+        if self._unauthenticated.is_full and not self._turn_away(self._unauthenticated.gives_way_to(network, now)):
+            self._acceptor.turned_away.add()
+            return False
+        self._connections.add(transport)
+        self._unauthenticated.add(transport, network, now)
+        self._observe_connections(self.open_connections)
+        return True
 
     # What connections ask and report
 
@@ -163,26 +182,26 @@ class Listener:
         """Call the function in a time slice that all connections share."""
         self._slices.add(call)
 
-    def received(self, transport: TLSTransport) -> None:
+    def received(self, transport: DeviceTransport) -> None:
         """Record that an unauthenticated connection has made progress."""
         self._unauthenticated.received(transport, self._loop.time())
 
-    def failed(self, transport: TLSTransport, beginning: bytes) -> None:
+    def failed(self, transport: DeviceTransport, beginning: bytes) -> None:
         """Log, at a limited rate, that clients use another protocol on this port."""
         self._plaintext_clients.count(transport.address, beginning, self._loop.time())
 
-    def established(self, transport: TLSTransport) -> None:
+    def established(self, transport: DeviceTransport) -> None:
         """Start the connection's time limit for CONNECT."""
         self._unauthenticated.established(transport, self._loop.time())
 
-    def stalled(self, transport: TLSTransport, since: float | None) -> None:
+    def stalled(self, transport: DeviceTransport, since: float | None) -> None:
         """Record since when the peer has too much unread, or that it has caught up."""
         if since is None:
             self._stalled.pop(transport, None)
         else:
             self._stalled[transport] = since
 
-    def lost(self, transport: TLSTransport) -> None:
+    def lost(self, transport: DeviceTransport) -> None:
         """Forget the connection."""
         self._unauthenticated.remove(transport)
         self._connections.discard(transport)
@@ -262,12 +281,12 @@ class Listener:
             accepted.close()
             self.lost(transport)
 
-    def _turn_away(self, connection: TLSTransport | None) -> bool:
+    def _turn_away(self, connection: DeviceTransport | None) -> bool:
         if connection is not None:
             self._acceptor.turned_away.add()
         return self._end(connection)
 
-    def _end(self, connection: TLSTransport | None) -> bool:
+    def _end(self, connection: DeviceTransport | None) -> bool:
         if connection is None:
             return False
         # Its socket closes in the loop's next turn; the next to be accepted should not choose it again.
@@ -288,7 +307,7 @@ class Listener:
         self._fill_places()
         self._acceptor.turned_away.report()
 
-    def _deaf(self, now: float) -> list[TLSTransport]:
+    def _deaf(self, now: float) -> list[DeviceTransport]:
         before = now - self._limits.write_stall_seconds
         return list(takewhile(lambda transport: self._stalled[transport] <= before, self._stalled))
 

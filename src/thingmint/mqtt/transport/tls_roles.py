@@ -1,4 +1,4 @@
-"""Owns the interfaces that a TLS transport calls: the protocol above it, and the owner of all connections."""
+"""Owns the interfaces that transports call: the protocol above each, and the owner of all connections."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -9,12 +9,8 @@ from thingmint.host.connections.peer_tls import Peer
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
-class TLSProtocol(Protocol[T_contra]):
-    """The protocol on the connection; its methods must not raise."""
-
-    def established(self, transport: T_contra, peer: Peer) -> None:
-        """Begin: the handshake is done, and the peer holds the key of the certificate it showed."""
-        ...
+class StreamProtocol(Protocol):
+    """The protocol on a stream that has begun; its methods must not raise."""
 
     def data_received(self, data: bytes) -> None:
         """Receive data from the peer."""
@@ -28,10 +24,11 @@ class TLSProtocol(Protocol[T_contra]):
         """Called when the peer has caught up."""
         ...
 
-    def eof_received(self) -> None:
+    def eof_received(self, *, is_farewell: bool = False) -> None:
         """Called when all data from the peer was delivered: close the connection when it has been handled.
 
-        Called at most once, in the order of the stream; not called if this side has ended the connection.
+        Called at most once, in the order of the stream; not called if this side has ended the connection. It is a
+        farewell if the peer has sent a Close frame, which only a WebSocket has.
         """
         ...
 
@@ -40,7 +37,15 @@ class TLSProtocol(Protocol[T_contra]):
         ...
 
     def connection_lost(self) -> None:
-        """Called once after the end, if `established` was called; no other method is called afterwards."""
+        """Called once after the end; no other method is called afterwards."""
+        ...
+
+
+class TLSProtocol(StreamProtocol, Protocol[T_contra]):
+    """The protocol on a TLS connection. If it never begins, no method is called."""
+
+    def established(self, transport: T_contra, peer: Peer) -> None:
+        """Begin: the handshake is done, and the peer holds the key of the certificate it showed."""
         ...
 
 

@@ -3,9 +3,9 @@
 Separate packets would each cost a TLS record.
 """
 
+from thingmint.mqtt.transport.device_transport import DeviceTransport
 from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
-from thingmint.mqtt.transport.tls_transport import TLSTransport
 
 
 class Writer:
@@ -13,7 +13,7 @@ class Writer:
 
     __slots__ = ("_flushes", "_high", "_scheduled", "_transport", "_waiting", "paused")
 
-    def __init__(self, transport: TLSTransport, limits: GatewayLimits, flushes: Flushes) -> None:
+    def __init__(self, transport: DeviceTransport, limits: GatewayLimits, flushes: Flushes) -> None:
         self._transport = transport
         self._high = limits.write_high_bytes
         self._flushes = flushes

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.core.identifiers import AccountId, PrincipalId, Region, Scope
+from thingmint.core.principals import parse_principal_id
 from thingmint.records.changes import MOST_AT_ONCE
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
@@ -103,7 +104,8 @@ class ConnectionRow:
     node_id: str
     scope: Scope
     client_id: str
-    certificate_id: CertificateId
+    principal_id: PrincipalId
+    """In the column ``certificate_id``."""
     opened_at: int
     facts: bytes = field(repr=False)
     will: bytes | None = field(default=None, repr=False)
@@ -146,7 +148,7 @@ def open_connections(opened: Sequence[ConnectionRow]) -> Steps[tuple[Sequence[Di
     displaced = yield from rows_of(DISPLACE, *keys)
     rest = [
         [each.node_id for each in opened],
-        [each.certificate_id for each in opened],
+        [each.principal_id for each in opened],
         [each.facts for each in opened],
         [each.will for each in opened],
         [each.will_delay for each in opened],
@@ -233,7 +235,7 @@ def _connection_of(row: Row) -> ConnectionRow:
     session_id, node_id, account, region, client_id, certificate_id, opened_at, _, facts, will, delay, due_at = row
     scope = _scope_of(account, region)
     return ConnectionRow(
-        session_id, node_id, scope, client_id, CertificateId(certificate_id), opened_at, facts, will, delay, due_at
+        session_id, node_id, scope, client_id, parse_principal_id(certificate_id), opened_at, facts, will, delay, due_at
     )
 
 

@@ -26,7 +26,7 @@ from thingmint.core.errors import (
     Throttled,
 )
 from thingmint.core.hooks import HOOK_SECONDS, HookBusy, HookFailed
-from thingmint.core.identifiers import CertificateId, CertificateProviderName
+from thingmint.core.identifiers import CertificateProviderName, PrincipalId
 from thingmint.core.paging import Page, PageRequest
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
 from thingmint.issuance.csr import SigningRequest
@@ -142,7 +142,7 @@ async def provided_certificate(
     csr_pem: str,
     request: SigningRequest,
     *,
-    principal_id: CertificateId,
+    principal_id: PrincipalId,
     client_id: str,
 ) -> Certificate | None:
     """Return the certificate of the account's provider, verified but not stored; None if there is no provider.

@@ -13,7 +13,8 @@ from msgspec import Struct
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import AccessDenied
-from thingmint.core.identifiers import CertificateId, TemplateName
+from thingmint.core.identifiers import PrincipalId, TemplateName
+from thingmint.core.principals import is_access_key
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.hook import HookQuestion
 from thingmint.core.provisioning.ownership import request_digest
@@ -45,10 +46,10 @@ from thingmint.registration.provisioning.redemption import Redemption
 
 
 class FleetDevice(Struct, frozen=True):
-    """The caller of a device's connection: its certificate, and the claim if it is one."""
+    """The caller of a device's connection: its certificate or access key, and the claim if it is one."""
 
     caller: Caller
-    certificate_id: CertificateId
+    principal_id: PrincipalId
     claim: ClaimCertificate | None = None
 
 
@@ -91,7 +92,7 @@ async def create_from_csr(
     await require_claim(authority, device.claim)
     request = load_csr(csr_pem)
     certificate = await provided_certificate(
-        authority, device.caller, csr_pem, request, principal_id=device.certificate_id, client_id=client_id
+        authority, device.caller, csr_pem, request, principal_id=device.principal_id, client_id=client_id
     )
     if certificate is None:
         certificate = await issue(
@@ -132,7 +133,7 @@ async def register_thing(
     certificate, earlier = await redemption.read()
     if template.hook is not None:
         question = HookQuestion(
-            claim_certificate_id=device.certificate_id,
+            claim_certificate_id="" if is_access_key(device.principal_id) else device.principal_id,
             certificate_id=certificate.certificate_id,
             certificate_pem=sent_pem(certificate),
             template_arn=template.arn,

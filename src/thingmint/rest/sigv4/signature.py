@@ -77,15 +77,18 @@ class SignedRequest(Struct, frozen=True):
         return f"SignedRequest({self.claim!r})"
 
 
-def read_signature(request: HttpRequest) -> SignedRequest:
+def read_signature(request: HttpRequest, *, signs_token: bool = True) -> SignedRequest:
     """Return the request with the claims of its signature.
+
+    Without ``signs_token`` a session token in the query is not signed. Clients of AWS IoT append it afterwards
+    (developer guide, "IAM users, groups, and roles").
 
     Raises AuthenticationMissing if there is no signature, SignatureIncomplete if a part of it is missing or cannot be
     parsed, SignatureRefused if a header that must be signed is not, or if the body does not have the hash that was
     sent.
     """
     headers = header_values(request.headers)
-    claim = read_claim(request.raw_query, headers)
+    claim = read_claim(request.raw_query, headers, signs_token=signs_token)
     _require_signed_headers(headers, claim.signed_headers)
     payload_hash = body_hash(request.body)
     # Only S3 accepts UNSIGNED-PAYLOAD and STREAMING-…; here they would leave the body unprotected.

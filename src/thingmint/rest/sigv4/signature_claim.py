@@ -29,6 +29,7 @@ _HEADER_PARAMETERS = ("Credential", "Signature", "SignedHeaders")
 _REQUIRED_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
 _ALLOWED_IN_QUERY = frozenset({*_REQUIRED_IN_QUERY, "X-Amz-Expires", "X-Amz-Security-Token"})
 _SIGNATURE_IN_QUERY = re.compile(rb"(?:^|&)X-Amz-Signature=[^&]*")
+_TOKEN_IN_QUERY = re.compile(rb"(?:^|&)X-Amz-Security-Token=[^&]*")
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 # RFC 9110, 5.6.7 requires GMT; botocore writes RFC 5322's -0000, which means the same.
 _HTTP_DATE = re.compile(r"([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}) (?:GMT|-0000)")
@@ -44,7 +45,8 @@ _REMEMBERED = 1024
 class SignatureClaim(Struct, frozen=True):
     """The claims of a signature in the header or the query; nothing has been verified.
 
-    ``valid_for`` is the validity of a presigned URL, None for others; ``raw_query`` is the query without the signature.
+    ``valid_for`` is the validity of a presigned URL, None for others; ``raw_query`` is the part of the query that was
+    signed.
     """
 
     access_key_id: str
@@ -62,8 +64,8 @@ class SignatureClaim(Struct, frozen=True):
         return f"SignatureClaim({self.access_key_id!r}, {self.scope}, {self.timestamp!r})"
 
 
-def read_claim(raw_query: bytes, headers: Headers) -> SignatureClaim:
-    """Return the claims of the signature.
+def read_claim(raw_query: bytes, headers: Headers, *, signs_token: bool = True) -> SignatureClaim:
+    """Return the claims of the signature; without ``signs_token`` it does not cover a session token in the query.
 
     Raises AuthenticationMissing if there is no signature, SignatureIncomplete if there are two, or if a part is missing
     or cannot be parsed.
@@ -73,7 +75,8 @@ def read_claim(raw_query: bytes, headers: Headers) -> SignatureClaim:
     if len(in_header) + bool(in_query) > 1:
         raise SignatureIncomplete("A request has one signature: one Authorization header, or one in the query")
     if in_query:
-        return _claim_of_query(in_query, raw_query)
+        signed = _SIGNATURE_IN_QUERY.sub(b"", raw_query)
+        return _claim_of_query(in_query, signed if signs_token else _TOKEN_IN_QUERY.sub(b"", signed))
     if in_header:
         return _claim_of_header(in_header[0], headers, raw_query)
     raise AuthenticationMissing("Missing Authentication Token")
@@ -94,7 +97,7 @@ def _claim_of_header(authorization: bytes, headers: Headers, raw_query: bytes) -
     return _claim(credential, signature, signed_headers, timestamp, None, token, raw_query)
 
 
-def _claim_of_query(parameters: Mapping[str, str], raw_query: bytes) -> SignatureClaim:
+def _claim_of_query(parameters: Mapping[str, str], signed_query: bytes) -> SignatureClaim:
     missing = [name for name in _REQUIRED_IN_QUERY if not parameters.get(name)]
     if missing:
         raise SignatureIncomplete(" ".join(f"AWS query-string parameters must include '{name}'." for name in missing))
@@ -107,7 +110,7 @@ def _claim_of_query(parameters: Mapping[str, str], raw_query: bytes) -> Signatur
         parameters["X-Amz-Date"],
         parameters.get("X-Amz-Expires"),
         parameters.get("X-Amz-Security-Token"),
-        _SIGNATURE_IN_QUERY.sub(b"", raw_query),
+        signed_query,
     )
 
 

@@ -14,7 +14,10 @@ from typing import Final
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.core.policies.target import CertificateTarget
+from thingmint.core.principals import AccessKeyTarget, PrincipalTarget
+from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.rights.ports import DeviceRefused
 from thingmint.records.certificates.statuses import MOST_STATUSES, statuses
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
@@ -24,34 +27,37 @@ from thingmint.registration.provisioning.claims import recognise_claim
 
 _POLL_SECONDS: Final = 1.0
 _SWEEP_SECONDS: Final = 30.0
+# How often policies that depend on the time are decided again for open connections.
+_TIMES_SECONDS: Final = 10.0
 
 log = logging.getLogger(__name__)
 
 
 class DeviceChanges:
-    """Follows the changes of certificates whose policies a gateway has read, and notifies the gateway."""
+    """Follows the changes of principals whose policies a gateway has read, and notifies the gateway."""
 
     def __init__(
         self,
         authority: RegistrationAuthority,
-        watch: ChangeWatch[CertificateTarget],
-        known: set[CertificateTarget],
+        watch: ChangeWatch[PrincipalTarget],
+        devices: RegisteredDevices,
         gateway: Callable[[], Gateway],
         each_second: Callable[[], None],
     ) -> None:
-        """``known`` are the watched certificates. Those whose connections have ended are removed from the set."""
+        """The watched principals whose connections have ended are removed from those that ``devices`` knows."""
         self._authority = authority
         self._watch = watch
-        self._known = known
+        self._devices = devices
+        self._known = devices.known
         self._gateway = gateway
         self._each_second = each_second
         self._is_woken = asyncio.Event()
-        self._unseen: dict[CertificateTarget, None] = {}
+        self._unseen: dict[PrincipalTarget, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Start to follow the changes."""
-        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._sweep())]
+        self._tasks = [asyncio.create_task(each) for each in (self._follow(), self._sweep(), self._follow_times())]
 
     async def stop(self) -> None:
         """Stop following the changes."""
@@ -108,25 +114,45 @@ class DeviceChanges:
     async def _notice(self) -> None:
         self._unseen = {**dict.fromkeys(await self._watch.changed_keys()), **self._unseen}
 
-    async def _look_at(self, targets: Sequence[CertificateTarget]) -> None:
+    async def _look_at(self, targets: Sequence[PrincipalTarget]) -> None:
         """Read all statuses at once; first end connections, then load the policies of those that stay."""
-        found = await self._authority.store.read(lambda: statuses(targets))
-        staying = list[CertificateTarget]()
+        certificates = [target for target in targets if isinstance(target, CertificateTarget)]
+        found = await self._authority.store.read(lambda: statuses(certificates)) if certificates else {}
+        staying = list[PrincipalTarget]()
+        pace = Pace()
         for target in targets:
-            status = found.get(target)
-            if status is CertificateStatus.ACTIVE or (status is None and await self._is_claim(target)):
+            if isinstance(target, AccessKeyTarget):
+                await pace.rest()
+                stays = await self._is_valid(target)
+            else:
+                status = found.get(target)
+                stays = status is CertificateStatus.ACTIVE or (status is None and await self._is_claim(target))
+            if stays:
                 staying.append(target)
             else:
-                self._gateway().certificate_changed(target)
+                self._gateway().principal_ended(target)
         self._gateway().policies_changed(staying)
+
+    async def _is_valid(self, target: AccessKeyTarget) -> bool:
+        try:
+            await self._devices.access_keys.valid_key(target)
+        except DeviceRefused:
+            return False
+        return True
 
     async def _is_claim(self, target: CertificateTarget) -> bool:
         claim = await recognise_claim(self._authority, target.certificate_id)
         return claim is not None and claim.scope == target.scope
 
+    async def _follow_times(self) -> None:
+        """Decide again what the policies of access keys allow at this time."""
+        while True:
+            await asyncio.sleep(_TIMES_SECONDS)
+            self._gateway().policies_changed(self._devices.access_keys.with_times())
+
     async def _sweep(self) -> None:
         """Stop watching devices that two successive sweeps have found without a connection."""
-        gone: frozenset[CertificateTarget] = frozenset()
+        gone: frozenset[PrincipalTarget] = frozenset()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             gateway = self._gateway()

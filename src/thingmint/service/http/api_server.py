@@ -34,6 +34,8 @@ from thingmint.service.addresses import device_endpoint
 from thingmint.service.clocks import MovableClock
 from thingmint.service.devices.device_edge import DeviceEdge
 from thingmint.service.http.console import LIMITS_OF_CONSOLE, ImportedConsole, console_of, page_of_error
+from thingmint.service.http.mqtt_web_sockets import PREFIX as WEB_SOCKET_PREFIX
+from thingmint.service.http.mqtt_web_sockets import MQTTOverWebSockets
 from thingmint.service.node import OpenNode
 from thingmint.service.public.transparency import LogApplication
 from thingmint.service.readiness import Readiness, require_listening
@@ -126,6 +128,9 @@ def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, con
         new_request_id=new_request_id,
         error_form=query_error,
     )
+    web_sockets = MQTTOverWebSockets(
+        answering, authenticator, lambda: edge.gateway, registry.clock, registry.scope.region
+    )
     # One line for each application.
     mounted = [
         Mounted(api, awss_form),
@@ -133,6 +138,7 @@ def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, con
         Mounted(pages, awss_form, PREFIXES, _LIMITS_OF_PAGES),
         node.publication.mounted(PUBLIC_PREFIXES),
         Mounted(log, awss_form, LogApplication.prefixes, _LIMITS_OF_PAGES),
+        Mounted(web_sockets, awss_form, (WEB_SOCKET_PREFIX,), _LIMITS_OF_PAGES),
     ]
     if console is not None:
         mounted.append(Mounted(console, partial(page_of_error, console), (CONSOLE_PREFIX,), LIMITS_OF_CONSOLE))

@@ -79,7 +79,9 @@ class EstDevices(Struct, frozen=True):
             raise _refusal(refused, self.observe_refusal) from refused
         fleet = device.fleet_device(source_address)
         facts = ConnectionFacts(device.certificate_id, source_address, peer.server_name)
-        return EstDevice(device, Enrollee(fleet.caller, fleet.certificate_id, fleet.claim), facts, self.observe_refusal)
+        return EstDevice(
+            device, Enrollee(fleet.caller, device.certificate_id, fleet.claim), facts, self.observe_refusal
+        )
 
 
 def est_server(node: OpenNode, devices: RegisteredDevices, calls: Calls, address: Address, limits: Limits) -> Server:

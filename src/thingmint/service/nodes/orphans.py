@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from thingmint.core.identifiers import Scope
-from thingmint.core.policies.target import CertificateTarget
+from thingmint.core.principals import principal_target
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.edges.life_cycle import life_cycle_event
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
@@ -83,7 +83,7 @@ class Orphans(Struct):
 
     def _end_told(self, row: ConnectionRow, wills: list[NewMessage]) -> Steps[None]:
         facts, at = facts_of(row), self.clock.now()
-        link = Link(row.client_id, row.certificate_id, row.session_id, facts.source_address, row.scope)
+        link = Link(row.client_id, row.principal_id, row.session_id, facts.source_address, row.scope)
         published = life_cycle_event(ClientDisconnected(link, at, DisconnectReason.CONNECTION_LOST))
         messages = list(wills)
         if published is not None:
@@ -94,9 +94,9 @@ class Orphans(Struct):
 
     async def _may_publish(self, row: ConnectionRow) -> bool:
         try:
-            device = await self.devices.of_target(CertificateTarget(row.scope, row.certificate_id))
+            device = await self.devices.of_principal(principal_target(row.scope, row.principal_id))
         except DeviceRefused as refused:
-            log.info("a will is not published: %s (certificate %s)", refused.reason, row.certificate_id)
+            log.info("a will is not published: %s (principal %s)", refused.reason, row.principal_id)
             return False
         assert row.will is not None, "asked of connections with a will"
         return await DeviceWillRight(device, facts_of(row), self.counters).allows(publish_of_bytes(row.will))

@@ -55,6 +55,7 @@ class KeptFacts(msgspec.Struct, frozen=True, kw_only=True):
     server_name: str | None
     attributes: list[str]
     will_topic: str | None
+    conditions: dict[str, tuple[str, ...]] = {}
 
 
 class KeptEnding(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,13 +112,14 @@ def row_of_connection(node_id: str, connection: GatewayConnection, will: KeptWil
         server_name=facts.server_name,
         attributes=sorted(facts.attributes),
         will_topic=facts.will_topic,
+        conditions=dict(facts.conditions),
     )
     return ConnectionRow(
         connection.device.session_id,
         node_id,
         connection.device.scope,
         connection.client_id,
-        connection.certificate_id,
+        connection.principal_id,
         column_of_time(shown.connected_at),
         msgspec.json.encode(kept),
         None if will is None else bytes_of_publish(will.message),
@@ -143,7 +145,9 @@ def facts_of(row: ConnectionRow) -> ConnectionFacts:
     """Return the facts of a connection that policies use."""
     facts = msgspec.json.decode(row.facts, type=KeptFacts)
     attributes = frozenset(ConnectAttribute(each) for each in facts.attributes)
-    return ConnectionFacts(row.client_id, facts.source_address, facts.server_name, attributes, facts.will_topic)
+    return ConnectionFacts(
+        row.client_id, facts.source_address, facts.server_name, attributes, facts.will_topic, facts.conditions
+    )
 
 
 def ending_row(row: ConnectionRow, at: datetime, reason: DisconnectReason) -> EndingRow:

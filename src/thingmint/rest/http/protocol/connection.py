@@ -190,8 +190,10 @@ class HTTPConnection(asyncio.Protocol):
                 self._parser.feed(received[start : start + _PIECE])
             except RequestRefused as refused:
                 self._refuse(refused.refusal)
-            except NothingMore:
+            except NothingMore as end:
                 self._discard_from_now_on()
+                if end.parsed is not None:
+                    self._discarded += len(received) - start - end.parsed
         self._regulate()
 
     def _parse_rest(self) -> None:
@@ -221,7 +223,9 @@ class HTTPConnection(asyncio.Protocol):
     def head_ends(self, head: RequestHead) -> None:
         """Start the application, or queue the request behind the running one."""
         scope = self._ends.scope_of(head)
-        exchange = Exchange(scope, self, keep_alive=head.keep_alive, expects_continue=head.expects_continue)
+        exchange = Exchange(
+            scope, self, keep_alive=head.keep_alive, expects_continue=head.expects_continue, upgrades=head.upgrades
+        )
         self._enter(Phase.BODY)
         if self._pipeline.put(exchange):
             self._run(exchange)
@@ -266,6 +270,23 @@ class HTTPConnection(asyncio.Protocol):
         """Continue reading if it was paused because of the body."""
         if self._flow.reading_is_paused:
             self._regulate()
+
+    def hand_over(self, head: bytes, protocol: asyncio.Protocol) -> bool:
+        """Write the head of the last response, and give the transport to another protocol.
+
+        Returns False, and does nothing, if the connection ends or the client has sent more than its request, for which
+        it must wait for the response (RFC 6455, 4.1).
+        """
+        transport = self.transport
+        if transport.is_closing() or self._client_is_done or self._discarded:
+            return False
+        transport.write(head)
+        self._flow.read(on=True)
+        transport.set_protocol(protocol)
+        # The server's deadlines and its limit of connections do not apply any more.
+        self._on_lost()
+        protocol.connection_made(transport)
+        return True
 
     def break_off(self) -> None:
         """Close when everything is written."""

@@ -21,6 +21,7 @@ from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.protocol.response_head import WITHOUT_CONTENT, Framing, ResponseHead, whole_head
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n"
 # A larger body is written separately, so that it is not copied to follow its head.
 _COPIED_BYTES = 64 * 1024
 
@@ -73,6 +74,10 @@ class ExchangeConnection(Protocol):
         """Go on to the next request: the response is completely written."""
         ...
 
+    def hand_over(self, head: bytes, protocol: asyncio.Protocol) -> bool:
+        """Write the head and give the connection to the protocol; return False if that is not possible."""
+        ...
+
     def break_off(self) -> None:
         """End the connection: the response cannot be completed."""
         ...
@@ -91,6 +96,7 @@ class Exchange:
         "_owed",
         "_parts",
         "_response",
+        "_upgrades",
         "held_bytes",
         "is_complete",
         "is_disconnected",
@@ -100,7 +106,15 @@ class Exchange:
         "scope",
     )
 
-    def __init__(self, scope: HTTPScope, line: ExchangeConnection, *, keep_alive: bool, expects_continue: bool) -> None:
+    def __init__(
+        self,
+        scope: HTTPScope,
+        line: ExchangeConnection,
+        *,
+        keep_alive: bool,
+        expects_continue: bool,
+        upgrades: bool = False,
+    ) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
         self.more_body = True
@@ -110,6 +124,7 @@ class Exchange:
         self.leaves_body_unread = False
         self._line = line
         self._expects_continue = expects_continue
+        self._upgrades = upgrades
         self._parts: list[bytes] = []
         self._end_is_told = False
         self._changed: asyncio.Event | None = None
@@ -159,6 +174,8 @@ class Exchange:
         # A copy, because the exchange must not refer to itself: its memory is freed when the request ends.
         scope = self.scope.copy()
         scope["extensions"] = {"whole_body": self.whole_body, "whole_answer": self.whole_answer}
+        if self._upgrades:
+            scope["extensions"]["switch_protocols"] = self.switch_protocols
         try:
             await application(scope, self.receive, self.send)
         except Exception as error:  # noqa: BLE001 - the last resort: any error is a 500 in AWS's form
@@ -198,6 +215,17 @@ class Exchange:
         self._is_whole = True
         self._write(b"" if self.scope["method"] == "HEAD" else body)
         self._end()
+        return True
+
+    def switch_protocols(self, fields: Sequence[bytes], protocol: asyncio.Protocol) -> bool:
+        """Write the response 101 and give the connection to the protocol, as `Extensions` says."""
+        line = self._line
+        if self.has_begun_to_answer or self.is_disconnected or self.more_body or not line.is_writable:
+            return False
+        head = b"".join([_SWITCHING, line.standing_fields, *fields, b"\r\n"])
+        if not line.hand_over(head, protocol):
+            return False
+        self._is_whole = self.is_complete = True
         return True
 
     async def receive(self) -> ReceivedMessage:

@@ -18,7 +18,14 @@ log = logging.getLogger(__name__)
 
 
 class NothingMore(Exception):
-    """The remaining bytes belong to no request: the last one is complete, or the client has changed the protocol."""
+    """The remaining bytes belong to no request: the last one is complete, or asks for another protocol.
+
+    In the second case ``parsed`` is how many bytes of the piece belong to it.
+    """
+
+    def __init__(self, parsed: int | None = None) -> None:
+        super().__init__("no request follows")
+        self.parsed = parsed
 
 
 class RequestHead(Struct, frozen=True):
@@ -30,6 +37,8 @@ class RequestHead(Struct, frozen=True):
     headers: list[tuple[bytes, bytes]]
     keep_alive: bool
     expects_continue: bool
+    upgrades: bool
+    """Whether the client asks for another protocol after the response."""
 
     def __repr__(self) -> str:
         # Header fields and the target have signatures and session tokens.
@@ -80,8 +89,8 @@ class RequestParser:
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # The request is served without the upgrade; the bytes after it are in another protocol.
-            raise NothingMore from upgrade
+            # The application decides about the other protocol. It need not exist: most requests are simply served.
+            raise NothingMore(upgrade.args[0]) from upgrade
         except httptools.HttpParserError as error:
             if isinstance(error, httptools.HttpParserInvalidURLError):
                 self._note_method()  # the parser has not called `on_url`
@@ -159,7 +168,7 @@ class RequestParser:
         self._is_last = not keep_alive
         # RFC 9110, 10.1.1: an expectation in an HTTP/1.0 request is ignored.
         expects = is_current and _expects_continue(self._headers)
-        self._sink.head_ends(RequestHead(method, version, target, self._headers, keep_alive, expects))
+        self._sink.head_ends(RequestHead(method, version, target, self._headers, keep_alive, expects, upgrades))
 
     def on_body(self, part: bytes) -> None:
         """Pass on a part of the body; the bytes between parts and the trailers are limited."""

@@ -1,0 +1,109 @@
+"""Owns the opening handshake of MQTT over WebSockets: whose access key has signed it, and what the answer is.
+
+After the answer the connection is the device gateway's. Clients of AWS IoT request ``GET /mqtt`` with the subprotocol
+``mqtt``, and sign the query (developer guide, "Device communication protocols"). Independent of frames.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from thingmint.api.wire.planes import Plane
+from thingmint.api.wire.request_conditions import request_conditions
+from thingmint.core.errors import InvalidRequest, OperationUnknown
+from thingmint.core.identifiers import Region
+from thingmint.core.principals import AccessKeyTarget
+from thingmint.mqtt.edges.access_key_devices import access_key_target
+from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.rights.ports import Signer
+from thingmint.mqtt.transport.web_socket_frames import SILENT
+from thingmint.registration.kernel.ports import Clock
+from thingmint.rest.answering import Answering, Record
+from thingmint.rest.answers import Answer
+from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
+from thingmint.rest.identity import Authenticator
+from thingmint.rest.sigv4.signature import HttpRequest
+
+PREFIX: Final = b"/mqtt"
+OPERATION: Final = "OpenWebSocket"
+"""The name of handshakes in metrics and log lines."""
+# SDKs sign for `iotdevicegateway`; the JavaScript SDK of 2015 signs for `iotdata`.
+_SIGNED_FOR: Final = Plane.DATA.signed_for
+_SUBPROTOCOL: Final = Subprotocol("mqtt")
+_SWITCHING: Final = 101
+_TIMES: Final = frozenset({"aws:CurrentTime", "aws:EpochTime"})
+
+
+class MQTTOverWebSockets:
+    """The ASGI application of the path at which clients open WebSockets."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        authenticator: Authenticator,
+        gateway: Callable[[], Gateway],
+        clock: Clock,
+        region: Region,
+    ) -> None:
+        self._answering = answering
+        self._authenticator = authenticator
+        self._gateway = gateway
+        self._clock = clock
+        self._region = region
+
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Open a WebSocket, or answer with an error."""
+        await self._answering.answer(scope, send, partial(self._serve, scope))
+
+    async def _serve(self, scope: HTTPScope, record: Record) -> Answer | None:
+        headers = list(scope["headers"])
+        extensions = scope.get("extensions", {})
+        switch = extensions.get("switch_protocols")
+        if scope["method"] != "GET" or scope["raw_path"] != PREFIX or switch is None:
+            raise OperationUnknown("No operation answers to this method and path")
+        record.operation, record.plane = OPERATION, Plane.DATA
+        request = HttpRequest("GET", scope["raw_path"], scope["query_string"], headers, b"")
+        key = await self._authenticator.authenticate_web_socket(request, _SIGNED_FOR)
+        target = access_key_target(key, self._region)
+        record.principal = target.principal_id
+        fields = _accepted(headers)
+        opened = self._gateway().open_web_socket(
+            self._signer(target, scope["scheme"], headers), _sockets(scope), partial(switch, fields)
+        )
+        if not opened:
+            raise InvalidRequest("A client sends nothing more before the answer to its opening handshake")
+        return None
+
+    def _signer(self, target: AccessKeyTarget, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> Signer:
+        conditions = request_conditions(scheme, headers, self._clock.now())
+        lasting = {name: values for name, values in conditions.items() if name not in _TIMES}
+        return Signer(target, _host_name(headers), lasting)
+
+
+def _accepted(headers: Sequence[tuple[bytes, bytes]]) -> Sequence[bytes]:
+    """Return the header fields of the answer to a handshake; raise InvalidRequest if RFC 6455 or MQTT forbids it."""
+    received = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
+    protocol = ServerProtocol(subprotocols=[_SUBPROTOCOL], logger=SILENT)
+    response = protocol.accept(Request(PREFIX.decode(), received))
+    if response.status_code != _SWITCHING:
+        raise InvalidRequest(f"This is not the opening handshake of a WebSocket for MQTT: {protocol.handshake_exc}")
+    return [f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers.raw_items() if name != "Date"]
+
+
+def _host_name(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return the host name that the client has signed, without a port and the brackets of an IPv6 address."""
+    host = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _sockets(scope: HTTPScope) -> tuple[tuple[str, int], tuple[str, int]]:
+    client, server = scope["client"], scope["server"]
+    assert client is not None, "the server listens on TCP only"
+    return client, ("", 0) if server is None or server[1] is None else (server[0], server[1])
