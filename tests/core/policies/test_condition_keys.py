@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 from tests.support.registration.policies import Json, document, statement
 
-from thingmint.core.policies.condition_keys import CALLER_KEYS, DEVICE_ACTIONS, DEVICE_KEYS, never_present
+from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.core.policies.condition_keys import (
+    CALLER_KEYS,
+    DEVICE_ACTIONS,
+    DEVICE_KEYS,
+    WEB_SOCKET_KEYS,
+    never_present,
+)
+from thingmint.core.policies.device_context import (
+    ConnectAttribute,
+    ConnectionContext,
+    access_key_context,
+    connect_context,
+)
 from thingmint.core.policies.language import parse_policy
 
 PAGE = Path(__file__).parents[3] / "docs/reference/policies.md"
@@ -118,4 +131,13 @@ def test_the_keys_of_devices_are_those_of_the_documents() -> None:
 
 def test_the_page_on_policies_has_every_key_of_callers() -> None:
     _, callers_part = PAGE.read_text().split("## Policies of callers")
-    assert [key.name for key in CALLER_KEYS if f"`{key.name}`" not in callers_part] == []
+    every = (*CALLER_KEYS, *WEB_SOCKET_KEYS)
+    assert [key.name for key in every if f"`{key.name}`" not in callers_part] == []
+
+
+def test_the_keys_of_web_sockets_are_those_that_decide_requests_there() -> None:
+    scope = Scope(AccountId("000000000000"), Region("us-east-1"))
+    lasting = access_key_context(ConnectionContext("a", None, "b"), {})
+    at_connect = connect_context(lasting, scope, ConnectAttribute, "c")
+    assert {key.name for key in WEB_SOCKET_KEYS} == set(at_connect.names)
+    assert {key.name for key in WEB_SOCKET_KEYS if key.is_given_to("iot:Publish")} == set(lasting.names)

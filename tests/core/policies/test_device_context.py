@@ -11,6 +11,7 @@ from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.policies.device_context import (
     ConnectAttribute,
     ConnectionContext,
+    access_key_context,
     connect_context,
     connected_thing,
     device_context,
@@ -221,3 +222,16 @@ def test_client_connects_as_the_attached_thing_of_its_name() -> None:
 
 def test_client_of_an_exclusive_certificate_connects_as_its_thing_by_any_name() -> None:
     assert connected_thing("nobody", [(THING, EXCLUSIVE)]) is THING
+
+
+def test_a_connection_by_an_access_key_has_its_own_keys_and_those_of_its_user() -> None:
+    context = access_key_context(CONNECTION, {"aws:username": ("ada",), "aws:UserAgent": ("a+b",)})
+    assert set(context.names) == {"iot:ClientId", "aws:SourceIp", "iot:DomainName", "aws:username", "aws:UserAgent"}
+    assert context.variable("aws:username") == "ada"
+    # A client must not choose a topic filter as the value of a variable.
+    assert context.variable("aws:UserAgent") is None
+    assert context.values("aws:UserAgent") == ("a+b",)
+
+
+def test_a_connection_by_an_access_key_without_a_host_name_has_no_key_for_it() -> None:
+    assert set(access_key_context(ConnectionContext("page"), {}).names) == {"iot:ClientId"}

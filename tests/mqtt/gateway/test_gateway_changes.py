@@ -237,7 +237,7 @@ def test_new_policies_bind_many_connections_while_other_work_goes_on(
 ) -> None:
     monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
     others_turns: list[int] = []
-    known = live.device(device).principal_id
+    known = device.certificate_id
     live.registry.devices[known] = AnswersAtOnce(known)
 
     async def change_and_watch() -> None:

@@ -89,8 +89,8 @@ def changes_policies(live: LiveGateway) -> None:
 
 
 def changes_the_certificate(live: LiveGateway) -> None:
-    for device in live.registry.devices.values():
-        live.gateway.principal_ended(CertificateTarget(device.scope, device.principal_id))
+    for certificate_id, device in live.registry.devices.items():
+        live.gateway.principal_ended(CertificateTarget(device.scope, certificate_id))
 
 
 ACTIONS: dict[str, Callable[[LiveGateway], object]] = {
@@ -107,6 +107,7 @@ OF_ONE_OR_NONE = {
     "has_connection_of",
     "has_listeners",
     "last_ending_of",
+    "open_web_socket",
     "start",
     "taken_over",
     "use_tls_context",

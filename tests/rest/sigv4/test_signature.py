@@ -99,6 +99,22 @@ def test_session_token_is_read_from_the_query() -> None:
     assert read_signature(request).claim.session_token == TEMPORARY_KEY.session_token
 
 
+def test_session_token_behind_the_signature_is_not_signed() -> None:
+    signed = by_botocore(unsigned(), KEY, expires=60)
+    request = structs.replace(signed, raw_query=signed.raw_query + b"&X-Amz-Security-Token=a%2Fb%2B")
+    claimed = read_signature(request, signs_token=False)
+    require_signature(claimed, signing_key(KEY.secret, claimed.claim.scope))
+    assert claimed.claim.session_token == "a/b+"
+    with pytest.raises(SignatureRefused):
+        verify(request)
+
+
+def test_session_token_that_was_signed_is_refused_where_it_must_not_be() -> None:
+    claimed = read_signature(by_botocore(unsigned(), TEMPORARY_KEY, expires=60), signs_token=False)
+    with pytest.raises(SignatureRefused):
+        require_signature(claimed, signing_key(TEMPORARY_KEY.secret, claimed.claim.scope))
+
+
 def test_secrets_are_in_no_repr() -> None:
     signed = read_signature(by_botocore(unsigned(), TEMPORARY_KEY))
     shown = repr((signed, TEMPORARY_KEY))

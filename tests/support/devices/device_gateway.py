@@ -17,7 +17,7 @@ from tests.support.machine.loop_thread import LoopThread, loop_thread
 
 from thingmint.api.wire.device_operation import DeviceRequest
 from thingmint.core.errors import ThingmintError
-from thingmint.core.identifiers import CertificateId, Scope, certificate_id_of
+from thingmint.core.identifiers import CertificateId, PrincipalId, Scope, certificate_id_of
 from thingmint.core.policies.authorizer import Authorizer
 from thingmint.core.policies.language import Decision, DecisionEffect, Policy, parse_policy
 from thingmint.core.policies.target import CertificateTarget
@@ -83,7 +83,7 @@ class FakeAuthorizer:
 class FakeDevice:
     """A certificate in the fake registry. What happens while its policies are read can be arranged."""
 
-    principal_id: CertificateId
+    principal_id: PrincipalId
     policy: Policy = EVERYTHING
     refusal: DeviceRefusal | None = None
     failures: list[Exception] = field(default_factory=list)
@@ -111,6 +111,7 @@ class FakeRegistry:
     """Certificates by their id."""
 
     devices: dict[CertificateId, FakeDevice] = field(default_factory=dict)
+    signers: dict[str, FakeDevice] = field(default_factory=dict)
     failures: list[Exception] = field(default_factory=list)
     identified: list[tuple[Sequence[bytes], str | None]] = field(default_factory=list)
     gate: asyncio.Event | None = None
@@ -129,8 +130,10 @@ class FakeRegistry:
         return device
 
     async def identify_signer(self, signer: Signer, source_address: str) -> FakeDevice:
-        """Know no access keys."""
-        raise DeviceRefused(DeviceRefusal.ACCESS_KEY_INVALID)
+        device = self.signers.get(signer.target.access_key_id)
+        if device is None:
+            raise DeviceRefused(DeviceRefusal.ACCESS_KEY_INVALID)
+        return device
 
 
 @dataclass

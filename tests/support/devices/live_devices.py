@@ -153,7 +153,8 @@ class Device:
             self.client.will_set(will, b"gone")
         if isinstance(credentials, AccessKey):
             self.client.ws_set_options(path=presigned_target(live, credentials))
-            self.client.tls_set(str(live.ca_file))
+            if live.service.endpoints.ca_file is not None:
+                self.client.tls_set(live.service.endpoints.ca_file)
             endpoint = endpoint or ("localhost", live.service.endpoints.api_port)
         else:
             certificate, key = credentials.files(folder)
@@ -242,7 +243,7 @@ def device(
 
 def is_admitted(
     live: Live,
-    credentials: Credentials,
+    credentials: Credentials | AccessKey,
     folder: Path,
     version: MQTTProtocolVersion = MQTT_5,
     client_id: str | None = None,

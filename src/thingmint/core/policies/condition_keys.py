@@ -111,6 +111,14 @@ DEVICE_KEYS: tuple[ConditionKey, ...] = tuple(_keys_of_devices())
 
 DEVICE_ACTIONS = (CONNECT, "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive")
 
+WEB_SOCKET_KEYS = (
+    _of("iot:ClientId", *DEVICE_ACTIONS),
+    _of("iot:DomainName", *DEVICE_ACTIONS),
+    _of("iot:ConnectAttributes", CONNECT),
+    _of("iot:LastWillTopic", CONNECT),
+)
+"""The keys of callers' requests in WebSockets that other requests of callers do not have."""
+
 
 def never_present(policy: Policy, keys: Iterable[ConditionKey], actions: Sequence[str]) -> tuple[str, ...]:
     """Return the keys of statements about one of the actions that no request for these actions has.

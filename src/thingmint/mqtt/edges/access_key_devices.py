@@ -118,8 +118,7 @@ class AccessKeyDevices:
 
     def note_times(self, target: AccessKeyTarget, principal: Principal) -> None:
         """Record whether the decisions about a key's connections depend on the time."""
-        keys = (statement.condition_keys() for policy in principal.policies for statement in policy.statements)
-        if _TIMES.isdisjoint(frozenset().union(*keys)):
+        if all(_TIMES.isdisjoint(policy.condition_keys) for policy in principal.policies):
             self._with_times.discard(target)
         else:
             self._with_times.add(target)
