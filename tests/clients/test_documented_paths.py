@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests.support.clients.aws import Live
+from tests.support.clients.aws import Live, allow, policy
 from tests.support.devices.live_devices import GENEROUS, Credentials, device, device_policy, new_credentials, new_fleet
 from tests.support.services import called_functions
 from tests.support.services.service import running_service
@@ -19,7 +19,7 @@ NOT_WALKED = {
 
 
 def named_in_paths() -> set[str]:
-    """Return what the sections about the three paths name."""
+    """Return what the sections about the paths name."""
     document = ARCHITECTURE.read_text()
     begin, end = document.index("## A request over HTTPS"), document.index("## Where a change belongs")
     return set(STEP.findall(document[begin:end]))
@@ -33,6 +33,7 @@ def test_each_function_that_the_paths_name_is_called(tmp_path: Path) -> None:
         iot = live.client()
         service.closers.append(iot.close)
         create_over_mqtt(live, iot.create_provisioning_claim(templateName=new_fleet(iot).template), tmp_path)
+        open_a_web_socket(live, tmp_path)
         revoke_while_connected(live, new_credentials(iot, device_policy(("iot:Connect", "*"))), tmp_path)
         service.close_clients()
         assert service.terminate() == 0
@@ -52,6 +53,13 @@ def create_over_mqtt(live: Live, claim: dict[str, str | dict[str, str]], folder:
     with device(live, shown, folder, "claims") as claiming:
         created = claiming.request("$aws/certificates/create/json", {})
         assert created["certificateOwnershipToken"]
+
+
+def open_a_web_socket(live: Live, folder: Path) -> None:
+    key = live.create_access_key(policy(allow("iot:*")))
+    with device(live, key, folder, "page") as page:
+        live.thingmint("access-key", "delete", key.access_key_id)
+        page.disconnected.get(timeout=GENEROUS)
 
 
 def revoke_while_connected(live: Live, credentials: Credentials, folder: Path) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
-from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, policy
+from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy
 from tests.support.clients.web_sockets import (
     handshake,
     is_refused_before_opening,
@@ -267,3 +267,17 @@ def test_nothing_of_a_presigned_address_is_logged(live: Live, tmp_path: Path) ->
     log = live.service.log
     secrets = [key.session_token, quote(key.session_token, safe=""), target.partition("X-Amz-Signature=")[2][:64]]
     assert [secret for secret in secrets if secret in log] == []
+
+
+def test_a_key_whose_policy_allows_it_provisions_a_certificate(live: Live, iot: IoT, tmp_path: Path) -> None:
+    key, topic = live.create_access_key(EVERYTHING, "--user", "provisioner"), "$aws/certificates/create/json"
+    with device(live, key, tmp_path, unique("provisioner")) as page:
+        created = page.request(topic, {})
+    described = iot.describe_certificate(certificateId=created["certificateId"])["certificateDescription"]
+    assert described["status"] == "PENDING_ACTIVATION"
+    trail = live.thingmint("audit", "--json")
+    (entry,) = [line for line in trail.splitlines() if created["certificateId"] in line]
+    assert "user/provisioner" in entry
+    barred = live.create_access_key(policy(allow("iot:*"), deny("iot:Publish", resource=f"{ARN}topic/$aws/*")))
+    with device(live, barred, tmp_path, unique("barred")) as page:
+        assert page.publish(topic, b"{}") == "Not authorized"

@@ -92,6 +92,11 @@ def test_devices(reader: Reader) -> None:
     reader.follow(TUTORIALS / "devices.md")
 
 
+def test_web_sockets(reader: Reader) -> None:
+    reader.serve()
+    reader.follow(TUTORIALS / "web-sockets.md")
+
+
 def test_own_ca(reader: Reader) -> None:
     required_program("mosquitto_pub")
     reader.serve()

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 from thingmint.api.wire.planes import Plane
 from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.core.errors import InvalidRequest, OperationUnknown
-from thingmint.core.identifiers import Region
+from thingmint.core.identifiers import Region, user_arn
 from thingmint.core.principals import AccessKeyTarget
 from thingmint.mqtt.edges.access_key_devices import access_key_target
 from thingmint.mqtt.gateway.gateway import Gateway
@@ -32,7 +32,7 @@ from thingmint.rest.sigv4.signature import HttpRequest
 PREFIX: Final = b"/mqtt"
 OPERATION: Final = "OpenWebSocket"
 """The name of handshakes in metrics and log lines."""
-# SDKs sign for `iotdevicegateway`; the JavaScript SDK of 2015 signs for `iotdata`.
+# SDKs sign for `iotdevicegateway`, and the first one for JavaScript for `iotdata`.
 _SIGNED_FOR: Final = Plane.DATA.signed_for
 _SUBPROTOCOL: Final = Subprotocol("mqtt")
 _SWITCHING: Final = 101
@@ -70,7 +70,7 @@ class MQTTOverWebSockets:
         request = HttpRequest("GET", scope["raw_path"], scope["query_string"], headers, b"")
         key = await self._authenticator.authenticate_web_socket(request, _SIGNED_FOR)
         target = access_key_target(key, self._region)
-        record.principal = target.principal_id
+        record.principal = user_arn(target.scope, key.user_name)
         fields = _accepted(headers)
         opened = self._gateway().open_web_socket(
             self._signer(target, scope["scheme"], headers), _sockets(scope), partial(switch, fields)
