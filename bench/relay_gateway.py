@@ -40,8 +40,8 @@ from thingmint.mqtt.rights.ports import (
     DeviceAnswer,
     DeviceRefusal,
     DeviceRefused,
+    HandshakeSigner,
     Requester,
-    Signer,
 )
 from thingmint.mqtt.transport.tls import device_tls_context
 
@@ -100,7 +100,7 @@ class OneDeviceRegistry:
         """Return the device."""
         return OneDevice(certificate_id_of(chain[0]), self._policy)
 
-    async def identify_signer(self, signer: Signer, source_address: str) -> OneDevice:
+    async def identify_signer(self, signer: HandshakeSigner, source_address: str) -> OneDevice:
         """Know no access keys."""
         raise DeviceRefused(DeviceRefusal.ACCESS_KEY_INVALID)
 

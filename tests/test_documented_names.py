@@ -26,13 +26,18 @@ OTHER_VARIABLES = {
 }
 # Names of other programs, and of what is put together from two names here.
 OTHER_NAMES = {
+    "ca_filepath",
     "fish_source",
     "mosquitto_pub",
+    "mqtt5_client_builder",
+    "mqtt_connection_builder",
     "synchronous_mode",
     "synchronous_standby_names",
     "target_session_attrs",
     "thingmint_build_info",
     "thingmint_device_refusals_total",
+    "websockets_with_default_aws_signing",
+    "ws_set_options",
     "zsh_source",
 }
 # Settings of other brokers.

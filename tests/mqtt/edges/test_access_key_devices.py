@@ -16,7 +16,7 @@ from thingmint.core.identifiers import Scope
 from thingmint.core.policies.device_context import ConnectAttribute
 from thingmint.core.principals import AccessKeyTarget
 from thingmint.mqtt.edges.access_key_devices import AccessKeyDevice, access_key_target
-from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused, Signer
+from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused, HandshakeSigner
 from thingmint.registration.access.access_keys import AccessKeyRequest, create_access_key, delete_access_key
 
 ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:"
@@ -41,7 +41,7 @@ async def deleted(house: House, key: AccessKey) -> None:
 
 
 async def identified(house: House, target: AccessKeyTarget) -> AccessKeyDevice:
-    return await house.devices.identify_signer(Signer(target, "mqtt.example", {}), ADDRESS)
+    return await house.devices.identify_signer(HandshakeSigner(target, "mqtt.example", {}), ADDRESS)
 
 
 async def refusal(house: House, target: AccessKeyTarget) -> DeviceRefusal:

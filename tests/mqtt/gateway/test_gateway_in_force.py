@@ -31,7 +31,7 @@ from thingmint.core.topics.names import matches, parse_filter, received_as
 from thingmint.mqtt.codec.packets import Pingreq, Pingresp, Publish
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
-from thingmint.mqtt.rights.ports import Device, Signer
+from thingmint.mqtt.rights.ports import Device, HandshakeSigner
 from thingmint.records.registry import thing_principals as thing_principal_table
 from thingmint.records.registry.thing_principals import Attachment
 from thingmint.records.steps import Steps
@@ -183,7 +183,7 @@ class Standing:
         assert self.registry is not None
         return await self.registry.devices.identify(chain, server_name, source_address)
 
-    async def identify_signer(self, signer: Signer, source_address: str) -> Device:
+    async def identify_signer(self, signer: HandshakeSigner, source_address: str) -> Device:
         assert self.registry is not None
         return await self.registry.devices.identify_signer(signer, source_address)
 

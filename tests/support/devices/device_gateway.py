@@ -34,8 +34,8 @@ from thingmint.mqtt.rights.ports import (
     DeviceRefusal,
     DeviceRefused,
     DeviceRegistry,
+    HandshakeSigner,
     Requester,
-    Signer,
 )
 from thingmint.mqtt.transport.limits import GatewayLimits
 
@@ -129,7 +129,7 @@ class FakeRegistry:
             raise DeviceRefused(device.refusal)
         return device
 
-    async def identify_signer(self, signer: Signer, source_address: str) -> FakeDevice:
+    async def identify_signer(self, signer: HandshakeSigner, source_address: str) -> FakeDevice:
         device = self.signers.get(signer.target.access_key_id)
         if device is None:
             raise DeviceRefused(DeviceRefusal.ACCESS_KEY_INVALID)

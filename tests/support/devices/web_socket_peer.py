@@ -17,7 +17,7 @@ from thingmint.core.errors import Throttled
 from thingmint.core.principals import AccessKeyTarget
 from thingmint.mqtt.codec.packets import Connack, ProtocolVersion
 from thingmint.mqtt.codec.reason_codes import ReasonCode
-from thingmint.mqtt.rights.ports import Signer
+from thingmint.mqtt.rights.ports import HandshakeSigner
 
 KEY = AccessKeyTarget(SCOPE, "AIDAEXAMPLE", "AKIAEXAMPLE")
 
@@ -37,7 +37,7 @@ class _Door(asyncio.Protocol):
 
         sockets = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         try:
-            self._live.gateway.open_web_socket(Signer(self._target, "localhost", {}), sockets, switch)
+            self._live.gateway.open_web_socket(HandshakeSigner(self._target, "localhost", {}), sockets, switch)
         except Throttled:
             transport.abort()
 

@@ -20,7 +20,7 @@ from thingmint.core.policies.authorizer import Authorizer as CompiledPolicies
 from thingmint.core.policies.device_context import ConnectionContext, access_key_context
 from thingmint.core.principals import AccessKeyTarget, PrincipalTarget
 from thingmint.mqtt.edges.bound_policies import BoundPolicies
-from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused, Signer
+from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused, HandshakeSigner
 from thingmint.registration.access.access_keys import read_access_key
 from thingmint.registration.access.principals import Principals
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -89,7 +89,7 @@ class AccessKeyDevices:
         self._principals = Principals(region)
         self._with_times: set[PrincipalTarget] = set()
 
-    async def of_signer(self, signer: Signer) -> AccessKeyDevice:
+    async def of_signer(self, signer: HandshakeSigner) -> AccessKeyDevice:
         """Return the client that signed an opening handshake; raise DeviceRefused if its key has ended meanwhile."""
         return await self.of_target(signer.target)
 

@@ -36,7 +36,7 @@ from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.claim_policy import claim_policy
 from thingmint.mqtt.edges.access_key_devices import AccessKeyDevice, AccessKeyDevices
 from thingmint.mqtt.edges.bound_policies import BoundPolicies
-from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused, Signer
+from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused, HandshakeSigner
 from thingmint.registration.access.unnamed_accounts import account_of_unnamed
 from thingmint.registration.certificates.auto_registration import AutoRegistration, FirstConnection, auto_register
 from thingmint.registration.certificates.presented_certificates import presented_certificate, registered_certificate
@@ -152,7 +152,7 @@ class RegisteredDevices:
                 raise
         return await self._identified(chain, account, source_address)
 
-    async def identify_signer(self, signer: Signer, source_address: str) -> AccessKeyDevice:
+    async def identify_signer(self, signer: HandshakeSigner, source_address: str) -> AccessKeyDevice:
         """Return the client that signed the opening handshake of a WebSocket; raise DeviceRefused."""
         del source_address
         return await self.access_keys.of_signer(signer)

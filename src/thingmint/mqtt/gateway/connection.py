@@ -26,7 +26,7 @@ from thingmint.mqtt.gateway.repetition import Repetition
 from thingmint.mqtt.gateway.request_turns import next_in_turn, next_now, take_acknowledgements
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
-from thingmint.mqtt.rights.ports import Presented, Signer
+from thingmint.mqtt.rights.ports import HandshakeSigner, Presented
 from thingmint.mqtt.transport.device_transport import DeviceTransport
 from thingmint.mqtt.transport.writer import Writer
 
@@ -82,7 +82,7 @@ class GatewayConnection(ObservedConnection):
         self._transport, self._peer, services = transport, peer, self._services
         self._writer = Writer(transport, services.limits, services.flushes)
         self.principal_id = shown = (
-            peer.target.principal_id if isinstance(peer, Signer) else certificate_id_of(peer.leaf)
+            peer.target.principal_id if isinstance(peer, HandshakeSigner) else certificate_id_of(peer.leaf)
         )
         self.device = DeviceLink(
             self.protocol,

@@ -32,7 +32,7 @@ from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.loop_lag import LoopLag
 from thingmint.mqtt.pacing.turns import Turns
-from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink, Responder, Signer
+from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink, HandshakeSigner, Responder
 from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
@@ -161,7 +161,7 @@ class Gateway:
 
     def open_web_socket(
         self,
-        signer: Signer,
+        signer: HandshakeSigner,
         sockets: tuple[tuple[str, int], tuple[str, int]],
         switch: Callable[[asyncio.Protocol], bool],
     ) -> bool:

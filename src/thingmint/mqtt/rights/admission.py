@@ -19,8 +19,8 @@ from thingmint.mqtt.rights.ports import (
     DeviceAuthorizer,
     DeviceRefused,
     DeviceRegistry,
+    HandshakeSigner,
     Presented,
-    Signer,
 )
 
 _NOT_AUTHORIZED: Final = "Not authorized"
@@ -64,11 +64,11 @@ async def admit(
         server_name=peer.server_name,
         attributes=attributes_of(connect),
         will_topic=connect.will.topic if connect.will else None,
-        conditions=peer.conditions if isinstance(peer, Signer) else {},
+        conditions=peer.conditions if isinstance(peer, HandshakeSigner) else {},
     )
     needed = to_connect(client_id)
     try:
-        if isinstance(peer, Signer):
+        if isinstance(peer, HandshakeSigner):
             device = await registry.identify_signer(peer, address)
         else:
             device = await registry.identify(peer.chain, peer.server_name, address)

@@ -45,7 +45,7 @@ class DeviceRefused(Exception):
         self.detail = detail
 
 
-class Signer(Struct, frozen=True):
+class HandshakeSigner(Struct, frozen=True):
     """The access key that signed the opening handshake of a WebSocket, whose signature has been verified.
 
     ``server_name`` is the host name of the handshake, and ``conditions`` are its condition keys.
@@ -56,7 +56,7 @@ class Signer(Struct, frozen=True):
     conditions: Mapping[str, tuple[str, ...]]
 
 
-Presented: TypeAlias = Peer | Signer
+Presented: TypeAlias = Peer | HandshakeSigner
 """What the peer of a connection has proved: that it holds a certificate's key, or an access key's secret."""
 
 
@@ -134,7 +134,7 @@ class DeviceRegistry(Protocol):
         """
         ...
 
-    async def identify_signer(self, signer: Signer, source_address: str) -> Device:
+    async def identify_signer(self, signer: HandshakeSigner, source_address: str) -> Device:
         """Return the client with the access key; raise DeviceRefused if the key has ended. Called at CONNECT."""
         ...
 

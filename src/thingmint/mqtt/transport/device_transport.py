@@ -1,4 +1,4 @@
-"""Owns the interface of a device's connection as a stream of MQTT's bytes, whatever carries them. Has no code."""
+"""Owns the interface of a device's connection as a stream of MQTT's bytes, independent of what carries them."""
 
 from typing import Protocol
 

@@ -22,7 +22,7 @@ _FRAMES_IN_A_TURN: Final = 64
 log = logging.getLogger(__name__)
 
 
-class _State(Enum):
+class _SocketState(Enum):
     OPEN = auto()
     # A Close frame was sent. Until the peer's arrives, what it sends is thrown away.
     CLOSING = auto()
@@ -75,7 +75,7 @@ class WebSocketTransport(asyncio.Protocol):
         self._lower: asyncio.Transport | None = None
         self._upper: StreamProtocol | None = None
         self._frames = WebSocketFrames()
-        self._state = _State.OPEN
+        self._state = _SocketState.OPEN
         # Received bytes, and how many of them have been decoded.
         self._waiting = b""
         self._position = 0
@@ -94,7 +94,7 @@ class WebSocketTransport(asyncio.Protocol):
 
     def write(self, data: bytes | bytearray) -> None:
         """Send data, or nothing if the connection has ended; a peer that has far too much unread is disconnected."""
-        if self._state is _State.OPEN and data:
+        if self._state is _SocketState.OPEN and data:
             self._frames.send(data)
             self._flush()
 
@@ -111,18 +111,18 @@ class WebSocketTransport(asyncio.Protocol):
 
     def close(self) -> None:
         """Send written data and a Close frame, and close; a peer that does not answer in time is disconnected."""
-        if self._state is not _State.OPEN:
+        if self._state is not _SocketState.OPEN:
             return
         self._frames.close()
         self._flush()
-        if self._state is _State.OPEN:
+        if self._state is _SocketState.OPEN:
             self._say_last_words()
 
     def abort(self) -> None:
         """Close at once; unsent bytes are lost."""
-        if self._state is _State.LOST:
+        if self._state is _SocketState.LOST:
             return
-        self._state = _State.CLOSING
+        self._state = _SocketState.CLOSING
         if self._lower is not None:
             self._lower.abort()
         else:
@@ -141,7 +141,7 @@ class WebSocketTransport(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Decode the bytes, or keep them while the protocol above, or other connections, take their time."""
-        if self._told_end or self._state is not _State.OPEN:
+        if self._told_end or self._state is not _SocketState.OPEN:
             self._discard(data)
             return
         if not self.is_admitted:
@@ -177,7 +177,7 @@ class WebSocketTransport(asyncio.Protocol):
         """Deliver data that had arrived before, unless this side has ended the connection; then end."""
         self._lower = None
         self._owner.stalled(self, None)
-        if self._state is not _State.OPEN:
+        if self._state is not _SocketState.OPEN:
             self._owner.later(self._finish)
             return
         self._note_peer_is_done()
@@ -199,7 +199,7 @@ class WebSocketTransport(asyncio.Protocol):
                 self._owner.later(self._pump)
                 break
             self._deliver_piece()
-        if self._state is _State.OPEN:
+        if self._state is _SocketState.OPEN:
             self._arrange_reading()
             if self._peer_is_done and not self._waiting:
                 self._tell_end(is_farewell=False)
@@ -213,7 +213,7 @@ class WebSocketTransport(asyncio.Protocol):
         payload = self._frames.take(piece, most)
         # Pings are answered before the data behind them is handled.
         self._flush()
-        if payload and self._upper is not None and self._state is _State.OPEN:
+        if payload and self._upper is not None and self._state is _SocketState.OPEN:
             self._upper.data_received(payload)
         closing = self._frames.closing
         if closing is not None:
@@ -226,14 +226,14 @@ class WebSocketTransport(asyncio.Protocol):
 
     def _may_deliver(self) -> bool:
         is_paused = self._reading_paused or self._writing_paused
-        return self._state is _State.OPEN and not self._told_end and not is_paused
+        return self._state is _SocketState.OPEN and not self._told_end and not is_paused
 
     def _discard(self, data: bytes) -> None:
         """Look only for the peer's Close frame, after which the connection can be closed."""
         self._discarded += len(data)
         if self._discarded > self._limits.handshake_bytes:
             self.abort()
-        elif self._state is _State.CLOSING and self._lower is not None:
+        elif self._state is _SocketState.CLOSING and self._lower is not None:
             self._frames.take(data, MAX_FRAME_BYTES)
             if self._frames.closing is not None:
                 self._lower.close()
@@ -261,7 +261,7 @@ class WebSocketTransport(asyncio.Protocol):
 
     def _say_last_words(self) -> None:
         """Wait a short time until the peer has read the Close frame and answered it."""
-        self._state = _State.CLOSING
+        self._state = _SocketState.CLOSING
         self._drop_waiting()
         if self._lower is None:
             self._loop.call_soon(self._finish)
@@ -274,9 +274,9 @@ class WebSocketTransport(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Notify the owner and the protocol of the end, once."""
-        if self._state is _State.LOST:
+        if self._state is _SocketState.LOST:
             return
-        self._state = _State.LOST
+        self._state = _SocketState.LOST
         if self._deadline is not None:
             self._deadline.cancel()
         self._owner.lost(self)
@@ -290,7 +290,7 @@ class WebSocketTransport(asyncio.Protocol):
         self._deadline = self._loop.call_later(seconds, self.abort)
 
     def _arrange_reading(self) -> None:
-        if self._state is _State.OPEN:
+        if self._state is _SocketState.OPEN:
             self._read(on=not (self._reading_paused or self._writing_paused or self._waiting))
 
     def _read(self, *, on: bool) -> None:

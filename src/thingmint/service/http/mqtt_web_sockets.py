@@ -20,7 +20,7 @@ from thingmint.core.identifiers import Region, user_arn
 from thingmint.core.principals import AccessKeyTarget
 from thingmint.mqtt.edges.access_key_devices import access_key_target
 from thingmint.mqtt.gateway.gateway import Gateway
-from thingmint.mqtt.rights.ports import Signer
+from thingmint.mqtt.rights.ports import HandshakeSigner
 from thingmint.mqtt.transport.web_socket_frames import SILENT
 from thingmint.registration.kernel.ports import Clock
 from thingmint.rest.answering import Answering, Record
@@ -79,10 +79,10 @@ class MQTTOverWebSockets:
             raise InvalidRequest("A client sends nothing more before the answer to its opening handshake")
         return None
 
-    def _signer(self, target: AccessKeyTarget, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> Signer:
+    def _signer(self, target: AccessKeyTarget, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> HandshakeSigner:
         conditions = request_conditions(scheme, headers, self._clock.now())
         lasting = {name: values for name, values in conditions.items() if name not in _TIMES}
-        return Signer(target, _host_name(headers), lasting)
+        return HandshakeSigner(target, _host_name(headers), lasting)
 
 
 def _accepted(headers: Sequence[tuple[bytes, bytes]]) -> Sequence[bytes]:
