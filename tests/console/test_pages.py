@@ -7,6 +7,8 @@ from tests.support.clients.aws import Live
 from tests.support.console.browser import RULES_OF_COLOURS, tab_of, violations
 from tests.support.machine.soak import SOAK, examples
 
+pytestmark = pytest.mark.long
+
 PAGES = {
     "": "Overview",
     "/certificates": "Certificates",

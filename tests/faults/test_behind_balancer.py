@@ -32,6 +32,8 @@ from tests.support.services.nodes import client_of
 from tests.support.services.service import Service, running_service, start_service
 from tests.support.services.small_disk import fill, small_disk  # noqa: F401  the fixture is found by name
 
+pytestmark = pytest.mark.long
+
 LASTS = examples(1.0, 5.0)
 CALLERS, DEVICES = examples((2, 2), (4, 8))
 

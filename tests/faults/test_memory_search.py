@@ -14,7 +14,7 @@ from tests.support.services.service import running_service
 
 GIVEN = 30
 LAST = 20
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")]
 
 
 def traces_of(pem: str) -> list[bytes]:
