@@ -30,8 +30,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 _MOST_OCTETS = 1 << 17
 _FEW_ROUNDS = 1000
 """With so many a passphrase is made into a key that seals others."""
-_READY_KEYS = 16
-"""So many RSA keys for the identities of services: two for each start, so that eight services in a row share none."""
+_READY_KEYS = 8
+"""So many RSA keys for the identities of services: two for each start, so that four services in a row share none."""
 # What `python -m` runs, and what only tests import.
 _NOT_OF_PROGRAMS = ("__main__", "pytest_plugin", "testing")
 
