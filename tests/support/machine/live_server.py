@@ -155,7 +155,7 @@ class Client:
         self.close()
 
 
-@dataclass(frozen=True)
+@dataclass
 class LiveServer(LoopThread):
     """A server in its thread."""
 
