@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.machine.live_server import GENEROUS, LOOPS, Client, LiveServer, live_server
+from tests.support.machine.live_server import GENEROUS, Client, LiveServer, live_server
+from tests.support.machine.loop_thread import LOOPS
 
 from thingmint.rest.answers import Answer, send_answer
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send

@@ -11,7 +11,7 @@ from typing import Final
 
 from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.rest.http.protocol import head as http_head
-from thingmint.rest.http.protocol.exchange import Exchange, refuse_overload
+from thingmint.rest.http.protocol.exchange import Exchange
 from thingmint.rest.http.protocol.flow import Flow
 from thingmint.rest.http.protocol.head import Refusal, RequestRefused, refusal_bytes
 from thingmint.rest.http.protocol.phases import Phase, PhaseClock
@@ -149,8 +149,7 @@ class HTTPConnection(asyncio.Protocol):
             self._refuse(http_head.TRUNCATED)
             return False
         running = self._pipeline.running
-        # TLS connections cannot be half open under asyncio. A streamed response has no end for which a client could
-        # wait.
+        # TLS connections cannot be half open under asyncio, and streamed responses have no end to wait for.
         return self._ends.scheme == "http" and running is not None and not running.is_complete and not running.streams
 
     def pause_writing(self) -> None:
@@ -192,8 +191,7 @@ class HTTPConnection(asyncio.Protocol):
                 self._refuse(refused.refusal)
             except NothingMore as end:
                 self._discard_from_now_on()
-                if end.parsed is not None:
-                    self._discarded += len(received) - start - end.parsed
+                self._discarded += len(received) - start - end.parsed
         self._regulate()
 
     def _parse_rest(self) -> None:
@@ -206,10 +204,8 @@ class HTTPConnection(asyncio.Protocol):
 
     def _regulate(self) -> None:
         """Read unless enough requests or bytes are waiting."""
-        is_full = self._clock.phase < Phase.DISCARDING and bool(
-            self._unparsed or self._pipeline.holds_enough(_BODY_BUFFER)
-        )
-        self._flow.read(on=not is_full)
+        is_full = bool(self._unparsed) or self._pipeline.holds_enough(_BODY_BUFFER)
+        self._flow.read(on=not is_full or self._clock.phase >= Phase.DISCARDING)
 
     def _enter(self, phase: Phase) -> None:
         self._clock.enter(phase, self._loop.time())
@@ -222,10 +218,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def head_ends(self, head: RequestHead) -> None:
         """Start the application, or queue the request behind the running one."""
-        scope = self._ends.scope_of(head)
-        exchange = Exchange(
-            scope, self, keep_alive=head.keep_alive, expects_continue=head.expects_continue, upgrades=head.upgrades
-        )
+        exchange = Exchange(self._ends.scope_of(head), self, head)
         self._enter(Phase.BODY)
         if self._pipeline.put(exchange):
             self._run(exchange)
@@ -272,20 +265,11 @@ class HTTPConnection(asyncio.Protocol):
             self._regulate()
 
     def hand_over(self, head: bytes, protocol: asyncio.Protocol) -> bool:
-        """Write the head of the last response, and give the transport to another protocol.
-
-        Returns False, and does nothing, if the connection ends or the client has sent more than its request, for which
-        it must wait for the response (RFC 6455, 4.1).
-        """
-        transport = self.transport
-        if transport.is_closing() or self._client_is_done or self._discarded:
+        """Give the transport to a protocol behind a head; return False if the client has sent more, or has gone."""
+        if self.is_closing or self._client_is_done or self._discarded:
             return False
-        transport.write(head)
-        self._flow.read(on=True)
-        transport.set_protocol(protocol)
-        # The server's deadlines and its limit of connections do not apply any more.
+        self._flow.hand_over(head, protocol)
         self._on_lost()
-        protocol.connection_made(transport)
         return True
 
     def break_off(self) -> None:
@@ -295,15 +279,8 @@ class HTTPConnection(asyncio.Protocol):
     # How requests begin and end
 
     def _run(self, exchange: Exchange) -> None:
-        state = self._state
-        is_spared = exchange.scope["raw_path"] in state.spared
-        application = state.application if is_spared or state.has_room() else refuse_overload
         self._pipeline.run(exchange)
-        task = self._loop.create_task(exchange.run(application))
-        # The event loop holds only weak references to tasks.
-        tasks = state.spared_tasks if is_spared else state.tasks
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        self._state.run(exchange)
 
     def is_answered(self, exchange: Exchange) -> None:
         """Run the next pipelined request, send a refusal that was held back, or wait for the next request."""
@@ -356,8 +333,8 @@ class HTTPConnection(asyncio.Protocol):
             self._say(refusal)
 
     def _say(self, refusal: Refusal) -> None:
-        fields = self._state.standing_fields
-        self.transport.write(refusal_bytes(refusal, new_request_id(), fields, to_head=self._parser.is_head))
+        is_head = self._parser.is_head
+        self.transport.write(refusal_bytes(refusal, new_request_id(), self.standing_fields, to_head=is_head))
         self._drain()
 
     def _discard_from_now_on(self) -> None:

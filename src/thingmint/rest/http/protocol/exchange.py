@@ -18,6 +18,7 @@ from thingmint.rest.asgi_messages import (
 from thingmint.rest.http.protocol import head as http_head
 from thingmint.rest.http.protocol.head import Refusal
 from thingmint.rest.http.protocol.request_id import new_request_id
+from thingmint.rest.http.protocol.request_parser import RequestHead
 from thingmint.rest.http.protocol.response_head import WITHOUT_CONTENT, Framing, ResponseHead, whole_head
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -75,7 +76,11 @@ class ExchangeConnection(Protocol):
         ...
 
     def hand_over(self, head: bytes, protocol: asyncio.Protocol) -> bool:
-        """Write the head and give the connection to the protocol; return False if that is not possible."""
+        """Write the head and give the connection to the protocol.
+
+        Returns False without doing so if the client has sent more, although it must wait for the response (RFC 6455,
+        4.1), or has gone.
+        """
         ...
 
     def break_off(self) -> None:
@@ -106,25 +111,18 @@ class Exchange:
         "scope",
     )
 
-    def __init__(
-        self,
-        scope: HTTPScope,
-        line: ExchangeConnection,
-        *,
-        keep_alive: bool,
-        expects_continue: bool,
-        upgrades: bool = False,
-    ) -> None:
+    def __init__(self, scope: HTTPScope, line: ExchangeConnection, head: RequestHead) -> None:
+        """Take the scope of the head, and the connection that has received it."""
         self.scope = scope
-        self.keep_alive = keep_alive
+        self.keep_alive = head.keep_alive
         self.more_body = True
         self.held_bytes = 0
         self.is_disconnected = False
         self.is_complete = False
         self.leaves_body_unread = False
         self._line = line
-        self._expects_continue = expects_continue
-        self._upgrades = upgrades
+        self._expects_continue = head.expects_continue
+        self._upgrades = head.upgrades
         self._parts: list[bytes] = []
         self._end_is_told = False
         self._changed: asyncio.Event | None = None

@@ -37,6 +37,13 @@ class Flow:
         else:
             self._transport.pause_reading()
 
+    def hand_over(self, last: bytes, protocol: asyncio.Protocol) -> None:
+        """Write the last bytes, resume reading, and give the transport to another protocol, which begins."""
+        self._transport.write(last)
+        self.read(on=True)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+
     @property
     def writing_is_paused(self) -> bool:
         """Whether the client has left so much unread that nothing more should be written."""

@@ -23,7 +23,7 @@ class NothingMore(Exception):
     In the second case ``parsed`` is how many bytes of the piece belong to it.
     """
 
-    def __init__(self, parsed: int | None = None) -> None:
+    def __init__(self, parsed: int = 0) -> None:
         super().__init__("no request follows")
         self.parsed = parsed
 
