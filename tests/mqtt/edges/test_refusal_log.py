@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
+from thingmint.core.identifiers import AccessKeyPrincipalId, AccountId, CertificateId, PrincipalId, Region, Scope
 from thingmint.mqtt.edges import refusal_log
 from thingmint.mqtt.edges.refusal_log import LINES_IN_A_WINDOW, LONGEST_FIELD, WINDOW_SECONDS, RefusalLog
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, Link, Refused
@@ -34,8 +34,8 @@ class Bench:
     def count(self, action: str, reason: str) -> None:
         self.counted.append((action, reason))
 
-    def refuse(self, certificate_id: CertificateId = CERTIFICATE, refused: Refused = PUBLISH) -> None:
-        self.log.action_refused(ActionRefused(Link("lamp", certificate_id, "s", "192.0.2.1", SCOPE), AT, refused))
+    def refuse(self, principal_id: PrincipalId = CERTIFICATE, refused: Refused = PUBLISH) -> None:
+        self.log.action_refused(ActionRefused(Link("lamp", principal_id, "s", "192.0.2.1", SCOPE), AT, refused))
 
 
 @pytest.fixture
@@ -171,3 +171,12 @@ def test_long_names_are_cut(bench: Bench) -> None:
     bench.refuse(refused=Refused("iot:Publish", "IMPLICIT_DENY", "topic/" + "x" * 65_535))
 
     assert len(str(bench.lines[0][1]["resource"])) == LONGEST_FIELD + 1
+
+
+def test_an_access_key_is_named_as_one() -> None:
+    bench, key = Bench(), AccessKeyPrincipalId("AIDAEXAMPLE:AKIAEXAMPLE")
+    for _ in range(LINES_IN_A_WINDOW + 1):
+        bench.refuse(key)
+    bench.log.close()
+    assert {fields.get("access_key") for _, fields in bench.lines} == {key}
+    assert not any("certificate" in fields for _, fields in bench.lines)

@@ -36,7 +36,7 @@ from thingmint.core.errors import (
     UpdateConflict,
 )
 from thingmint.core.hooks import HookBusy, HookFailed, Question
-from thingmint.core.identifiers import TemplateName
+from thingmint.core.identifiers import AccessKeyPrincipalId, TemplateName
 from thingmint.core.provisioning.ownership import OwnershipTokenInvalid
 from thingmint.core.provisioning.stored_template import PreProvisioningHook, TemplateType, TemplateUpdate
 from thingmint.issuance.encoding.pem import certificate_pem
@@ -278,7 +278,7 @@ async def claimed(authority: RegistrationAuthority) -> device_provisioning.Fleet
     made = await claims.create_claim(authority, OPERATOR, FLEET)
     claim = await claims.recognise_claim(authority, made.certificate_id)
     assert claim is not None
-    return structs.replace(DEVICE, certificate_id=made.certificate_id, claim=claim)
+    return structs.replace(DEVICE, principal_id=made.certificate_id, claim=claim)
 
 
 async def test_a_claim_uses_its_own_template_alone(authority: RegistrationAuthority, store: MemoryStore) -> None:
@@ -589,3 +589,14 @@ async def test_a_template_without_a_hook_asks_nobody(authority: RegistrationAuth
     await create_template(authority, USUAL)
     assert (await register(authority, (await waiting(authority)).ownership_token)).thing_name == "sensor-17"
     assert not hook.asked
+
+
+async def test_a_hook_is_told_of_no_claim_if_the_caller_has_an_access_key(
+    authority: RegistrationAuthority, hook: Hook
+) -> None:
+    await create_template(authority, hook=HOOKED)
+    hook.answer = {"allowProvisioning": True}
+    page = structs.replace(DEVICE, principal_id=AccessKeyPrincipalId("AIDAEXAMPLE:AKIAEXAMPLE"))
+    await register(authority, (await waiting(authority)).ownership_token, device=page)
+    (question,) = hook.asked
+    assert question.as_json()["claimCertificateId"] == ""
