@@ -49,11 +49,12 @@ quick: install-test ## Check style and imports, and run the tests that need no s
 
 # Clients of every kind, on both databases, and what each dependency is for: prometheus-client (device metrics), cbor2
 # (payloads), jinja2 (the console's pages in EST), rich and click (terminal), httptools and uvloop (HTTP), apsw and asyncpg
-# (store), cryptography (sealing). Of the packages that only tests need, those that these tests need.
+# (store), cryptography (sealing), websockets (frames). Of the packages that only tests need, those that these tests need.
 LIVE_TESTS = tests/clients/test_boto3.py tests/clients/test_boto3_data_plane.py tests/clients/test_aws_cli.py \
   tests/clients/test_curl.py tests/clients/test_device_metrics.py tests/clients/test_est.py tests/cli/test_terminal.py \
   tests/api/wire/reading/test_payloads.py tests/rest/http/test_request_bytes.py tests/rest/http/test_streams.py \
-  tests/storage/test_store.py tests/hooks/test_webhook.py tests/data_directory/test_sealing.py
+  tests/storage/test_store.py tests/hooks/test_webhook.py tests/data_directory/test_sealing.py \
+  tests/mqtt/gateway/test_web_sockets.py
 
 lower-bounds: .lower-bounds/.installed ## Install exactly the declared lower bounds of the dependencies, and run live tests with them
 	.lower-bounds/bin/python -m pytest -q -n $(TEST_WORKERS) --dist worksteal $(LIVE_TESTS)

@@ -1,6 +1,7 @@
 """WebSockets at the gateway, frame by frame: how frames and packets are cut, and peers that mean no good."""
 
 import contextlib
+import gc
 import os
 import random
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from tests.support.devices.mqtt_peer import V3, V5, connected_peer
 from tests.support.devices.web_socket_peer import KEY, connected_web_socket, door, web_socket
 from tests.support.machine.loop_thread import LOOPS
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import SERVER, Protocol
 
 from thingmint.core.principals import AccessKeyTarget
 from thingmint.mqtt.codec.codec import encode
@@ -331,3 +333,19 @@ def test_random_bytes_end_the_connection_and_nothing_else(live: LiveGateway, por
                 noisy.raw.sendall(dice.randbytes(dice.randint(1, 200)))
         assert honest.is_served()
     assert DisconnectReason.SERVER_ERROR not in endings(live)
+
+
+def test_an_ended_connection_releases_the_memory_of_its_frames(live: LiveGateway, port: int) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with connected_web_socket(port) as (page, framed):
+                page.send(Disconnect())
+                assert page.is_closed()
+                framed.raw.sendall(frame(b"\x03\xe8", Opcode.CLOSE))
+            live.wait_until(lambda: live.gateway.open_connections == 0)
+        live.thread.call(lambda: None)
+        assert [each for each in gc.get_objects() if type(each) is Protocol and each.side is SERVER] == []
+    finally:
+        gc.enable()

@@ -79,6 +79,10 @@ class WebSocketFrames:
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
 
+    def let_go(self) -> None:
+        """Release the memory: the library's parser and its state would keep each other. Nothing may be called then."""
+        self._protocol.parser.close()
+
     def output(self) -> bytes:
         """Return the bytes to send."""
         return b"".join(self._protocol.data_to_send())

@@ -193,6 +193,8 @@ class WebSocketTransport(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Deliver the frames that have arrived, and report the end when nothing is left."""
+        if self._state is not _SocketState.OPEN:
+            return
         before = self._frames.frames
         while self._waiting and self._may_deliver():
             if self._frames.frames - before >= _FRAMES_IN_A_TURN:
@@ -280,6 +282,9 @@ class WebSocketTransport(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._owner.lost(self)
+        # The connection itself stays in the list of deadlines for a while.
+        self._frames.let_go()
+        del self._frames
         upper, self._upper = self._upper, None
         if upper is not None:
             upper.connection_lost()
