@@ -4,7 +4,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from tests.support.clients.aws import IoT, Live
+from tests.support.clients.aws import IoT, Live, allow, policy
 from tests.support.console.console_pages import Pages
 from tests.support.devices.live_devices import Device, device, new_credentials, unique
 
@@ -54,3 +54,13 @@ def test_pages_of_connections_go_on_after_any_client_id(live: Live, iot: IoT, tm
     assert first.count("/console/devices/client?id=") == PAGE_SIZE
     assert second.count("/console/devices/client?id=") == 2
     assert pages.get("/devices?after=zz").status == 400
+
+
+def test_a_client_with_an_access_key_is_shown_with_it(live: Live, tmp_path: Path) -> None:
+    pages, key = Pages(live).sign_in(live.administrator), live.create_access_key(policy(allow("iot:Connect")))
+    with device(live, key, tmp_path, unique("dashboard")) as dashboard:
+        assert dashboard.publish("a", b"") == "Not authorized"
+        listed = pages.get("/devices").text
+        # Once for the connection, and once for the refusal.
+        assert listed.count(f'<td class="code">{key.access_key_id}</td>') == 2
+        assert f"/console/certificates/{key.access_key_id}" not in listed
