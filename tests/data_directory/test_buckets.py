@@ -1,5 +1,6 @@
 """The directory of buckets: what is read, what is never reached, and reports that survive a crash."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -182,6 +183,59 @@ async def test_a_report_that_cannot_be_written_breaks_the_task(root: Path) -> No
     (root / REPORTS).write_text("a file where the folder should be")
     with pytest.raises(TaskBroken, match="A report cannot be written"):
         await Buckets(root).append("task", RESULTS, 0, b"one\n")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ESTALE])
+async def test_what_passes_breaks_no_task_and_is_told_once(
+    root: Path, number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    buckets, real = Buckets(root), os.fsync
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    caplog.set_level("INFO")
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable, match=os.strerror(number)):
+            await buckets.append("task", RESULTS, 0, b"one\n")
+    monkeypatch.setattr(os, "fsync", real)
+    assert await buckets.append("task", RESULTS, 0, b"one\n") == 4
+    assert await buckets.append("task", RESULTS, 4, b"two\n") == 8
+    assert (root / REPORTS / "task-results.json").read_bytes() == b"one\ntwo\n"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"bulk registrations wait: a report cannot be written: {os.strerror(number)}",
+        "the reports of bulk registrations are written again",
+    ]
+
+
+async def test_an_input_that_cannot_be_opened_now_breaks_no_task(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets = Buckets(root)
+    file = await buckets.find(ACCOUNT, "factory", "lines/batch.json")
+
+    def refuse(*arguments: object, **options: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ServiceUnavailable):
+        await buckets.lines(ACCOUNT, file, 0, 1, 10)
+    with pytest.raises(ServiceUnavailable):
+        await buckets.find(ACCOUNT, "factory", "lines/batch.json")
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "rights"])
+async def test_no_task_starts_whose_reports_cannot_be_written(
+    root: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "file":
+        (root / REPORTS).write_text("a file where the folder should be")
+    elif kind == "link":
+        (root / REPORTS).symlink_to(tmp_path)
+    else:
+        # Rights do not restrict root, who may run the tests.
+        monkeypatch.setattr(os, "access", lambda *arguments, **options: False)
+    with pytest.raises(InvalidRequest, match=r"^Reports of bulk registrations cannot be written: "):
+        await Buckets(root).find(ACCOUNT, "factory", "lines/batch.json")
 
 
 async def test_a_short_write_is_continued(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

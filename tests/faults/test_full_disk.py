@@ -1,10 +1,13 @@
 """A full disk: creations are refused as AWS refuses, reads go on, and freed space heals without a restart."""
 
+import json
 import ssl
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.clients.aws import Live
 from tests.support.clients.client import client_of, create_keys, describe, listed_ids
 from tests.support.services.service import Service, running_service
 from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
@@ -66,3 +69,43 @@ def test_service_on_a_full_disk_says_so_at_its_first_start(
         running_service(small_disk / "data", log_file=tmp_path / "log"),
     ):
         raise AssertionError("it started")
+
+
+def test_a_bulk_registration_waits_for_space_and_reports_each_line_once(
+    small_disk: Path,  # noqa: F811  a fixture
+    tmp_path: Path,
+) -> None:
+    lines, ballast = 120, small_disk / "ballast"
+    bucket = small_disk / "000000000000" / "factory"
+    bucket.mkdir(parents=True)
+    (bucket / "devices.json").write_text("".join(f'{{"Name":"pump-{number}"}}\n' for number in range(lines)))
+    body = json.dumps(
+        {
+            "Parameters": {"Name": {"Type": "String"}},
+            "Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "Name"}}}},
+        }
+    )
+    with (
+        running_service(tmp_path / "data", "--registration-dir", str(small_disk)) as service,
+        closing(Live(service, None).client()) as iot,
+    ):
+        fill(ballast)
+        task = iot.start_thing_registration_task(
+            templateBody=body,
+            inputFileBucket="factory",
+            inputFileKey="devices.json",
+            roleArn="arn:aws:iam::000000000000:role/provisioning",
+        )["taskId"]
+        service.wait_for_log("bulk registrations wait: a report cannot be written")
+        assert iot.describe_thing_registration_task(taskId=task)["status"] == "InProgress"
+
+        ballast.unlink()
+        service.wait_for_log("the reports of bulk registrations are written again")
+        described = iot.describe_thing_registration_task(taskId=task)
+        while described["status"] == "InProgress":
+            described = iot.describe_thing_registration_task(taskId=task)
+        (report,) = iot.list_thing_registration_task_reports(taskId=task, reportType="RESULTS")["resourceLinks"]
+        assert iot.list_thing_registration_task_reports(taskId=task, reportType="ERRORS")["resourceLinks"] == []
+    assert (described["status"], described["successCount"], described["failureCount"]) == ("Completed", lines, 0)
+    reported = [json.loads(line) for line in Path(report.removeprefix("file://")).read_text().splitlines()]
+    assert [line["lineNumber"] for line in reported] == list(range(1, lines + 1))

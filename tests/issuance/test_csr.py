@@ -232,6 +232,10 @@ def test_a_compressed_point_is_refused(ec_key: ec.EllipticCurvePrivateKey) -> No
     [
         (sequence(attribute(b"a\0b")), "commonName has a NUL"),
         (sequence(attribute(b"a\nb")), "control character"),
+        (sequence(attribute(b"a\x7fb")), "control character"),
+        # A terminal reads CSI as the begin of a command, as it does ESC and "[".
+        (sequence(attribute("a\x9b31mb".encode())), "control character"),
+        (sequence(attribute("a\x85b".encode("utf-16-be"), 0x1E)), "control character"),
         (sequence(attribute(b"")), "commonName has 0 characters"),
         (sequence(attribute(b"x" * 65)), "commonName has 65 characters; it must have 1 to 64"),
         (sequence(attribute("設".encode() * 65)), "commonName has 65 characters; it must have 1 to 64"),

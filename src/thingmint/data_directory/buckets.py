@@ -6,6 +6,8 @@ not followed. Reports are in a separate folder, which is no bucket. Implements `
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import re
 import stat
@@ -17,6 +19,8 @@ from thingmint.core.error_text import reason_of
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable
 from thingmint.core.identifiers import AccountId
 from thingmint.core.provisioning.registration_task import MAX_LINE_BYTES, InputFile, InputLine, ReportType, TaskBroken
+
+log = logging.getLogger(__name__)
 
 REPORTS = "registration-reports"
 # The most bytes of one read, for any number of lines.
@@ -39,8 +43,14 @@ _FILE = os.O_RDONLY | _flags("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
 _REPORT = os.O_RDWR | os.O_CREAT | _flags("O_NOFOLLOW", "O_CLOEXEC")
 
 
+# These errors pass, so a task waits for their end: it has registered devices whose reports are not written yet.
+_PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+)
+
+
 class DirectoryUnavailable(ServiceUnavailable):
-    """This node cannot reach the directory; other nodes may carry out the tasks that need it."""
+    """This node cannot use the directory now: the task waits, or another node carries it out."""
 
 
 class NoBuckets:
@@ -78,6 +88,7 @@ class Buckets:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._is_waiting = False
 
     @property
     def are_reachable(self) -> bool:
@@ -90,25 +101,36 @@ class Buckets:
         return sorted(name for name in names if name != REPORTS and not _ACCOUNT.fullmatch(name))
 
     async def find(self, account: AccountId, bucket: str, key: str) -> InputFile:
-        """Return the account's file with its state; raise InvalidRequest if it does not exist or cannot be read."""
+        """Return the account's file with its state.
+
+        Raises InvalidRequest if it does not exist or cannot be read, or if reports cannot be written, and
+        DirectoryUnavailable if that passes.
+        """
 
         def find() -> InputFile:
             with _opened(self._root, account, bucket, key) as file:
                 return _described(bucket, key, file)
 
         try:
-            return await asyncio.to_thread(find)
+            found = await asyncio.to_thread(find)
         except (OSError, ValueError) as error:
+            _raise_if_passing(error, "A file cannot be read")
             # The message has no reason, because that would disclose which other files exist.
             raise InvalidRequest(f"There is no file {key} in the bucket {bucket} that may be read") from error
+        try:
+            await asyncio.to_thread(_require_reports, self._root)
+        except OSError as error:
+            _raise_if_passing(error, "Reports cannot be written")
+            raise InvalidRequest(f"Reports of bulk registrations cannot be written: {reason_of(error)}") from error
+        return found
 
     async def lines(
         self, account: AccountId, file: InputFile, offset: int, number: int, count: int
     ) -> Sequence[InputLine]:
         """Return up to ``count`` lines from the offset on.
 
-        Raises TaskBroken if the file has changed, DirectoryUnavailable if the account's folder does not exist: then the
-        directory is not mounted on this node, and another node may continue.
+        Raises TaskBroken if the file has changed, DirectoryUnavailable if it cannot be read now, or if the account's
+        folder does not exist: then the directory is not mounted on this node, and another node may continue.
         """
 
         def read() -> Sequence[InputLine]:
@@ -123,21 +145,31 @@ class Buckets:
         except (OSError, ValueError) as error:
             if not (self._root / account).exists():
                 raise DirectoryUnavailable("The directory of bulk registrations is not reachable") from error
+            _raise_if_passing(error, "The input file cannot be read")
             raise TaskBroken("The input file cannot be read any more") from error
 
     async def append(self, task_id: str, kind: ReportType, size: int, added: bytes) -> int:
         """Truncate a report to this size and append to it; return its new size once that is durable.
 
-        Raises TaskBroken if it cannot be written, DirectoryUnavailable if the directory does not exist.
+        Raises TaskBroken if it cannot be written, DirectoryUnavailable if that passes, for example because the disk is
+        full, or if the directory does not exist.
         """
         if not added:
             return size
         try:
-            return await asyncio.to_thread(_append, self._root, _report_name(task_id, kind), size, added)
+            size = await asyncio.to_thread(_append, self._root, _report_name(task_id, kind), size, added)
         except OSError as error:
             if not self._root.is_dir():
                 raise DirectoryUnavailable("The directory of bulk registrations is not reachable") from error
+            if error.errno in _PASSING and not self._is_waiting:
+                self._is_waiting = True
+                log.warning("bulk registrations wait: a report cannot be written: %s", reason_of(error))
+            _raise_if_passing(error, "A report cannot be written")
             raise TaskBroken(f"A report cannot be written: {reason_of(error)}") from error
+        if self._is_waiting:
+            self._is_waiting = False
+            log.info("the reports of bulk registrations are written again")
+        return size
 
     def location(self, task_id: str, kind: ReportType) -> str:
         """Return the URL of a report."""
@@ -205,6 +237,20 @@ def _skip_line(file: BinaryIO) -> int:
         if part.endswith(b"\n"):
             break
     return skipped
+
+
+def _raise_if_passing(error: OSError | ValueError, what: str) -> None:
+    if isinstance(error, OSError) and error.errno in _PASSING:
+        raise DirectoryUnavailable(f"{what}: {reason_of(error)}") from error
+
+
+def _require_reports(root: Path) -> None:
+    """Raise OSError if no report can be made, so that no device is registered whose report is lost."""
+    folder = root / REPORTS
+    folder.mkdir(mode=0o750, exist_ok=True)
+    os.close(os.open(folder, _FOLDER | os.O_NOFOLLOW))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _append(root: Path, name: str, size: int, added: bytes) -> int:

@@ -19,6 +19,7 @@ from thingmint.host.file_locks import AlreadyHeld, lock
 _OWN_BYTES = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # The names of write_durably's temporary files.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
+_OF_FILE_SYSTEMS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
 class DirectoryInUse(Exception):
@@ -26,8 +27,31 @@ class DirectoryInUse(Exception):
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace the file by this content, durably and with this mode; raise OSError if it cannot be written."""
+    """Replace the file by this content, durably and with this mode; raise OSError, which names it, if that fails."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with errors_name(path):
+        _write_durably(path, temporary, content, mode)
+    sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def errors_name(path: Path) -> Iterator[None]:
+    """Let an OSError name this path, if it names a temporary file beside it, or is of a file system and names no file.
+
+    The system's errors about open files, such as that the disk is full, name none.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        # Locks and unfinished files are beside the file and have its name, too.
+        is_beside = isinstance(named, str | Path) and Path(named).name.startswith(f".{path.name}.")
+        if is_beside or (named is None and error.errno in _OF_FILE_SYSTEMS):
+            error.filename = str(path)
+        raise
+
+
+def _write_durably(path: Path, temporary: Path, content: bytes, mode: int) -> None:
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OWN_BYTES, mode)
         with os.fdopen(descriptor, "wb") as file:
@@ -42,7 +66,6 @@ def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    sync_directory(path.parent)
 
 
 def make_directory(path: Path, mode: int = 0o700) -> None:
@@ -61,9 +84,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     What an interrupted process has left of it is removed first. Raises OSError, also if the name has a folder that is
     not empty, or if another process is writing the folder.
     """
-    make_directory(path.parent)
-    with written_alone(path):
-        yield from _whole_folder(path)
+    with errors_name(path):
+        make_directory(path.parent)
+        with written_alone(path):
+            yield from _whole_folder(path)
 
 
 def _whole_folder(path: Path) -> Iterator[Path]:

@@ -95,7 +95,7 @@ def test_placeholders_are_filled_once() -> None:
     assert "certificate_id" not in repr(credentials)
 
 
-@pytest.mark.parametrize("client_id", ["host:guest", "line\nfeed"])
+@pytest.mark.parametrize("client_id", ["host:guest", "line\nfeed", "a\x9bb"])
 def test_a_client_id_cannot_choose_a_virtual_host(client_id: str) -> None:
     with pytest.raises(LoginUnusable):
         BrokerCredentials("{client_id}").login("ab12", client_id, SCOPE.account)

@@ -305,8 +305,9 @@ async def test_a_report_that_cannot_be_written_fails_the_task_and_its_lines_are_
     authority: RegistrationAuthority, tmp_path: Path
 ) -> None:
     write_input(tmp_path, [device(1), "garbage"])
-    (tmp_path / "registration-reports").write_text("a file where the folder should be")
     task = await started(authority)
+    (tmp_path / "registration-reports").rmdir()
+    (tmp_path / "registration-reports").write_text("a file where the folder should be")
     await runner(authority).work()
     done = await described(authority, task)
     assert done.status is TaskStatus.FAILED

@@ -15,7 +15,7 @@ from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import iot_arn
 from thingmint.core.transparency.growing_tree import TreeDamaged
 from thingmint.core.transparency.tiles import TILE_WIDTH
-from thingmint.data_directory.files import sync_directory, written_alone
+from thingmint.data_directory.files import errors_name, sync_directory, written_alone
 from thingmint.records.columns import column_of_time
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.log.pruning import archived_lines, prunable, prune
@@ -52,7 +52,7 @@ async def _prune(config: Config, before: datetime, archive: Path) -> range:
         bundles = await prunable(registry.store, column_of_time(before))
         if not bundles:
             return range(0)
-        with written_alone(archive):
+        with errors_name(archive), written_alone(archive):
             # Another process may have written it since the command began.
             _require_new(archive)
             digest = await _write(registry.store, log.salt_secret, bundles, archive)

@@ -15,6 +15,7 @@ from thingmint.core.issuer import IssuerRecord, IssuerStatus
 from thingmint.data_directory.certificate_files import AuthorityUnusable
 from thingmint.data_directory.files import write_durably
 from thingmint.host.given_files import read_given_text
+from thingmint.host.standard_streams import OutputLost
 from thingmint.issuance.authorities.issuer_chain import MOST_BYTES
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.keys.signer import SignerUnavailable
@@ -46,10 +47,16 @@ def request_certificate(config: Config, issuer_id: str | None, out: Path, **want
             record, pem = await new_issuers.request_again(
                 registry, issuer_id, None if subject is None else str(subject)
             )
-        if str(out) == "-":
-            click.echo(pem, nl=False)
-        else:
-            write_durably(out, pem, 0o644)
+        try:
+            if str(out) == "-":
+                click.echo(pem, nl=False)
+            else:
+                write_durably(out, pem, 0o644)
+        except OSError as error:
+            fail(
+                f"{in_words(error)}. The issuer {record.name} is {record.status}: write its request with "
+                f"`thingmint issuer csr {record.name} --out FILE`"
+            )
         return record
 
     _changed(config, work, IssuerStatus.PENDING, to_stderr=str(out) == "-")
@@ -120,4 +127,8 @@ def _changed(
         fail("the values of the profile are nested too deeply")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         fail(in_words(error))
-    click.echo(f"{record.name} {status}", err=to_stderr)
+    changed = f"{record.name} {status}"
+    try:
+        click.echo(changed, err=to_stderr)
+    except (OutputLost, BrokenPipeError) as error:
+        fail(f"{changed}, but {in_words(error)}")

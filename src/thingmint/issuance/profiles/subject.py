@@ -14,7 +14,8 @@ _DEFAULT_BOUND = 256
 _ENCODINGS = {0x0C: ("UTF8String", "utf-8"), 0x13: ("PrintableString", "ascii"), 0x16: ("IA5String", "ascii"),
               0x1E: ("BMPString", "utf-16-be")}  # fmt: skip
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Of ASCII and of ISO 8859 (C1), as Unicode has both.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 # RFC 5280, appendix A.1, upper bounds in characters; by the content octets of the attribute's object identifier.
 _BOUNDS = {

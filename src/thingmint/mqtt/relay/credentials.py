@@ -7,13 +7,12 @@ from typing import Final
 
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import AccountId
+from thingmint.core.topics.texts import has_unsafe_character
 from thingmint.host.given_files import read_given_text
 
 PLACEHOLDERS: Final = ("{certificate_id}", "{client_id}", "{account}")
 # The service's own value for certificate id and client id. No device has such a certificate id.
 SERVICE: Final = "thingmint"
-# RabbitMQ reads the part of a user name before a colon as the virtual host.
-_UNFIT: Final = re.compile(r"[:\x00-\x1f\x7f]")
 
 
 class LoginUnusable(ValueError):
@@ -52,7 +51,8 @@ class BrokerCredentials:
         if self.username_file is not None:
             username = _content(self.username_file)
         elif username is not None:
-            if "{client_id}" in username and _UNFIT.search(client_id):
+            # RabbitMQ reads the part of a user name before a colon as the virtual host.
+            if "{client_id}" in username and (":" in client_id or has_unsafe_character(client_id)):
                 raise LoginUnusable("A client id that is part of a user name holds no colons and control characters")
             username = _filled(username, certificate_id, client_id, account)
         if self.password_file is not None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from thingmint import __version__
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.backed_up_files import KeysForBackup, are_sealed, files_for_backup
-from thingmint.data_directory.files import held, sync_directory
+from thingmint.data_directory.files import errors_name, held, sync_directory
 from thingmint.host.file_locks import AlreadyHeld, lock
 from thingmint.records.backups import LastBackup, note_backup
 from thingmint.registration.log.reading import present_state
@@ -109,7 +109,7 @@ async def make_backup(config: Config, file: Path, sealing: KeySealing, progress:
                 log_key=state.key.text,
                 checkpoint=state.checkpoint,
             )
-            with _replaced(file) as opened:
+            with errors_name(file), _replaced(file) as opened:
                 manifest = await _write(opened, head, files, source, registry, progress)
                 size = opened.tell()
         is_recorded = await _record(registry, LastBackup(began_at, registry.clock.now(), size))
