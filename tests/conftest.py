@@ -1,6 +1,7 @@
 """Makes a test run the same whoever started it, and however busy the machine is."""
 
 import gc
+import itertools
 import logging
 import os
 import signal
@@ -71,7 +72,6 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
-        gc.collect()
         gc.freeze()
 
 
@@ -108,7 +108,26 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage where examples are drawn: what is covered must not depend on luck, and measuring is slow."""
+    """Measure no coverage where examples are drawn: what is covered must not depend on luck, and measuring is slow.
+
+    Begin with long tests.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker("no_cover")
+    items[:] = _long_ones_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _long_ones_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Return the tests in an order in which each worker begins with long ones.
+
+    At first, xdist divides them evenly in their order. At the end, a worker would run the last of them alone.
+    """
+    modules = [list(group) for _, group in itertools.groupby(items, key=lambda item: item.path)]
+    long = [tests for tests in modules if tests[0].get_closest_marker("long")]
+    others = [item for tests in modules if tests not in long for item in tests]
+    ordered = []
+    for number in range(workers):
+        ordered += [item for tests in long[number::workers] for item in tests]
+        ordered += others[number * len(others) // workers : (number + 1) * len(others) // workers]
+    return ordered

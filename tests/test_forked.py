@@ -1,6 +1,7 @@
 """Programs that a fork server runs are those that would have been executed, and nothing of one remains for another."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,6 +54,30 @@ def test_a_signal_reaches_the_process_and_its_number_is_the_exit_code(tmp_path: 
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not Path(f"/proc/{process.pid}").exists()
+
+
+def test_a_program_ends_with_the_shell_that_has_started_it(tmp_path: Path) -> None:
+    # It would keep the shell's output open, and what reads that would wait for ever.
+    pipe = tmp_path / "backup"
+    os.mkfifo(pipe)
+    command = [str(programs() / "thingmint"), "restore", str(pipe), "--data-dir", str(tmp_path / "data")]
+    script = f"{shlex.join(command)} &\necho started\nwait"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as shell:
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == "started\n"
+        # It reads a pipe into which nobody writes.
+        with pipe.open("wb"):
+            os.killpg(shell.pid, signal.SIGKILL)
+            shell.communicate(timeout=60)
+
+
+def test_a_wait_for_a_program_that_takes_too_long_names_it(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.TimeoutExpired, match="serve"):
+        run_thingmint(
+            "serve", "--data-dir", str(tmp_path), "--api", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", timeout=0.1
+        )
 
 
 def test_a_program_whose_clock_is_turned_is_forked_too(tmp_path: Path) -> None:

@@ -50,6 +50,13 @@ def target(tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service in which no test changes anything."""
+    with running_service(tmp_path_factory.mktemp("empty") / "data", key_reserve=0) as service:
+        yield service
+
+
 def shell(service: Service, script: str, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a script of POSIX's shell with AWS's CLI on the path."""
     path = os.pathsep.join((str(programs()), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
@@ -177,13 +184,13 @@ def test_inventory_of_awss_cli_is_imported_once(source: Service, target: Service
 _OTHER = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"iot:*","Resource":"*"}]}'
 
 
-def test_inventory_that_is_not_whole_is_named_and_changes_nothing(target: Service, tmp_path: Path) -> None:
+def test_inventory_that_is_not_whole_is_named_and_changes_nothing(empty: Service, tmp_path: Path) -> None:
     inventory = tmp_path / "inventory"
     for folder in ("policies", "groups", "certificates", "things"):
         (inventory / folder).mkdir(parents=True)
     (inventory / "thing-types.json").write_text('{"thingTypes": []}')
     (inventory / "things.json").write_text('{"things": [')
-    command = ("import", "aws", str(inventory), "--data-dir", str(target.data_dir))
+    command = ("import", "aws", str(inventory), "--data-dir", str(empty.data_dir))
     assert "things.json is no JSON: was the inventory interrupted?" in run(*command).stderr
     (inventory / "things.json").unlink()
     assert "things.json is missing" in run(*command).stderr
@@ -191,7 +198,7 @@ def test_inventory_that_is_not_whole_is_named_and_changes_nothing(target: Servic
     assert "has thingName '../../etc', which is no name" in run(*command).stderr
     (inventory / "policies" / "x.json").write_text('{"policyName": "a b"}')
     assert "has policyName 'a b', which is no name" in run(*command).stderr
-    assert client_of(target).call("GET", "/things", {})["things"] == []
+    assert client_of(empty).call("GET", "/things", {})["things"] == []
 
 
 @pytest.mark.parametrize(
@@ -220,7 +227,7 @@ def test_inventory_that_is_not_whole_is_named_and_changes_nothing(target: Servic
     ],
 )
 def test_inventory_of_another_shape_is_named_and_changes_nothing(
-    target: Service, tmp_path: Path, file: str, content: str, reason: str
+    empty: Service, tmp_path: Path, file: str, content: str, reason: str
 ) -> None:
     inventory = tmp_path / "inventory"
     for folder in ("policies", "groups", "certificates", "things"):
@@ -231,8 +238,8 @@ def test_inventory_of_another_shape_is_named_and_changes_nothing(
         (inventory / f"{name}.{member}.json").write_text(f'{{"{member}": []}}')
     (inventory / "certificates" / "c.things.json").write_text('{"things": []}')
     (inventory / file).write_text(content)
-    refused = run("import", "aws", str(inventory), "--data-dir", str(target.data_dir))
+    refused = run("import", "aws", str(inventory), "--data-dir", str(empty.data_dir))
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     assert reason in refused.stderr
-    assert client_of(target).call("GET", "/things", {})["things"] == []
+    assert client_of(empty).call("GET", "/things", {})["things"] == []

@@ -26,6 +26,8 @@ from tests.support.databases.postgresql import new_database
 from tests.support.machine.soak import ONE_ENGINE
 from tests.support.services.service import running_service
 
+pytestmark = pytest.mark.long
+
 CONFIGURATIONS = Path(__file__).with_name("terraform")
 IMPORTED = {
     "aws_iot_policy.pubsub": "PubSubToAnyTopic",

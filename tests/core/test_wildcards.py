@@ -42,7 +42,10 @@ def test_repetitive_patterns_match_what_the_reference_matches(tokens: list[Fixed
     assert glob(tuple(tokens))(text) is reference_glob(tuple(tokens))(text)
 
 
-@pytest.mark.parametrize("length", [*range(5), *(pytest.param(long, marks=pytest.mark.no_cover) for long in (5, 6))])
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "length", [*range(5), *(pytest.param(long, marks=pytest.mark.no_cover) for long in examples((5,), (5, 6)))]
+)
 def test_short_patterns_match_what_the_regular_expression_matches(length: int) -> None:
     texts = ["".join(letters) for size in range(7) for letters in product("ab", repeat=size)]
     wrong = []

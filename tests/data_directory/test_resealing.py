@@ -21,7 +21,7 @@ from thingmint.issuance.profiles.serial_number import random_serial_number
 
 OLD, NEW = b"the old passphrase", b"the new passphrase"
 # Each step is a process of its own; the long form takes every step.
-STRIDE = examples(5, 1)
+STRIDE = examples(8, 1)
 CHANGES = [(None, NEW), (OLD, NEW), (OLD, None)]
 
 # Changes the passphrase, and is killed when it has made so many calls that change a name or a file durably.
@@ -131,7 +131,7 @@ def test_a_kill_at_any_step_leaves_a_directory_that_a_start_settles(
         assert opened_by(data_dir, wanted)
         assert numbers_of(data_dir, wanted) == before
         assert not list((data_dir / "keys").rglob("*resealed*"))
-        steps += STRIDE if present and wanted else 4 * STRIDE
+        steps += STRIDE if present and wanted else 2 * STRIDE
     assert steps > 20
     assert True in outcomes
 

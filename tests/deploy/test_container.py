@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from tests.support.clients.aws import Live
 from tests.support.devices.live_devices import device, new_credentials
 from tests.support.machine.required import require, required_program
@@ -13,6 +14,8 @@ from tests.support.services.nodes import client_of
 from tests.support.services.service import Service, assert_consistent
 
 from thingmint.data_directory.handover import read_endpoints
+
+pytestmark = pytest.mark.long
 
 
 def service_of(image: Image, data: Path) -> Service:

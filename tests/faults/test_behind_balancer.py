@@ -21,7 +21,7 @@ import pytest
 from tests.faults.test_clock_jumps import TurnedService, turned_by
 from tests.faults.test_shared_database import copy_keys
 from tests.support.clients.aws import Live
-from tests.support.databases.cutting_proxy import CuttingProxy, cutting_proxy
+from tests.support.databases.cutting_proxy import CuttingProxy, proxy_in
 from tests.support.databases.postgresql import PostgreSQLCluster
 from tests.support.machine.loop_thread import LoopThread, loop_thread
 from tests.support.machine.soak import examples, soak_seconds
@@ -31,6 +31,8 @@ from tests.support.services.mixed_load import assert_kept, mixed_load
 from tests.support.services.nodes import client_of
 from tests.support.services.service import Service, running_service, start_service
 from tests.support.services.small_disk import fill, small_disk  # noqa: F401  the fixture is found by name
+
+pytestmark = pytest.mark.long
 
 LASTS = examples(1.0, 5.0)
 CALLERS, DEVICES = examples((2, 2), (4, 8))
@@ -55,13 +57,8 @@ class Network:
 @contextlib.contextmanager
 def network_to(url: str) -> Iterator[Network]:
     """Yield a network to this database, which works while this thread waits."""
-    with loop_thread() as thread:
-        way = cutting_proxy(url)
-        proxy = thread.run(way.__aenter__())
-        try:
-            yield Network(thread, proxy)
-        finally:
-            thread.run(way.__aexit__(None, None, None))
+    with loop_thread() as thread, proxy_in(thread, url) as proxy:
+        yield Network(thread, proxy)
 
 
 @dataclass

@@ -17,6 +17,8 @@ from tests.support.services.haproxy import BALANCER, haproxy
 from tests.support.services.mixed_load import assert_kept, mixed_load
 from tests.support.services.nodes import client_of, nodes
 
+pytestmark = pytest.mark.long
+
 CALLERS, DEVICES = examples((2, 2), (4, 8))
 LASTS = examples(1.0, 5.0)
 

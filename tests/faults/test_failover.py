@@ -21,6 +21,8 @@ from tests.support.services.haproxy import BALANCER, Balancer, haproxy
 from tests.support.services.mixed_load import assert_kept, mixed_load
 from tests.support.services.nodes import client_of, eventually, nodes
 
+pytestmark = pytest.mark.long
+
 CALLERS, DEVICES = examples((2, 2), (4, 8))
 LASTS = examples(1.0, 5.0)
 KILLED = "kill -9 of PostgreSQL's primary, promotion of its standby"

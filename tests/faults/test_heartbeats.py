@@ -2,53 +2,51 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 from botocore.exceptions import BotoCoreError, ClientError
 from tests.faults.test_shared_database import copy_keys
 from tests.support.clients.aws import Live
+from tests.support.databases.cutting_proxy import CuttingProxy, proxy_in
+from tests.support.databases.postgresql import run_apart
 from tests.support.devices.live_devices import device, new_credentials, unique
+from tests.support.machine.loop_thread import LoopThread, loop_thread
 from tests.support.services.nodes import client_of, nodes
 from tests.support.services.service import running_service
 
 from thingmint.service.nodes.membership import BEAT_SECONDS, LOST_AFTER_SECONDS
 
 FAULT_SECONDS = LOST_AFTER_SECONDS + 3 * BEAT_SECONDS
-BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tried'"
-HOLDS_ROWS = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = ANY($1) AND locktype = 'transactionid')"
+NOT_IDLE = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tried' AND state <> 'idle'"
 LOST = "another node is lost"
 
 
-@contextlib.asynccontextmanager
-async def backends_standing_still(url: str) -> AsyncIterator[Sequence[int]]:
-    """Let the server's processes for the tried node stand still; later connections of that node get new ones."""
+@contextlib.contextmanager
+def connections_standing_still(thread: LoopThread, proxy: CuttingProxy, url: str) -> Iterator[None]:
+    """Let the tried node's connections to the database stand still; later ones work."""
+    while True:
+        thread.call(proxy.stop_open_connections)
+        # What is under way ends in a moment. A transaction that held rows meanwhile would be a fault of its own.
+        time.sleep(0.2)
+        if run_apart(_value(url, NOT_IDLE)) == 0:
+            break
+        thread.call(proxy.resume_open_connections)
+    try:
+        yield
+    finally:
+        thread.call(proxy.resume_open_connections)
+
+
+async def _value(url: str, query: str) -> object:
     connection = await asyncpg.connect(url)
     try:
-        while True:
-            pids = [row["pid"] for row in await connection.fetch(BACKENDS)]
-            send(pids, signal.SIGSTOP)
-            # Rows that a process holds while it stands still would be a fault of its own.
-            if pids and not await connection.fetchval(HOLDS_ROWS, pids):
-                break
-            send(pids, signal.SIGCONT)
-        try:
-            yield pids
-        finally:
-            send(pids, signal.SIGCONT)
+        return await connection.fetchval(query)
     finally:
         await connection.close()
-
-
-def send(pids: Sequence[int], number: int) -> None:
-    """Send the signal to those that have not ended."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 @contextlib.contextmanager
@@ -73,18 +71,24 @@ def callers(node: Live, count: int) -> Iterator[None]:
             thread.join()
 
 
-async def test_a_node_whose_connections_to_the_database_stand_still_is_not_declared_lost(
+def test_a_node_whose_connections_to_the_database_stand_still_is_not_declared_lost(
     tmp_path: Path, postgresql_url: str
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 1) as (one,):
+    with (
+        nodes(tmp_path, postgresql_url, 1) as (one,),
+        loop_thread("asyncio") as thread,
+        proxy_in(thread, postgresql_url) as proxy,
+    ):
         copy_keys(tmp_path / "node-0", tmp_path / "tried")
-        named = postgresql_url + ("&" if "?" in postgresql_url else "?") + "application_name=tried"
+        named = f"{proxy.url}&application_name=tried"
         with running_service(tmp_path / "tried", "--database-url", named, "--mqtt", "127.0.0.1:0") as service:
             tried = Live(service, postgresql_url)
             with device(tried, new_credentials(client_of(one)), tmp_path, "lamp") as lamp:
-                async with backends_standing_still(postgresql_url) as pids:
-                    assert pids
-                    await asyncio.sleep(FAULT_SECONDS)
+                opened = proxy.connections
+                with connections_standing_still(thread, proxy, postgresql_url):
+                    time.sleep(FAULT_SECONDS)
+                # It has noticed, and told the others by another connection that it is alive.
+                assert proxy.connections > opened
                 assert lamp.publish("room", b"1") == "Success"
                 assert lamp.disconnected.empty()
         assert LOST not in one.service.log

@@ -25,7 +25,7 @@ from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a 
 from thingmint.core.identifiers import certificate_id_of
 
 pytestmark = pytest.mark.soak
-COUNT = examples(20, 400)
+COUNT = examples(12, 400)
 KILLS = examples(4, 40)
 ENDS_WITHIN = 120.0
 
@@ -76,7 +76,8 @@ def assert_complete(out: Path, registered: set[str], count: int = COUNT) -> None
         certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
         der = certificate.public_bytes(serialization.Encoding.DER)
         assert certificate_id_of(der) == entry["certificate_id"]
-        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        # The library's examination of an RSA key takes longer than its making. Tests of keys have it.
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
         assert key.public_key() == certificate.public_key()
     names = {path.name for path in out.iterdir()}
     expected = {entry[name] for entry in entries for name in ("private_key_file", "certificate_file")}

@@ -24,6 +24,8 @@ COUNT = examples(24, 300)
 KILLS = examples(4, 30)
 ENDS_WITHIN = 180.0
 DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}'
+# Runs with RSA keys are interrupted where they are counted: in test_issue.
+FAST_KEYS = ("--key-type", "ec-p256")
 LABELS = ("--batch", "B-17", "--operator", "ann", "--station", "line-2")
 
 
@@ -101,7 +103,7 @@ def assert_complete(service: Service, out: Path, names: list[str]) -> None:
 def test_one_run_issues_every_row_and_tells_who_made_them(service: Service, tmp_path: Path) -> None:
     before, names = listed_ids(client_of(service)), names_of("one")
     listed = write_list(tmp_path / "devices.csv", names)
-    options = ("--key-type", "ec-p256", *LABELS)
+    options = (*FAST_KEYS, *LABELS)
     tried = run("issue", "--data-dir", str(service.data_dir), "--from", str(listed), "--dry-run")
     assert (tried.returncode, tried.stdout.partition(" devices ")[0]) == (0, f"{COUNT} of {COUNT}")
     assert listed_ids(client_of(service)) == before
@@ -125,13 +127,13 @@ def test_interrupted_at_any_moment_and_resumed(service: Service, tmp_path: Path,
     before, names = listed_ids(client_of(service)), names_of(f"kill-{int(number)}")
     listed, out, moments = write_list(tmp_path / "devices.csv", names), tmp_path / "out", random.Random(int(number))
     for kill in range(KILLS):
-        process = start(service.data_dir, listed, out)
+        process = start(service.data_dir, listed, out, *FAST_KEYS)
         if kill:
             wait_for_devices(out, kill * (COUNT - 4) // KILLS, process)
         time.sleep(moments.uniform(0.0, 0.1))  # the moment is what is varied; no event stands for it
         process.send_signal(number)
         finish(process)
-    code, _, err = finish(start(service.data_dir, listed, out))
+    code, _, err = finish(start(service.data_dir, listed, out, *FAST_KEYS))
     assert (code, err) == (0, "")
     assert_complete(service, out, names)
     assert len(listed_ids(client_of(service))) == len(before) + COUNT
@@ -143,7 +145,7 @@ def test_service_is_killed_under_way_and_comes_back(tmp_path: Path) -> None:
     port = f"127.0.0.1:{service.endpoints.api_port}"
     set_up(client_of(service))
     listed = write_list(tmp_path / "devices.csv", names)
-    process = start(data_dir, listed, tmp_path / "out", "--key-type", "ec-p256")
+    process = start(data_dir, listed, tmp_path / "out", *FAST_KEYS)
     for kill in range(1, 4):
         wait_for_devices(tmp_path / "out", kill * COUNT // 5, process)
         service.close_clients()
@@ -168,7 +170,7 @@ def test_full_disk_in_the_folder_is_named_and_freed_space_resumes(
 ) -> None:
     before, names = listed_ids(client_of(service)), names_of("disk")
     listed, out, ballast = write_list(tmp_path / "devices.csv", names), small_disk / "out", small_disk / "ballast"
-    process = start(service.data_dir, listed, out)
+    process = start(service.data_dir, listed, out, *FAST_KEYS)
     wait_for_devices(out, 4, process)
     fill(ballast)
     code, _, err = finish(process)
@@ -176,7 +178,7 @@ def test_full_disk_in_the_folder_is_named_and_freed_space_resumes(
     assert "No space left on device" in err
     assert f"Run the same command again to resume in {out}." in err
     ballast.unlink()
-    assert finish(start(service.data_dir, listed, out))[0] == 0
+    assert finish(start(service.data_dir, listed, out, *FAST_KEYS))[0] == 0
     assert_complete(service, out, names)
     assert len(listed_ids(client_of(service))) == len(before) + COUNT
 
@@ -249,7 +251,7 @@ def test_counted_identities_have_types_of_keys_and_tell_who_made_them(service: S
 def test_offline_station_is_imported_once_however_often(tmp_path: Path) -> None:
     names, out, station = names_of("off", 6), tmp_path / "out", tmp_path / "station"
     listed = write_list(tmp_path / "devices.csv", names)
-    offline = ("--offline", "--for-import", "--key-type", "ec-p256", *LABELS)
+    offline = ("--offline", "--for-import", *FAST_KEYS, *LABELS)
     process = start(station, listed, out, *offline)
     wait_for_devices(out, 2, process)
     process.kill()

@@ -14,6 +14,8 @@ from tests.support.services.service import start_service
 
 from thingmint.core.provisioning.registration_task import ReportType
 
+pytestmark = pytest.mark.long
+
 DEVICES = examples(1000, 3000)
 KILLS = examples(2, 3)
 WITHIN_SECONDS = 180

@@ -3,34 +3,22 @@
 import http.client
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.clients.aws import IoT, Live
-from tests.support.databases.cutting_proxy import CuttingProxy, Fault, Loss, Side, cutting_proxy
+from tests.support.databases.cutting_proxy import CuttingProxy, Fault, Loss, Side, proxy_in
 from tests.support.databases.database import tables_of
-from tests.support.machine.loop_thread import LoopThread, loop_thread
+from tests.support.machine.loop_thread import loop_thread
 from tests.support.registration.policies import document, statement
 from tests.support.services.nodes import eventually
 from tests.support.services.service import Service, assert_consistent, running_service
 
 POLICY = document(statement())
-
-
-@contextmanager
-def proxy_of(url: str, thread: LoopThread) -> Iterator[CuttingProxy]:
-    """Yield a proxy that runs beside the test."""
-    context = cutting_proxy(url)
-    proxy = thread.run(context.__aenter__())
-    try:
-        yield proxy
-    finally:
-        thread.run(context.__aexit__(None, None, None))
 
 
 def told(proxy: CuttingProxy, loss: Loss, call: Any, **members: Any) -> str:
@@ -58,7 +46,7 @@ def test_a_commit_whose_answer_is_lost_is_told_once_as_unavailable_and_never_rep
     postgresql_url: str,
     loss: Loss,
 ) -> None:
-    with loop_thread("asyncio") as thread, proxy_of(postgresql_url, thread) as proxy:
+    with loop_thread("asyncio") as thread, proxy_in(thread, postgresql_url) as proxy:
         with running_service(tmp_path / "data", "--database-url", proxy.url) as service:
             iot: IoT = Live(service, postgresql_url).client(retries={"total_max_attempts": 1})
             service.closers.append(iot.close)
@@ -94,7 +82,7 @@ def test_readiness_is_answered_at_once_while_the_database_hangs_and_devices_are_
     tmp_path: Path,
     postgresql_url: str,
 ) -> None:
-    with loop_thread("asyncio") as thread, proxy_of(postgresql_url, thread) as proxy:
+    with loop_thread("asyncio") as thread, proxy_in(thread, postgresql_url) as proxy:
         options = ("--database-url", proxy.url, "--insecure-http")
         with running_service(tmp_path / "data", *options, key_reserve=0) as service:
             assert [page(service, path) for path in ("/readyz", "/readyz/devices")] == [200, 200]

@@ -20,6 +20,8 @@ from tests.support.machine.soak import examples
 from tests.support.services.nodes import client_of, nodes
 from tests.support.services.service import ended_start, running_service
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = "src/thingmint/storage/migrations"
 SECONDS_OF_LOAD = examples(2, 120)

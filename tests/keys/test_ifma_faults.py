@@ -33,8 +33,8 @@ def build(faulty_package: Path, tmp_path: Path) -> Build:
 @pytest.fixture(autouse=True)
 def patient_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers be late, which they are on a crowded machine although nothing is wrong with them."""
-    monkeypatch.setattr(pool_module, "STUCK_TICKS", 1_000_000)
-    monkeypatch.setattr(pool_module, "UNAVAILABLE_TICKS", 1_000_000)
+    for ticks in ("STUCK_TICKS", "STARTING_TICKS", "UNAVAILABLE_TICKS"):
+        monkeypatch.setattr(pool_module, ticks, 1_000_000)
 
 
 @contextlib.asynccontextmanager
@@ -117,8 +117,7 @@ async def test_engine_whose_self_test_never_ends_is_turned_off(
 
 async def test_worker_that_is_late_is_no_fault_of_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "TICK", 0.02)
-    monkeypatch.setattr(pool_module, "STUCK_TICKS", 5)
-    monkeypatch.setattr(pool_module, "UNAVAILABLE_TICKS", 20)
+    monkeypatch.setattr(pool_module, "STARTING_TICKS", 5)
     observer = Observer()
     pool = KeyPool(0, 1, 128, observer, command=program(NEVER_ANSWERS), engine=Engine.IFMA)
     await pool.start()

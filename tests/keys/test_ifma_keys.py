@@ -56,8 +56,8 @@ def pairs() -> list[KeyPair]:
     require_ifma()
     with pytest.MonkeyPatch.context() as patient:
         # Workers are late on a crowded machine although nothing is wrong with them.
-        patient.setattr(pool_module, "STUCK_TICKS", 1_000_000)
-        patient.setattr(pool_module, "UNAVAILABLE_TICKS", 1_000_000)
+        for ticks in ("STUCK_TICKS", "STARTING_TICKS", "UNAVAILABLE_TICKS"):
+            patient.setattr(pool_module, ticks, 1_000_000)
         return asyncio.run(taken(COUNT))
 
 

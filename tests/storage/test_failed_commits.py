@@ -1,5 +1,6 @@
 """Every operation that changes the registry happens once or not at all, wherever SQLite's disk fails."""
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import apsw
 import pytest
 from tests.support.databases.faulty_disk import FaultyDisk
 from tests.support.databases.stores import Timings
-from tests.support.machine.soak import SOAK
+from tests.support.machine.soak import SOAK, examples
 from tests.support.registration.bulk import write_input
 from tests.support.registration.effects import Rows, Trials, judge
 from tests.support.registration.mutations import MUTATIONS
@@ -89,5 +90,7 @@ async def trials(tmp_path: Path) -> AsyncIterator[Trials]:
 async def test_an_operation_is_done_once_or_not_at_all_wherever_the_disk_fails(
     trials: Trials, kind: str, error: type[apsw.Error]
 ) -> None:
+    # In each run one error is tried at the even places, and the other one at the odd ones.
+    first, step = examples((int(error is apsw.FullError), 2), (0, 1))
     for mutation in CHOSEN:
-        await judge(trials, mutation, lambda place: DiskFault(kind, error, place))
+        await judge(trials, mutation, lambda place: DiskFault(kind, error, place), itertools.count(first, step))

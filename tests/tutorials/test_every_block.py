@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from tests.support.clients.tutorial import DOCS, Reader
-from tests.support.machine.required import required_program
 
 from thingmint.settings.table import BY_NAME
 
@@ -123,19 +122,13 @@ def test_data_in_blocks_can_be_read_and_names_settings_that_exist() -> None:
             assert unknown == set(), block.page
 
 
-def test_pages_beside_a_service(tmp_path: Path) -> None:
-    for program in ("bash", "openssl"):
-        required_program(program)
-    (tmp_path / "tools").symlink_to(ROOT / "tools")
-    reader = Reader(tmp_path)
-    try:
-        reader.serve()
-        [service] = reader.services.values()
-        reader.environment = {name: value for name, value in service.environment.items() if name.startswith("AWS_")}
-        for page in BESIDE_A_SERVICE:
-            reader.follow(DOCS / page)
-    finally:
-        reader.stop()
+def test_pages_beside_a_service(reader: Reader) -> None:
+    (reader.directory / "tools").symlink_to(ROOT / "tools")
+    reader.serve()
+    [service] = reader.services.values()
+    reader.environment = {name: value for name, value in service.environment.items() if name.startswith("AWS_")}
+    for page in BESIDE_A_SERVICE:
+        reader.follow(DOCS / page)
 
 
 @pytest.mark.parametrize("page", BESIDE_A_SERVICE)

@@ -1,25 +1,11 @@
 """The how-to pages do what they say: every command is typed in as it stands."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from tests.support.clients.tutorial import DOCS, Reader
 from tests.support.machine.required import required_program
 
 from thingmint.data_directory.handover import read_endpoints
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Somebody in an empty directory."""
-    for program in ("bash", "openssl"):
-        required_program(program)
-    reader = Reader(tmp_path)
-    try:
-        yield reader
-    finally:
-        reader.stop()
 
 
 def test_offline_station(reader: Reader) -> None:

@@ -1,7 +1,6 @@
 """The tutorials do what they say: every command is typed in as it stands."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,19 +8,9 @@ from tests.support.clients.tutorial import DOCS, Command, Reader, commands_of, e
 from tests.support.databases.postgresql import PostgreSQLCluster
 from tests.support.machine.required import required_program
 
+pytestmark = pytest.mark.long
+
 TUTORIALS = DOCS / "tutorials"
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Somebody in an empty directory."""
-    for program in ("bash", "openssl"):
-        required_program(program)
-    reader = Reader(tmp_path)
-    try:
-        yield reader
-    finally:
-        reader.stop()
 
 
 def test_bulk_registration(reader: Reader) -> None:

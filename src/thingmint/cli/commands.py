@@ -3,12 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from thingmint import __version__
-from thingmint.cli.accounts.account_commands import account, test_mode
+from thingmint.cli.accounts.account_commands import access_key, account, test_mode
 from thingmint.cli.auditing.audit_commands import audit
 from thingmint.cli.backup.commands import backup, restore
 from thingmint.cli.exchange_options import export_devices, import_devices
@@ -16,8 +16,8 @@ from thingmint.cli.issue_options import IssueCommand, issue_options
 from thingmint.cli.issuers.commands import issuer
 from thingmint.cli.log.commands import log
 from thingmint.cli.settings import ALL_SETTINGS, STORE_SETTINGS, GroupedCommand, config_of, settings_options
+from thingmint.cli.simulation.commands import fleet
 from thingmint.cli.terminal.command_groups import CommandGroup
-from thingmint.cli.terminal.numbers import OrdinaryFloatRange
 from thingmint.core.certificates.revocation import GIVEN_BY_OPERATOR
 
 # 128 plus the number of SIGINT.
@@ -123,131 +123,8 @@ def issue(**options: Any) -> None:
 
 main.add_command(import_devices)
 main.add_command(export_devices)
-
-
-@main.group()
-def fleet() -> None:
-    """Measure what load an installation can carry."""
-
-
-@fleet.command()
-@settings_options(("data_dir",))
-@click.option("--devices", type=click.IntRange(1, 50_000), required=True, help="How many devices.")
-@click.option(
-    "--concurrency", type=click.IntRange(1, 200), default=8, show_default=True, help="Devices that are busy at a time."
-)
-@click.option(
-    "--keys/--csr",
-    default=True,
-    show_default=True,
-    help="The service makes each device's RSA key, or the device makes a P-256 key.",
-)
-@click.option("--duration", type=OrdinaryFloatRange(0), default=0.0, help="Seconds that all devices stay connected.")
-@click.option(
-    "--publish",
-    type=OrdinaryFloatRange(0, 1000),
-    default=0.0,
-    help="Messages that each device sends a second in this time.",
-)
-@click.option("--reconnect", is_flag=True, help="At the end, each device disconnects and connects again.")
-@click.option(
-    "--renew",
-    type=click.Choice(["now", "rotated"]),
-    default=None,
-    help="Each device renews its certificate by EST and connects with it: now, or when another issuer is active.",
-)
-@click.option(
-    "--est", default=None, metavar="URL", help="Address of EST.  [default: that of the service in the data directory]"
-)
-@click.option(
-    "--storm",
-    type=click.Choice(["reconnect", "fan-out", "fan-in", "wills", "policy-change"]),
-    default=None,
-    help="What all devices do at the same time when they are connected; another client measures its effect.",
-)
-@click.option("--template", default=None, help="Provisioning template to use.  [default: one is made]")
-@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the template.")
-@click.option(
-    "--topic", default="{thing}/simulated", show_default=True, help="Topic to which devices publish and subscribe."
-)
-@click.option(
-    "--claim-certificate", type=click.File("rb"), default=None, help="Claim certificate to use.  [default: one is made]"
-)
-@click.option("--claim-key", type=click.File("rb"), default=None, help="Its private key.")
-@click.option(
-    "--endpoint", default=None, metavar="URL", help="Address of the API; the variables AWS_… have the access key."
-)
-@click.option(
-    "--mqtt", default=None, metavar="HOST:PORT", help="Address of the device port.  [default: the API's answer]"
-)
-@click.option(
-    "--ca", "ca_file", default=None, metavar="FILE", help="CA file that verifies the device port's certificate."
-)
-@click.option("--allow-remote", is_flag=True, help="Allow a service on another machine.")
-@click.option("--clean-up", is_flag=True, help="Remove the devices at the end, and all that was made for them.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def simulate(**options: Any) -> None:
-    """Provision real devices on a running service, and show how long each step took.
-
-    Exit code 1 if any device failed. Values of parameters and the topic may hold {device}, the topic also {thing}.
-    """
-    from thingmint.cli.simulation.command import Options, simulate_fleet
-
-    named = options.pop("data_dir")
-    data_dir = config_of({"data_dir": named}).data_dir
-    simulate_fleet(data_dir, Options(**options), is_named=named is not None)
-
-
-@main.group("access-key")
-def access_key() -> None:
-    """Create, list and delete access keys of callers."""
-
-
-@access_key.command("create")
-@settings_options(STORE_SETTINGS)
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.File("rb"),
-    required=True,
-    help="File with the IAM policy document that binds the key; - reads standard input.",
-)
-@click.option("--user", "user_name", default=None, help="Name in ARNs and the audit trail.  [default: operator-made]")
-@click.option(
-    "--expires-in",
-    type=click.IntRange(60, 129_600),
-    default=None,
-    help="Seconds until the credentials expire; makes temporary credentials with a session token.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in the shape of AWS's credential_process.")
-def create_access_key(
-    policy_file: BinaryIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
-) -> None:
-    """Create an access key; its secret is shown only once."""
-    from thingmint.cli.accounts.access_key import create
-
-    create(config_of(flags), policy_file, user_name=user_name, expires_in=expires_in, as_json=as_json)
-
-
-@access_key.command("list")
-@settings_options(STORE_SETTINGS)
-@click.option("--all-accounts", is_flag=True, help="List the keys of every account; each account has at least one.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_access_keys(all_accounts: bool, as_json: bool, **flags: object) -> None:
-    """List the access keys, without their secrets."""
-    from thingmint.cli.accounts.access_key import list_all
-
-    list_all(config_of(flags), all_accounts=all_accounts, as_json=as_json)
-
-
-@access_key.command("delete")
-@settings_options(STORE_SETTINGS)
-@click.argument("access_key_id")
-def delete_access_key(access_key_id: str, **flags: object) -> None:
-    """Delete an access key; it cannot be used any more."""
-    from thingmint.cli.accounts.access_key import delete
-
-    delete(config_of(flags), access_key_id)
+main.add_command(fleet)
+main.add_command(access_key)
 
 
 @main.group()

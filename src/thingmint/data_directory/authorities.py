@@ -176,7 +176,6 @@ class AuthorityFiles:
             return self._paired(RSA_SERVICE, certificate, self._existing_key(RSA_SERVICE))
         if not self.may_create:
             return None
-        # Read from the disk already. To read an RSA key takes long, because its primes are checked.
         private_key = self._key(RSA_SERVICE, "rsa-2048")
         certificate = create_rsa_service_ca(private_key, self.serial_numbers(), self.now())
         write_durably(path, pem_of(certificate), 0o644)
@@ -196,6 +195,7 @@ class AuthorityFiles:
             parent = self._paired(ROOT, root, self._existing_key(ROOT))
             certificate = create(parent, private_key.public_key(), self.serial_numbers(), self.now())
             write_durably(path, pem_of(certificate), 0o644)
+            return self._paired(name, certificate, private_key)
         return self._paired(name, certificate, self._existing_key(name))
 
     def _retired(self, issuer: RetiredIssuer) -> RetiredAuthority:
@@ -211,11 +211,14 @@ class AuthorityFiles:
             raise AuthorityUnusable(f"{key_path(self.data_dir, name)}: {reason_of(error)}") from error
 
     def _key(self, name: str, key_type: str) -> PrivateKey:
-        if not key_path(self.data_dir, name).exists():
-            self._require_creation(key_path(self.data_dir, name))
-            private_key = generate_private_key(key_type)
-            write_durably(key_path(self.data_dir, name), dump_private_key(private_key, self.passphrase), 0o600)
-        return self._existing_key(name)
+        path = key_path(self.data_dir, name)
+        if path.exists():
+            return self._existing_key(name)
+        self._require_creation(path)
+        private_key = generate_private_key(key_type)
+        # Not read again: to derive the key of a passphrase, and to examine the primes of an RSA key, takes long.
+        write_durably(path, dump_private_key(private_key, self.passphrase), 0o600)
+        return private_key
 
     def _existing_key(self, name: str) -> PrivateKey:
         path = key_path(self.data_dir, name)

@@ -29,6 +29,9 @@ TICK = 1.0
 # A worker at normal priority that has finished no key in this many ticks is stuck. Ticks are counted, not seconds,
 # so that a process that was stopped and continued does not take its workers for stuck.
 STUCK_TICKS = 5
+# Until its first key a worker also starts, which takes long on a busy machine. One that is replaced starts anew.
+STARTING_TICKS = 30
+# Callers are refused when no worker has delivered for this long; while all of them start, after STARTING_TICKS.
 UNAVAILABLE_TICKS = 8
 
 FIRST_RESTART_AFTER = 0.1
@@ -269,6 +272,10 @@ class KeyPool:
         if await child.reap(REAP_WITHIN):
             self._unreaped.discard(child)
 
+    @property
+    def _is_starting(self) -> bool:
+        return bool(self._children) and not any(child.has_worked for child in self._children)
+
     async def _tick_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TICK)
@@ -276,7 +283,7 @@ class KeyPool:
             self._reserve_changed()
             self._drop_stuck_workers()
             self._silent_ticks = self._silent_ticks + 1 if self._waiters else 0
-            if self._silent_ticks >= UNAVAILABLE_TICKS:
+            if self._silent_ticks >= (STARTING_TICKS if self._is_starting else UNAVAILABLE_TICKS):
                 self._refuse_waiters()
 
     def _distrust_workers(self) -> None:
@@ -295,7 +302,7 @@ class KeyPool:
 
     def _drop_stuck_workers(self) -> None:
         for child in list(self._children):
-            if child.demand.count_silent_tick() >= STUCK_TICKS:
+            if child.demand.count_silent_tick() >= (STUCK_TICKS if child.has_worked else STARTING_TICKS):
                 child.drop("it has stopped answering")
 
     def _forget(self) -> None:

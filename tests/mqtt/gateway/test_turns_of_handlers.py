@@ -115,26 +115,41 @@ OF_ONE_OR_NONE = {
 OF_LISTENERS = {"publish_event"}
 
 
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[LiveGateway, TurnSelector], None]) -> None:
-    """Run the work with a gateway whose loop is watched; raise LongTurn as `run_watched` does."""
+Watch = Callable[[str, Callable[[], object]], None]
+
+
+def watch(live: LiveGateway, selector: TurnSelector, name: str, act: Callable[[], object]) -> None:
+    """Act, and wait until the gateway is done; raise LongTurn, with the name, if a turn of its loop was long."""
+    before = reference_seconds()
+    live.thread.run(begin(selector))
+    act()
+    until_settled(live)
+    seconds = live.thread.call(selector.seconds.copy)
+    try:
+        ensure_short_turns(seconds, BUDGET, max(before, reference_seconds()))
+    except LongTurn as error:
+        error.add_note(name)
+        raise
+
+
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[LiveGateway, Watch], None]) -> None:
+    """Run the work with a gateway whose loop is watched in some steps; raise LongTurn as `run_watched` does."""
     for attempt in range(ATTEMPTS):
-        selector, before = TurnSelector(), reference_seconds()
+        selector = TurnSelector()
         monkeypatch.setitem(LOOPS, "watched", partial(asyncio.SelectorEventLoop, selector))
         directory = tmp_path / str(attempt)
         directory.mkdir()
         long_lived = LongLivedObjects()
         with live_gateway(directory, loop_name="watched", observe_kept=long_lived.kept) as live:
-            work(live, selector)
-            seconds = live.thread.call(selector.seconds.copy)
-        gc.unfreeze()
-        selector.seconds = seconds
-        try:
-            ensure_short_turns(selector, BUDGET, max(before, reference_seconds()))
-        except LongTurn:
-            if attempt == ATTEMPTS - 1:
-                raise
-        else:
-            return
+            try:
+                work(live, partial(watch, live, selector))
+            except LongTurn:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                return
+            finally:
+                gc.unfreeze()
 
 
 def until_settled(live: LiveGateway) -> None:
@@ -150,46 +165,57 @@ def test_every_packet_and_every_action_is_tried() -> None:
     assert methods == {*ACTIONS, *OF_ONE_OR_NONE, *OF_LISTENERS}
 
 
-@pytest.mark.parametrize("kind", HANDLERS, ids=lambda kind: kind.__name__)
-def test_a_packet_of_all_devices_at_once_makes_no_long_turn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type
+def test_a_packet_or_an_action_for_all_devices_at_once_makes_no_long_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def work(live: LiveGateway, selector: TurnSelector) -> None:
+    def work(live: LiveGateway, step: Watch) -> None:
         with contextlib.ExitStack() as stack:
-            identity = live.register()
-            if kind is Connect:
-                fleet = [stack.enter_context(peer(live, identity, V3)) for _ in range(FLEET)]
-            else:
-                fleet = [
-                    stack.enter_context(connected_peer(live, identity, V3, f"device-{n}", will=WILL))
-                    for n in range(FLEET)
-                ]
-            live.thread.run(begin(selector))
-            with held(live.thread):
-                for device in fleet:
-                    HANDLERS[kind](device)
-            until_settled(live)
+            fleet = connected_fleet(live, stack)
+            for name in ("policies_changed", "certificate_changed"):
+                step(name, partial(live.thread.call, partial(ACTIONS[name], live)))
+            # DISCONNECT is the last one.
+            for kind in [each for each in HANDLERS if each is not Connect]:
+                step(kind.__name__, partial(sent_at_once, live, fleet, kind))
 
     watched(tmp_path, monkeypatch, work)
 
 
-@pytest.mark.parametrize("name", ACTIONS)
-def test_an_action_on_all_connections_makes_no_long_turn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    def work(live: LiveGateway, selector: TurnSelector) -> None:
+def test_all_devices_that_connect_at_once_make_no_long_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(live: LiveGateway, step: Watch) -> None:
         with contextlib.ExitStack() as stack:
             identity = live.register()
-            for number in range(FLEET):
-                stack.enter_context(connected_peer(live, identity, V3, f"device-{number}", will=WILL))
-            live.thread.run(begin(selector))
+            fleet = [stack.enter_context(peer(live, identity, V3)) for _ in range(FLEET)]
+            step("Connect", lambda: sent_at_once(live, fleet, Connect))
+
+    watched(tmp_path, monkeypatch, work)
+
+
+@pytest.mark.parametrize("name", ["end_all_without_wills", "stop"])
+def test_the_end_of_all_connections_makes_no_long_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def work(live: LiveGateway, step: Watch) -> None:
+        with contextlib.ExitStack() as stack:
+            connected_fleet(live, stack)
 
             async def act() -> None:
                 done = ACTIONS[name](live)
                 if inspect.isawaitable(done):
                     await done
 
-            live.thread.run(act())
-            until_settled(live)
+            step(name, lambda: live.thread.run(act()))
 
     watched(tmp_path, monkeypatch, work)
+
+
+def connected_fleet(live: LiveGateway, stack: contextlib.ExitStack) -> list[Peer]:
+    """Return connected devices with wills, which are closed with the stack."""
+    identity = live.register()
+    return [stack.enter_context(connected_peer(live, identity, V3, f"device-{n}", will=WILL)) for n in range(FLEET)]
+
+
+def sent_at_once(live: LiveGateway, fleet: list[Peer], kind: type) -> None:
+    """Let all devices send packets of a kind while the gateway's loop stands still."""
+    with held(live.thread):
+        for device in fleet:
+            HANDLERS[kind](device)

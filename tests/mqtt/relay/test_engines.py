@@ -18,6 +18,8 @@ from tests.support.brokers.broker_scenario import data_plane, offered, stage_of,
 from tests.support.devices.device_gateway import live_gateway
 from tests.support.machine.soak import SOAK, examples
 
+pytestmark = pytest.mark.long
+
 RECORD = os.environ.get("THINGMINT_BROKERS_RECORD")
 FAULT_IN_EVERY_RUN = "NATS"
 # Its session is lost with the node that it is on, so what a kill loses depends on the moment.

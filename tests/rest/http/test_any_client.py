@@ -13,14 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.devices.device_identities import Identity
-from tests.support.machine.live_server import (
-    GENEROUS,
-    LOOPS,
-    LiveServer,
-    client_tls_context,
-    live_server,
-    write_certificate,
-)
+from tests.support.machine.live_server import GENEROUS, LiveServer, client_tls_context, live_server, write_certificate
+from tests.support.machine.loop_thread import LOOPS
 
 from thingmint.host.connections.peer_tls import Peer, peer_tls_context
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.devices.device_identities import server_identity
-from tests.support.machine.live_server import LOOPS, LiveServer, live_server
-from tests.support.machine.loop_thread import GENEROUS
+from tests.support.machine.live_server import LiveServer, live_server
+from tests.support.machine.loop_thread import GENEROUS, LOOPS
 
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.plain_http import is_plain_http

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.machine.live_server import LOOPS, Client
+from tests.support.machine.live_server import Client
+from tests.support.machine.loop_thread import LOOPS
 
 from thingmint.host.connections.listening import listen
 

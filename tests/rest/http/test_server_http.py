@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.support.machine.live_server import GENEROUS, LOOPS, LiveServer, live_server
+from tests.support.machine.live_server import GENEROUS, LiveServer, live_server
+from tests.support.machine.loop_thread import LOOPS
 
 from thingmint.rest.http.limits import Limits
 

@@ -6,7 +6,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.support.machine.live_server import LOOPS, Client, LiveServer, TinyApplication, live_server
+from tests.support.machine.live_server import Client, LiveServer, TinyApplication, live_server
+from tests.support.machine.loop_thread import LOOPS
 
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.server import Server

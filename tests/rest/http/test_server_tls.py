@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from tests.support.machine.live_server import (
     GENEROUS,
-    LOOPS,
     Client,
     LiveServer,
     client_tls_context,
     live_server,
     write_certificate,
 )
+from tests.support.machine.loop_thread import LOOPS
 
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.tls import server_tls_context

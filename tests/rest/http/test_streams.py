@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.devices.device_identities import server_identity
-from tests.support.machine.live_server import GENEROUS, LOOPS, LiveServer, live_server
+from tests.support.machine.live_server import GENEROUS, LiveServer, live_server
+from tests.support.machine.loop_thread import LOOPS
 
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
 from thingmint.rest.http.tls import server_tls_context

@@ -209,7 +209,7 @@ def _port_mapper() -> Iterator[int]:
         yield port
     finally:
         mapper.kill()
-        mapper.wait()
+        mapper.wait(GENEROUS)
 
 
 def _erlang_environment(directory: Path, mapper: int) -> dict[str, str]:

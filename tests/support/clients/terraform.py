@@ -99,7 +99,7 @@ def with_one_provider(terraform: Terraform, live: Live) -> Terraform:
 
     def end() -> None:
         process.kill()
-        process.wait()
+        process.wait(60)
 
     live.service.closers.append(end)
     while (told := _REATTACH.search(words.read_text())) is None:

@@ -15,6 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ _BLOCK = re.compile(
 )
 _HEREDOC = re.compile(r"<<-?'?(?P<end>\w+)'?")
 _ENDED = "the command ended with"
+_ENDED_WITHIN_SECONDS = 120.0
+"""In so much time, also on a slow machine, a command of a page ends."""
 _WANTED = ("console", "python")
 # Addresses that the page chooses: a test takes ports that are free.
 _ADDRESSES = ("--api", "--mqtt")
@@ -83,6 +86,11 @@ def expected(printed: tuple[str, ...]) -> "re.Pattern[str]":
     return re.compile("".join(lines))
 
 
+def _kill_group(shell: "subprocess.Popen[str]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(shell.pid, signal.SIGKILL)
+
+
 @dataclass
 class Reader:
     """Somebody who types what a page says, and the services that were started for that."""
@@ -135,8 +143,8 @@ class Reader:
             yield shell
         finally:
             # With it end the programs that a page starts in the background.
-            os.killpg(shell.pid, signal.SIGKILL)
-            shell.communicate()
+            _kill_group(shell)
+            shell.communicate(timeout=_ENDED_WITHIN_SECONDS)
 
     def _type(self, shell: "subprocess.Popen[str]", command: Command) -> None:
         typed = self.directory / ".typed"
@@ -146,12 +154,16 @@ class Reader:
         shell.stdin.write(f'. {shlex.quote(str(typed))} < /dev/null\necho "{_ENDED} $?"\n')
         shell.stdin.flush()
         output, code = "", ""
+        # Without the shell its output ends.
+        late = threading.Timer(_ENDED_WITHIN_SECONDS, _kill_group, (shell,))
+        late.start()
         for line in shell.stdout:
             before, mark, rest = line.partition(_ENDED)
             output += before
             if mark:
                 code = rest.strip()
                 break
+        late.cancel()
         told = f"{command.text}\n{output}"
         assert (code != "0") is command.fails, f"ended with {code or 'the shell'}: {told}"
         # Commands whose output a page leaves out may print what they like.

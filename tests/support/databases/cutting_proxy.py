@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.machine.loop_thread import LoopThread
 
 _READ_BYTES = 65_536
 
@@ -74,6 +76,7 @@ class CuttingProxy:
     connections: int = 0
     passes: asyncio.Event = field(default_factory=asyncio.Event)
     """Whether anything passes; otherwise the database hangs for everybody."""
+    _open: set[asyncio.Event] = field(default_factory=set)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     @property
@@ -89,6 +92,8 @@ class CuttingProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        passes = asyncio.Event()
+        passes.set()
         try:
             theirs, ours = await self._connect()
         except OSError:
@@ -96,18 +101,30 @@ class CuttingProxy:
             return
         both = (writer, ours)
         pumps = [
-            asyncio.create_task(self._pump(Side.CLIENT, reader, ours, both)),
-            asyncio.create_task(self._pump(Side.SERVER, theirs, writer, both)),
+            asyncio.create_task(self._pump(Side.CLIENT, reader, ours, both, passes)),
+            asyncio.create_task(self._pump(Side.SERVER, theirs, writer, both, passes)),
         ]
+        self._open.add(passes)
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._open.discard(passes)
             for pump in pumps:
                 pump.cancel()
             for each in both:
                 each.close()
             await asyncio.gather(*pumps, return_exceptions=True)
             self._tasks.discard(task)
+
+    def stop_open_connections(self) -> None:
+        """Let nothing pass on the connections that are open now; what is sent there waits. Later ones work."""
+        for passes in self._open:
+            passes.clear()
+
+    def resume_open_connections(self) -> None:
+        """Let everything pass, also what has waited."""
+        for passes in self._open:
+            passes.set()
 
     async def stop(self) -> None:
         """End all connections."""
@@ -131,6 +148,7 @@ class CuttingProxy:
         source: asyncio.StreamReader,
         sink: asyncio.StreamWriter,
         both: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
+        passes: asyncio.Event,
     ) -> None:
         messages = _Messages(starts_untyped=side is Side.CLIENT)
         with contextlib.suppress(OSError):
@@ -142,6 +160,7 @@ class CuttingProxy:
                         await _lose(fault.loss, part, sink, both)
                         return
                     await self.passes.wait()
+                    await passes.wait()
                     sink.write(part)
                 await sink.drain()
 
@@ -197,3 +216,14 @@ async def cutting_proxy(target: str) -> AsyncIterator[CuttingProxy]:
     finally:
         server.close()
         await proxy.stop()
+
+
+@contextlib.contextmanager
+def proxy_in(thread: LoopThread, target: str) -> Iterator[CuttingProxy]:
+    """Yield a proxy before the database of this URL, which runs beside the test."""
+    context = cutting_proxy(target)
+    proxy = thread.run(context.__aenter__())
+    try:
+        yield proxy
+    finally:
+        thread.run(context.__aexit__(None, None, None))

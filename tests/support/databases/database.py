@@ -1,14 +1,13 @@
 """Owns a look into a service's database past the service: every row of every table; knows what none of them means."""
 
-import asyncio
 import sqlite3
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
+from tests.support.databases.postgresql import run_apart
 
 from thingmint.storage import SQLITE_FILE_NAME
 
@@ -36,12 +35,7 @@ def _tables_of_sqlite(file: Path) -> Tables:
 
 
 def _tables_of_postgresql(url: str) -> Tables:
-    found: list[Tables] = []
-    # A thread of its own: the test may have a loop.
-    thread = threading.Thread(target=lambda: found.append(asyncio.run(_read_postgresql(url))))
-    thread.start()
-    thread.join()
-    return found[0]
+    return run_apart(_read_postgresql(url))
 
 
 async def _read_postgresql(url: str) -> Tables:

@@ -28,6 +28,7 @@ from thingmint.storage import open_store
 T = TypeVar("T")
 
 _START_SECONDS = 60
+_APART_SECONDS = 120
 _ROLE = "postgres"
 _PORT = 5432
 
@@ -189,13 +190,13 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
 
 
 def run_apart(coroutine: Coroutine[object, object, T]) -> T:
-    """Run the coroutine on a loop of its own thread, whatever loop the test has."""
+    """Run the coroutine on a loop of its own thread, whatever loop the test has; raise TimeoutError if it waits."""
     results: list[T] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            results.append(asyncio.run(coroutine))
+            results.append(asyncio.run(asyncio.wait_for(coroutine, _APART_SECONDS)))
         except BaseException as error:  # noqa: BLE001  raised again by the thread that asked
             errors.append(error)
 

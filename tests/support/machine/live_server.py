@@ -7,28 +7,23 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self
 
-import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.support.machine.loop_thread import LoopThread, loop_thread
 
 from thingmint.rest.asgi_messages import ASGIApplication, HTTPScope, Receive, Send
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.protocol.phases import Phase
 from thingmint.rest.http.server import Server
 
-T = TypeVar("T")
 GENEROUS = 30.0
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
-}
 
 
 @dataclass
@@ -161,16 +156,11 @@ class Client:
 
 
 @dataclass
-class LiveServer:
+class LiveServer(LoopThread):
     """A server in its thread."""
 
-    loop: asyncio.AbstractEventLoop
     server: Server
     application: TinyApplication
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the server's loop and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(GENEROUS)
 
     def client(self, tls: ssl.SSLContext | None = None) -> Client:
         """Connect to the server."""
@@ -198,16 +188,6 @@ class LiveServer:
         """Wait until the server waits for some client to read a response."""
         self.wait_until(lambda: any(protocol.waits_for_client for protocol in self.server.protocols()))
 
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds in the server's loop."""
-
-        async def poll() -> None:
-            async with asyncio.timeout(GENEROUS):
-                while not condition():  # noqa: ASYNC110 - the condition sets no event
-                    await asyncio.sleep(0.005)
-
-        self.run(poll())
-
 
 @contextlib.contextmanager
 def live_server(
@@ -220,7 +200,6 @@ def live_server(
     application: ASGIApplication | None = None,
 ) -> Iterator[LiveServer]:
     """Start a server on a free port of the loopback, and stop it at the end; by default around a tiny application."""
-    loop = LOOPS[loop_name]()
     tiny = TinyApplication()
     server = Server(
         application or tiny,
@@ -231,20 +210,14 @@ def live_server(
         observe_connections=observe_connections,
         spared=frozenset({b"/alive"}),
     )
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    live = LiveServer(loop, server, tiny)
-    try:
-        live.run(server.start())
-        yield live
-    finally:
-        tiny.release.set()
+    with loop_thread(loop_name) as thread:
+        live = LiveServer(thread.loop, server, tiny)
         try:
-            live.run(server.stop(5.0))
+            live.run(server.start())
+            yield live
         finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            tiny.release.set()
+            live.run(server.stop(5.0))
 
 
 def write_certificate(directory: Path, common_name: str) -> tuple[Path, Path]:

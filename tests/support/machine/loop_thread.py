@@ -17,7 +17,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class LoopThread:
     """A running loop."""
 

@@ -11,7 +11,7 @@ import gc
 import selectors
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -79,17 +79,17 @@ def _run_once(work: Callable[[TurnSelector], Coroutine[Any, Any, T]], budget: fl
             result = runner.run(work(selector))
     finally:
         sys.settrace(tracer)
-    ensure_short_turns(selector, budget, max(before, reference_seconds()))
+    ensure_short_turns(selector.seconds, budget, max(before, reference_seconds()))
     return result
 
 
-def ensure_short_turns(selector: TurnSelector, budget: float, reference: float) -> None:
+def ensure_short_turns(seconds: Sequence[float], budget: float, reference: float) -> None:
     """Raise LongTurn if a turn took more work than so many references."""
-    longest = max(selector.seconds, default=0.0)
-    number = selector.seconds.index(longest) + 1 if selector.seconds else 0
+    longest = max(seconds, default=0.0)
+    number = seconds.index(longest) + 1 if seconds else 0
     if longest > budget * reference:
         raise LongTurn(
-            f"turn {number} of {len(selector.seconds)} of the event loop took {longest / reference:.0f} references "
+            f"turn {number} of {len(seconds)} of the event loop took {longest / reference:.0f} references "
             f"({longest * 1000:.0f} ms of processor time); {budget:.0f} are allowed"
         )
 

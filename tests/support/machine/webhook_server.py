@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+_POLLED_EACH_SECONDS = 0.01
+"""So often the server looks whether it shall end."""
+
 
 @contextlib.contextmanager
 def webhook_server(answer: Callable[[bytes, Message], bytes]) -> Iterator[int]:
@@ -23,7 +26,7 @@ def webhook_server(answer: Callable[[bytes, Message], bytes]) -> Iterator[int]:
             """Say nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(_POLLED_EACH_SECONDS,))
         thread.start()
         yield server.server_address[1]
         server.shutdown()

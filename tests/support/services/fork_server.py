@@ -4,8 +4,9 @@ Importing takes most of the processor time of a short program. Each run is a pro
 environment, folder and files, so that nothing of it remains for the next run.
 
 A client sends one message with three files: standard input, output and error. The answers are the process id (with a
-descriptor of the process) and, when the process has ended, its exit code as `subprocess` counts. The server ends when
-its standard input does.
+descriptor of the process) and, when the process has ended, its exit code as `subprocess` counts. If the client ends
+before, the process is killed: nobody else would, and it would keep its files open. The server ends when its standard
+input does.
 """
 
 import atexit
@@ -29,8 +30,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 _MOST_OCTETS = 1 << 17
 _FEW_ROUNDS = 1000
 """With so many a passphrase is made into a key that seals others."""
-_READY_KEYS = 16
-"""So many RSA keys for the identities of services: two for each start, so that eight services in a row share none."""
+_READY_KEYS = 8
+"""So many RSA keys for the identities of services: two for each start, so that four services in a row share none."""
 # What `python -m` runs, and what only tests import.
 _NOT_OF_PROGRAMS = ("__main__", "pytest_plugin", "testing")
 
@@ -78,14 +79,12 @@ def wait_for_a_run(path: str, modules: list[str]) -> Run:
                     # Runs that have not ended go on, as the children of other processes do.
                     os._exit(0)
                 if key.fileobj is not listening:
-                    selector.unregister(key.fileobj)
-                    _tell_the_end(key)
+                    _end_or_kill(key, selector)
                     continue
                 run = _accept(listening, selector, ready)
                 if run is not None:
-                    for other in list(selector.get_map().values()):
-                        if other.data is not None:
-                            of_others.callback(_close, other)
+                    for other in {key.data for key in selector.get_map().values()} - {None}:
+                        of_others.callback(_close, other)
                     return replace(run, environment=run.environment | set_by_imports)
 
 
@@ -170,24 +169,44 @@ def _accept(listening: socket.socket, selector: selectors.BaseSelector, ready: R
         return run
     for file in files:
         os.close(file)
-    process = os.pidfd_open(pid)
+    started = _Started(pid, os.pidfd_open(pid), client)
     with contextlib.suppress(OSError):
-        socket.send_fds(client, [b"%d" % pid], [process])
-    selector.register(process, selectors.EVENT_READ, (pid, client))
+        socket.send_fds(client, [b"%d" % pid], [started.process])
+    selector.register(started.process, selectors.EVENT_READ, started)
+    selector.register(client, selectors.EVENT_READ, started)
     return None
 
 
-def _tell_the_end(key: selectors.SelectorKey) -> None:
-    pid, client = key.data
-    _, status = os.waitpid(pid, 0)
+@dataclass(frozen=True)
+class _Started:
+    """A run that has not ended: its process, a descriptor of it, and the client that waits for its end."""
+
+    pid: int
+    process: int
+    client: socket.socket
+
+
+def _end_or_kill(key: selectors.SelectorKey, selector: selectors.BaseSelector) -> None:
+    """Tell the client that its run has ended; kill the run if the client has gone before."""
+    run: _Started = key.data
+    if key.fileobj is run.client:
+        # A client sends nothing more. The end of the process is another event, unless it has been handled just now.
+        if run.client.fileno() >= 0:
+            selector.unregister(run.client)
+            signal.pidfd_send_signal(run.process, signal.SIGKILL)
+        return
+    _, status = os.waitpid(run.pid, 0)
     with contextlib.suppress(OSError):
-        client.send(b"%d" % os.waitstatus_to_exitcode(status))
-    _close(key)
+        run.client.send(b"%d" % os.waitstatus_to_exitcode(status))
+    for each in (run.process, run.client):
+        with contextlib.suppress(KeyError):
+            selector.unregister(each)
+    _close(run)
 
 
-def _close(key: selectors.SelectorKey) -> None:
-    os.close(key.fd)
-    key.data[1].close()
+def _close(run: _Started) -> None:
+    os.close(run.process)
+    run.client.close()
 
 
 def _take_files(files: list[int]) -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,8 @@ _TURNS_CLOCKS = ("FAKETIME_", "NO_FAKE_", "DONT_FAKE_")
 # Nothing is imported from a source after the start.
 _WITHOUT_EFFECT = {"PYTHONDONTWRITEBYTECODE"}
 _FORKS = hasattr(os, "pidfd_open") and sys.platform == "linux"
+_READ_WITHIN_SECONDS = 60.0
+"""In so much time after the end of a program, what it has written is read."""
 
 
 class ForkedProcess:
@@ -49,7 +52,8 @@ class ForkedProcess:
         environment: Mapping[str, str],
         folder: str | None = None,
     ) -> None:
-        """Start it; the caller closes the files."""
+        """Start it; the caller closes the files. It is killed when this process ends or drops this object."""
+        self.args = (program, *arguments)
         self.stdin: IO[str] | None = None
         self.stdout: IO[str] | None = None
         self.stderr: IO[str] | None = None
@@ -76,7 +80,7 @@ class ForkedProcess:
         """Wait for the end and return the exit code; raise `subprocess.TimeoutExpired` if it takes longer."""
         code = self._code(timeout)
         if code is None:
-            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return code
 
     def _code(self, timeout: float | None) -> int | None:
@@ -105,7 +109,10 @@ class ForkedProcess:
         self.send_signal(signal.SIGTERM)
 
     def communicate(self, input: None = None, timeout: float | None = None) -> tuple[str, str]:  # noqa: A002  as Popen
-        """Read what the process writes until its end, and wait for it."""
+        """Read what the process writes until its end, and wait for it.
+
+        Raises `subprocess.TimeoutExpired` if it takes longer, or if another process keeps the output open.
+        """
         del input
         read = ["", ""]
 
@@ -118,8 +125,11 @@ class ForkedProcess:
         for thread in threads:
             thread.start()
         self.wait(timeout)
+        deadline = time.monotonic() + _READ_WITHIN_SECONDS
         for thread in threads:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                raise subprocess.TimeoutExpired((*self.args, "(its output is still open)"), _READ_WITHIN_SECONDS)
         return read[0], read[1]
 
     def __enter__(self) -> Self:
@@ -200,7 +210,12 @@ def run_thingmint(
         typed.write(stdin.encode())
         typed.seek(0)
         process = start_thingmint(*arguments, environment=environment, stdin=typed)
-    out, err = process.communicate(timeout=timeout)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(_READ_WITHIN_SECONDS)
+        raise
     assert process.returncode is not None
     assert not check or process.returncode == 0, err
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
@@ -289,7 +304,9 @@ class _Servers:
             cwd=_ROOT,
             env=environment,
         )
-        self._ending.callback(process.communicate)
+        # It has nothing to finish. Programs that it has forked go on.
+        self._ending.callback(process.communicate, timeout=_READ_WITHIN_SECONDS)
+        self._ending.callback(process.kill)
         assert process.stdout is not None
         assert process.stdout.readline() == b"listening\n"
         return path

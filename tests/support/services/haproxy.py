@@ -76,7 +76,7 @@ def haproxy(folder: Path, nodes: Sequence[Live], also: Mapping[str, str] | None 
         yield Balancer(api_port, mqtt_port, log_file)
     finally:
         process.kill()
-        process.wait()
+        process.wait(_PATIENCE)
 
 
 def _accepts(port: int) -> bool:

@@ -70,7 +70,7 @@ class Service:
     def kill(self) -> None:
         """End the service as a power cut would, as far as a process can see one."""
         self.process.kill()
-        self.process.wait()
+        self.process.wait(ENDED_WITHIN_SECONDS)
 
     def terminate(self) -> int:
         """Ask the service to stop, and return its exit code."""
@@ -93,7 +93,7 @@ def start_service(
     *arguments: str,
     environment: dict[str, str] | None = None,
     log_file: Path | None = None,
-    key_reserve: int = 4,
+    key_reserve: int = 1,
     before: Sequence[str] = (),
     folder: Path | None = None,
 ) -> Service:
@@ -121,7 +121,7 @@ def start_service(
     greeting = [process.stdout.readline()]
     if "is ready" not in greeting[0]:
         process.kill()
-        process.wait()
+        process.wait(ENDED_WITHIN_SECONDS)
         process.stdout.close()
         raise AssertionError(f"the service did not start: {greeting[0]}{log_file.read_text(errors='replace')}")
     endpoints = read_endpoints(data_dir)

@@ -1,12 +1,65 @@
-"""Owns the names and flags of the commands for accounts and the test mode. Other modules do the commands' work."""
+"""Owns the names and flags of the commands for access keys, accounts and the test mode. Others do the work."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from thingmint.cli.settings import STORE_SETTINGS, config_of, settings_options
 from thingmint.cli.terminal.command_groups import CommandGroup
 from thingmint.cli.terminal.times import Duration
+
+
+@click.group("access-key", cls=CommandGroup)
+def access_key() -> None:
+    """Create, list and delete access keys of callers."""
+
+
+@access_key.command("create")
+@settings_options(STORE_SETTINGS)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.File("rb"),
+    required=True,
+    help="File with the IAM policy document that binds the key; - reads standard input.",
+)
+@click.option("--user", "user_name", default=None, help="Name in ARNs and the audit trail.  [default: operator-made]")
+@click.option(
+    "--expires-in",
+    type=click.IntRange(60, 129_600),
+    default=None,
+    help="Seconds until the credentials expire; makes temporary credentials with a session token.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in the shape of AWS's credential_process.")
+def create_access_key(
+    policy_file: BinaryIO, user_name: str | None, expires_in: int | None, as_json: bool, **flags: object
+) -> None:
+    """Create an access key; its secret is shown only once."""
+    from thingmint.cli.accounts.access_key import create
+
+    create(config_of(flags), policy_file, user_name=user_name, expires_in=expires_in, as_json=as_json)
+
+
+@access_key.command("list")
+@settings_options(STORE_SETTINGS)
+@click.option("--all-accounts", is_flag=True, help="List the keys of every account; each account has at least one.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_access_keys(all_accounts: bool, as_json: bool, **flags: object) -> None:
+    """List the access keys, without their secrets."""
+    from thingmint.cli.accounts.access_key import list_all
+
+    list_all(config_of(flags), all_accounts=all_accounts, as_json=as_json)
+
+
+@access_key.command("delete")
+@settings_options(STORE_SETTINGS)
+@click.argument("access_key_id")
+def delete_access_key(access_key_id: str, **flags: object) -> None:
+    """Delete an access key; it cannot be used any more."""
+    from thingmint.cli.accounts.access_key import delete
+
+    delete(config_of(flags), access_key_id)
 
 
 @click.group(cls=CommandGroup)

@@ -8,7 +8,6 @@ data plane.
 import asyncio
 import logging
 from datetime import datetime
-from typing import Final
 
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.host.connections.peer_tls import Peer
@@ -17,61 +16,48 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
 from thingmint.mqtt.gateway.connection_index import ConnectionIndex
 from thingmint.mqtt.gateway.device_link import DeviceLink
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
+from thingmint.mqtt.gateway.device_protocol import Request
 from thingmint.mqtt.gateway.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.gateway.endings import DisconnectTerms, close_above, disconnect_terms, reason_of, reason_string
 from thingmint.mqtt.gateway.entry import enter
 from thingmint.mqtt.gateway.last_endings import Ending
-from thingmint.mqtt.gateway.observed_connection import ObservedConnection
+from thingmint.mqtt.gateway.prompt_connection import PromptConnection
 from thingmint.mqtt.gateway.repetition import Repetition
-from thingmint.mqtt.gateway.request_turns import next_in_turn, next_now, take_acknowledgements
+from thingmint.mqtt.gateway.request_turns import next_in_turn, next_now
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused
 from thingmint.mqtt.transport.tls_transport import TLSTransport
 from thingmint.mqtt.transport.writer import Writer
 
-# The longest packet that is handled at once.
-_SHORT_BYTES: Final = 4
-
 log = logging.getLogger(__name__)
 
 
-class GatewayConnection(ObservedConnection):
+class GatewayConnection(PromptConnection):
     """The protocol on a TLS transport, and a device's connection for the data plane."""
 
     __slots__ = (
         "_ended_at",
-        "_ending",
         "_has_heard_all",
         "_index",
-        "_last_heard_at",
         "_leave",
         "_peer",
-        "_repetition",
-        "_services",
         "_worker",
-        "_writer",
         "is_open_above",
         "is_stale",
     )
 
-    _writer: Writer
     _ended_at: datetime
 
     def __init__(self, services: Services, index: "ConnectionIndex[GatewayConnection]") -> None:
-        super().__init__(DeviceProtocol(services.limits.connect_bytes))
-        self._services = services
+        super().__init__(services)
         self._index = index
         self.is_open_above = False
         # Set by the gateway when policies change.
         self.is_stale = False
         self._peer: Peer | None = None
-        self._repetition: Repetition | None = None
         self._has_heard_all = False
-        self._ending: DisconnectReason | None = None
         self._leave = DisconnectTerms()
         self._worker: asyncio.Task[None] | None = None
-        self._last_heard_at = 0.0
 
     # For the transport
 
@@ -93,12 +79,7 @@ class GatewayConnection(ObservedConnection):
 
     def data_received(self, data: bytes) -> None:
         """Handle the received bytes; while requests are being handled, buffer only a limited number of bytes."""
-        if (
-            self._worker is None
-            and self._may_acknowledge()
-            and len(data) <= _SHORT_BYTES
-            and self._handle_short_packet(data)
-        ):
+        if self._worker is None and self._takes_at_once(data):
             return
         self.protocol.feed(data)
         if self._worker is None and not self._is_handled_at_once():
@@ -134,11 +115,6 @@ class GatewayConnection(ObservedConnection):
 
     # For the gateway
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the connection has ended, even if its socket is not closed yet."""
-        return self._ending is not None
-
     def end(
         self, reason: ReasonCode, message: str = "", *, cut: bool = False, told: DisconnectReason | None = None
     ) -> None:
@@ -172,28 +148,11 @@ class GatewayConnection(ObservedConnection):
         self._leave = DisconnectTerms(cleanly=True)
         self.end(ReasonCode.SERVER_UNAVAILABLE, "The node was cut off from the others", cut=True)
 
-    @property
-    def silent_until(self) -> float:
-        """The event loop's time at which the client will have been silent for too long if it sends nothing more."""
-        return self._last_heard_at + self._silence_limit
-
-    @property
-    def _silence_limit(self) -> float:
-        return self.protocol.keep_alive * self._services.limits.keep_alive_grace
-
-    def enforce_keep_alive(self, now: float) -> None:
-        """End the connection if its client has been silent for too long."""
-        # A client whose requests wait here is not silent.
-        if self._worker is None and not self._writer.paused and now - self._last_heard_at > self._silence_limit:
-            self.end(ReasonCode.KEEP_ALIVE_TIMEOUT, "Nothing was heard within the keep-alive time")
-
-    def enforce_validity(self, now: datetime) -> None:
-        """End the connection if its certificate or claim has expired; ``now`` is by the clock of certificates."""
-        admitted = self.device.admitted
-        if admitted is not None and now > admitted.device.valid_until:
-            self.end(ReasonCode.NOT_AUTHORIZED, "The certificate has expired", cut=True)
-
     # Work
+
+    @property
+    def _is_working(self) -> bool:
+        return self._worker is not None
 
     def _start_working(self) -> None:
         if self._worker is not None:
@@ -231,44 +190,6 @@ class GatewayConnection(ObservedConnection):
         await self._take_leave_if_over()
         self._worker = None
         self._transport.resume_reading()
-
-    def _is_handled_at_once(self) -> bool:
-        """Handle what needs no task: acknowledgements, repeated messages; return whether nothing else has arrived."""
-        if not self._may_acknowledge():
-            return False
-        if take_acknowledgements(self.protocol, self._acknowledged):
-            self._last_heard_at = self._services.loop.time()
-        self._pass_on_repeated()
-        return not self.protocol.buffered
-
-    def _handle_short_packet(self, data: bytes) -> bool:
-        """Handle a single acknowledgement or ping, which need no task; return whether it was one.
-
-        These are most of what receiving and idle clients send.
-        """
-        packet_id = self.protocol.only_acknowledgement(data)
-        if not packet_id and not self.protocol.is_only_ping(data):
-            return False
-        self._last_heard_at = self._services.loop.time()
-        if packet_id:
-            self._acknowledged(packet_id)
-            return True
-        self.enforce_validity(self._services.clock.now())
-        self.device.send(Pingresp())
-        return True
-
-    def _may_acknowledge(self) -> bool:
-        return self._ending is None and self.device.admitted is not None and not self._writer.paused
-
-    def _pass_on_repeated(self) -> None:
-        if self._repetition is None:
-            return
-        self.enforce_validity(self._services.clock.now())
-        if self._may_go_on() and self._repetition.pass_on(self.protocol, self.device.authorizer, self._services.turns):
-            self._last_heard_at = self._services.loop.time()
-
-    def _may_go_on(self) -> bool:
-        return self._ending is None and not self._writer.paused
 
     async def _work_through(self) -> None:
         while self._may_go_on():
@@ -356,12 +277,6 @@ class GatewayConnection(ObservedConnection):
 
     def _tell_refused(self, refused: Refused) -> None:
         self._services.events.receive(ActionRefused(self.device.link, self._services.clock.now(), refused))
-
-    def _acknowledged(self, packet_id: int) -> None:
-        if self.device.was_own(packet_id):
-            self._services.data_plane.resume(self.device)
-        else:
-            self._services.data_plane.acknowledge(self.device, packet_id)
 
     def _left(self, disconnect: Disconnect) -> None:
         self._leave = disconnect_terms(disconnect)

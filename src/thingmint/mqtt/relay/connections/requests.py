@@ -5,7 +5,7 @@ Because there is one at a time, answers need no table, and the broker's Receive 
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import (
@@ -16,6 +16,7 @@ from thingmint.mqtt.codec.packets import (
     ServerPacket,
     Suback,
     Subscribe,
+    Subscription,
     Unsuback,
     Unsubscribe,
 )
@@ -26,6 +27,8 @@ from thingmint.mqtt.relay.connections.output import RelayOutput
 
 Answer = Connack | Puback | Suback | Unsuback
 _Answer = TypeVar("_Answer", Connack, Puback, Suback, Unsuback)
+
+_LARGEST_ID: Final = 0xFFFF
 
 
 class AnswerNotReadable(PacketRefused):
@@ -38,16 +41,39 @@ class AnswerNotReadable(PacketRefused):
 class BrokerRequests:
     """At most one request at a time. Packets that do not answer it are ignored."""
 
-    __slots__ = ("_abort", "_answer", "_counters", "_deliveries", "_expected", "_loop", "_output", "lost", "version")
+    __slots__ = (
+        "_abort",
+        "_answer",
+        "_counters",
+        "_deliveries",
+        "_expected",
+        "_last_id",
+        "_loop",
+        "_lose",
+        "_output",
+        "lost",
+        "version",
+    )
 
     def __init__(
-        self, output: RelayOutput, deliveries: RelayDeliveries, counters: Counters, abort: Callable[[], None]
+        self,
+        output: RelayOutput,
+        deliveries: RelayDeliveries,
+        counters: Counters,
+        abort: Callable[[], None],
+        lose: Callable[[ReasonCode], None],
     ) -> None:
-        """``abort`` is called if the gateway stops while a request waits, because nobody closes the connection then."""
+        """Take what is called to end the connection.
+
+        ``abort`` is called if the gateway stops while a request waits, because nobody closes the connection then;
+        ``lose`` if the broker's answer is wrong.
+        """
         self._output = output
         self._deliveries = deliveries
         self._counters = counters
         self._abort = abort
+        self._lose = lose
+        self._last_id = 0
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[ServerPacket] | None = None
         self._expected: tuple[type[ServerPacket], int] = (Connack, 0)
@@ -64,6 +90,24 @@ class BrokerRequests:
         """Send the packet and return its answer; raise PacketRefused if the connection is lost."""
         packet_id = packet.packet_id if isinstance(packet, Subscribe | Unsubscribe) else 0
         return await self._ask(encode(packet, self.version), kind, packet_id)
+
+    def new_id(self) -> int:
+        """Return the next packet id; it is free, because at most one is in use."""
+        self._last_id = self._last_id % _LARGEST_ID + 1
+        return self._last_id
+
+    async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
+        """Subscribe and return the broker's codes; raise PacketRefused likewise."""
+        answer = await self.ask(Subscribe(self.new_id(), subscriptions), Suback)
+        return self._one_for_each(answer.reason_codes, len(subscriptions))
+
+    async def unsubscribe(self, topic_filters: tuple[str, ...]) -> tuple[ReasonCode, ...]:
+        """Unsubscribe and return the broker's codes; raise PacketRefused likewise."""
+        answer = await self.ask(Unsubscribe(self.new_id(), topic_filters), Unsuback)
+        if self.version is not ProtocolVersion.MQTT_5:
+            # UNSUBACK of MQTT 3.1.1 has no codes.
+            return (ReasonCode.SUCCESS,) * len(topic_filters)
+        return self._one_for_each(answer.reason_codes, len(topic_filters))
 
     async def publish(self, encoded: bytes, packet_id: int) -> ReasonCode:
         """Send a message, at QoS 1 with its packet id, and return the broker's code; raise PacketRefused likewise."""
@@ -118,6 +162,12 @@ class BrokerRequests:
             self._answer = None
         assert isinstance(answer, kind), "what is not expected is no answer"
         return answer
+
+    def _one_for_each(self, codes: tuple[ReasonCode, ...], count: int) -> tuple[ReasonCode, ...]:
+        if len(codes) != count:
+            self._lose(ReasonCode.SERVER_UNAVAILABLE)
+            raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker did not answer for each filter")
+        return codes
 
     async def _ready(self) -> None:
         try:

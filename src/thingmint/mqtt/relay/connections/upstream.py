@@ -22,10 +22,8 @@ from thingmint.mqtt.codec.packets import (
     Publish,
     ServerPacket,
     Suback,
-    Subscribe,
     Subscription,
     Unsuback,
-    Unsubscribe,
 )
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Counters, Loss, Traffic
@@ -40,7 +38,6 @@ from thingmint.mqtt.relay.limits import RelayLimits
 from thingmint.mqtt.relay.terms import BrokerTerms, ending_of, terms_of
 
 _PACKETS_BETWEEN_LOOKS: Final = 8
-_LARGEST_ID: Final = 0xFFFF
 _BROKEN: Final = "the broker broke the protocol: %s"
 _UNAVAILABLE: Final = "The broker is not available"
 
@@ -78,7 +75,6 @@ class Upstream(asyncio.BufferedProtocol):
         self._is_held = False
         self.has_successor = False
         """Whether another connection of the client is taking over the session."""
-        self._last_id = 0
         self._time_limits = BrokerTimeLimits(limits.answer_seconds, self._loop.time())
 
     # For the relay
@@ -121,22 +117,16 @@ class Upstream(asyncio.BufferedProtocol):
     async def subscribe(self, subscriptions: tuple[Subscription, ...]) -> tuple[ReasonCode, ...]:
         """Subscribe and return the broker's codes. Messages that arrive afterwards wait for ``resume``."""
         self._release()
-        answer = await self._requests.ask(Subscribe(self.new_id(), subscriptions), Suback)
-        return self._one_for_each(answer.reason_codes, len(subscriptions))
+        return await self._requests.subscribe(subscriptions)
 
     async def unsubscribe(self, topic_filters: tuple[str, ...]) -> tuple[ReasonCode, ...]:
         """Unsubscribe and return the broker's codes."""
         self._release()
-        answer = await self._requests.ask(Unsubscribe(self.new_id(), topic_filters), Unsuback)
-        if not self.is_5:
-            # UNSUBACK of MQTT 3.1.1 has no codes.
-            return (ReasonCode.SUCCESS,) * len(topic_filters)
-        return self._one_for_each(answer.reason_codes, len(topic_filters))
+        return await self._requests.unsubscribe(topic_filters)
 
     def new_id(self) -> int:
-        """Return the next packet id for the broker; it is free, because at most one is in use."""
-        self._last_id = self._last_id % _LARGEST_ID + 1
-        return self._last_id
+        """Return the next packet id for the broker."""
+        return self._requests.new_id()
 
     def acknowledge(self, packet_id: int) -> None:
         """Pass the device's acknowledgement to the broker."""
@@ -211,7 +201,7 @@ class Upstream(asyncio.BufferedProtocol):
         high, turns = self._limits.write_high_bytes, self._reading.turns
         self._input = RelayInput(self._transport, high, turns, self._connection.scope, self._go_on)
         self._output = RelayOutput(self._transport, high)
-        self._requests = BrokerRequests(self._output, self._deliveries, self._counters, self.abort)
+        self._requests = BrokerRequests(self._output, self._deliveries, self._counters, self.abort, self.lose)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the shared buffer for one read."""
@@ -326,12 +316,6 @@ class Upstream(asyncio.BufferedProtocol):
                 self.lose(ending_of(packet.reason_code))
             case _:
                 raise PacketRefused(ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} is not expected")
-
-    def _one_for_each(self, codes: tuple[ReasonCode, ...], count: int) -> tuple[ReasonCode, ...]:
-        if len(codes) != count:
-            self.lose(ReasonCode.SERVER_UNAVAILABLE)
-            raise PacketRefused(ReasonCode.SERVER_UNAVAILABLE, "The broker did not answer for each filter")
-        return codes
 
     # To the broker
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from thingmint.host.connections.proxy_header import CarriedAddresses
 from thingmint.rest.http.protocol import head as http_head
-from thingmint.rest.http.protocol.exchange import Exchange, refuse_overload
+from thingmint.rest.http.protocol.exchange import Exchange
 from thingmint.rest.http.protocol.flow import Flow
 from thingmint.rest.http.protocol.head import Refusal, RequestRefused, refusal_bytes
 from thingmint.rest.http.protocol.phases import Phase, PhaseClock
@@ -274,15 +274,8 @@ class HTTPConnection(asyncio.Protocol):
     # How requests begin and end
 
     def _run(self, exchange: Exchange) -> None:
-        state = self._state
-        is_spared = exchange.scope["raw_path"] in state.spared
-        application = state.application if is_spared or state.has_room() else refuse_overload
         self._pipeline.run(exchange)
-        task = self._loop.create_task(exchange.run(application))
-        # The event loop holds only weak references to tasks.
-        tasks = state.spared_tasks if is_spared else state.tasks
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        self._state.run(exchange)
 
     def is_answered(self, exchange: Exchange) -> None:
         """Run the next pipelined request, send a refusal that was held back, or wait for the next request."""

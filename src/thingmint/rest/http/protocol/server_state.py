@@ -1,4 +1,4 @@
-"""Owns the state that all connections of one server share. Does no I/O."""
+"""Owns the state that all connections of one server share: its requests, its limits, its header fields."""
 
 import asyncio
 import email.utils
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from thingmint.rest.asgi_messages import ASGIApplication
 from thingmint.rest.http.limits import Limits
+from thingmint.rest.http.protocol.exchange import Exchange, refuse_overload
 from thingmint.rest.http.protocol.phases import phase_seconds
 
 
@@ -29,6 +30,16 @@ class ServerState:
     def __post_init__(self) -> None:
         self.phase_seconds = phase_seconds(self.limits)
         self.tell_date()
+
+    def run(self, exchange: Exchange) -> None:
+        """Answer a request in a task of its own, or refuse it if the service has no room."""
+        is_spared = exchange.scope["raw_path"] in self.spared
+        application = self.application if is_spared or self.has_room() else refuse_overload
+        task = self.loop.create_task(exchange.run(application))
+        # The event loop holds only weak references to tasks.
+        tasks = self.spared_tasks if is_spared else self.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     def tell_date(self) -> None:
         """Write the current time into the header fields of subsequent responses (RFC 9110, 6.6.1)."""
