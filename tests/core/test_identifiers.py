@@ -72,7 +72,7 @@ def test_account_id_is_twelve_digits() -> None:
 
 
 def test_region_has_the_form_of_a_region() -> None:
-    for text in ("us-east-1", "us-gov-west-1", "ap-southeast-12"):
+    for text in ("us-east-1", "us-gov-west-1", "ap-southeast-12", "eusc-de-east-1"):
         assert parse_region(text) == text
     for text in ("", "us", "US-EAST-1", "us-east-1 ", "us_east_1"):
         with pytest.raises(InvalidRequest, match="region"):
@@ -80,7 +80,18 @@ def test_region_has_the_form_of_a_region() -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "partition"), [("us-east-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+    ("region", "partition"),
+    [
+        ("us-east-1", "aws"),
+        ("eu-central-2", "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("us-iso-east-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+        ("eu-isoe-west-1", "aws-iso-e"),
+        ("us-isof-south-1", "aws-iso-f"),
+    ],
 )
 def test_partition_follows_the_region(region: str, partition: str) -> None:
     assert partition_of(region) == partition

@@ -15,7 +15,7 @@ from thingmint.console.rendering import Templates
 from thingmint.console.services import READ_LOG, ConsoleServices
 from thingmint.core.caller import Caller
 from thingmint.core.errors import AccessDenied, InvalidRequest, ResourceNotFound, ThingmintError
-from thingmint.core.identifiers import Scope, iot_arn
+from thingmint.core.identifiers import Scope, iot_arn, partition_of
 from thingmint.registration.access.console_sessions import SignedIn
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies.authorization import Permission
@@ -167,6 +167,7 @@ class Visit:
             "user": self.caller.principal.arn,
             "account": self.caller.account,
             "region": self.caller.region,
+            "partition": partition_of(self.caller.region),
             "version": self.services.version,
             "form_token": form_token(self.signed_in.token),
             "done": DONE.get(self.query("done")),

@@ -28,7 +28,18 @@ CertificateProviderName = NewType("CertificateProviderName", str)
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _ACCOUNT_LABEL = re.compile(r"([0-9]{12})\..+", re.ASCII)
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
+REGION_PATTERN = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
+REGION_FORM = "formed like us-east-1"
+# By the beginning of its regions, from botocore's list of partitions. All other regions are in the partition aws.
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "eusc-": "aws-eusc",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+}
 _CERTIFICATE_ID = re.compile(r"(0x)?[a-fA-F0-9]+")
 _CERTIFICATE_ID_LENGTH = 64
 
@@ -62,8 +73,8 @@ def named_account(host_name: str) -> AccountId | None:
 
 def parse_region(text: str) -> Region:
     """Return the region; raise InvalidRequest unless it has the form of us-east-1."""
-    if not _REGION.fullmatch(text):
-        raise InvalidRequest(f"a region is formed like us-east-1, not {text!r}")
+    if not REGION_PATTERN.fullmatch(text):
+        raise InvalidRequest(f"a region is {REGION_FORM}, not {text!r}")
     return Region(text)
 
 
@@ -131,12 +142,9 @@ def certificate_id_of(der: bytes) -> CertificateId:
 
 
 def partition_of(region: str) -> str:
-    """Return the first part of the region's ARNs: aws, aws-cn or aws-us-gov."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    if region.startswith("us-gov-"):
-        return "aws-us-gov"
-    return "aws"
+    """Return the first part of the region's ARNs, such as aws or aws-cn."""
+    found = (partition for beginning, partition in _PARTITIONS.items() if region.startswith(beginning))
+    return next(found, "aws")
 
 
 def iot_arn(scope: Scope, resource: str) -> str:

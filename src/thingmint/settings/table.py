@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from thingmint.core.identifiers import REGION_FORM, REGION_PATTERN
 from thingmint.settings.address_forms import (
     Address,
     FilePath,
@@ -25,7 +26,7 @@ from thingmint.settings.table_forms import Quota, Table
 
 CA_KEY_TYPES = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096")
 _ACCOUNT = Text(re.compile(r"[0-9]{12}"), "twelve digits")
-_REGION = Text(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}"), "formed like us-east-1")
+_REGION = Text(REGION_PATTERN, REGION_FORM)
 _ACCESS_KEY_ID = Hidden(re.compile(r"[A-Za-z0-9_]{3,128}"), "3 to 128 letters and digits")
 _SECRET_ACCESS_KEY = Hidden(re.compile(r"[ -~]{4,256}"), "4 to 256 printable ASCII characters")
 # Paths are appended to it, and it is copied into certificates unchanged.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from tests.support.brokers.broker import SCOPE
 from tests.support.devices.device_gateway import LiveGateway, live_gateway
 from tests.support.devices.mqtt_peer import V3, Peer, connected_peer, peer
 from tests.support.machine.loop_thread import LOOPS, held
@@ -114,6 +115,8 @@ OF_ONE_OR_NONE = {
 }
 # A delivery for each client of the account that listens to the event.
 OF_LISTENERS = {"publish_event"}
+EVENTS = "$aws/events/presence/connected/"
+EVENTS_AT_ONCE = 80
 
 
 Watch = Callable[[str, Callable[[], object]], None]
@@ -172,7 +175,7 @@ def test_a_packet_or_an_action_for_all_devices_at_once_makes_no_long_turn(
     def work(live: LiveGateway, step: Watch) -> None:
         with contextlib.ExitStack() as stack:
             fleet = connected_fleet(live, stack)
-            for name in ("policies_changed", "certificate_changed"):
+            for name in ("policies_changed", "principal_ended"):
                 step(name, partial(live.thread.call, partial(ACTIONS[name], live)))
             # DISCONNECT is the last one.
             for kind in [each for each in HANDLERS if each is not Connect]:
@@ -205,6 +208,30 @@ def test_the_end_of_all_connections_makes_no_long_turn(
                     await done
 
             step(name, lambda: live.thread.run(act()))
+
+    watched(tmp_path, monkeypatch, work)
+
+
+def test_events_of_a_whole_fleet_to_a_whole_fleet_make_no_long_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(live: LiveGateway, step: Watch) -> None:
+        with contextlib.ExitStack() as stack:
+            fleet = connected_fleet(live, stack)
+            for device in fleet:
+                device.subscribe(f"{EVENTS}+")
+
+            def publish() -> None:
+                for number in range(EVENTS_AT_ONCE):
+                    live.gateway.publish_event(SCOPE, f"{EVENTS}device-{number}", b"{}")
+
+            def publish_and_hear() -> None:
+                live.thread.call(publish)
+                for device in fleet:
+                    for number in range(EVENTS_AT_ONCE):
+                        assert device.expect(Publish).topic == f"{EVENTS}device-{number}"
+
+            step("publish_event", publish_and_hear)
 
     watched(tmp_path, monkeypatch, work)
 

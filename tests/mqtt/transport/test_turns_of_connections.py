@@ -17,6 +17,7 @@ from tests.support.devices.mqtt_peer import V3, Peer, connected_peer
 from tests.support.devices.tls_echo import echo_server
 from tests.support.machine.loop_thread import GENEROUS, LOOPS, LoopThread, held
 
+from thingmint.mqtt.transport import listener
 from thingmint.registration.kernel import turns
 
 DEVICES = 8
@@ -90,6 +91,45 @@ def test_what_a_client_sends_with_the_end_of_its_handshake_does_not_count_as_han
         with held(server.thread):
             client.finish(b"A" + bytes(MUCH))
         assert client.receive(1 + MUCH) == b"A" + bytes(MUCH)
+
+
+@pytest.fixture
+def shortest_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the listener handle what one connection has received in a turn."""
+    monkeypatch.setattr(listener, "_MESSAGE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("shortest_turns")
+def test_what_devices_send_at_once_is_handled_in_several_turns(tmp_path: Path, loop_name: str) -> None:
+    with live_gateway(tmp_path) as issuing, echo_server(loop_name=loop_name) as server, contextlib.ExitStack() as stack:
+        context = issuing.context(issuing.register())
+        devices = [Handshake(context, server.port, stack) for _ in range(DEVICES)]
+        for device in devices:
+            device.answer()
+            device.finish(b"A")
+            assert device.receive(1) == b"A"
+        received = counted(server.thread, lambda: sum(len(each.received) for each in server.protocols), 2 * DEVICES)
+        with held(server.thread):
+            for device in devices:
+                device.finish(b"m")
+        # One that is handled at once, and one that has waited.
+        assert received.result(GENEROUS) <= {0, 1, 2}
+
+
+@pytest.mark.usefixtures("shortest_turns")
+def test_a_device_that_sends_much_while_it_waits_is_held_back_and_loses_nothing(tmp_path: Path, loop_name: str) -> None:
+    with live_gateway(tmp_path) as issuing, echo_server(loop_name=loop_name) as server, contextlib.ExitStack() as stack:
+        context = issuing.context(issuing.register())
+        devices = [Handshake(context, server.port, stack) for _ in range(DEVICES)]
+        for device in devices:
+            device.answer()
+            device.finish(b"A")
+            assert device.receive(1) == b"A"
+        with held(server.thread):
+            for number, device in enumerate(devices):
+                device.finish(bytes([number]) * MUCH)
+        for number, device in enumerate(devices):
+            assert device.receive(MUCH) == bytes([number]) * MUCH
 
 
 class Handshake:

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 from tests.support.databases.database import Row, Tables
 
+from thingmint.core.identifiers import partition_of
+
 Key: TypeAlias = tuple[Any, ...]
 
 
@@ -225,7 +227,7 @@ def tags_are_on_what_exists(registry: Registry) -> Iterator[object]:
 
 def arn_of(row: Row, kind: str) -> str:
     """Return the ARN of the row's scope up to the slash."""
-    return f"arn:aws:iot:{row['region']}:{row['account']}:{kind}"
+    return f"arn:{partition_of(row['region'])}:iot:{row['region']}:{row['account']}:{kind}"
 
 
 def without_der(row: Row) -> Row:

@@ -21,6 +21,7 @@ from thingmint.core.identifiers import AccountId, Scope, account_arn
 from thingmint.registration.access import accounts
 from thingmint.registration.access.access_keys import AccessKeyRequest, NewAccessKey, create_access_key
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.turns import Pace
 
 AccountText: TypeAlias = Annotated[str, Constraint(pattern="[0-9]{12}")]
 PolicyText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=131_072)]
@@ -160,12 +161,14 @@ async def create_account_access_key(
 
 async def forget_retained(data_plane: OperatorDataPlane, scope: Scope) -> None:
     """Remove the account's retained messages from the broker of this node, if this broker serves the account."""
+    pace = Pace()
     try:
         edge, after = data_plane.edge_of(scope), ""
         while found := edge.retained_after(after, _RETAINED_TOGETHER):
             for each in found:
                 # MQTT 5, 3.3.1.3: an empty retained message removes the topic's retained message.
                 await edge.publish(DeviceMessage(each.topic, b"", retain=True))
+                await pace.rest()
             after = found[-1].topic
     except InvalidRequest:
         # An external broker does not list its retained messages, or serves another account.

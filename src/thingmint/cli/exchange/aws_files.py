@@ -27,7 +27,7 @@ from thingmint.cli.exchange.fleet import CertificateItem, Fleet, ThingItem
 from thingmint.data_directory.files import make_directory, write_durably
 
 _REVOKED = "REVOKED"
-_ARN = re.compile(r"arn:aws(?:-cn|-us-gov)?:iot:[a-z0-9-]+:[0-9]{12}:")
+_ARN = re.compile(r"arn:aws(?:-[a-z]+)*:iot:(?:[a-z0-9-]+|\*):(?:[0-9]{12}|\*):")
 
 
 class AwsExport(Struct):

@@ -221,5 +221,5 @@ def _claim_statements(template: str) -> list[dict[str, object]]:
 
 
 def _allow(action: str, resource: str) -> dict[str, object]:
-    # The wildcards match the service's account and region.
-    return {"Effect": "Allow", "Action": action, "Resource": f"arn:aws:iot:*:*:{resource}"}
+    # The wildcards match the service's partition, account and region.
+    return {"Effect": "Allow", "Action": action, "Resource": f"arn:*:iot:*:*:{resource}"}

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from thingmint.console.visit import PAGE_SIZE, Visit, in_path
 from thingmint.core.errors import InvalidRequest, MalformedPolicy, ResourceNotFound, ThingmintError
-from thingmint.core.identifiers import parse_policy_name
+from thingmint.core.identifiers import parse_policy_name, partition_of
 from thingmint.core.policies.iot_policy import parse_new_iot_policy
 from thingmint.core.policies.simulation import ActionType, AuthRequest, SimulatedDecision
 from thingmint.core.policies.target import parse_policy_target
@@ -19,7 +19,7 @@ _EXAMPLE: Final = """{
     {
       "Effect": "Allow",
       "Action": "iot:Connect",
-      "Resource": "arn:aws:iot:*:*:client/${iot:Connection.Thing.ThingName}"
+      "Resource": "arn:%s:iot:*:*:client/${iot:Connection.Thing.ThingName}"
     }
   ]
 }"""
@@ -33,7 +33,7 @@ async def browse(visit: Visit) -> Response:
         "policies.html",
         policies=found["policies"],
         following=found.get("nextMarker", ""),
-        document=_EXAMPLE,
+        document=_EXAMPLE % partition_of(visit.scope.region),
         refusal=await visit.why_not("CreatePolicy", policyName="a"),
     )
 

@@ -325,7 +325,6 @@ class LocalBroker:
         self._flow.memory.release(will)
         expiry = will.publish.properties.message_expiry_interval
         will.expires_at = None if expiry is None else now + expiry
-        fan_out = self._flow.begin(will, client_id, ProtocolVersion.MQTT_3_1_1, now)
-        if fan_out.code.is_failure:
-            self._counters.lost(Loss.WILL_WITHOUT_ROOM)
+        lost = Loss.WILL_WITHOUT_ROOM
+        fan_out = self._flow.begin(will, client_id, ProtocolVersion.MQTT_3_1_1, now, also_lost=lost)
         self._spread(fan_out, now)

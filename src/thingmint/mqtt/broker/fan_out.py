@@ -8,11 +8,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from enum import Enum, auto
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from thingmint.mqtt.broker.router import MemberReadiness, Receivers
+from thingmint.mqtt.broker.router import Receivers
 from thingmint.mqtt.codec.packets import QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.codec.shared_publish import SharedPublish
@@ -23,6 +23,7 @@ from thingmint.mqtt.queues.kept_message import KeptMessage
 _TURN_SECONDS: Final = 0.002
 _SLICE_SECONDS: Final = 0.001
 _RECEIVERS_BETWEEN_LOOKS: Final = 8
+_STEPS_BETWEEN_LOOKS: Final = 4
 
 K = TypeVar("K", bound=Hashable)
 
@@ -40,12 +41,19 @@ class DeliveryResult(Enum):
 
 Give: TypeAlias = "Callable[[FanOut, str, SharedPublish, float], DeliveryResult]"
 """Gives the message to the client with this client id, in this encoded form, at this time."""
+Accept: TypeAlias = "Callable[[FanOut, Receivers, float], ReasonCode]"
+"""Accepts the message for these receivers at this time, or returns a failure's code."""
 
 
 class FanOut:
-    """The delivery of a message to its receivers; when it ``is_done``, ``code`` is the answer to the publisher."""
+    """The delivery of a message: its receivers are found, it is accepted for them or refused, and each gets it.
+
+    When it ``is_done``, ``code`` is the answer to the publisher.
+    """
 
     __slots__ = (
+        "_accept",
+        "_finding",
         "_finish",
         "_give",
         "_no_room",
@@ -54,6 +62,7 @@ class FanOut:
         "_taken",
         "code",
         "is_done",
+        "is_held",
         "message",
         "reserved",
     )
@@ -61,21 +70,25 @@ class FanOut:
     def __init__(
         self,
         message: KeptMessage,
-        receivers: Receivers,
+        finding: Generator[None, None, Receivers],
+        accept: Accept,
         give: Give,
         finish: "Callable[[FanOut], None]",
-        reserved: int = 0,
     ) -> None:
         self.message = message
-        self.reserved = reserved
+        self.is_held = False
+        """Whether memory is charged for the message while it is delivered."""
+        self.reserved = 0
         """The number of further receivers for which memory is reserved."""
         self.code = ReasonCode.SUCCESS
         self.is_done = False
         self._taken = False
         self._no_room = False
+        self._finding: Generator[None, None, Receivers] | None = finding
+        self._accept = accept
         self._give = give
         self._finish = finish
-        self._receivers = self._each(receivers)
+        self._receivers: Iterator[tuple[str, SharedPublish] | None] = iter(())
         # By QoS and RETAIN.
         self._shared: dict[tuple[QoS, bool], SharedPublish] = {}
 
@@ -89,21 +102,55 @@ class FanOut:
         """Whether there were receivers, and none of them had room for the message."""
         return self._no_room and not self._taken
 
+    def find(self, now: float, steps: int) -> bool:
+        """Find receivers for a number of steps; return whether all are found and the message is accepted or refused."""
+        try:
+            return self._find(now, steps)
+        except Exception:
+            # The following messages must still be delivered.
+            log.exception("the receivers of a message could not be found")
+            self._finding, self.code = None, ReasonCode.UNSPECIFIED_ERROR
+            self._end()
+            return True
+
     def run(self, now: float, until: float | None = None) -> bool:
         """Give the message to further receivers until ``time.perf_counter`` passes ``until``; return ``is_done``."""
+        while not self.find(now, _STEPS_BETWEEN_LOOKS):
+            if until is not None and time.perf_counter() >= until:
+                return False
         if self.is_done:
             return True
         try:
             if not self._run_until(now, until):
                 return False
         except Exception:
-            # The following messages must still be delivered.
             log.exception("a message could not be passed on to everyone")
             self.code = ReasonCode.UNSPECIFIED_ERROR
+        self._end()
+        return True
+
+    def _find(self, now: float, steps: int) -> bool:
+        if self._finding is None:
+            return True
+        try:
+            for _ in range(steps):
+                next(self._finding)
+        except StopIteration as end:
+            receivers: Receivers = end.value
+        else:
+            return False
+        self._finding = None
+        self.code = self._accept(self, receivers, now)
+        if self.code.is_failure:
+            self._end()
+        else:
+            self._receivers = self._each(receivers)
+        return True
+
+    def _end(self) -> None:
         self.is_done = True
         self._shared.clear()
         self._finish(self)
-        return True
 
     def _run_until(self, now: float, until: float | None) -> bool:
         give = self._give
@@ -122,14 +169,14 @@ class FanOut:
         return True
 
     def _each(self, receivers: Receivers) -> Iterator[tuple[str, SharedPublish] | None]:
-        own = receivers.own
+        own, merged = receivers.own, receivers.merged
         qos: QoS | None = None
         retains: bool | None = None
         shared: SharedPublish | None = None
         for name in receivers.names:
             subscription = own.get(name)
             # The client may have unsubscribed meanwhile.
-            if subscription is not None:
+            if subscription is not None and (not merged or receivers.is_subscribed(name)):
                 if shared is None or subscription.qos is not qos or subscription.retain_as_published is not retains:
                     qos, retains = subscription.qos, subscription.retain_as_published
                     shared = self._shared_for(subscription)
@@ -152,18 +199,6 @@ class FanOut:
         publish = self.message.publish
         qos = subscription.qos if publish.qos else publish.qos
         return qos, publish.retain and subscription.retain_as_published
-
-
-def refused(message: KeptMessage, code: ReasonCode) -> FanOut:
-    """Return a fan-out that is already done, for a refused message."""
-    fan_out = FanOut(
-        message,
-        Receivers({}, [], [], lambda *_: MemberReadiness.NOT_ALLOWED),
-        lambda *_: DeliveryResult.NOT_WANTED,
-        lambda _: None,
-    )
-    fan_out.is_done, fan_out.code = True, code
-    return fan_out
 
 
 class FanOutScheduler(Generic[K]):

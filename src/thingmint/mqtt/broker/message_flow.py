@@ -7,11 +7,11 @@
   receivers, so that queues of equal size do not evict each other's messages.
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Mapping, MutableMapping
 from typing import Final
 
 from thingmint.core.topics.names import InvalidTopic, check_topic, is_reserved, received_as
-from thingmint.mqtt.broker.fan_out import DeliveryResult, FanOut, refused
+from thingmint.mqtt.broker.fan_out import DeliveryResult, FanOut
 from thingmint.mqtt.broker.retained import RetainedMessages
 from thingmint.mqtt.broker.router import MemberReadiness, Receivers, TopicRouter
 from thingmint.mqtt.broker.session import Session
@@ -30,6 +30,8 @@ from thingmint.mqtt.queues.size_classes import SizeClasses
 
 # This many queues that are not large do not fill the budget.
 _SMALL_QUEUES: Final = 65_536
+# How many steps of the search for a message's receivers are taken at once. Mostly it has none.
+_STEPS_AT_ONCE: Final = 16
 
 
 class MessageFlow:
@@ -76,37 +78,37 @@ class MessageFlow:
         del self._owner_of[session.outbox]
         self._stuck.forget(session)
 
-    def begin(self, message: KeptMessage, publisher: str | None, version: ProtocolVersion | None, now: float) -> FanOut:
-        """Accept or refuse a message; the caller must run the returned fan-out unless it is done.
+    def begin(
+        self,
+        message: KeptMessage,
+        publisher: str | None,
+        version: ProtocolVersion | None,
+        now: float,
+        *,
+        also_lost: Loss | None = None,
+    ) -> FanOut:
+        """Begin to deliver a message; the caller must run the returned fan-out unless it is done.
 
-        ``version`` is that of the publisher's connection; None means the service itself.
+        ``version`` is that of the publisher's connection; None means the service itself. A refused message is also
+        counted as ``also_lost``.
         """
         publish = message.publish
-        if not may_be_published(publish.topic):
-            return refused(message, ReasonCode.TOPIC_NAME_INVALID)
-        receivers = self._receivers(publish.topic, publisher)
-        stored = _stored(receivers) if publish.qos else 0
-        is_kept = publish.retain and bool(publish.payload)
-        if stored and not self._make_room_for(message, receivers, stored, now, is_kept=is_kept):
-            self._counters.lost(Loss.PUBLISH_WITHOUT_ROOM)
-            self._stuck.memory_is_short()
-            return refused(message, ReasonCode.QUOTA_EXCEEDED)
-        if publish.retain and not self._retain(message, now):
-            self._counters.lost(Loss.RETAINED_WITHOUT_ROOM)
-            return refused(message, ReasonCode.QUOTA_EXCEEDED)
-        if stored:
-            self.memory.hold(message)
-            self.memory.reserve(stored)
-        self.running += 1
-        if self.memory.queued.left < 0:
-            # A message that is no longer retained and still waits is charged to waiting messages, which may exceed the
-            # budget.
-            self.make_room(0, 0, now)
+        has_topic = may_be_published(publish.topic)
+
+        def accept(fan_out: FanOut, receivers: Receivers, now: float) -> ReasonCode:
+            code = self._accept(fan_out, receivers, now) if has_topic else ReasonCode.TOPIC_NAME_INVALID
+            if code.is_failure and also_lost is not None:
+                self._counters.lost(also_lost)
+            return code
 
         def finish(fan_out: FanOut) -> None:
-            self._finish(fan_out, version, is_stored=stored > 0)
+            self._finish(fan_out, version)
 
-        return FanOut(message, receivers, self._give, finish, stored)
+        self.running += 1
+        finding = self._receivers(publish.topic, publisher)
+        fan_out = FanOut(message, finding, accept, self._give, finish)
+        fan_out.find(now, _STEPS_AT_ONCE)
+        return fan_out
 
     def put_retained(self, session: Session, topic: str, qos: QoS, now: float) -> None:
         """Queue the topic's retained message for a client that has just subscribed."""
@@ -141,13 +143,34 @@ class MessageFlow:
             self._drop_oldest(outbox)
         return True
 
-    def _receivers(self, topic: str, publisher: str | None) -> Receivers:
+    def _accept(self, fan_out: FanOut, receivers: Receivers, now: float) -> ReasonCode:
+        message, publish = fan_out.message, fan_out.message.publish
+        stored = _stored(receivers) if publish.qos else 0
+        is_kept = publish.retain and bool(publish.payload)
+        if stored and not self._make_room_for(message, receivers, stored, now, is_kept=is_kept):
+            self._counters.lost(Loss.PUBLISH_WITHOUT_ROOM)
+            self._stuck.memory_is_short()
+            return ReasonCode.QUOTA_EXCEEDED
+        if publish.retain and not self._retain(message, now):
+            self._counters.lost(Loss.RETAINED_WITHOUT_ROOM)
+            return ReasonCode.QUOTA_EXCEEDED
+        if stored:
+            self.memory.hold(message)
+            self.memory.reserve(stored)
+            fan_out.is_held, fan_out.reserved = True, stored
+        if self.memory.queued.left < 0:
+            # A message that is no longer retained and still waits is charged to waiting messages, which may exceed the
+            # budget.
+            self.make_room(0, 0, now)
+        return ReasonCode.SUCCESS
+
+    def _receivers(self, topic: str, publisher: str | None) -> Generator[None, None, Receivers]:
         sessions = self._sessions
 
         def readiness(client_id: str, group: str) -> MemberReadiness:
             return _readiness(sessions[client_id], received_as(topic, group))
 
-        return self.router.receivers(topic, publisher, readiness)
+        return self.router.find_receivers(topic, publisher, readiness)
 
     def _make_room_for(
         self, message: KeptMessage, receivers: Receivers, stored: int, now: float, *, is_kept: bool
@@ -157,7 +180,9 @@ class MessageFlow:
             return True
         # The member of a group is not chosen yet. The one whose turn it is stands for it.
         names = (*receivers.names, *(group.first for group in receivers.shared if not group.is_empty))
-        average = sum(self._sessions[name].outbox.size for name in names) // len(names)
+        # Sessions may have ended since they were found.
+        sizes = [session.outbox.size for name in names if (session := self._sessions.get(name)) is not None]
+        average = sum(sizes) // max(1, len(sizes))
         return self.make_room(needed, average + message.size + ENTRY_BYTES, now)
 
     def _retain(self, message: KeptMessage, now: float) -> bool:
@@ -225,9 +250,9 @@ class MessageFlow:
         self._counters.lost(Loss.UNSENT_QOS_0)
         return DeliveryResult.NO_ROOM
 
-    def _finish(self, fan_out: FanOut, version: ProtocolVersion | None, *, is_stored: bool) -> None:
+    def _finish(self, fan_out: FanOut, version: ProtocolVersion | None) -> None:
         self.running -= 1
-        if not is_stored:
+        if not fan_out.is_held:
             return
         # Some clients may have gone, or may have reached their own limits.
         self.memory.reserve(-fan_out.reserved)

@@ -1,7 +1,7 @@
 """Owns the choice of a message's receivers: all subscribed clients, and one member of each shared subscription."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
@@ -15,6 +15,8 @@ from thingmint.mqtt.codec.packets import Subscription
 # How many members may be skipped because they accept nothing at the moment, and how many that may not receive a message
 # are considered without a pause.
 _LOOK_AHEAD: Final = 8
+# How many subscriptions of clients that may have several matching ones are examined without a pause.
+_SUBSCRIPTIONS_BETWEEN_PAUSES: Final = 64
 
 
 class MemberReadiness(IntEnum):
@@ -116,7 +118,8 @@ class Receivers(NamedTuple):
     """The receivers of a message: clients with their own filters, each once, and one member of each shared
     subscription, who is chosen when it is its turn.
 
-    ``own`` may change with the subscriptions: a client that is no longer in it has unsubscribed.
+    ``own`` may change with the subscriptions: a client that is no longer in it has unsubscribed. If it is merged from
+    the matches of several filters, ``is_subscribed`` tells.
     """
 
     own: Mapping[str, Subscription]
@@ -124,6 +127,12 @@ class Receivers(NamedTuple):
     """The clients in ``own`` at the beginning."""
     shared: list[SharedGroup]
     readiness: Readiness
+    merged: Sequence[Mapping[str, Subscription]] = ()
+    """If ``own`` is merged from several mappings, these, which change with the subscriptions."""
+
+    def is_subscribed(self, client_id: str) -> bool:
+        """Return whether a client in ``own`` still has one of the subscriptions."""
+        return not self.merged or any(client_id in match for match in self.merged)
 
 
 class TopicRouter:
@@ -168,32 +177,45 @@ class TopicRouter:
         for text in shared_filters:
             self._groups[text].move(client_id, is_present=is_present)
 
-    def receivers(self, topic: str, publisher: str | None, readiness: Readiness) -> Receivers:
-        """Return the receivers: each client once for all its own filters, at their highest QoS, and the groups."""
-        own = self._own(topic, publisher)
+    def find_receivers(
+        self, topic: str, publisher: str | None, readiness: Readiness
+    ) -> Generator[None, None, Receivers]:
+        """Return the receivers: each client once for all its own filters, at their highest QoS, and the groups.
+
+        Yield after some subscriptions, because thousands of clients can each have 50 filters that match. Clients may
+        come and go meanwhile.
+        """
+        matches = self._tree.matching(topic)
+        shared = [group for _, group in self._shared.match(topic)] if self._groups else []
+        if len(matches) == 1:
+            # By far the most frequent case, in which no client occurs twice.
+            own, merged = matches[0], []
+        else:
+            own, merged = (yield from _merge(matches, publisher)), matches
         names = list(own)
         if publisher is not None and publisher in own and own[publisher].no_local:
             names.remove(publisher)
-        shared = [group for _, group in self._shared.match(topic)] if self._groups else []
-        return Receivers(own, names, shared, readiness)
+        return Receivers(own, names, shared, readiness, merged)
 
-    def _own(self, topic: str, publisher: str | None) -> Mapping[str, Subscription]:
-        matches = self._tree.matching(topic)
-        if len(matches) == 1:
-            # By far the most frequent case, in which no client occurs twice.
-            return matches[0]
-        own: dict[str, Subscription] = {}
-        for match in matches:
-            for client_id, subscription in match.items():
-                if subscription.no_local and client_id == publisher:
-                    continue
-                known = own.get(client_id)
-                if known is None:
-                    own[client_id] = subscription
-                elif subscription.qos > known.qos or subscription.retain_as_published > known.retain_as_published:
-                    # Most filters of a client add nothing, and it can have 50 of them.
-                    own[client_id] = _together(known, subscription)
-        return own
+
+def _merge(
+    matches: Iterable[Mapping[str, Subscription]], publisher: str | None
+) -> Generator[None, None, Mapping[str, Subscription]]:
+    own: dict[str, Subscription] = {}
+    for match in matches:
+        for count, client_id in enumerate(tuple(match), 1):
+            if not count % _SUBSCRIPTIONS_BETWEEN_PAUSES:
+                yield
+            subscription = match.get(client_id)
+            if subscription is None or (subscription.no_local and client_id == publisher):
+                continue
+            known = own.get(client_id)
+            if known is None:
+                own[client_id] = subscription
+            elif subscription.qos > known.qos or subscription.retain_as_published > known.retain_as_published:
+                # Most filters of a client add nothing, and it can have 50 of them.
+                own[client_id] = _together(known, subscription)
+    return own
 
 
 def _together(first: Subscription, second: Subscription) -> Subscription:

@@ -273,7 +273,7 @@ class GatewayConnection(PromptConnection):
         self._index.was_accepted(self)
         services.deadlines.watch(self)
         services.last_endings.forget(self.device.scope, self.client_id)
-        services.admit(self._transport)
+        services.admit(self._transport, self.device.scope)
         self._writer.write(self.protocol.accept(opened))
         services.events.receive(ClientConnected(self.device.link, self._opened_at))
         taker = services.data_plane.taker_of(self.device)

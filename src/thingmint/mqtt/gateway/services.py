@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from thingmint.core.identifiers import Scope
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
 from thingmint.mqtt.gateway.event_listeners import EventListeners
@@ -42,7 +43,7 @@ class Services(Struct, frozen=True):
     last_endings: LastEndings
     clock: Clock
     limits: GatewayLimits
-    admit: Callable[[DeviceTransport], None]
+    admit: Callable[[DeviceTransport, Scope], None]
     handles_connect: HandlesConnect
     loop: asyncio.AbstractEventLoop
     turns: Turns

@@ -1,5 +1,6 @@
 """Owns the interface of a device's connection as a stream of MQTT's bytes, independent of what carries them."""
 
+from collections.abc import Hashable
 from typing import Protocol
 
 
@@ -10,8 +11,15 @@ class DeviceTransport(Protocol):
     """The address of the peer, or the one in a balancer's header."""
     is_admitted: bool
     """Whether its CONNECT was accepted; until then, its progress is reported."""
+    account: Hashable
+    """The account of an admitted device."""
     sockets: tuple[tuple[str, int], tuple[str, int]]
     """The addresses and ports of the peer and of this end, or those in a balancer's header."""
+
+    @property
+    def is_established(self) -> bool:
+        """Whether the handshake is done."""
+        ...
 
     def write(self, data: bytes | bytearray) -> None:
         """Send data, or nothing if the connection has ended; a peer that has far too much unread is disconnected."""

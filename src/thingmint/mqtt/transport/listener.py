@@ -7,7 +7,8 @@ connections of a single network stay in the kernel's queue, and several networks
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from itertools import takewhile
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from thingmint.core.error_text import in_words
 from thingmint.host.connections.accepting import Acceptor
 from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.host.connections.proxy_header import CarriedAddresses
+from thingmint.mqtt.pacing.arrivals import Arrivals
 from thingmint.mqtt.pacing.slices import Slices
 from thingmint.mqtt.transport.device_transport import DeviceTransport
 from thingmint.mqtt.transport.limits import GatewayLimits
@@ -33,6 +35,8 @@ _KERNEL_SEND_BYTES = 128 * 1024
 _FIRST_BYTES_SECONDS = 0.3
 _STALL_SECONDS = 1.0
 _SWEEPS_PER_LIMIT = 4
+# How long packets that have arrived are handled in a turn of the event loop.
+_MESSAGE_SECONDS = 0.005
 _LONGEST_SWEEP_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -124,6 +128,7 @@ class Listener:
         """Listen; raise OSError if no address of one of the hosts can be bound."""
         self._loop = asyncio.get_running_loop()
         self._slices = Slices(self._loop)
+        self._arrivals = Arrivals(self._loop, _MESSAGE_SECONDS)
         await self._acceptor.start()
         self._sweep()
 
@@ -146,9 +151,9 @@ class Listener:
         while self._connections or self._tasks:  # noqa: ASYNC110  # once, at the end; an aborted transport sets no event
             await asyncio.sleep(0)
 
-    def admit(self, transport: DeviceTransport) -> None:
-        """Count the connection as a device's, and give its place to a waiting connection."""
-        transport.is_admitted = True
+    def admit(self, transport: DeviceTransport, account: Hashable = None) -> None:
+        """Count the connection as a device's of the account, and give its place to a waiting connection."""
+        transport.is_admitted, transport.account = True, account
         self._unauthenticated.remove(transport)
         self._fill_places()
         self._observe_accepted()
@@ -181,6 +186,25 @@ class Listener:
     def later(self, call: Callable[[], object]) -> None:
         """Call the function in a time slice that all connections share."""
         self._slices.add(call)
+
+    def has_time_for(self, transport: DeviceTransport) -> bool:
+        """Return whether what the connection has just received may be handled in this turn of the event loop.
+
+        Handshakes always are: if they ended later, more of them would exceed their time limits when a fleet comes back.
+        """
+        return not transport.is_established or self._arrivals.has_time
+
+    def in_turn(self, transport: DeviceTransport, handle: Callable[[], object]) -> None:
+        """Handle what an established connection has received in a later turn. Meanwhile, it waits for the service."""
+        if transport.is_admitted:
+            self._arrivals.add(transport.account, handle)
+            return
+        self.handles_connect(transport, begins=True)
+        self._arrivals.add(None, partial(self._handle_connect, transport, handle))
+
+    def _handle_connect(self, transport: DeviceTransport, handle: Callable[[], object]) -> None:
+        self.handles_connect(transport, begins=False)
+        handle()
 
     def received(self, transport: DeviceTransport) -> None:
         """Record that an unauthenticated connection has made progress."""

@@ -56,6 +56,14 @@ class Owner(Protocol[T_contra]):
         """Call the function in a later turn of the event loop that has time for it, in the order of the calls."""
         ...
 
+    def has_time_for(self, transport: T_contra) -> bool:
+        """Return whether what a connection has just received may be handled in this turn of the event loop."""
+        ...
+
+    def in_turn(self, transport: T_contra, handle: Callable[[], object]) -> None:
+        """Call the function in a later turn, because there is no time for what the connection has received."""
+        ...
+
     def received(self, transport: T_contra) -> None:
         """Called when bytes have arrived on a connection that is not admitted yet."""
         ...

@@ -10,7 +10,7 @@ OpenSSL uses two memory buffers: received bytes go in, its bytes to send come ou
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import Enum, auto
 from typing import cast
 
@@ -41,10 +41,12 @@ class TLSTransport(asyncio.BufferedProtocol):
     """One connection: below it a TCP transport, above it a `TLSProtocol`."""
 
     __slots__ = (
+        "_awaits_turn",
         "_carried",
         "_deadline",
         "_discarded",
         "_has_eof",
+        "_is_held_back",
         "_limits",
         "_loop",
         "_lower",
@@ -59,6 +61,7 @@ class TLSTransport(asyncio.BufferedProtocol):
         "_unread",
         "_upper",
         "_writing_paused",
+        "account",
         "address",
         "is_admitted",
         "sockets",
@@ -87,6 +90,8 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._lower: asyncio.Transport | None = None
         self._upper: TLSProtocol[TLSTransport] | None = None
         self.is_admitted = False
+        self.account: Hashable = None
+        """The account of an admitted device."""
         self.sockets = ((address, 0), ("", 0))
         """The addresses and ports of the peer and of this end, or those in a balancer's header."""
         self._state = _State.HANDSHAKE
@@ -97,6 +102,9 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._discarded = 0
         self._reading_paused = False
         self._writing_paused = False
+        # Whether received bytes wait for a turn, and whether reading is paused meanwhile.
+        self._awaits_turn = False
+        self._is_held_back = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -195,7 +203,14 @@ class TLSTransport(asyncio.BufferedProtocol):
         else:
             self._owner.received(self)
             self._take(received)
-        self._pump()
+        if self._awaits_turn:
+            self._is_held_back = True
+            self._arrange_reading()
+        elif self._owner.has_time_for(self):
+            self._pump()
+        else:
+            self._awaits_turn = True
+            self._owner.in_turn(self, self._pump_in_turn)
 
     def eof_received(self) -> bool:
         """Deliver the data that has arrived, and keep the sending direction open for the answers."""
@@ -247,6 +262,13 @@ class TLSTransport(asyncio.BufferedProtocol):
         self._records.take(received)
         if self._state is _State.HANDSHAKE and self._records.taken > self._limits.handshake_bytes:
             self.abort()
+
+    def _pump_in_turn(self) -> None:
+        self._awaits_turn = False
+        if self._is_held_back:
+            self._is_held_back = False
+            self._arrange_reading()
+        self._pump()
 
     def _lose(self) -> None:
         if self._upper is not None:
@@ -370,7 +392,7 @@ class TLSTransport(asyncio.BufferedProtocol):
     def _arrange_reading(self) -> None:
         if self._lower is None or self._lower.is_closing() or self._state is _State.CLOSING or self._has_eof:
             return
-        if self._reading_paused or self._writing_paused:
+        if self._reading_paused or self._writing_paused or self._is_held_back:
             self._lower.pause_reading()
         else:
             self._lower.resume_reading()

@@ -1,8 +1,8 @@
 """Owns the connections without an accepted CONNECT: the progress of each, and which one loses its place to another.
 
 A connection whose handshake continues keeps its place until its time limit, and so does one whose CONNECT waits for the
-service. Connections that send nothing lose their
-places, and so do connections of a network that has more places than the network of a new connection. Closes nothing.
+service. Connections that send nothing lose their places, and so do connections of a network that has more places than
+the network of a new connection. Closes nothing.
 """
 
 from collections.abc import Iterator

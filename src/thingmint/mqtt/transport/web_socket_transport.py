@@ -6,7 +6,7 @@ by a Close frame or the end of the connection, is delivered after all data that 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import Enum, auto
 from typing import Final, cast
 
@@ -50,6 +50,7 @@ class WebSocketTransport(asyncio.Protocol):
         "_upper",
         "_waiting",
         "_writing_paused",
+        "account",
         "address",
         "is_admitted",
         "sockets",
@@ -69,6 +70,8 @@ class WebSocketTransport(asyncio.Protocol):
         self.sockets = sockets
         self.address = sockets[0][0]
         self.is_admitted = False
+        self.account: Hashable = None
+        """The account of an admitted device."""
         self._limits = limits
         self._owner = owner
         self._loop = loop
@@ -91,6 +94,11 @@ class WebSocketTransport(asyncio.Protocol):
         return f"<WebSocketTransport from {self.address}, {self._state.name.lower()}>"
 
     # For the protocol above
+
+    @property
+    def is_established(self) -> bool:
+        """Return True: the HTTP server has done the handshakes."""
+        return True
 
     def write(self, data: bytes | bytearray) -> None:
         """Send data, or nothing if the connection has ended; a peer that has far too much unread is disconnected."""
@@ -147,11 +155,16 @@ class WebSocketTransport(asyncio.Protocol):
         if not self.is_admitted:
             self._owner.received(self)
         if self._waiting:
+            # They are decoded when the earlier ones are.
             self._waiting = self._waiting[self._position :] + data
             self._position = 0
-        else:
-            self._waiting = data
+            return
+        self._waiting = data
+        if self._owner.has_time_for(self):
             self._pump()
+        else:
+            self._arrange_reading()
+            self._owner.in_turn(self, self._pump)
 
     def eof_received(self) -> bool:
         """Close the connection; what has arrived is delivered first."""
