@@ -20,6 +20,7 @@ from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import Connack, Connect, Disconnect, Pingreq, Pingresp, Puback, Publish, QoS, Will
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
+from thingmint.mqtt.pacing.arrivals import Arrivals
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.web_socket_frames import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES
 
@@ -89,6 +90,15 @@ def test_pings_are_answered_between_the_frames_of_a_message(port: int) -> None:
         page.expect(Pingresp)
         # The pong came before the answer to the packet.
         assert not framed.protocol.events_received()
+
+
+def test_what_waits_for_its_turn_is_handled_in_order(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Arrivals, "has_time", property(lambda _: False))
+    with connected_web_socket(port) as (page, framed):
+        page.subscribe("a")
+        for number in range(50):
+            framed.raw.sendall(frame(encode(Publish("a", b"%d" % number), V5)))
+        assert [int(page.expect(Publish).payload) for _ in range(50)] == list(range(50))
 
 
 def test_requests_without_number_are_answered_while_others_are_served(live: LiveGateway, port: int) -> None:
