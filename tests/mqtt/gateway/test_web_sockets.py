@@ -22,7 +22,7 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
 from thingmint.mqtt.pacing.arrivals import Arrivals
 from thingmint.mqtt.transport.limits import GatewayLimits
-from thingmint.mqtt.transport.web_socket_frames import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES
+from thingmint.mqtt.web_sockets.frames import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES
 
 MANY = 2000
 

@@ -37,7 +37,7 @@ from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener
 from thingmint.mqtt.transport.memory_trimmer import MemoryTrimmer, glibc_trim
-from thingmint.mqtt.transport.web_socket_transport import WebSocketTransport
+from thingmint.mqtt.web_sockets.transport import WebSocketTransport
 from thingmint.registration.kernel.turns import Pace
 
 _TICK_SECONDS: Final = 1.0

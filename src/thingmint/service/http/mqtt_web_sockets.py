@@ -21,7 +21,7 @@ from thingmint.core.principals import AccessKeyTarget
 from thingmint.mqtt.edges.access_key_devices import access_key_target
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.rights.ports import HandshakeSigner
-from thingmint.mqtt.transport.web_socket_frames import SILENT
+from thingmint.mqtt.web_sockets.frames import SILENT
 from thingmint.registration.kernel.ports import Clock
 from thingmint.rest.answering import Answering, Record
 from thingmint.rest.answers import Answer

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_roles import Owner, StreamProtocol
-from thingmint.mqtt.transport.web_socket_frames import MAX_FRAME_BYTES, Closing, WebSocketFrames
+from thingmint.mqtt.web_sockets.frames import MAX_FRAME_BYTES, Closing, WebSocketFrames
 
 _LOW_WATER_DIVISOR: Final = 4
 # So many bytes, and at least so many frames, are decoded before others have their turn. The shortest frame has 6 bytes.
