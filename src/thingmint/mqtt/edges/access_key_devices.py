@@ -25,13 +25,13 @@ from thingmint.registration.access.access_keys import read_access_key
 from thingmint.registration.access.principals import Principals
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.registration.policies.authorization import caller_conditions, time_conditions, user_id
+from thingmint.registration.policies.authorization import TIME_KEYS, caller_conditions, time_conditions, user_id
 from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 # No policy in the registry has a name with spaces.
 _POLICY: Final = "the policy of the access key"
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
-_TIMES: Final = frozenset({"aws:currenttime", "aws:epochtime"})
+_TIMES: Final = frozenset(map(str.lower, TIME_KEYS))
 
 
 @dataclass(frozen=True, slots=True)

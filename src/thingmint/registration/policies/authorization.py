@@ -22,6 +22,8 @@ _USER_ID_DIGITS = 17
 # Most callers come again, and share their policy with others.
 _REMEMBERED = 1024
 
+_CURRENT_TIME, _EPOCH_TIME = TIME_KEYS = ("aws:CurrentTime", "aws:EpochTime")
+
 TagsOf: TypeAlias = Callable[[str], Awaitable[Mapping[str, str]]]
 """Returns the tags of the resource with this ARN; raises ServiceUnavailable if they cannot be read."""
 
@@ -128,7 +130,7 @@ def caller_conditions(caller: Caller) -> dict[str, tuple[str, ...]]:
 
 def time_conditions(now: datetime) -> dict[str, tuple[str, ...]]:
     """Return the condition keys of the time, as ISO 8601 and in seconds since 1970. Every request has them."""
-    return {"aws:CurrentTime": (iso_time(now),), "aws:EpochTime": (str(int(now.timestamp())),)}
+    return {_CURRENT_TIME: (iso_time(now),), _EPOCH_TIME: (str(int(now.timestamp())),)}
 
 
 def iso_time(at: datetime) -> str:

@@ -128,9 +128,7 @@ def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, con
         new_request_id=new_request_id,
         error_form=query_error,
     )
-    web_sockets = MQTTOverWebSockets(
-        answering, authenticator, lambda: edge.gateway, registry.clock, registry.scope.region
-    )
+    web_sockets = MQTTOverWebSockets(answering, authenticator, lambda: edge.gateway, registry.scope.region)
     # One line for each application.
     mounted = [
         Mounted(api, awss_form),

@@ -14,15 +14,13 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from thingmint.api.wire.planes import Plane
-from thingmint.api.wire.request_conditions import request_conditions
+from thingmint.api.wire.request_conditions import lasting_conditions
 from thingmint.core.errors import InvalidRequest, OperationUnknown
 from thingmint.core.identifiers import Region, user_arn
-from thingmint.core.principals import AccessKeyTarget
 from thingmint.mqtt.edges.access_key_devices import access_key_target
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.rights.ports import HandshakeSigner
 from thingmint.mqtt.web_sockets.frames import SILENT
-from thingmint.registration.kernel.ports import Clock
 from thingmint.rest.answering import Answering, Record
 from thingmint.rest.answers import Answer
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
@@ -36,7 +34,6 @@ OPERATION: Final = "OpenWebSocket"
 _SIGNED_FOR: Final = Plane.DATA.signed_for
 _SUBPROTOCOL: Final = Subprotocol("mqtt")
 _SWITCHING: Final = 101
-_TIMES: Final = frozenset({"aws:CurrentTime", "aws:EpochTime"})
 
 
 class MQTTOverWebSockets:
@@ -47,13 +44,11 @@ class MQTTOverWebSockets:
         answering: Answering,
         authenticator: Authenticator,
         gateway: Callable[[], Gateway],
-        clock: Clock,
         region: Region,
     ) -> None:
         self._answering = answering
         self._authenticator = authenticator
         self._gateway = gateway
-        self._clock = clock
         self._region = region
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
@@ -72,17 +67,11 @@ class MQTTOverWebSockets:
         target = access_key_target(key, self._region)
         record.principal = user_arn(target.scope, key.user_name)
         fields = _accepted(headers)
-        opened = self._gateway().open_web_socket(
-            self._signer(target, scope["scheme"], headers), _sockets(scope), partial(switch, fields)
-        )
+        signer = HandshakeSigner(target, _host_name(headers), lasting_conditions(scope["scheme"], headers))
+        opened = self._gateway().open_web_socket(signer, _sockets(scope), partial(switch, fields))
         if not opened:
             raise InvalidRequest("A client sends nothing more before the answer to its opening handshake")
         return None
-
-    def _signer(self, target: AccessKeyTarget, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> HandshakeSigner:
-        conditions = request_conditions(scheme, headers, self._clock.now())
-        lasting = {name: values for name, values in conditions.items() if name not in _TIMES}
-        return HandshakeSigner(target, _host_name(headers), lasting)
 
 
 def _accepted(headers: Sequence[tuple[bytes, bytes]]) -> Sequence[bytes]:
