@@ -169,15 +169,22 @@ async def test_a_deleted_account_leaves_nothing_behind_and_disturbs_nobody(store
     assert [(entry.action, entry.scope.account) for entry in heard.entries] == [("DeleteAccount", OWN)]
 
 
-async def test_devices_are_told_that_their_certificates_are_gone(store: MemoryStore) -> None:
+async def test_devices_are_told_that_what_they_connected_with_is_gone(store: MemoryStore) -> None:
     await created(store, FIRST)
-    insert(store, "certificate", FIRST, REGION)
-    (row,) = store.tables.rows("certificate", "certificate_id")
+    for table in ("certificate", "claim_certificate"):
+        insert(store, table, FIRST, REGION)
+    (certificate,) = store.tables.rows("certificate", "certificate_id")
+    (claim,) = store.tables.rows("claim_certificate", "template_name")
     before = await changes_from(store, None)
     await delete_account(store, CLOCK, CALLER, FIRST)
     changed = await changes_from(store, before.stamp)
     assert changed.resources is not None
-    assert f"arn:aws:iot:us-east-1:{FIRST}:cert/{row[0]}" in changed.resources
+    assert set(changed.resources) == {
+        f"arn:aws:thingmint:us-east-1:{OWN}:account/{FIRST}",
+        f"arn:aws:iam::{FIRST}:user/administrator",
+        f"arn:aws:iot:us-east-1:{FIRST}:cert/{certificate[0]}",
+        f"arn:aws:iot:us-east-1:{FIRST}:provisioningtemplate/{claim[0]}",
+    }
 
 
 async def test_no_transaction_of_a_deletion_is_large(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,19 @@ from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
-from thingmint.core.identifiers import AccountId, CertificateId, Scope, account_arn, certificate_arn
+from thingmint.core.identifiers import (
+    AccountId,
+    CertificateId,
+    Scope,
+    TemplateName,
+    account_arn,
+    certificate_arn,
+    provisioning_template_arn,
+    user_arn,
+)
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.access import accounts as account_table
-from thingmint.records.access.accounts import CONTENTS, AccountTable
+from thingmint.records.access.accounts import CERTIFICATES, CLAIMS, CONTENTS, AccountTable
 from thingmint.records.steps import Steps
 from thingmint.registration.access.access_keys import (
     ADMINISTRATOR,
@@ -121,10 +130,11 @@ async def delete_account(
     def close() -> Steps[Change[int]]:
         if not (yield from account_table.is_known(scope)):
             raise ResourceNotFound(f"The account {account} does not exist")
-        keys = yield from account_table.delete_access_keys(account)
+        users = yield from account_table.delete_access_keys(account)
         resource = account_arn(caller.scope, account)
-        entry = audit_entry(caller, now, "DeleteAccount", resource, access_keys=str(len(keys)))
-        return Change(len(keys), (entry,), (resource,))
+        entry = audit_entry(caller, now, "DeleteAccount", resource, access_keys=str(len(users)))
+        # Connections of access keys depend on the users' ARNs.
+        return Change(len(users), (entry,), (resource, *(user_arn(scope, each) for each in users)))
 
     closed = await change_of_callers(store, events, close)
     return closed + await remove_contents(store, scope, events)
@@ -153,8 +163,13 @@ async def _remove_once(store: Store, scope: Scope, events: EventSink) -> int:
 
 def _content(scope: Scope, content: AccountTable) -> Steps[Change[int]]:
     deleted = yield from account_table.delete_content(content, scope, DELETED_TOGETHER)
-    touched = tuple(certificate_arn(scope, CertificateId(each)) for each in deleted if each)
-    return Change(len(deleted), (), touched)
+    if content == CERTIFICATES:
+        touched = [certificate_arn(scope, CertificateId(each)) for each in deleted]
+    elif content == CLAIMS:
+        touched = [provisioning_template_arn(scope, TemplateName(each)) for each in deleted]
+    else:
+        touched = []
+    return Change(len(deleted), (), tuple(touched))
 
 
 def _outcomes(scope: Scope) -> Steps[Change[int]]:
