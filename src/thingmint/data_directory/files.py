@@ -44,7 +44,7 @@ def require_replaceable(path: Path) -> None:
     """
     is_special = path.exists() and not path.is_file() and not path.is_dir()
     is_open_file = path.is_symlink() and (
-        os.readlink(path).startswith(_PROCESSES) or str(path.absolute().parent.resolve()).startswith(_PROCESSES)
+        str(path.readlink()).startswith(_PROCESSES) or str(path.absolute().parent.resolve()).startswith(_PROCESSES)
     )
     if is_special or is_open_file:
         raise OSError(errno.EINVAL, "is no regular file, and would be replaced by one", str(path))

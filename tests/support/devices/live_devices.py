@@ -17,7 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tests.support.clients.aws import AccessKey, IoT, Live
 from tests.support.clients.web_sockets import presigned_target
 
-GENEROUS = 15.0
+GENEROUS = 60.0
 MQTT_3, MQTT_5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
 ROLE = "arn:aws:iam::000000000000:role/provisioning"
 _numbers = itertools.count(1)
