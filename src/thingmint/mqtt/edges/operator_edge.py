@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 from msgspec.structs import replace
 
 from thingmint.api.devices.data_plane import DeviceMessage, EndedConnection, OpenConnection, RetainedMessage
+from thingmint.core.clock import Clock
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import (
     AccessDenied,
@@ -33,7 +34,6 @@ from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.gateway.last_endings import Ending
 from thingmint.mqtt.message_texts import check_texts
-from thingmint.mqtt.rights.ports import Clock
 
 # For all accounts together: each wait for an acknowledgement occupies a request of the API.
 MOST_CONFIRMATIONS = 128
