@@ -30,9 +30,9 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DataPlane, Delivery, NotReadable, Retained
 from thingmint.mqtt.edges.other_nodes import NoOtherNodes, OtherNodes
 from thingmint.mqtt.gateway.connection import GatewayConnection
-from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.gateway.last_endings import Ending
+from thingmint.mqtt.gateway.link.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.message_texts import check_texts
 
 # For all accounts together: each wait for an acknowledgement occupies a request of the API.
