@@ -9,12 +9,15 @@ from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
 
 from thingmint.core.caller import Caller, Principal
-from thingmint.core.identifiers import AccountId, Region, Scope
+from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
 from thingmint.core.principals import Watched
 from thingmint.data_directory.sealing import Sealer
+from thingmint.mqtt.edges.recent_refusals import RecentRefusals
+from thingmint.mqtt.events import ConnectRefused, DisconnectReason
+from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
 from thingmint.registration.access.accounts import create_account, delete_account
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.service.devices.deleted_accounts import DeletedAccounts
+from thingmint.service.devices.deleted_accounts import ClientRecords, DeletedAccounts
 
 REGION = Region("us-east-1")
 OWN, FIRST, SECOND = (Scope(AccountId(digit * 12), REGION) for digit in "512")
@@ -38,9 +41,9 @@ class Kept:
 class Node:
     """What a node does each second."""
 
-    def __init__(self, store: MemoryStore, kept: Kept | None) -> None:
+    def __init__(self, store: MemoryStore, kept: Kept | None, *records: ClientRecords) -> None:
         self.watch = ChangeWatch[Watched](store)
-        self.deleted = DeletedAccounts(store, OWN, self.watch, kept)
+        self.deleted = DeletedAccounts(store, OWN, self.watch, kept, lambda: records)
 
     async def look(self) -> None:
         await self.deleted.watch_all()
@@ -95,3 +98,21 @@ async def test_a_node_whose_broker_is_elsewhere_watches_no_account(store: Memory
     await node.look()
     await delete_account(store, CLOCK, CALLER, FIRST.account)
     assert await node.watch.changed_keys() == frozenset()
+
+
+async def test_records_of_clients_are_removed_also_if_connections_end_later(store: MemoryStore) -> None:
+    ending = Ending(CLOCK.now(), DisconnectReason.CONNECTION_LOST, 60, True, 0)
+    await create(store, FIRST, SECOND)
+    endings, refusals = LastEndings(), RecentRefusals(OWN)
+    for scope in (FIRST, SECOND):
+        endings.record(scope, "lamp", ending)
+        refusals.connect_refused(ConnectRefused(CertificateId("ab" * 32), "192.0.2.7", CLOCK.now(), "why", scope=scope))
+    node = Node(store, None, endings, refusals)
+    await node.look()
+    await delete_account(store, CLOCK, CALLER, FIRST.account)
+    await node.look()
+    assert endings.accounts() == refusals.accounts() == {SECOND}
+    endings.record(FIRST, "lamp", ending)
+    await node.look()
+    assert endings.of_client(FIRST, "lamp") is None
+    assert endings.of_client(SECOND, "lamp") == ending

@@ -1,7 +1,9 @@
-"""Owns the effect of an account's deletion on the messages and sessions that this node has in memory."""
+"""Owns the effect of an account's deletion on the memory of this node: messages, sessions and records of clients."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
+from typing import Protocol
 
 from thingmint.core.identifiers import Scope, account_arn
 from thingmint.core.principals import Watched
@@ -11,22 +13,46 @@ from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.registration.kernel.ports import Store
 
 
-class DeletedAccounts:
-    """Follows the deletion of accounts. A later account with the same number must not get their messages."""
+class ClientRecords(Protocol):
+    """Records of an account's clients in memory."""
 
-    def __init__(self, store: Store, own: Scope, watch: ChangeWatch[Watched], kept: KeptMessages | None) -> None:
-        """``own`` is the service's account, which administers the others; without ``kept``, there is nothing to do."""
+    def accounts(self) -> AbstractSet[Scope]:
+        """Return the accounts that have records."""
+        ...
+
+    def forget_account(self, scope: Scope) -> None:
+        """Remove all records of the account."""
+        ...
+
+
+class DeletedAccounts:
+    """Follows the deletion of accounts. A later account with the same number must not get what they have left."""
+
+    def __init__(
+        self,
+        store: Store,
+        own: Scope,
+        watch: ChangeWatch[Watched],
+        kept: KeptMessages | None,
+        records: Callable[[], Sequence[ClientRecords]] = tuple,
+    ) -> None:
+        """``own`` is the service's account, which administers the others; brokers elsewhere leave ``kept`` None."""
         self._store = store
         self._own = own
         self._watch = watch
         self._kept = kept
+        self._records = records
+        # Connections record their end a little later than they are ended.
+        self._just_forgotten: Sequence[Scope] = ()
         self._watched: frozenset[Scope] = frozenset()
         # Whether each is known to have changed.
         self._changed: dict[Scope, bool] = {}
 
     async def watch_all(self) -> None:
         """Watch exactly the accounts that have anything in memory; raise ServiceUnavailable."""
-        present = frozenset(() if self._kept is None else self._kept.accounts())
+        present = frozenset(() if self._kept is None else self._kept.accounts()).union(
+            *(each.accounts() for each in self._records())
+        )
         for scope in self._watched - present:
             self._watch.forget(scope)
         for scope in present - self._watched:
@@ -45,11 +71,22 @@ class DeletedAccounts:
         Only a deletion changes an account. If changes may have been missed, an account is deleted if the registry has
         nothing of it.
         """
-        while self._changed and self._kept is not None:
+        for scope in self._just_forgotten:
+            self._forget_records(scope)
+        forgotten = []
+        while self._changed:
             scope, is_deleted = next(iter(self._changed.items()))
             if is_deleted or not await is_known(self._store, scope):
-                await self._kept.forget(scope)
+                forgotten.append(scope)
+                self._forget_records(scope)
+                if self._kept is not None:
+                    await self._kept.forget(scope)
             self._changed.pop(scope, None)
+        self._just_forgotten = forgotten
+
+    def _forget_records(self, scope: Scope) -> None:
+        for each in self._records():
+            each.forget_account(scope)
 
     async def _resources(self, scope: Scope) -> tuple[None, frozenset[str]]:
         return None, frozenset({account_arn(self._own, scope.account)})

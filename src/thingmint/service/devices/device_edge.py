@@ -92,7 +92,9 @@ class DeviceEdge:
             authority, self._tell, observe_refusal, observe_unserved, refusals, self._has_listeners
         )
         self._devices = RegisteredDevices(authority, scope, watch, self._publisher)
-        deleted = DeletedAccounts(authority.store, scope, watch, data_plane.kept_here)
+        deleted = DeletedAccounts(
+            authority.store, scope, watch, data_plane.kept_here, lambda: (self._gateway.last_endings, refusals)
+        )
         self._changes = DeviceChanges(
             authority, watch, self._devices, deleted, lambda: self._gateway, self._each_second
         )
