@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.clients.aws import Live
+from tests.support.clients.aws import AccessKey, IoT, Live
 from tests.support.devices.live_devices import Device, device, new_credentials, unique
 from tests.support.machine.soak import examples
 from tests.support.services.nodes import Wire, client_of, connected_wire, context_of, eventually, nodes
@@ -121,6 +121,41 @@ def test_the_connections_of_a_node_that_is_killed_are_given_up_and_each_will_is_
             each.close()
         assert gone_after < 10
         assert "another node is lost" in one.service.log + two.service.log
+
+
+def test_a_later_account_with_the_number_gets_nothing_that_another_node_learns_late_of_the_earlier_one(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    def created(*options: str) -> tuple[str, AccessKey]:
+        answer = json.loads(one.thingmint("account", "create", "--json", *options))
+        return answer["Account"], AccessKey(answer["AccessKeyId"], answer["SecretAccessKey"])
+
+    def with_key(node: Live, key: AccessKey, service: str) -> IoT:
+        client = node.client(key, service)
+        node.service.closers.append(client.close)
+        return client
+
+    with nodes(tmp_path, postgresql_url, 2) as (one, frozen):
+        number, key = created()
+        with device(frozen, key, tmp_path, "page") as page:
+            assert page.subscribe("a")
+            os.kill(frozen.service.process.pid, signal.SIGSTOP)
+            try:
+                with_key(one, key, "iot-data").publish(topic="kept", payload=b"x", qos=1, retain=True)
+                one.thingmint("account", "delete", number, "--yes")
+            finally:
+                os.kill(frozen.service.process.pid, signal.SIGCONT)
+            assert page.disconnected.get(timeout=60) is not None
+        # Nodes read each other's messages in order, so this one arrives after those of the deleted account.
+        client_of(one, "iot-data").publish(topic="later", payload=b"x", qos=1, retain=True)
+        eventually(lambda: client_of(frozen, "iot-data").list_retained_messages()["retainedTopics"], bool)
+
+        _, later = created("--id", number)
+        with_key(one, later, "iot").create_thing(thingName="page")
+        for node in (one, frozen):
+            assert with_key(node, later, "iot-data").list_retained_messages()["retainedTopics"] == []
+            shown = with_key(node, later, "iot").get_thing_connectivity_data(thingName="page")
+            assert "timestamp" not in shown
 
 
 def test_a_node_that_was_frozen_for_too_long_ends_its_connections_and_begins_anew(

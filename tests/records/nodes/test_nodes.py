@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from tests.support.databases.stores import OTHER_SCOPE, SCOPE, Timings
 
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.records import changes as change_table
+from thingmint.records.certificates.ca_certificates import insert_registration_code
 from thingmint.records.changes import place_messages
 from thingmint.records.clock import postgresql_time
 from thingmint.records.columns import column_of_time
@@ -214,10 +215,19 @@ async def test_a_will_with_a_delay_waits_for_its_time_and_not_if_its_client_is_b
     assert await store.write(lambda: connection_table.take_orphan("s1")) is False
 
 
+async def test_the_end_of_a_connection_of_a_deleted_account_is_not_remembered(store: Store) -> None:
+    await add(store, "one")
+    await enter(store, await row(store, "s1", "one"))
+    await store.write(lambda: connection_table.end_connections([EndingRow("s1", SCOPE, "lamp", 2, b"late")]))
+    assert await current(store) is None
+    assert await store.read(lambda: connection_table.last_ending(SCOPE, "lamp")) is None
+
+
 async def test_the_last_ending_of_a_client_is_remembered_and_the_oldest_are_forgotten(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add(store, "one")
+    await store.write(lambda: insert_registration_code(SCOPE, "code", datetime(2026, 1, 2, tzinfo=UTC)))
     await store.write(lambda: connection_table.mark_node("one"))
     assert await store.read(lambda: connection_table.is_marked("one"))
     await enter(store, await row(store, "s1", "one"))

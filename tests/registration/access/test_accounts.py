@@ -158,7 +158,8 @@ async def test_a_deleted_account_leaves_nothing_behind_and_disturbs_nobody(store
     heard = Listener()
     removed = await delete_account(store, CLOCK, CALLER, FIRST, heard)
 
-    assert removed == 1 + len(CONTENTS) + 2
+    assert removed == 1 + len(CONTENTS) + 3
+    assert store.tables.connection.execute("SELECT kind, body FROM node_message").fetchall() == [("withdrawn", "")]
     emptied = [content.table for content in CONTENTS]
     assert [table for table in emptied if rows(store, table, FIRST, REGION)] == []
     assert [table for table in kept if not rows(store, table, FIRST, REGION)] == []

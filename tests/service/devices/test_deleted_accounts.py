@@ -81,6 +81,17 @@ async def test_after_missed_changes_unknown_accounts_are_forgotten(store: Memory
     assert kept.forgotten == [SECOND]
 
 
+async def test_a_message_of_an_account_that_was_deleted_before_is_forgotten(store: MemoryStore) -> None:
+    await create(store, FIRST)
+    node = Node(store, kept := Kept())
+    await node.look()
+    await delete_account(store, CLOCK, CALLER, FIRST.account)
+    await node.look()
+    kept.present.add(FIRST)
+    await node.look()
+    assert kept.forgotten == [FIRST]
+
+
 async def test_an_account_without_messages_is_not_watched(store: MemoryStore) -> None:
     await create(store, FIRST, SECOND)
     node = Node(store, kept := Kept(FIRST, SECOND))

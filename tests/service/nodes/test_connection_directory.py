@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from tests.support.databases.stores import SCOPE, Timings
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import CertificateId, Scope
 from thingmint.mqtt.counters import Counters, Loss
+from thingmint.records.certificates.ca_certificates import insert_registration_code
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import nodes as node_table
 from thingmint.records.nodes.connections import ConnectionRow, EndingRow
@@ -50,6 +52,7 @@ async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Forgetful]
     opened = await open_store(postgresql_url, tmp_path, observe=Timings())
     for node_id in ("one", "two"):
         await opened.write(lambda each=node_id: node_table.add_node(each, each, "1", "local", "{}"))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    await opened.write(lambda: insert_registration_code(SCOPE, "code", datetime(2026, 1, 2, tzinfo=UTC)))
     yield Forgetful(opened)
     await opened.close()
 

@@ -95,7 +95,7 @@ KEPT: Final = {
     "certificate_ownership": "until the token's end, when the sweep removes it",
     "serial_reservation": "so that no certificate gets the number again",
     "node_connection": "deleted by the node of the connection, which ends with its certificate",
-    "node_message": "on its way to other nodes, which delete what they have read",
+    "node_message": "emptied by a statement of its own; nodes need its position",
 }
 """Tables that name accounts and that `CONTENTS` leaves alone, each with the reason."""
 
@@ -104,6 +104,14 @@ DELETE_OUTCOMES: Final = (
     "(SELECT o.task_id, o.account, o.region, o.line FROM registration_task t "
     "JOIN registration_outcome o ON o.task_id = t.task_id AND o.account = t.account AND o.region = t.region "
     "WHERE t.account = $1 AND t.region = $2 LIMIT $3) RETURNING 1"
+)
+
+_WITHDRAWN: Final = "withdrawn"
+"""A kind of message that no node reads."""
+# The newest message must stay, because the next one gets the position after it.
+WITHDRAW_MESSAGES: Final = (
+    f"UPDATE node_message SET kind = '{_WITHDRAWN}', body = '' WHERE id IN "  # noqa: S608  a constant
+    f"(SELECT id FROM node_message WHERE account = $1 AND region = $2 AND kind <> '{_WITHDRAWN}' LIMIT $3) RETURNING 1"
 )
 
 DELETE_TAGS: Final = (
@@ -156,6 +164,15 @@ def delete_outcomes(scope: Scope, most: int) -> Steps[int]:
     """Delete up to ``most`` outcomes of the account's bulk registrations and return their number."""
     deleted = yield from rows_of(DELETE_OUTCOMES, scope.account, scope.region, most)
     return len(deleted)
+
+
+def withdraw_messages(scope: Scope, most: int) -> Steps[int]:
+    """Empty up to ``most`` messages between nodes about the account and return their number.
+
+    A node that reads a retained message later would keep it for a later account with the number.
+    """
+    withdrawn = yield from rows_of(WITHDRAW_MESSAGES, scope.account, scope.region, most)
+    return len(withdrawn)
 
 
 def delete_tags(scope: Scope, most: int) -> Steps[int]:

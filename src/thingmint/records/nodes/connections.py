@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from thingmint.core.identifiers import AccountId, PrincipalId, Region, Scope
 from thingmint.core.principals import parse_principal_id
+from thingmint.records.access.accounts import is_known
 from thingmint.records.changes import MOST_AT_ONCE
 from thingmint.records.statement import Row, row_of, rows_of
 from thingmint.records.steps import Steps
@@ -166,7 +167,12 @@ def end_connections(ended: Sequence[EndingRow]) -> Steps[None]:
 
 
 def record_endings(ended: Sequence[EndingRow]) -> Steps[None]:
-    """Store the ends of clients' last connections."""
+    """Store the ends of clients' last connections, but not of those whose account was deleted meanwhile."""
+    known = set[Scope]()
+    for scope in {each.scope for each in ended}:
+        if (yield from is_known(scope)):
+            known.add(scope)
+    ended = [each for each in ended if each.scope in known]
     columns = [
         [each.scope.account for each in ended],
         [each.scope.region for each in ended],

@@ -162,6 +162,7 @@ async def remove_contents(store: Store, scope: Scope, events: EventSink = UNHEAR
 async def _remove_once(store: Store, scope: Scope, events: EventSink, named: tuple[str, ...]) -> int:
     programs: list[Callable[[], Steps[Change[int]]]] = [partial(_tags, scope), partial(_outcomes, scope)]
     programs += [partial(_content, scope, content, named) for content in CONTENTS]
+    programs.append(partial(_messages, scope, named))
     removed = 0
     for program in programs:
         while found := await change_of_callers(store, events, program):
@@ -182,6 +183,12 @@ def _content(scope: Scope, content: AccountTable, named: tuple[str, ...]) -> Ste
 
 def _outcomes(scope: Scope) -> Steps[Change[int]]:
     return Change((yield from account_table.delete_outcomes(scope, DELETED_TOGETHER)), ())
+
+
+def _messages(scope: Scope, named: tuple[str, ...]) -> Steps[Change[int]]:
+    withdrawn = yield from account_table.withdraw_messages(scope, DELETED_TOGETHER)
+    # A node may have read one of them since it last forgot the account.
+    return Change(withdrawn, (), named if withdrawn else ())
 
 
 def _tags(scope: Scope) -> Steps[Change[int]]:

@@ -45,7 +45,7 @@ class DeletedAccounts:
         # Connections record their end a little later than they are ended.
         self._just_forgotten: Sequence[Scope] = ()
         self._watched: frozenset[Scope] = frozenset()
-        # Whether each is known to have changed.
+        # Whether each is known to have changed since it is watched.
         self._changed: dict[Scope, bool] = {}
 
     async def watch_all(self) -> None:
@@ -57,6 +57,8 @@ class DeletedAccounts:
             self._watch.forget(scope)
         for scope in present - self._watched:
             await self._watch.read(scope, partial(self._resources, scope))
+            # It may have been deleted before it was watched.
+            self._changed.setdefault(scope, False)
         self._watched = present
 
     def note(self, changed: Iterable[Watched]) -> None:
@@ -68,8 +70,8 @@ class DeletedAccounts:
     async def forget(self) -> None:
         """Remove from memory what deleted accounts have; raise ServiceUnavailable.
 
-        Only a deletion changes an account. If changes may have been missed, an account is deleted if the registry has
-        nothing of it.
+        Only a deletion changes an account. If changes may have been missed, and if the account was not watched before, it
+        is deleted if the registry has nothing of it.
         """
         for scope in self._just_forgotten:
             self._forget_records(scope)

@@ -34,6 +34,7 @@ OPERATION: Final = "OpenWebSocket"
 _SIGNED_FOR: Final = Plane.DATA.signed_for
 _SUBPROTOCOL: Final = Subprotocol("mqtt")
 _SWITCHING: Final = 101
+_UPGRADE: Final = "websocket"
 
 
 class MQTTOverWebSockets:
@@ -77,11 +78,20 @@ class MQTTOverWebSockets:
 def _accepted(headers: Sequence[tuple[bytes, bytes]]) -> Sequence[bytes]:
     """Return the header fields of the answer to a handshake; raise InvalidRequest if RFC 6455 or MQTT forbids it."""
     received = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
+    _choose_web_socket(received)
     protocol = ServerProtocol(subprotocols=[_SUBPROTOCOL], logger=SILENT)
     response = protocol.accept(Request(PREFIX.decode(), received))
     if response.status_code != _SWITCHING:
         raise InvalidRequest(f"This is not the opening handshake of a WebSocket for MQTT: {protocol.handshake_exc}")
     return [f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers.raw_items() if name != "Date"]
+
+
+def _choose_web_socket(received: Headers) -> None:
+    """Leave no other protocol in Upgrade if the client offers several: the server chooses one (RFC 9110, 7.8)."""
+    offered = ",".join(received.get_all("Upgrade")).lower().split(",")
+    if _UPGRADE in [each.strip() for each in offered]:
+        del received["Upgrade"]
+        received["Upgrade"] = _UPGRADE
 
 
 def _host_name(headers: Sequence[tuple[bytes, bytes]]) -> str:
