@@ -177,6 +177,13 @@ def test_a_handshake_that_is_not_for_mqtt_is_refused(live: Live, which: str) -> 
     assert (answered.status, answered.fields["x-amzn-errortype"]) == (400, "InvalidRequestException")
 
 
+@pytest.mark.parametrize("offered", ["h2c, websocket", "WebSocket,irc/6.9", "a, , websocket "])
+def test_a_web_socket_is_chosen_among_offered_protocols(live: Live, offered: str) -> None:
+    key = live.create_access_key(EVERYTHING)
+    answered = handshake(live, presigned_target(live, key), {"Upgrade": offered})
+    assert (answered.status, answered.fields["upgrade"]) == (101, "websocket")
+
+
 def test_a_request_without_an_upgrade_is_answered_as_unknown(live: Live) -> None:
     answered = handshake(live, "/mqtt", {"Upgrade": None, "Connection": "close"})
     assert (answered.status, answered.fields["x-amzn-errortype"]) == (400, "UnknownOperationException")
