@@ -70,8 +70,8 @@ class DeletedAccounts:
     async def forget(self) -> None:
         """Remove from memory what deleted accounts have; raise ServiceUnavailable.
 
-        Only a deletion changes an account. If changes may have been missed, and if the account was not watched before, it
-        is deleted if the registry has nothing of it.
+        Only a deletion changes an account. If changes may have been missed, or it was not watched before, an account is
+        deleted if the registry has nothing of it.
         """
         for scope in self._just_forgotten:
             self._forget_records(scope)
