@@ -14,13 +14,14 @@ from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tests.support.certificates.encodings import with_unknown_version
 from tests.support.certificates.slow_keys import (
     diffie_hellman_certificate,
     diffie_hellman_key,
     diffie_hellman_request,
     long_rsa_key,
 )
-from tests.support.certificates.user_ca import new_ca, pem_of
+from tests.support.certificates.user_ca import der_of, new_ca, pem_of
 from tests.support.machine.required import required_program
 from tests.support.services.service import running_service
 
@@ -30,7 +31,18 @@ from thingmint.core.identifiers import certificate_id_of
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.registration.log.exported import LineUnreadable
 
-SLOW_OR_ENDLESS = ("zero", "dh.key", "long.key", "dh.crt", "dh.csr", "weak.crt", "strange.crt", "deep.toml", "latin")
+SLOW_OR_ENDLESS = (
+    "zero",
+    "dh.key",
+    "long.key",
+    "dh.crt",
+    "dh.csr",
+    "weak.crt",
+    "strange.crt",
+    "version",
+    "deep.toml",
+    "latin",
+)
 WORKED_ON = ("--root-key", "--root", "--csr")
 
 
@@ -44,6 +56,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "dh.csr").write_text(diffie_hellman_request())
     weak = new_ca(key=rsa.generate_private_key(65537, 1024))
     (folder / "weak.crt").write_text(pem_of(weak.certificate))
+    unknown = ssl.DER_cert_to_PEM_cert(with_unknown_version(der_of(new_ca().certificate)))
+    request = with_unknown_version(_request("issuer").public_bytes(serialization.Encoding.DER))
+    as_request = ssl.DER_cert_to_PEM_cert(request).replace(" CERTIFICATE", " CERTIFICATE REQUEST")
+    (folder / "version").write_text(unknown + as_request)
     (folder / "deep.toml").write_text("a=" + "[" * 20_000)
     (folder / "latin").write_bytes(b"caf\xe9 = 1")
     with (folder / "sparse").open("wb") as sparse:
@@ -59,9 +75,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A root with its key, and a request to it, by the options that name them."""
     folder = tmp_path_factory.mktemp("root")
-    authority, key = new_ca(), ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    authority, request = new_ca(), _request("issuer")
     contents = {
         "--root-key": authority.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -72,6 +86,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for option, content in contents.items():
         (folder / option).write_bytes(content)
     return {option: folder / option for option in contents}
+
+
+def _request(name: str) -> x509.CertificateSigningRequest:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    key = ec.generate_private_key(ec.SECP256R1())
+    return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
 
 
 def said(*arguments: str) -> str:

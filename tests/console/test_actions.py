@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 import json
+import ssl
 import urllib.parse
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from playwright.sync_api import Browser, StorageState
 from tests.console.conftest import HOSTILE, Filled
+from tests.support.certificates.encodings import with_unknown_version
 from tests.support.certificates.slow_keys import diffie_hellman_certificate, diffie_hellman_request, long_rsa_key
 from tests.support.certificates.user_ca import new_ca, pem_of
 from tests.support.clients.aws import IoT, Live
@@ -415,3 +417,38 @@ def test_keys_whose_reading_would_stop_the_node_for_minutes_are_not_read(live: L
     for certificate, private_key in ((device, key), (slow, key), (device, f"x\n{key}"), (device, "")):
         answer = pages.post("/create/download", None, certificate_pem=certificate, private_key=private_key, **own)
         assert answer.status == 400
+
+
+def test_certificates_and_requests_that_cannot_be_parsed_are_refused(live: Live) -> None:
+    pages = Pages(live).sign_in(live.administrator)
+    der = with_unknown_version(ssl.PEM_cert_to_DER_cert(pem_of(new_ca().issue())))
+    request = signing_request("lamp").replace(" REQUEST", "")
+    unknown = ssl.DER_cert_to_PEM_cert(with_unknown_version(ssl.PEM_cert_to_DER_cert(request)))
+    shown = pages.post("/create/read", request_pem=unknown.replace(" CERTIFICATE", " CERTIFICATE REQUEST"))
+    assert shown.status == 400
+    own = {"certificate_id": "0" * 64, "format": "p12", "passphrase": "correct horse", "private_key": long_rsa_key()}
+    assert pages.post("/create/download", None, certificate_pem=ssl.DER_cert_to_PEM_cert(der), **own).status == 400
+
+
+def test_a_registered_certificate_whose_extensions_cannot_be_parsed_is_shown(live: Live, iot: IoT) -> None:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, unique("odd"))])
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([]))
+        .public_key(key.public_key())
+        .serial_number(77)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=9))
+        .add_extension(x509.SubjectAlternativeName([x509.DirectoryName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    der, named = certificate.public_bytes(serialization.Encoding.DER), name.public_bytes()
+    # The value is a UTF8String (X.690, 8.1.2: tag 12), and becomes a BIT STRING (tag 3).
+    place = named.rindex(b"\x06\x03\x55\x04\x03\x0c") + 5
+    odd = ssl.DER_cert_to_PEM_cert(der.replace(named, named[:place] + b"\x03" + named[place + 1 :]))
+    registered = iot.register_certificate_without_ca(certificatePem=odd, status="ACTIVE")["certificateId"]
+    shown = Pages(live).sign_in(live.administrator).get(f"/certificates/{registered}")
+    assert (shown.status, "An extension is not formed as RFC 5280 says." in shown.text) == (200, True)

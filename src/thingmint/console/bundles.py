@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from thingmint.core.errors import InvalidRequest
+from thingmint.issuance.encoding.parsing import certificate_in_pem, certificates_in_pem
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
 SHORTEST_PASSPHRASE: Final = 8
@@ -42,12 +42,12 @@ class Download:
 def issuer_above(certificate_pem: str, authorities: Iterable[str]) -> str:
     """Return the authority that signed the certificate, in PEM; an empty text if none of the authorities did."""
     try:
-        certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+        certificate = certificate_in_pem(certificate_pem.encode())
     except ValueError:
         return ""
     for pem in authorities:
-        with contextlib.suppress(ValueError, TypeError, InvalidSignature):
-            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(pem.encode()))
+        with contextlib.suppress(ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            certificate.verify_directly_issued_by(certificate_in_pem(pem.encode()))
             return pem
     return ""
 
@@ -73,10 +73,10 @@ def as_pkcs12(identity: NewIdentity, name: str, passphrase: str) -> Download:
     if not SHORTEST_PASSPHRASE <= len(passphrase) <= _LONGEST_PASSPHRASE:
         raise InvalidRequest(f"The passphrase has {SHORTEST_PASSPHRASE} to {_LONGEST_PASSPHRASE} characters")
     try:
-        certificate = x509.load_pem_x509_certificate(identity.certificate_pem.encode())
+        certificate = certificate_in_pem(identity.certificate_pem.encode())
         subject_public_key(certificate)
         key = _key_of_page(identity.private_key_pem)
-        authorities = x509.load_pem_x509_certificates(identity.authorities_pem.encode())
+        authorities = certificates_in_pem(identity.authorities_pem.encode())
         content = pkcs12.serialize_key_and_certificates(
             name.encode(),
             key,
@@ -84,7 +84,7 @@ def as_pkcs12(identity: NewIdentity, name: str, passphrase: str) -> Download:
             authorities,
             serialization.BestAvailableEncryption(passphrase.encode()),
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InvalidRequest("The private key and the certificate cannot be read") from error
     return Download(f"{name}.p12", "application/x-pkcs12", content)
 

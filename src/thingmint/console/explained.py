@@ -6,6 +6,7 @@ A device or a caller chose the content, so nothing in it is trusted. A part that
 from collections.abc import Callable, Iterator
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.parsing import certificate_in_pem, request_in_pem
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
 _MOST_EXTENSIONS = 50
@@ -48,7 +50,7 @@ def explain_certificate(pem: str) -> tuple[ExplainedPart, ...]:
     """Return the parts of a certificate in PEM, or one row that says that it cannot be read."""
     try:
         with odd_names_allowed():
-            certificate = x509.load_pem_x509_certificate(pem.encode())
+            certificate = certificate_in_pem(pem.encode())
             return tuple(_certificate_parts(certificate))
     except ValueError:
         return (ExplainedPart("Certificate", _UNREADABLE, "The registry has the certificate as it was sent."),)
@@ -58,7 +60,7 @@ def explain_request(pem: str) -> tuple[ExplainedPart, ...]:
     """Return the parts of a certificate signing request in PEM; raise InvalidRequest if it cannot be read."""
     try:
         with odd_names_allowed():
-            request = x509.load_pem_x509_csr(pem.encode("utf-8", "replace"))
+            request = request_in_pem(pem.encode("utf-8", "replace"))
             return tuple(_request_parts(request))
     except ValueError as error:
         raise InvalidRequest("This is no certificate signing request in PEM form") from error
@@ -112,7 +114,13 @@ def _validity(request: x509.CertificateSigningRequest) -> str:
 def _extension_parts(extensions: Callable[[], x509.Extensions]) -> Iterator[ExplainedPart]:
     try:
         found = list(extensions())
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (
+        ValueError,
+        TypeError,  # A name in an extension has a BIT STRING.
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        UnsupportedAlgorithm,
+    ):
         yield ExplainedPart("Extensions", _UNREADABLE, "An extension is not formed as RFC 5280 says.")
         return
     for extension in found[:_MOST_EXTENSIONS]:

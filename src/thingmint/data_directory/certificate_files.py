@@ -8,6 +8,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from thingmint.data_directory.files import write_durably
+from thingmint.issuance.encoding.parsing import certificates_in_pem
 from thingmint.issuance.keys.key_pairs import WeakKey
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
@@ -50,7 +51,7 @@ def certificates_in(content: bytes, path: Path) -> tuple[x509.Certificate, ...]:
     Raises AuthorityUnusable also if the public key of one cannot be read.
     """
     try:
-        certificates = tuple(x509.load_pem_x509_certificates(content))
+        certificates = tuple(certificates_in_pem(content))
     except ValueError as error:
         raise AuthorityUnusable(f"{path} holds no certificate") from error
     for each in certificates:

@@ -7,13 +7,12 @@ data directory. Keys are unencrypted PKCS#8 PEM in memory, and encrypted with th
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography import x509
-
 from thingmint.data_directory.authorities import ISSUING, ROOT, RSA_SERVICE, SEALING, SERVICE, opened_key
 from thingmint.data_directory.certificate_files import AuthorityUnusable, certificate_path, key_path
 from thingmint.data_directory.files import make_directory, write_durably
 from thingmint.data_directory.retired_issuers import RETIRED_ISSUERS, destroy_key_files, destroyed_path
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of
+from thingmint.issuance.encoding.parsing import certificate_in_pem
 from thingmint.issuance.keys.private_keys import PrivateKey, dump_private_key, load_private_key
 
 _CERTIFICATES = (ROOT, ISSUING, SERVICE, RSA_SERVICE)
@@ -45,7 +44,7 @@ def read_shared(data_dir: Path, name: str, passphrase: bytes | None) -> bytes:
 def issuer_of_key(data_dir: Path, name: str) -> str | None:
     """Return the id of the issuer whose key this shared file is; None if it is no issuer's key."""
     if name == _ISSUING_KEY:
-        return issuer_id_of(x509.load_pem_x509_certificate((data_dir / _ISSUING_CERTIFICATE).read_bytes()))
+        return issuer_id_of(certificate_in_pem((data_dir / _ISSUING_CERTIFICATE).read_bytes()))
     return Path(name).stem if name.startswith(f"keys/{RETIRED_ISSUERS}/") else None
 
 
@@ -69,7 +68,7 @@ def write_shared(data_dir: Path, contents: Mapping[str, bytes], passphrase: byte
     if _ISSUING_CERTIFICATE not in contents:
         write_durably(destroyed_path(data_dir), b"", 0o644)
     elif not contents.get(_ISSUING_KEY):
-        own = x509.load_pem_x509_certificate(contents[_ISSUING_CERTIFICATE])
+        own = certificate_in_pem(contents[_ISSUING_CERTIFICATE])
         destroy_key_files(data_dir, own, own)
     write_durably(data_dir / _ROOT_CERTIFICATE, contents[_ROOT_CERTIFICATE], 0o644)
 

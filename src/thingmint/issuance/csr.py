@@ -15,6 +15,7 @@ from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.encoding.der import children, only_element
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.parsing import request_in_der
 from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey, accepted_public_key
 from thingmint.issuance.keys.subject_keys import subject_public_key
@@ -92,7 +93,7 @@ def require_no_key_encryption(der: bytes) -> None:
     `load_subject_der` has parsed. Also raises MalformedCSR.
     """
     try:
-        wanted = {attribute.oid.dotted_string for attribute in x509.load_der_x509_csr(der).attributes}
+        wanted = {attribute.oid.dotted_string for attribute in request_in_der(der).attributes}
     except ValueError as error:
         raise MalformedCSR("The attributes of the certificate signing request are malformed") from error
     if wanted & _KEY_ENCRYPTION:
@@ -108,7 +109,7 @@ def asks_for_alternative_names(der: bytes) -> bool:
     """
     try:
         with odd_names_allowed():
-            extensions = x509.load_der_x509_csr(der).extensions
+            extensions = request_in_der(der).extensions
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise MalformedCSR("The extensions of the certificate signing request are malformed") from error
     return any(extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME for extension in extensions)
@@ -139,8 +140,8 @@ def _chosen_subject(subject_der: bytes) -> bytes | None:
 
 def _parse(der: bytes) -> x509.CertificateSigningRequest:
     try:
-        return x509.load_der_x509_csr(der)
-    except (ValueError, x509.InvalidVersion) as error:
+        return request_in_der(der)
+    except ValueError as error:
         raise MalformedCSR(_NOT_PKCS10) from error
 
 

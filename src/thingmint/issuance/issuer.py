@@ -14,6 +14,7 @@ from thingmint.core.errors import InvalidRequest, IssuanceImpossible, ServiceUna
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.encoding.der import signed_structure
+from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.throwaway_keys import throwaway_key_like
 from thingmint.issuance.profiles.certificate_form import CertificateForm
@@ -174,7 +175,7 @@ class Issuer:
         tbs = linted.to_be_signed
         signature = await self._signer.sign(tbs, self.profile.signature_hash)
         der = signed_structure(tbs, linted.outer_algorithm, signature)
-        signed = x509.load_der_x509_certificate(der)
+        signed = certificate_in_der(der)
         if signed.tbs_certificate_bytes != tbs:
             raise PreparedCertificateRefused("what was signed is not what was linted")
         if not self._signer.is_in_process and not self.ca.has_signed(signed):

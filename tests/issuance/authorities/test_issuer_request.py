@@ -1,5 +1,6 @@
 """Any authority can read an issuer's request, whatever holds its key; a root answers it and nothing else."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,6 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tests.issuance.authorities.test_issuer_chain import KEYS, ROOT, certificate
 from tests.issuance.conftest import NOW, Authorities
+from tests.support.certificates.der import bits, sequence
+from tests.support.certificates.encodings import parts_of
 from tests.support.certificates.signers import at_once, signing_process
 from tests.support.certificates.slow_keys import diffie_hellman_request
 
@@ -95,6 +98,19 @@ def of_ed25519() -> bytes:
 def test_what_is_no_request_of_an_issuer_is_not_signed(text: bytes, reason: str) -> None:
     with pytest.raises(IssuerUnfit, match=reason):
         sign_issuer_request(AUTHORITY, text, SERIAL, NOW, None)
+
+
+def test_a_subject_that_is_a_bit_string_is_refused_although_the_request_is_signed() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    _, algorithm, _ = parts_of(request.public_bytes(serialization.Encoding.DER))
+    # The value is a UTF8String (X.690, 8.1.2: tag 12), and becomes a BIT STRING (tag 3).
+    tbs = request.tbs_certrequest_bytes.replace(b"\x55\x04\x03\x0c", b"\x55\x04\x03\x03")
+    changed = sequence(tbs, algorithm, bits(key.sign(tbs, ec.ECDSA(hashes.SHA256()))))
+    text = ssl.DER_cert_to_PEM_cert(changed).replace(" CERTIFICATE", " CERTIFICATE REQUEST")
+    with pytest.raises(IssuerUnfit, match="that can be read"):
+        sign_issuer_request(AUTHORITY, text.encode(), SERIAL, NOW, None)
 
 
 def test_a_key_that_no_issuer_may_have_is_refused_before_its_reading_takes_long() -> None:

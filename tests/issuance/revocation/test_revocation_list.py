@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.issuance.conftest import NOW, Authorities
+from tests.support.certificates.encodings import with_unknown_version
 
 from thingmint.core.certificates.revocation import RevocationReason
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of
@@ -46,7 +47,7 @@ def test_a_list_of_an_issuer_says_what_is_revoked_in_der_and_in_pem(authorities:
         assert {(each.revoked_at, each.not_after) for each in entries} == {(SECOND, issuer.not_valid_after_utc)}
 
 
-@pytest.mark.parametrize("other", ["key", "kind", "number", "bytes"])
+@pytest.mark.parametrize("other", ["key", "kind", "number", "bytes", "version"])
 def test_what_is_no_list_of_an_issuer_is_refused(authorities: Authorities, other: str) -> None:
     authority = authorities.issuing
     keys: dict[str, PrivateKey] = {
@@ -56,5 +57,6 @@ def test_what_is_no_list_of_an_issuer_is_refused(authorities: Authorities, other
     der = listed(authority, keys.get(other), number=None if other == "number" else 7).public_bytes(
         serialization.Encoding.DER
     )
+    contents = {"bytes": b"no list", "version": with_unknown_version(der)}
     with pytest.raises(ListUnusable):
-        read_list(b"no list" if other == "bytes" else der, [authority.certificate])
+        read_list(contents.get(other, der), [authority.certificate])

@@ -178,3 +178,9 @@ def with_algorithm(der: bytes, algorithm: str) -> bytes:
     fields = [tbs[each.start : each.end] for each in children(tbs, only_element(tbs))]
     fields[2] = asn1.sequence(asn1.oid(algorithm))
     return asn1.sequence(asn1.sequence(*fields), fields[2], asn1.bits(signature))
+
+
+def with_unknown_version(der: bytes) -> bytes:
+    """Return a certificate, a signing request or a revocation list with version 77."""
+    place = der.index(b"\x02\x01") + 2
+    return der[:place] + bytes([77]) + der[place + 1 :]

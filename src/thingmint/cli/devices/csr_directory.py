@@ -5,13 +5,13 @@ A directory that holds a private key is refused as a whole, because the key may 
 
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from thingmint.cli.devices.device import ListedDevice, ListRefused, Row, without_doubles
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.csr import load_csr
+from thingmint.issuance.encoding.parsing import request_in_der
 
 _SUFFIXES = (".csr", ".pem", ".der", ".p10")
 _MAX_BYTES = 65_536
@@ -114,4 +114,4 @@ def _row(line: int, path: Path) -> Row:
 
 
 def _pem(der: bytes) -> str:
-    return x509.load_der_x509_csr(der).public_bytes(Encoding.PEM).decode()
+    return request_in_der(der).public_bytes(Encoding.PEM).decode()

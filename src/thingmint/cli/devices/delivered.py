@@ -15,6 +15,7 @@ from thingmint.cli.devices.formats import ENVELOPED_KEY
 from thingmint.cli.devices.recipients import opened
 from thingmint.core.error_text import in_words
 from thingmint.host.given_files import MOST_BYTES, read_given
+from thingmint.issuance.encoding.parsing import certificate_in_der, certificate_in_pem
 from thingmint.issuance.keys.key_reading import key_and_certificate_in_pkcs12, private_key_in_der, private_key_in_pem
 
 _ARRAY = re.compile(r"unsigned char (\w+)\[\] = \{([^}]*)\}")
@@ -69,11 +70,11 @@ def require_regular(path: Path) -> None:
 
 
 def _certificate_pem(content: bytes, _secrets: DecryptionSecrets) -> DeliveredContents:
-    return DeliveredContents(certificate=_der(x509.load_pem_x509_certificate(content)))
+    return DeliveredContents(certificate=_der(certificate_in_pem(content)))
 
 
 def _certificate_der(content: bytes, _secrets: DecryptionSecrets) -> DeliveredContents:
-    return DeliveredContents(certificate=_der(x509.load_der_x509_certificate(content)))
+    return DeliveredContents(certificate=_der(certificate_in_der(content)))
 
 
 def _key_pem(content: bytes, _secrets: DecryptionSecrets) -> DeliveredContents:

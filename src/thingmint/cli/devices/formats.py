@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.keys.private_keys import PrivateKey
 
@@ -63,7 +63,7 @@ def _p12(identity: DeviceIdentity) -> Iterator[FileOf]:
         .hmac_hash(hashes.SHA256())
         .build(identity.passphrase)
     )
-    certificate = x509.load_der_x509_certificate(identity.der)
+    certificate = certificate_in_der(identity.der)
     content = pkcs12.serialize_key_and_certificates(identity.name.encode(), identity.key, certificate, None, encryption)
     yield FileOf(".p12", content, _PRIVATE)
 

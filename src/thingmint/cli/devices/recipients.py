@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 
 from thingmint.cli.devices.device import ListRefused
 from thingmint.host.given_files import read_given
+from thingmint.issuance.encoding.parsing import certificate_in_der, certificate_in_pem
 from thingmint.issuance.keys.key_pairs import WeakKey
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
@@ -23,7 +24,7 @@ def read_recipient(path: Path) -> x509.Certificate:
     content = read_given(path)
     try:
         is_pem = b"-----BEGIN" in content
-        certificate = x509.load_pem_x509_certificate(content) if is_pem else x509.load_der_x509_certificate(content)
+        certificate = certificate_in_pem(content) if is_pem else certificate_in_der(content)
         key = subject_public_key(certificate)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ListRefused(f"{path} is no certificate that can be read") from error

@@ -29,6 +29,7 @@ from thingmint.cli.issuing.issuers_file import ISSUERS
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.host.given_files import given_lines
+from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.issuance.keys.key_pairs import WeakKey
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
@@ -126,7 +127,7 @@ class Verification(Struct):
         return read_delivered(path, self.secrets)
 
     def _certificate(self, each: Delivered, der: bytes) -> Iterator[str]:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = certificate_in_der(der)
         if certificate_id_of(der) != each.certificate_id:
             yield f"it is another certificate than {each.certificate_id}"
             return

@@ -18,6 +18,7 @@ from thingmint.cli.terminal.columns import printable
 from thingmint.cli.terminal.numbers import counted
 from thingmint.core.error_text import in_words
 from thingmint.host.given_files import read_given
+from thingmint.issuance.encoding.parsing import certificates_in_pem
 from thingmint.issuance.keys.key_reading import KeyRefused, private_key_in_pem
 
 _SHOWN = 50
@@ -66,7 +67,7 @@ def read_issuers(path: Path) -> list[x509.Certificate]:
     if not path.exists():
         return []
     try:
-        return x509.load_pem_x509_certificates(read_given(path))
+        return certificates_in_pem(read_given(path))
     except ValueError as error:
         raise ListRefused(f"{path} holds no certificates") from error
 

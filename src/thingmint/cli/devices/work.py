@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cryptography import x509
 from msgspec import structs
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
@@ -27,6 +26,7 @@ from thingmint.cli.issuing.registrar import DeviceRegistrar, Registered
 from thingmint.cli.issuing.retries import THROTTLED, RetryLimit
 from thingmint.cli.threads import to_its_end
 from thingmint.core.identifiers import certificate_id_of
+from thingmint.issuance.encoding.parsing import certificate_in_der
 
 # AWS's error names, and this project's error classes, which a registrar without a service raises.
 _CONFLICTS = frozenset({"ConflictingResourceUpdateException", "UpdateConflict"})
@@ -193,7 +193,7 @@ class DeviceWork:
         return stem
 
     def _keep(self, line: int, device: ListedDevice, asked: Asked, registered: Registered) -> None:
-        certificate, order = x509.load_der_x509_certificate(registered.der), self.job.order
+        certificate, order = certificate_in_der(registered.der), self.job.order
         serial = f"{certificate.serial_number:x}"
         stem = self._claim_stem(line, device, serial)
         identity = DeviceIdentity(device.thing, registered.der, asked.key, self.passphrase)
@@ -210,7 +210,7 @@ class DeviceWork:
     def _entry(
         self, line: int, device: ListedDevice, asked: Asked, registered: Registered, digests: dict[str, str]
     ) -> DeviceEntry:
-        certificate, order = x509.load_der_x509_certificate(registered.der), self.job.order
+        certificate, order = certificate_in_der(registered.der), self.job.order
         return DeviceEntry(
             line=line,
             thing=device.thing,
@@ -243,4 +243,4 @@ class DeviceWork:
 
 
 def _fingerprint(der: bytes) -> str:
-    return public_key_sha256(x509.load_der_x509_certificate(der).public_key())
+    return public_key_sha256(certificate_in_der(der).public_key())

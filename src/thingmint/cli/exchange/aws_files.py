@@ -8,7 +8,6 @@ import json
 import re
 from pathlib import Path
 
-from cryptography import x509
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,6 +24,7 @@ from thingmint.cli.devices.templates import (
 from thingmint.cli.exchange.aws_script import Script
 from thingmint.cli.exchange.fleet import CertificateItem, Fleet, ThingItem
 from thingmint.data_directory.files import make_directory, write_durably
+from thingmint.issuance.foreign.certificate import load_foreign_pem
 
 _REVOKED = "REVOKED"
 _ARN = re.compile(r"arn:aws(?:-[a-z]+)*:iot:(?:[a-z0-9-]+|\*):(?:[0-9]{12}|\*):")
@@ -115,9 +115,10 @@ class AwsExport(Struct):
         return [each for each in found if each is not None and each.status != _REVOKED]
 
     def _issuer_of(self, certificate: CertificateItem) -> str:
-        subject = x509.load_pem_x509_certificate(certificate.pem.encode()).issuer
+        # Compared as octets, because devices' certificates can have names that the library does not read.
+        issuer = load_foreign_pem(certificate.pem, "certificate").issuer
         for pem in self.issuers:
-            if x509.load_pem_x509_certificate(pem.encode()).subject == subject:
+            if load_foreign_pem(pem, "CA certificate").subject == issuer:
                 return pem
         return ""
 

@@ -31,6 +31,7 @@ from thingmint.cli.issuing.begin import JobProperties
 from thingmint.cli.issuing.folder import ManifestEntry
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import certificate_id_of
+from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.issuance.encoding.pem import certificate_pem
 
 
@@ -85,7 +86,7 @@ class StationImport(IntoService):
             raise ValueError("no file holds its certificate")
         if certificate_id_of(der) != entry.certificate_id:
             raise ValueError("its file holds another certificate than the manifest says")
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = certificate_in_der(der)
         issuer = next(
             (each for each in self._issuers if each.subject == certificate.issuer and _signed(each, certificate)), None
         )

@@ -22,6 +22,7 @@ from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import CertificateId, certificate_id_of
 from thingmint.data_directory.files import make_directory, remove_leftovers, write_durably
 from thingmint.host.file_locks import AlreadyHeld, folder_held
+from thingmint.issuance.encoding.parsing import certificate_in_pem
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.keys.private_keys import PrivateKey
 
@@ -176,7 +177,7 @@ class Folder(Struct, frozen=True):
         """Return the certificate of an identity; raise FolderRefused if the file holds none."""
         path = self.certificate_file(index)
         try:
-            return x509.load_pem_x509_certificate(path.read_bytes())
+            return certificate_in_pem(path.read_bytes())
         except ValueError as error:
             raise FolderRefused(f"{path} holds no certificate") from error
 

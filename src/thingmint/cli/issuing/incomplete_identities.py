@@ -6,11 +6,10 @@ are in the folder by their ids, and reads only the others.
 
 from collections.abc import AsyncIterator, Iterable
 
-from cryptography import x509
-
 from thingmint.cli.issuing.folder import Folder, Job, public_key_sha256
 from thingmint.cli.issuing.registrar import Registered, Registrar
 from thingmint.core.identifiers import certificate_id_of
+from thingmint.issuance.encoding.parsing import certificate_in_der
 
 
 async def find_lost(
@@ -46,5 +45,5 @@ async def _strangers(folder: Folder, job: Job, registrar: Registrar) -> AsyncIte
             return
         # Another client may have deleted a listed certificate.
         if certificate_id not in own and (registered := await registrar.find(certificate_id)) is not None:
-            certificate = x509.load_der_x509_certificate(registered.der)
+            certificate = certificate_in_der(registered.der)
             yield registered, public_key_sha256(certificate.public_key())

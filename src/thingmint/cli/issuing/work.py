@@ -24,6 +24,7 @@ from thingmint.cli.issuing.retries import THROTTLED, RetryLimit
 from thingmint.cli.issuing.station_keys import signing_request
 from thingmint.cli.threads import to_its_end
 from thingmint.core.error_text import in_words
+from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.issuance.keys.private_keys import PrivateKey
 from thingmint.registration.kernel.ports import KeySource
 
@@ -130,7 +131,7 @@ class Work:
         return await asyncio.to_thread(self.folder.read_key, index)
 
     async def _keep(self, index: int, registered: Registered) -> None:
-        certificate = x509.load_der_x509_certificate(registered.der)
+        certificate = certificate_in_der(registered.der)
         if public_key_sha256(certificate.public_key()) != public_key_sha256(self.folder.read_key(index).public_key()):
             raise AnswerRefused("the service answered with a certificate for another key")
         self._require_arn_prefix(registered.arn)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
+from thingmint.issuance.encoding.parsing import certificates_in_pem
 from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey, accepted_public_key
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
@@ -58,7 +59,7 @@ def _read(text: bytes) -> Sequence[x509.Certificate]:
     if len(text) > MOST_BYTES:
         raise IssuerUnfit(f"the file is longer than {MOST_BYTES} bytes")
     try:
-        found = x509.load_pem_x509_certificates(text)
+        found = certificates_in_pem(text)
         # Names and extensions are parsed only here, and may be malformed.
         for each in found:
             each.subject.rfc4514_string()

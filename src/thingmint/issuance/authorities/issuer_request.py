@@ -15,6 +15,7 @@ from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, require_issuer_key
 from thingmint.issuance.authorities.trust_anchor import CertificateAuthority, create_issuing_ca, issuing_ca_name
 from thingmint.issuance.encoding.der import with_signature
+from thingmint.issuance.encoding.parsing import request_in_der, request_in_pem
 from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey
 from thingmint.issuance.keys.signer import Signer
 from thingmint.issuance.keys.subject_keys import subject_public_key
@@ -49,8 +50,8 @@ async def issuer_request(signer: Signer, subject: x509.Name) -> bytes:
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(stand_in, _HASH)
     der = request.public_bytes(serialization.Encoding.DER)
     der = der.replace(_encoded(stand_in.public_key()), _encoded(public_key), 1)
-    content = x509.load_der_x509_csr(der).tbs_certrequest_bytes
-    signed = x509.load_der_x509_csr(with_signature(der, await signer.sign(content, _HASH)))
+    content = request_in_der(der).tbs_certrequest_bytes
+    signed = request_in_der(with_signature(der, await signer.sign(content, _HASH)))
     if signed.public_key() != public_key or not signed.is_signature_valid:
         raise ServiceUnavailable("The issuer's signer returned a signature that does not verify")
     return signed.public_bytes(serialization.Encoding.PEM)
@@ -73,22 +74,27 @@ def sign_issuer_request(
     if len(text) > MOST_BYTES:
         raise IssuerUnfit(f"the request is longer than {MOST_BYTES} bytes")
     try:
-        request = x509.load_pem_x509_csr(text)
+        request = request_in_pem(text)
         public_key = subject_public_key(request)
-        is_valid = request.is_signature_valid
-    except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
+        subject, is_valid = request.subject, request.is_signature_valid
+    except (
+        ValueError,
+        TypeError,
+        InvalidSignature,
+        UnsupportedAlgorithm,
+    ) as error:  # TypeError: a BIT STRING in a name
         raise IssuerUnfit("the file holds no certificate signing request in PEM that can be read") from error
     except WeakKey as error:
         raise IssuerUnfit(error.message) from error
     if not is_valid:
         raise IssuerUnfit("the request's signature does not verify")
-    if not isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey) or not request.subject.rdns:
+    if not isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey) or not subject.rdns:
         raise IssuerUnfit("the request has no subject, or its key is neither RSA nor ECDSA")
     require_issuer_key(public_key)
     require_root(root.certificate, at)
     if end is not None and end <= at:
         raise IssuerUnfit("the issuer would end before it begins")
-    return create_issuing_ca(root, public_key, serial_number, at, subject=request.subject, end=end, addresses=addresses)
+    return create_issuing_ca(root, public_key, serial_number, at, subject=subject, end=end, addresses=addresses)
 
 
 def require_root(root: x509.Certificate, at: datetime) -> None:

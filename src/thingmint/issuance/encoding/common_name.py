@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from thingmint.issuance.encoding.der import children, only_element
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.parsing import certificate_in_der
 
 MAX_CHARACTERS: Final = 256
 # The object identifier 2.5.4.3 in DER.
@@ -32,7 +32,7 @@ def common_name_of(der: bytes) -> str | None:
     """
     try:
         with odd_names_allowed():
-            names = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+            names = certificate_in_der(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except (ValueError, TypeError):  # The library raises TypeError for a BIT STRING.
         return None
     value = names[0].value if names else None

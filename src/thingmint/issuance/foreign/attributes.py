@@ -20,6 +20,7 @@ from thingmint.core.policies.certificate_variables import (
     directory_name,
 )
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.parsing import certificate_in_der
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ _ALTERNATIVES: list[tuple[str, type[x509.SubjectAlternativeName | x509.IssuerAlt
 
 def certificate_attributes(der: bytes) -> CertificateNames:
     """Return the values of the certificate's names by the keys of policies, as far as they can be parsed."""
-    certificate = _readable(lambda: x509.load_der_x509_certificate(der))
+    certificate = _readable(lambda: certificate_in_der(der))
     if certificate is None:
         return {}
     found: dict[str, list[str]] = defaultdict(list)

@@ -17,6 +17,7 @@ from thingmint.core.error_text import in_words
 from thingmint.core.errors import CertificateInvalid
 from thingmint.core.identifiers import CertificateId, SerialNumber, certificate_id_of
 from thingmint.issuance.encoding.der import MalformedDER, children, only_element
+from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.issuance.encoding.pem import certificate_pem
 from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.foreign.signed_form import ensure_one_encoding, signed_digest
@@ -124,7 +125,7 @@ def load_registered(der: bytes, what: str) -> ForeignCertificate:
     """
     try:
         return _read(der, what)
-    except (ValueError, x509.InvalidVersion, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise CertificateInvalid(f"The {what} is not an X.509 certificate of version 1 or 3") from error
 
 
@@ -176,7 +177,7 @@ def _read(der: bytes, what: str) -> ForeignCertificate:
     # RFC 5280, 4.1.2.2. The library would warn of such numbers when it parses them.
     if serial_number <= 0 or serial.end - serial.content > _MAX_SERIAL_OCTETS:
         raise ValueError("the serial number is not positive, or too long")
-    parsed = x509.load_der_x509_certificate(der)
+    parsed = certificate_in_der(der)
     return ForeignCertificate(
         what=what,
         der=der,

@@ -11,6 +11,7 @@ from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
 from thingmint.issuance.encoding.der import with_signature
+from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.issuance.keys.throwaway_keys import throwaway_key_like
 
 # Clients do not check its revocation (RFC 6960, 4.2.2.2.1), so its validity is short.
@@ -45,9 +46,7 @@ async def issue_responder_certificate(
         raise IssuerUnfit("the issuer is not valid now")
     unsigned = _builder(ca, public_key, serial_number, at).sign(throwaway_key_like(ca.signer.public_key), _HASH)
     signature = await ca.signer.sign(unsigned.tbs_certificate_bytes, _HASH)
-    certificate = x509.load_der_x509_certificate(
-        with_signature(unsigned.public_bytes(serialization.Encoding.DER), signature)
-    )
+    certificate = certificate_in_der(with_signature(unsigned.public_bytes(serialization.Encoding.DER), signature))
     if not ca.has_signed(certificate):
         raise ServiceUnavailable("The issuer's signer returned a signature that does not verify")
     return certificate

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of
+from thingmint.issuance.encoding.parsing import revocation_list_in_der, revocation_list_in_pem
 
 _REASONS = {reason.word: reason for reason in RevocationReason}
 
@@ -50,10 +51,17 @@ def read_list(content: bytes, issuers: Sequence[x509.Certificate]) -> Revocation
     """Return the list in DER or PEM; raise ListUnusable if it is not a list that one of the issuers has signed."""
     is_pem = content.lstrip().startswith(b"-----BEGIN")
     try:
-        parsed = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)
+        parsed = revocation_list_in_pem(content) if is_pem else revocation_list_in_der(content)
         number = parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         name = parsed.issuer
-    except (ValueError, TypeError, x509.ExtensionNotFound, UnsupportedAlgorithm) as error:
+    except (
+        ValueError,
+        TypeError,  # A name has a BIT STRING.
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        x509.ExtensionNotFound,
+        UnsupportedAlgorithm,
+    ) as error:
         raise ListUnusable("it is not a certificate revocation list with a number") from error
     for issuer in issuers:
         if issuer.subject == name and _has_signed(issuer, parsed):

@@ -32,6 +32,7 @@ from thingmint.core.policies.stored_policy import MAX_POLICIES_OF_A_TARGET
 from thingmint.core.policies.target import CertificateTarget
 from thingmint.issuance.csr import SigningRequest
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.records.certificates import certificates as certificate_table
 from thingmint.records.certificates import renewals as renewal_table
@@ -150,7 +151,7 @@ def _require_renewable(present: _Present, request: SigningRequest, *, may_provis
         raise AccessDenied("The certificate may ask for certificates of devices and has no thing: it is not renewed")
     _require_active(certificate)
     with odd_names_allowed():
-        subject = x509.load_der_x509_certificate(certificate.der).subject
+        subject = certificate_in_der(certificate.der).subject
         if request.subject != subject:
             # RFC 7030, 4.2.2.
             raise InvalidRequest(

@@ -19,6 +19,7 @@ from thingmint.data_directory.authorities import DEVICE_AUTHORITIES, Authorities
 from thingmint.data_directory.certificate_files import pem_of, write_where_different
 from thingmint.data_directory.retired_issuers import destroy_key_files
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA, issuer_id_of
+from thingmint.issuance.encoding.parsing import certificates_in_pem
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.private_keys import PrivateKey, dump_private_key, load_private_key
 from thingmint.issuance.keys.signer import Signer
@@ -142,7 +143,7 @@ class IssuerSources:
 
 def chain_of(record: IssuerRecord) -> tuple[x509.Certificate, ...]:
     """Return the certificate of an issuer, then those above it."""
-    return tuple(x509.load_pem_x509_certificates(record.chain_pem.encode()))
+    return tuple(certificates_in_pem(record.chain_pem.encode()))
 
 
 def records_of_files(authorities: Authorities, at: datetime) -> tuple[IssuerRecord, ...]:

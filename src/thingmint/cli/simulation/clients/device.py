@@ -31,6 +31,7 @@ from thingmint.core.topics.patterns import (
     PayloadFormat,
     answer_topic,
 )
+from thingmint.issuance.encoding.parsing import request_in_pem
 from thingmint.mqtt.codec.packets import Publish, Will
 
 _JSON = {FORMAT: PayloadFormat.JSON.value}
@@ -107,7 +108,7 @@ class SimulatedDevice(Failing):
         assert identity is not None, "only devices that have begun well renew"
         with self.lasting(), self.step(Step.RENEW):
             request = new_renewal_request(identity)
-            csr = x509.load_pem_x509_csr(request.csr_pem.encode()).public_bytes(serialization.Encoding.DER)
+            csr = request_in_pem(request.csr_pem.encode()).public_bytes(serialization.Encoding.DER)
             for attempt in range(_MOST_ATTEMPTS):
                 began = perf_counter()
                 try:

@@ -14,6 +14,7 @@ from thingmint.cli.simulation.clients.client import ANSWER_SECONDS, BrokerRefuse
 from thingmint.cli.simulation.clients.identity import Identity
 from thingmint.cli.simulation.target import TargetRefused, require_loopback_url
 from thingmint.core.error_text import in_words
+from thingmint.issuance.encoding.parsing import certificate_in_pem
 
 BUSY = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE})
 
@@ -79,7 +80,7 @@ def find_est(url: str, ca_file: str, *, allow_remote: bool) -> EstTarget:
 
 def issuer_of(certificate_pem: str) -> str:
     """Return the name of a certificate's issuer."""
-    return x509.load_pem_x509_certificate(certificate_pem.encode()).issuer.rfc4514_string()
+    return certificate_in_pem(certificate_pem.encode()).issuer.rfc4514_string()
 
 
 def pem_and_id(certificate: x509.Certificate) -> tuple[str, str]:

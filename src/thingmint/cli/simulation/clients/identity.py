@@ -10,6 +10,7 @@ from cryptography.x509.oid import NameOID
 
 from thingmint.cli.simulation.target import Target
 from thingmint.host.memory_files import in_memory
+from thingmint.issuance.encoding.parsing import certificate_in_pem
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def new_signing_request(common_name: str) -> DeviceKeyRequest:
 
 def new_renewal_request(identity: Identity) -> DeviceKeyRequest:
     """Return a CSR for a new key with the subject of an identity."""
-    return _new_request(x509.load_pem_x509_certificate(identity.certificate_pem.encode()).subject)
+    return _new_request(certificate_in_pem(identity.certificate_pem.encode()).subject)
 
 
 def _new_request(subject: x509.Name) -> DeviceKeyRequest:
