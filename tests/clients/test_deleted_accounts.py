@@ -2,10 +2,12 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, policy
 from tests.support.clients.web_sockets import is_refused_before_opening
 from tests.support.devices.live_devices import (
@@ -89,3 +91,25 @@ def test_a_later_account_with_the_number_gets_no_earlier_messages(
         assert lamp.subscribe(filters)
         data.publish(topic=filters, payload=b"new", qos=1)
         assert lamp.hear().payload == b"new"
+
+
+@pytest.mark.engines
+def test_requests_that_wait_during_the_deletion_leave_nothing_in_the_account(live: Live, client_of: ClientOf) -> None:
+    created = json.loads(live.thingmint("account", "create", "--json"))
+    client = client_of(live, AccessKey(created["AccessKeyId"], created["SecretAccessKey"]), max_pool_connections=8)
+
+    def create_until_refused() -> str:
+        while True:
+            try:
+                client.create_keys_and_certificate(setAsActive=True)
+            except ClientError as error:
+                return str(error.response["Error"]["Code"])
+
+    with ThreadPoolExecutor(8) as threads:
+        waiting = [threads.submit(create_until_refused) for _ in range(8)]
+        time.sleep(1)
+        live.thingmint("account", "delete", created["Account"], "--yes")
+        codes = {each.result() for each in waiting}
+
+    assert codes <= {"UnrecognizedClientException", "UnauthorizedException", "AccessDeniedException"}
+    assert created["Account"] not in live.thingmint("account", "list")

@@ -71,6 +71,7 @@ def registration_authority(
         files=_files(registry.config),
         outbox=_outbox(registry),
         roles=roles,
+        administrator=registry.scope,
     )
 
 

@@ -3,19 +3,27 @@
 import itertools
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 from tests.support.clients.signing import SettableClock
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import Listener
+from tests.support.registration.authority import Listener, new_authority, with_own_ids
 
 from thingmint.core.caller import Caller, Principal
-from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, ServiceUnavailable
+from thingmint.core.errors import AccessDenied, InvalidRequest, ResourceExists, ResourceNotFound, ServiceUnavailable
 from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.data_directory.sealing import Sealer
 from thingmint.records.access.accounts import CONTENTS, KEPT
 from thingmint.records.steps import Program
+from thingmint.registration.access.access_keys import (
+    ADMINISTRATOR,
+    ADMINISTRATOR_POLICY,
+    AccessKeyRequest,
+    create_access_key,
+)
 from thingmint.registration.access.accounts import (
     DELETED_TOGETHER,
     Account,
@@ -25,6 +33,7 @@ from thingmint.registration.access.accounts import (
     is_known,
     list_accounts,
 )
+from thingmint.registration.certificates.certificates import issue_with_new_key
 from thingmint.registration.kernel.changes import changes_from
 
 CLOCK = SettableClock(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
@@ -261,3 +270,27 @@ async def test_an_account_does_not_delete_itself(store: MemoryStore) -> None:
     with pytest.raises(InvalidRequest, match="itself"):
         await delete_account(store, CLOCK, CALLER, OWN)
     assert [each.account for each in await listed(store)] == [OWN]
+
+
+async def test_nothing_is_issued_in_an_account_that_was_deleted_meanwhile(store: MemoryStore) -> None:
+    authority = structs.replace(with_own_ids(new_authority(store)), administrator=CALLER.scope)
+    device = Caller(FIRST, REGION, Principal("arn:aws:iam::111111111111:user/administrator", ()), "request-2", "local")
+
+    async def issue(caller: Caller) -> None:
+        await issue_with_new_key(authority, caller, active=True)
+
+    await created(store, FIRST)
+    await delete_account(store, CLOCK, CALLER, FIRST)
+    with pytest.raises(AccessDenied, match="The account 111111111111 was deleted"):
+        await issue(device)
+    assert not await is_known(store, device.scope)
+    # Of the newest entry and the access keys, either is enough.
+    await created(store, FIRST)
+    await issue(device)
+    await delete_account(store, CLOCK, CALLER, FIRST)
+    request = AccessKeyRequest(ADMINISTRATOR, ADMINISTRATOR_POLICY)
+    await create_access_key(store, SEALER, CLOCK, os.urandom, device, request)
+    await issue(device)
+    # The service's own account, and one of which the audit trail has nothing.
+    await issue(CALLER)
+    await issue(replace(device, account=SECOND))

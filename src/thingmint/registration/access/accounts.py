@@ -40,6 +40,7 @@ from thingmint.registration.access.access_keys import (
     key_detail,
     new_access_key,
 )
+from thingmint.registration.kernel.deleted_accounts import DELETE_ACCOUNT
 from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
 from thingmint.registration.kernel.ports import EventSink, SecretSealer, Store
 
@@ -139,7 +140,7 @@ async def delete_account(
         if not (yield from account_table.is_known(scope)):
             raise ResourceNotFound(f"The account {account} does not exist")
         users = yield from account_table.delete_access_keys(account)
-        entry = audit_entry(caller, now, "DeleteAccount", resource, access_keys=str(len(users)))
+        entry = audit_entry(caller, now, DELETE_ACCOUNT, resource, access_keys=str(len(users)))
         # Connections of access keys depend on the users' ARNs.
         return Change(len(users), (entry,), (resource, *(user_arn(scope, each) for each in users)))
 

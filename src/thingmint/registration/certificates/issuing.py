@@ -20,6 +20,7 @@ from thingmint.records.steps import Steps
 from thingmint.registration.certificates.serial_numbers import issue_with_reservation, use_reservation
 from thingmint.registration.certificates.standing import record_standing
 from thingmint.registration.kernel.authority import RegistrationAuthority
+from thingmint.registration.kernel.deleted_accounts import ensure_not_deleted
 from thingmint.registration.kernel.mutation import Change, change
 
 
@@ -154,10 +155,14 @@ async def record(
     beside: Callable[[Certificate], Steps[None]] = nothing_more,
     reservation: SerialReservation | None = None,
 ) -> Certificate:
-    """Store a signed certificate and run ``beside`` in one transaction, and return it once it is durable."""
+    """Store a signed certificate and run ``beside`` in one transaction, and return it once it is durable.
+
+    Raises AccessDenied if the caller's account was deleted since the request began.
+    """
     entry = issuance_entry(caller, action, certificate)
 
     def program() -> Steps[Change[Certificate]]:
+        yield from ensure_not_deleted(authority.administrator, certificate.scope)
         yield from insert_issued(certificate, reservation)
         yield from beside(certificate)
         return Change(certificate, (entry,))

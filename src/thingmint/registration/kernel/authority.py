@@ -7,6 +7,7 @@ from msgspec import Struct, field
 
 from thingmint.core.certificates.renewal import DEFAULT_OVERLAP
 from thingmint.core.clock import Clock
+from thingmint.core.identifiers import Scope
 from thingmint.core.policies.role_policies import RolePolicies
 from thingmint.core.registry.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuers import Issuers
@@ -55,3 +56,5 @@ class RegistrationAuthority(Struct, frozen=True):
     auto_register_any_usage: bool = False
     wanted_events: WantedEvents = field(default_factory=WantedEvents)
     outbox: EventOutbox = field(default_factory=NoOutbox)
+    administrator: Scope | None = None
+    """The service's own account, which deletes others; None if there are no others."""
