@@ -109,19 +109,19 @@ def load_on(*started: Live) -> Iterator[Load]:
 @pytest.mark.soak
 async def test_nodes_work_on_the_next_schema_until_they_are_stopped(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+    with nodes(tmp_path, migrated_postgresql_url, 2) as (one, two):
         with load_on(one, two) as load:
             await load.goes_on()
-            await add_to_every_table(postgresql_url)
+            await add_to_every_table(migrated_postgresql_url)
             await load.goes_on(SECONDS_OF_LOAD)
             credentials = new_credentials(client_of(one))
             with device(two, credentials, tmp_path, "lamp") as lamp:
                 assert lamp.publish("room", b"1") == "Success"
         # The way back is a backup: an older version does not start on a database that a newer one has migrated.
         two.service.terminate()
-        said = ended_start(two.service.data_dir, "--database-url", postgresql_url)
+        said = ended_start(two.service.data_dir, "--database-url", migrated_postgresql_url)
         assert "Start the version that migrated it" in said
 
 
