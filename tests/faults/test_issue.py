@@ -40,6 +40,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def start(data_dir: Path, out: Path, *options: str, count: int = COUNT) -> Process:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
+    # To start another process that makes keys costs more than a few keys gain by it.
+    own["THINGMINT_KEY_WORKERS"] = "1"
     given = ("--data-dir", str(data_dir), "--count", str(count), "--out", str(out), *options)
     return start_thingmint("issue", *given, environment=own)
 
@@ -188,19 +190,19 @@ def test_patience_covers_the_first_call(tmp_path: Path) -> None:
     port = f"127.0.0.1:{service.endpoints.api_port}"
     # Killed, it leaves behind where it was.
     service.kill()
-    process = start(data_dir, tmp_path / "out")
+    process = start(data_dir, tmp_path / "out", count=3)
     while not (tmp_path / "out").exists():
         time.sleep(0.005)  # files set no event
     service = start_service(data_dir, "--api", port, key_reserve=0)
     try:
         assert finish(process)[0] == 0
-        assert_complete(tmp_path / "out", new_ids(service, []))
+        assert_complete(tmp_path / "out", new_ids(service, []), 3)
     finally:
         service.close_clients()
         service.terminate()
     service = start_service(data_dir, "--api", port, key_reserve=0)
     service.kill()
-    code, _, err = issue(data_dir, tmp_path / "other", "--patience", "0")
+    code, _, err = issue(data_dir, tmp_path / "other", "--patience", "0", count=1)
     assert code == 1
     assert err == (
         f"thingmint: the service does not answer ({port}: Connection refused). "

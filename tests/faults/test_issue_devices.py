@@ -56,6 +56,8 @@ def write_list(path: Path, names: list[str]) -> Path:
 
 def start(data_dir: Path, listed: Path, out: Path, *options: str) -> Process:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "THINGMINT_"))}
+    # To start another process that makes keys costs more than a few keys gain by it.
+    own["THINGMINT_KEY_WORKERS"] = "1"
     given = ("--data-dir", str(data_dir), "--from", str(listed), "--out", str(out), "--active", *options)
     return start_thingmint("issue", *given, environment=own)
 

@@ -23,7 +23,8 @@ from typing import IO, Self, TypeAlias
 
 from tests.support.machine.quick_folder import quick_folder
 
-_THINGMINT = ("thingmint.*",)
+_MODULE = "thingmint"
+_THINGMINT = (f"{_MODULE}.*",)
 _AWS = ("awscli.clidriver", "botocore.endpoint", "botocore.httpsession", "botocore.signers")
 _ROOT = Path(__file__).parents[3]
 _PROGRAMS = Path(sys.executable).parent
@@ -149,6 +150,7 @@ Process: TypeAlias = "subprocess.Popen[str] | ForkedProcess"
 
 def start_thingmint(
     *arguments: str,
+    program: str = _MODULE,
     before: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
@@ -158,13 +160,14 @@ def start_thingmint(
 ) -> Process:
     """Start a command of this interpreter's Thingmint.
 
-    ``before`` is a command that takes it as its last arguments, and executes it.
+    ``program`` is the absolute path of a script that imports Thingmint, to run it instead. ``before`` is a command that
+    takes the command as its last arguments, and executes it.
     """
     environment = dict(os.environ if environment is None else environment)
     at_start = _at_the_start(environment)
     if before or not _FORKS or at_start is None:
         return subprocess.Popen(
-            [*before, sys.executable, "-m", "thingmint", *arguments],
+            [*before, sys.executable, *(("-m", _MODULE) if program == _MODULE else (program,)), *arguments],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -188,7 +191,7 @@ def start_thingmint(
                 files.append(given if isinstance(given, int) else given.fileno())
         process = ForkedProcess(
             _SERVERS.socket_of(_THINGMINT, at_start),
-            "thingmint",
+            program,
             arguments,
             files=(files[0], files[1], files[2]),
             environment=environment,
@@ -200,6 +203,7 @@ def start_thingmint(
 
 def run_thingmint(
     *arguments: str,
+    program: str = _MODULE,
     environment: Mapping[str, str] | None = None,
     stdin: str = "",
     check: bool = False,
@@ -209,7 +213,7 @@ def run_thingmint(
     with tempfile.TemporaryFile() as typed:
         typed.write(stdin.encode())
         typed.seek(0)
-        process = start_thingmint(*arguments, environment=environment, stdin=typed)
+        process = start_thingmint(*arguments, program=program, environment=environment, stdin=typed)
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
