@@ -44,8 +44,8 @@ def simulate(
 async def effective_policies(store: Store, scope: Scope, principal: str) -> EffectivePolicies:
     """Return the policies that are in force for at least one client ID of a principal, with their documents."""
     found = await store.read(lambda: policy_attachment_table.effective_policies(scope, PolicySearchStart(principal)))
+    if not found.policies:
+        return found
     keys = [each.key for each in found.policies]
     documents = await store.read(lambda: policy_table.policy_documents(scope, keys))
-    return replace(
-        found, policies=tuple([replace(each, document=documents.get(each.key, "")) for each in found.policies])
-    )
+    return replace(found, policies=tuple([replace(each, document=documents[each.key]) for each in found.policies]))
