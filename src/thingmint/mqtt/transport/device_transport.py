@@ -1,4 +1,4 @@
-"""Owns what all transports of devices do alike, whatever carries MQTT's bytes: flow control, time limits, the end.
+"""Owns what the transports of devices have in common: flow control, time limits and the end of a connection.
 
 The end of the peer's data is delivered after all data that it sent. Only an end by this side (`abort`, `close`)
 discards data that has arrived.
