@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults.test_issue import without_what_the_machine_decides
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.client import client_of, listed_ids
 from tests.support.machine.soak import examples
@@ -64,8 +65,7 @@ def start(data_dir: Path, listed: Path, out: Path, *options: str) -> Process:
 
 def finish(process: Process) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=ENDS_WITHIN)
-    # How long a job lasts, and so whether its progress is told, depends on the machine.
-    return process.wait(), out, "".join(line for line in err.splitlines(True) if " issuing: " not in line)
+    return process.wait(), out, without_what_the_machine_decides(err)
 
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
