@@ -3,10 +3,10 @@
 Importing takes most of the processor time of a short program. Each run is a process of its own, with its own arguments,
 environment, folder and files, so that nothing of it remains for the next run.
 
-A client sends one message (`Run.read`) with three files: standard input, output and error. The answers are the process id (with a
-descriptor of the process) and, when the process has ended, its exit code as `subprocess` counts. If the client ends
-before, the process is killed: nobody else would, and it would keep its files open. The server ends when its standard
-input does.
+A client sends one message (`Run.read`) with three files: standard input, output and error. The answers are the process
+id (with a descriptor of the process) and, when the process has ended, its exit code as `subprocess` counts. If the
+client ends before, the process is killed: nobody else would, and it would keep its files open. The server ends when its
+standard input does.
 """
 
 import atexit
