@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import ocsp
 from pkilint.bin import lint_crl, lint_ocsp_response
 from tests.support.clients.strongswan import pki, require_strongswan
 from tests.support.machine.required import required_program
@@ -217,6 +218,30 @@ def test_javas_revocation_checker_agrees(judged: Judged, java: tuple[str, ...], 
     assert "revoked" in said[1]
     assert "KEY_COMPROMISE" in said[1]
     assert "revoked" in said[2]
+
+
+def test_javas_http_client_is_served_although_it_asks_for_http_2(
+    judged: Judged, java: tuple[str, ...], tmp_path: Path
+) -> None:
+    fetch = (*java, "Fetch")
+    asked = tmp_path / "asked"
+    said_by(
+        "openssl",
+        "ocsp",
+        "-issuer",
+        judged.folder / "issuer.pem",
+        "-cert",
+        judged.good.certificate_file,
+        "-reqout",
+        asked,
+    )
+
+    status, answer = said_by(*fetch, f"{judged.published.url}/ocsp", "application/ocsp-request", asked).split()
+    assert status == "200"
+    assert ocsp.load_der_ocsp_response(bytes.fromhex(answer)).certificate_status is ocsp.OCSPCertStatus.GOOD
+    status, answer = said_by(*fetch, f"{judged.published.url}/ca/all.pem").split()
+    assert status == "200"
+    assert x509.load_pem_x509_certificates(bytes.fromhex(answer))
 
 
 def test_pkilint_finds_nothing_in_the_lists(judged: Judged) -> None:
