@@ -19,8 +19,8 @@ from bench.service import describe_request, endpoint_of
 from bench.wire import Credentials
 from thingmint.cli.connection import SignedClient, find_connection
 from thingmint.cli.simulation.api import Api
-from thingmint.cli.simulation.client import Client
-from thingmint.cli.simulation.identity import Identity, new_signing_request
+from thingmint.cli.simulation.clients.client import Client
+from thingmint.cli.simulation.clients.identity import Identity, new_signing_request
 from thingmint.cli.simulation.target import Target, find_target
 from thingmint.host.hardening import harden_process
 

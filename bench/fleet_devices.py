@@ -15,8 +15,8 @@ from typing import Any
 
 from thingmint.cli.connection import SignedClient, find_connection
 from thingmint.cli.simulation.api import Api
-from thingmint.cli.simulation.client import Client
-from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.clients.client import Client
+from thingmint.cli.simulation.clients.device import Orders, SimulatedDevice
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.preparation import CreatedResources, make_claim, make_template, parameters_of
 from thingmint.cli.simulation.target import find_target

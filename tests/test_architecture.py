@@ -15,9 +15,6 @@ SOURCE = ROOT / "src" / "thingmint"
 DOCUMENT = ROOT / "ARCHITECTURE.md"
 # A module of the package, with or without something in it: `rest/front.py:Front.__call__`.
 NAMED = re.compile(r"`((?!src/|tests/|tools/)[a-z]\w*/[\w/]+\.py)(?::([\w.]+))?`")
-# Small Protocols of one meaning, each beside what uses it and with no more than that calls; and two that are named like
-# the one class of their package that implements them.
-SHARED_NAMES = frozenset({"Clock", "Log", "Authenticator", "Throttle"})
 # What users import into their own tests is named for them.
 PUBLIC = "testing"
 
@@ -83,8 +80,7 @@ def test_each_class_name_is_given_once() -> None:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(path.relative_to(SOURCE).as_posix())
     repeated = {name: sorted(where) for name, where in places.items() if len(where) > 1}
-    assert {name: where for name, where in repeated.items() if name not in SHARED_NAMES} == {}
-    assert repeated.keys() >= SHARED_NAMES
+    assert repeated == {}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from bench.measurement import Bound, Measurement, Skipped, Target, percentile
 from bench.plan import Run
 from bench.service import Service
 from bench.wire import Request
-from thingmint.cli.simulation.identity import new_signing_request
+from thingmint.cli.simulation.clients.identity import new_signing_request
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion
 

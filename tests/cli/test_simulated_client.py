@@ -8,8 +8,8 @@ import pytest
 from tests.support.devices.device_identities import server_identity
 from tests.support.devices.scripted_gateway import Talk, politely, scripted_gateway
 
-from thingmint.cli.simulation import client as client_module
-from thingmint.cli.simulation.client import BrokerRefused, Client, ConnectionLost
+from thingmint.cli.simulation.clients import client as client_module
+from thingmint.cli.simulation.clients.client import BrokerRefused, Client, ConnectionLost
 from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.packets import (
     ClientPacket,

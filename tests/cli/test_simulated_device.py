@@ -9,12 +9,12 @@ import pytest
 from tests.support.devices.device_identities import Identity, new_identity
 from tests.support.devices.scripted_gateway import Script, Talk, politely, scripted_gateway
 
-from thingmint.cli.simulation import client as client_module
 from thingmint.cli.simulation import crowd
-from thingmint.cli.simulation import device as device_module
+from thingmint.cli.simulation.clients import client as client_module
+from thingmint.cli.simulation.clients import device as device_module
+from thingmint.cli.simulation.clients.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.clients.identity import Identity as ClientIdentity
 from thingmint.cli.simulation.crowd import Schedule
-from thingmint.cli.simulation.device import Orders, SimulatedDevice
-from thingmint.cli.simulation.identity import Identity as ClientIdentity
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.target import Target
 from thingmint.mqtt.codec.packets import ClientPacket, Connack, Connect, Disconnect, Puback, Publish, QoS

@@ -11,7 +11,7 @@ from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedC
 from thingmint.cli.simulation import api as api_module
 from thingmint.cli.simulation.api import NOT_FOUND, Api
 from thingmint.cli.simulation.clean_up import remove_devices
-from thingmint.cli.simulation.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.clients.device import Orders, SimulatedDevice
 from thingmint.cli.simulation.measures import Measures
 from thingmint.cli.simulation.preparation import CreatedResources, make_claim, make_template, parameters_of
 from thingmint.cli.simulation.service import Service

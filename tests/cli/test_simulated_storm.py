@@ -12,8 +12,8 @@ from thingmint.cli.connection import Connection, SignedClient
 from thingmint.cli.simulation import storm as storm_module
 from thingmint.cli.simulation.api import Api
 from thingmint.cli.simulation.bystander import BystanderOrders
-from thingmint.cli.simulation.device import SimulatedDevice
-from thingmint.cli.simulation.identity import Identity
+from thingmint.cli.simulation.clients.device import SimulatedDevice
+from thingmint.cli.simulation.clients.identity import Identity
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.preparation import MadeCertificate, SharedPolicy
 from thingmint.cli.simulation.storm import Storm, StormKind

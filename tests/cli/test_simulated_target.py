@@ -8,7 +8,7 @@ import pytest
 from tests.support.devices.device_identities import new_identity, rsa_key, server_identity
 
 from thingmint.cli.simulation import target as target_module
-from thingmint.cli.simulation.identity import Identity, new_signing_request
+from thingmint.cli.simulation.clients.identity import Identity, new_signing_request
 from thingmint.cli.simulation.target import Target, TargetRefused, find_target, require_loopback_url
 
 

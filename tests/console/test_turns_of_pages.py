@@ -24,7 +24,7 @@ from tests.support.machine.loop_thread import GENEROUS, LOOPS, LoopThread, loop_
 from tests.support.machine.turn_watch import LongTurn, TurnSelector, begin, ensure_short_turns, reference_seconds
 from tests.support.services.service import Service
 
-from thingmint.cli.simulation.identity import new_signing_request
+from thingmint.cli.simulation.clients.identity import new_signing_request
 from thingmint.console.table import PAGES
 from thingmint.data_directory.handover import Endpoints, read_credentials
 from thingmint.service.serving import serve

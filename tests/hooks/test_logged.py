@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from tests.support.registration.authority import Hook
 from tests.support.registration.provisioning import HOOK_ARN
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.core.hooks import HookFailed
 from thingmint.core.identifiers import CertificateId
@@ -16,29 +17,18 @@ HOOK = PreProvisioningHook(HOOK_ARN)
 QUESTION = HookQuestion(CertificateId("a"), CertificateId("b"), "pem", "arn:template", "client", {"k": "secret"})
 
 
-class Lines:
-    """A log that is read."""
-
-    def __init__(self) -> None:
-        self.written: list[tuple[str, dict[str, object]]] = []
-
-    def warning(self, event: str, **facts: object) -> None:
-        """Remember the line."""
-        self.written.append((event, facts))
-
-
 async def test_an_answer_is_passed_on_without_a_word() -> None:
-    log = Lines()
+    log = RecordedLog()
     assert await LoggedHooks(Hook({"allowProvisioning": True}), log).ask(HOOK, QUESTION) == {"allowProvisioning": True}
-    assert not log.written
+    assert not log.lines
 
 
 async def test_an_answer_of_the_wrong_form_is_told() -> None:
-    log = Lines()
+    log = RecordedLog()
     with pytest.raises(HookFailed):
         await LoggedHooks(Hook({"allowProvisioning": "yes"}), log).ask(HOOK, QUESTION)
-    ((event, facts),) = log.written
-    assert (event, facts["cause"]) == ("hook failed", "allowProvisioning is neither true nor false")
+    ((level, event, facts),) = log.lines
+    assert (level, event, facts["cause"]) == ("warning", "hook failed", "allowProvisioning is neither true nor false")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +41,7 @@ async def test_an_answer_of_the_wrong_form_is_told() -> None:
 async def test_a_failure_is_told_with_its_cause_and_without_parameters(
     error: BaseException, event: str, cause: dict[str, str]
 ) -> None:
-    log = Lines()
+    log = RecordedLog()
     with pytest.raises(type(error)):
         await LoggedHooks(Hook(error), log).ask(HOOK, QUESTION)
-    assert log.written == [(event, {"hook": HOOK_ARN, "asked_for": "arn:template", **cause})]
+    assert log.lines == [("warning", event, {"hook": HOOK_ARN, "asked_for": "arn:template", **cause})]

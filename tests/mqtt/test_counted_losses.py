@@ -50,12 +50,12 @@ ELSEWHERE = {
 }
 # Functions that show a sign and lose nothing, or whose caller counts.
 NOT_HERE = {
-    ("gateway/device_link", "deliver"): "returns the outcome; the queue counts",
-    ("gateway/device_link", "deliver_shared"): "returns the outcome; the queue counts",
-    ("gateway/deliveries", "_deliver"): "returns the outcome; the queue counts",
-    ("gateway/deliveries", "deliver_shared"): "returns the outcome; the queue counts",
-    ("gateway/deliveries", "deliver"): "returns the outcome; the queue counts",
-    ("gateway/deliveries", "send_confirmed"): "returns the outcome to the operator who waits for it",
+    ("gateway/link/device_link", "deliver"): "returns the outcome; the queue counts",
+    ("gateway/link/device_link", "deliver_shared"): "returns the outcome; the queue counts",
+    ("gateway/link/deliveries", "_deliver"): "returns the outcome; the queue counts",
+    ("gateway/link/deliveries", "deliver_shared"): "returns the outcome; the queue counts",
+    ("gateway/link/deliveries", "deliver"): "returns the outcome; the queue counts",
+    ("gateway/link/deliveries", "send_confirmed"): "returns the outcome to the operator who waits for it",
     ("queues/limits", "check_subscribe"): "the client breaks a rule of the protocol",
     ("broker/message_flow", "_make_room_for"): "begin counts a refusal",
     ("broker/message_flow", "_readiness"): "another member of the group gets the message",

@@ -12,8 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 from prometheus_client import CollectorRegistry
-from tests.support.certificates.revocation import CALLER, Observed, Registry, new_registry
+from tests.support.certificates.revocation import CALLER, Registry, new_registry
 from tests.support.registration.authority import NOW, new_issuing_ca
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.certificates.revocation_list import ListName, ListState
@@ -90,7 +91,7 @@ async def site() -> Site:
     terms, lists = RevocationTerms(), PublishedLists(metrics.list_given_out)
     responders = Responders(registry.authority, CALLER.scope)
     status = StatusService(registry.authority, lambda: crl_issuers, responders, terms, metrics)
-    log = Observed()
+    log = RecordedLog()
     publisher = Publisher(
         registry.authority, lists, lambda: crl_issuers, terms, "node", status.forget, metrics, log, seconds=lambda: 0.0
     )

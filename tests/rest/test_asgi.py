@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support.registration.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import ErrorMap, RequestTooLarge
@@ -62,7 +63,7 @@ class Bench:
 
     policies: tuple[Policy, ...] = (EVERYTHING,)
     steps: list[str] = field(default_factory=list)
-    log: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
+    log: RecordedLog = field(default_factory=RecordedLog)
     observed: list[tuple[str, str]] = field(default_factory=list)
     throttles: list[str] = field(default_factory=list)
     in_flight_now: int = 0
@@ -112,15 +113,6 @@ class Bench:
     def in_flight(self, delta: int) -> None:
         self.in_flight_now += delta
 
-    def debug(self, event: str, **fields: object) -> None:
-        self.log.append(("debug", event, fields))
-
-    def info(self, event: str, **fields: object) -> None:
-        self.log.append(("info", event, fields))
-
-    def error(self, event: str, **fields: object) -> None:
-        self.log.append(("error", event, fields))
-
     async def check_ready(self) -> None:
         if self.readiness is not None:
             raise self.readiness
@@ -140,7 +132,7 @@ class Bench:
     def application(self, max_in_flight: int = 8, body_limits: BodyLimits | None = None) -> Front:
         operation = Operation("Create", "POST", "/certificates", self.resource, plane=self.plane)
         errors = ErrorMap()
-        answering = Answering(errors=errors, observer=self, log=self, new_request_id=lambda: REQUEST_ID)
+        answering = Answering(errors=errors, observer=self, log=self.log, new_request_id=lambda: REQUEST_ID)
         router = Router([Served(operation, self.invoke), unimplemented("CreateThing", "POST /things/{thingName}")])
         api = Application(
             calls=Calls(router, throttle=self, clock=StandingClock(), tags_of=self.tags_of),
@@ -517,7 +509,7 @@ async def test_each_request_is_one_log_line_that_quotes_nothing_of_it() -> None:
 
     await exchange(bench.application(), "POST", "/certificates?token=query-secret", [chunk(b"body-secret")], headers)
 
-    ((level, event, fields),) = bench.log
+    ((level, event, fields),) = bench.log.lines
     assert (level, event) == ("info", "request")
     seconds = fields.pop("seconds")
     assert isinstance(seconds, float)
@@ -553,7 +545,7 @@ async def test_a_part_that_does_not_answer_is_named_in_the_log_and_not_in_the_an
         b"ServiceUnavailableException",
         "The service is temporarily unable to handle the request.",
     )
-    ((_, _, fields),) = bench.log
+    ((_, _, fields),) = bench.log.lines
     assert (fields["status"], fields["error"], fields["cause"]) == (503, "ServiceUnavailableException", "OSError")
 
 
@@ -563,14 +555,14 @@ async def test_an_unexpected_error_is_logged_with_its_place_and_without_its_word
     answered = await bench.call()
 
     assert answered.error == (500, b"InternalFailureException", "An internal failure occurred")
-    (level, _, fields), (_, _, line) = bench.log
+    (level, _, fields), (_, _, line) = bench.log.lines
     assert level == "error"
     assert fields["request_id"] == line["request_id"] == REQUEST_ID
     traceback = str(fields["traceback"])
     assert traceback.startswith("ValueError\n")
     assert "raise error from cause" in traceback
     assert "caused by KeyError" in traceback
-    assert SECRET not in repr(bench.log)
+    assert SECRET not in repr(bench.log.lines)
     assert SECRET.encode() not in answered.body
 
 
@@ -584,7 +576,7 @@ async def test_a_long_chain_of_causes_is_cut() -> None:
 
     await bench.call()
 
-    assert str(bench.log[0][2]["traceback"]).count("caused by") == 4
+    assert str(bench.log.lines[0][2]["traceback"]).count("caused by") == 4
 
 
 async def test_nothing_keeps_an_answer_after_it_was_sent() -> None:
@@ -640,7 +632,7 @@ async def test_pages_for_watchers_need_no_signature(method: str, path: str, cont
     assert (answered.status, answered.headers[b"content-type"]) == (200, content_type)
     assert answered.body == (body if method == "GET" else b"")
     assert answered.headers[b"x-amzn-requestid"] == REQUEST_ID.encode()
-    assert [level for level, _, _ in bench.log] == ["debug"]
+    assert [level for level, _, _ in bench.log.lines] == ["debug"]
 
 
 async def test_a_service_that_is_not_ready_says_so_and_is_alive() -> None:
@@ -648,7 +640,7 @@ async def test_a_service_that_is_not_ready_says_so_and_is_alive() -> None:
 
     assert (await bench.call("GET", "/readyz")).status == 503
     assert (await bench.call("GET", "/healthz")).status == 200
-    assert [level for level, _, _ in bench.log] == ["info", "debug"]
+    assert [level for level, _, _ in bench.log.lines] == ["info", "debug"]
 
 
 async def test_readiness_for_devices_is_asked_for_apart() -> None:
@@ -677,7 +669,7 @@ async def test_a_client_without_an_address_is_served() -> None:
 
     await bench.application()(scope, receive, send)
 
-    assert bench.log[0][2]["source"] == ""
+    assert bench.log.lines[0][2]["source"] == ""
     assert len(sent) == 2
 
 

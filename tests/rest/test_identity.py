@@ -23,7 +23,7 @@ from thingmint.core.identifiers import AccountId, Region
 from thingmint.core.policies.language import parse_policy
 from thingmint.data_directory.sealing import Sealer
 from thingmint.registration.access.access_keys import AccessKeyRequest, create_access_key, delete_access_key
-from thingmint.rest.identity import Authenticator
+from thingmint.rest.identity import SigV4Authenticator
 from thingmint.rest.sigv4.signature import Credentials, HttpRequest
 
 POLICY = document(statement(Action="iot:Describe*"))
@@ -40,7 +40,7 @@ class House:
         self.store = MemoryStore()
         self.sealer = Sealer(bytes(32), os.urandom)
         self.clock = SettableClock()
-        self.authenticator = Authenticator(self.store, self.sealer, self.clock, Region(REGION))
+        self.authenticator = SigV4Authenticator(self.store, self.sealer, self.clock, Region(REGION))
 
     async def credentials(self, lifetime: timedelta | None = None, policy: str = POLICY) -> Credentials:
         request = AccessKeyRequest("ada", policy, lifetime)
@@ -182,7 +182,7 @@ async def test_policy_that_can_no_longer_be_read_allows_nothing(house: House) ->
 async def test_secret_sealed_by_another_key_is_a_failure_of_the_service(house: House) -> None:
     credentials = await house.credentials()
     stranger = Sealer(bytes(range(32)), os.urandom)
-    authenticator = Authenticator(house.store, stranger, house.clock, Region(REGION))
+    authenticator = SigV4Authenticator(house.store, stranger, house.clock, Region(REGION))
     with pytest.raises(ServiceUnavailable, match="cannot be unsealed"):
         await authenticator.authenticate(by_botocore(unsigned(), credentials), "request-1", "10.1.2.3", {"iot"})
 

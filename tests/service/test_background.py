@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.support.registration.authority import NOW, new_authority
 from tests.support.registration.bulk import BUCKET, KEY, TEMPLATE, device, write_input
 from tests.support.registration.fleet import OPERATOR, waiting_certificate
 from tests.support.registration.provisioning import ROLE_ARN
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.core.provisioning.registration_task import TaskStatus
 from thingmint.data_directory.buckets import Buckets
@@ -25,24 +25,13 @@ from thingmint.registration.provisioning.sweep import sweep
 from thingmint.service.background import BackgroundWork
 
 
-@dataclass
-class Lines:
-    """A log that is read."""
-
-    written: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-
-    def error(self, event: str, **facts: object) -> None:
-        """Remember the line."""
-        self.written.append((event, facts))
-
-
 def works_of(authority: RegistrationAuthority) -> list[Callable[[], Awaitable[None]]]:
     """Return what a node does with its registry."""
     return [BulkRunner(authority, "process").run, partial(sweep, authority)]
 
 
 async def test_tasks_are_carried_out_and_what_has_ended_is_swept(tmp_path: Path) -> None:
-    store, clock, log = MemoryStore(), SettableClock(NOW), Lines()
+    store, clock, log = MemoryStore(), SettableClock(NOW), RecordedLog()
     authority = replace(new_authority(store), clock=clock, files=Buckets(tmp_path))
     await waiting_certificate(authority)
     clock.at = NOW + timedelta(hours=2)
@@ -54,7 +43,7 @@ async def test_tasks_are_carried_out_and_what_has_ended_is_swept(tmp_path: Path)
             if done.status is TaskStatus.COMPLETED and not store.tables.certificates:
                 break
             await asyncio.sleep(0)
-    assert not log.written
+    assert not log.lines
 
 
 async def test_work_that_fails_is_logged_by_its_type_and_begun_again(
@@ -63,7 +52,7 @@ async def test_work_that_fails_is_logged_by_its_type_and_begun_again(
     def broken(*arguments: object) -> object:
         raise ZeroDivisionError("secret")
 
-    store, log = MemoryStore(), Lines()
+    store, log = MemoryStore(), RecordedLog()
     numbers = iter(range(100))
     authority = replace(new_authority(store), files=Buckets(tmp_path), new_generation_id=lambda: f"id-{next(numbers)}")
     write_input(tmp_path, [device(1)])
@@ -72,7 +61,7 @@ async def test_work_that_fails_is_logged_by_its_type_and_begun_again(
         await bulk.start(authority, OPERATOR, TEMPLATE, BUCKET, KEY, ROLE_ARN)
         async with BackgroundWork(works_of(authority), log, pause_seconds=0):
             while True:
-                if log.written:
+                if log.lines:
                     break
                 await asyncio.sleep(0)
             patch.undo()
@@ -82,4 +71,4 @@ async def test_work_that_fails_is_logged_by_its_type_and_begun_again(
                 if done.status is TaskStatus.COMPLETED:
                     break
                 await asyncio.sleep(0)
-    assert log.written == [("background work failed", {"cause": "ZeroDivisionError"})]
+    assert log.lines == [("error", "background work failed", {"cause": "ZeroDivisionError"})]

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from tests.support.clients.signing import SettableClock
 from tests.support.registration.authority import NOW
+from tests.support.services.recorded_log import RecordedLog
 
 import thingmint.service.clocks as module
 from thingmint.core.errors import ServiceUnavailable, Throttled
@@ -36,22 +37,6 @@ class Node:
 
     def clock(self) -> DatabaseClock:
         return DatabaseClock(self.ask, self.wall.now, lambda: self.seconds)  # type: ignore[arg-type]  # it is a time
-
-
-@dataclass
-class Lines:
-    """A log that is read."""
-
-    written: list[tuple[str, object]] = field(default_factory=list)
-
-    def error(self, event: str, **facts: object) -> None:
-        self.written.append(("error", facts["skew_seconds"]))
-
-    def warning(self, event: str, **facts: object) -> None:
-        self.written.append(("warning", facts["skew_seconds"]))
-
-    def info(self, event: str, **facts: object) -> None:
-        self.written.append(("info", facts["skew_seconds"]))
 
 
 async def test_the_time_is_the_databases_counted_on_since_it_was_asked() -> None:
@@ -139,14 +124,19 @@ async def test_a_machine_alone_is_always_right() -> None:
 
 
 async def test_the_skew_is_told_when_its_state_changes_and_measured_each_time() -> None:
-    node, log, observed = Node(), Lines(), list[float]()
+    node, log, observed = Node(), RecordedLog(), list[float]()
     watch = SkewWatch(node.clock(), log, observed.append)
     offsets = [0, 5, 6, -7, 61, -600, 8, 0]
     for offset in offsets:
         node.wall.at = NOW + timedelta(seconds=offset)
         await watch.turn()
     assert observed == offsets
-    assert log.written == [("warning", 6.0), ("error", 61.0), ("warning", 8.0), ("info", 0.0)]
+    assert [(level, fields["skew_seconds"]) for level, _, fields in log.lines] == [
+        ("warning", 6.0),
+        ("error", 61.0),
+        ("warning", 8.0),
+        ("info", 0.0),
+    ]
 
 
 @pytest.mark.parametrize("refusal", [ServiceUnavailable("away"), Throttled("busy")])
@@ -155,7 +145,7 @@ async def test_without_an_answer_the_time_goes_on(refusal: Exception) -> None:
     clock = node.clock()
     await clock.measure()
     node.refusal, node.seconds = refusal, node.seconds + 3
-    await SkewWatch(clock, Lines(), observed.append).turn()
+    await SkewWatch(clock, RecordedLog(), observed.append).turn()
     assert clock.now() == NOW + timedelta(seconds=3)
     assert observed == [-3.0]
 
@@ -163,7 +153,7 @@ async def test_without_an_answer_the_time_goes_on(refusal: Exception) -> None:
 async def test_the_skew_is_watched_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MEASURE_SECONDS", 0.0)
     observed = list[float]()
-    async with skew_watched(SkewWatch(Node().clock(), Lines(), observed.append)):
+    async with skew_watched(SkewWatch(Node().clock(), RecordedLog(), observed.append)):
         assert observed == [0.0]
         while len(observed) < 4:  # noqa: ASYNC110  a list sets no event
             await asyncio.sleep(0)

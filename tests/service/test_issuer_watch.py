@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 from tests.support.clients.signing import SettableClock
 from tests.support.registration.authority import OneKey
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.cli.doctor import findings_of
 from thingmint.core.errors import ServiceUnavailable
@@ -27,22 +28,6 @@ from thingmint.service.opening import Registry, open_registry
 from thingmint.settings.config import load_config
 
 
-class Lines:
-    """A log that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str]] = []
-
-    def error(self, event: str, **facts: object) -> None:
-        self.lines.append(("error", f"{event} {facts}"))
-
-    def warning(self, event: str, **facts: object) -> None:
-        self.lines.append(("warning", f"{event} {facts}"))
-
-    def info(self, event: str, **facts: object) -> None:
-        self.lines.append(("info", f"{event} {facts}"))
-
-
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     async with open_registry(load_config({"data_dir": str(tmp_path / "data")}, {})) as opened:
@@ -57,7 +42,7 @@ def authority(registry: Registry) -> RegistrationAuthority:
 async def test_another_active_issuer_is_used_and_trusted_from_the_next_turn_on(
     registry: Registry, authority: RegistrationAuthority
 ) -> None:
-    log, trusted = Lines(), registry.config.data_dir / "device-ca.pem"
+    log, trusted = RecordedLog(), registry.config.data_dir / "device-ca.pem"
     watch = IssuerWatch(registry, authority, Metrics("0"), log)
     await watch.turn()
     first = authority.issuers.active.ca.issuer_id
@@ -68,7 +53,7 @@ async def test_another_active_issuer_is_used_and_trusted_from_the_next_turn_on(
     assert authority.issuers.active.profile.valid_for == timedelta(days=30)
     assert [ca.issuer_id for ca in authority.issuers] == [rotated.issuer_id, first]
     assert trusted.read_text().count("BEGIN CERTIFICATE") == 3
-    assert [line for line in log.lines if "another issuer is active" in line[1]]
+    assert [event for _, event, _ in log.lines if "another issuer is active" in event]
     # Nothing is written again while nothing changes.
     before = trusted.stat().st_mtime_ns
     await watch.turn()
@@ -79,7 +64,7 @@ async def test_another_active_issuer_is_used_and_trusted_from_the_next_turn_on(
 async def test_an_issuer_that_cannot_be_used_here_makes_the_node_unready_until_it_can(
     registry: Registry, authority: RegistrationAuthority
 ) -> None:
-    log = Lines()
+    log = RecordedLog()
     watch = IssuerWatch(registry, authority, Metrics("0"), log)
     await watch.turn()
     first = authority.issuers.active.ca.issuer_id
@@ -95,7 +80,7 @@ async def test_an_issuer_that_cannot_be_used_here_makes_the_node_unready_until_i
         with pytest.raises(ServiceUnavailable):
             watch.check()
     assert authority.issuers.active.ca.issuer_id == first
-    assert [kind for kind, line in log.lines if "cannot be used here" in line] == ["error"]
+    assert [level for level, event, _ in log.lines if "cannot be used here" in event] == ["error"]
     # When it can be used, it is, although nothing else has changed.
     await registry.store.write(lambda: store(active.sealed_key))
     await watch.turn()
@@ -108,7 +93,7 @@ async def test_each_share_of_life_that_is_reached_is_warned_of_once(
 ) -> None:
     ca = authority.issuers.active.ca
     life = ca.not_after - ca.not_before
-    clock, log, metrics = SettableClock(ca.not_before), Lines(), Metrics("0")
+    clock, log, metrics = SettableClock(ca.not_before), RecordedLog(), Metrics("0")
 
     def at(left: float) -> datetime:
         return ca.not_after - life * left
@@ -121,14 +106,14 @@ async def test_each_share_of_life_that_is_reached_is_warned_of_once(
         for _ in range(2):
             await watch.turn()
         expected += [] if kind is None else [kind]
-        assert [found for found, line in log.lines if "of its life left" in line] == expected
+        assert [level for level, event, _ in log.lines if "of its life left" in event] == expected
         label = f'thingmint_issuer_life_left{{issuer="{ca.issuer_id}",status="ACTIVE"}} '
         shown = next(line for line in metrics.render().decode().splitlines() if line.startswith(label))
         assert float(shown.removeprefix(label)) == pytest.approx(left, abs=0.001)
 
 
 async def test_a_full_disk_is_tried_again(registry: Registry, authority: RegistrationAuthority) -> None:
-    log, data_dir = Lines(), registry.config.data_dir
+    log, data_dir = RecordedLog(), registry.config.data_dir
     watch = IssuerWatch(registry, authority, Metrics("0"), log)
     rotated = await new_issuers.rotate(registry, WantedIssuer("ecdsa-p256"))
     trusted = data_dir / "device-ca.pem"
@@ -138,7 +123,7 @@ async def test_a_full_disk_is_tried_again(registry: Registry, authority: Registr
     trusted.mkdir()
     await watch.turn()
     assert authority.issuers.active.ca.issuer_id != rotated.issuer_id
-    assert [line for kind, line in log.lines if kind == "error" and "cannot be written" in line]
+    assert [event for level, event, _ in log.lines if level == "error" and "cannot be written" in event]
     trusted.rmdir()
     await watch.turn()
     assert authority.issuers.active.ca.issuer_id == rotated.issuer_id
@@ -148,7 +133,7 @@ async def test_a_full_disk_is_tried_again(registry: Registry, authority: Registr
 async def test_a_destroyed_key_is_deleted_from_the_files_of_the_node(
     registry: Registry, authority: RegistrationAuthority
 ) -> None:
-    watch = IssuerWatch(registry, authority, Metrics("0"), Lines())
+    watch = IssuerWatch(registry, authority, Metrics("0"), RecordedLog())
     await new_issuers.rotate(registry, WantedIssuer("ecdsa-p256"))
     first = (await list_issuers(registry.store))[0]
     assert (first.status, first.key_place) == (IssuerStatus.RETIRED, KeyPlace.FILES)
@@ -171,7 +156,7 @@ async def test_an_issuer_that_has_ended_leaves_the_trusted_ones_while_the_servic
     clock, trusted = SettableClock(registry.clock.now()), registry.config.data_dir / "device-ca.pem"
     # A clock of the machine in everything but that a test sets it.
     set_here = structs.replace(registry, clock=clock)
-    watch = IssuerWatch(set_here, authority, Metrics("0"), Lines())
+    watch = IssuerWatch(set_here, authority, Metrics("0"), RecordedLog())
     profile: dict[str, object] = {"validity_days": 7}
     short = WantedIssuer("ecdsa-p256", end=clock.at + timedelta(days=30), profile=profile)
     await new_issuers.rotate(registry, short)
@@ -189,11 +174,13 @@ async def test_a_retired_issuer_whose_key_is_missing_is_told_of_once(tmp_path: P
         first, second = await list_issuers(opened.store)
         lost = replace(first, key_place=KeyPlace.DATABASE, sealed_key=None)
         await opened.store.write(lambda: issuer_table.update_issuer(first, lost))
-        log, metrics = Lines(), Metrics("0")
+        log, metrics = RecordedLog(), Metrics("0")
         watch = IssuerWatch(opened, registration_authority(opened, OneKey()), metrics, log)
         for _ in range(2):
             await watch.turn()
-        told = [line for kind, line in log.lines if kind == "warning" and "is missing" in line]
+        told = [
+            f"{event} {fields}" for level, event, fields in log.lines if level == "warning" and "is missing" in event
+        ]
         assert len(told) == 1
         assert str(first.issuer_id) in told[0]
         assert "thingmint_issuers_without_key 1.0" in metrics.render().decode()

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from tests.support.clients.signing import SettableClock
 from tests.support.registration.authority import NOW
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.service import readiness as module
@@ -102,23 +103,8 @@ class Period:
     not_after: datetime
 
 
-@dataclass
-class Lines:
-    """A log that is read."""
-
-    written: list[tuple[str, str]] = field(default_factory=list)
-
-    def error(self, event: str, **facts: object) -> None:
-        """Remember the line."""
-        self.written.append(("error", event))
-
-    def info(self, event: str, **facts: object) -> None:
-        """Remember the line."""
-        self.written.append(("info", event))
-
-
 async def test_a_wrong_clock_is_told_once_and_makes_the_service_unready_until_it_is_right() -> None:
-    clock, log, database = SettableClock(NOW), Lines(), Database()
+    clock, log, database = SettableClock(NOW), RecordedLog(), Database()
     database.may_answer.set()
     watch = ClockWatch(clock.now, lambda: Period(NOW - timedelta(days=1), NOW + timedelta(days=1)), log)
     readiness = Readiness(database.check, watch.check)
@@ -130,40 +116,38 @@ async def test_a_wrong_clock_is_told_once_and_makes_the_service_unready_until_it
                 await readiness.check()
         clock.at = NOW
         await readiness.check()
-    assert (
-        log.written
-        == [
-            ("error", "the clock is wrong: nothing is issued until it is right"),
-            ("info", "the active issuer is valid again: certificates are issued"),
-        ]
-        * 2
-    )
+    assert [line[:2] for line in log.lines] == [
+        ("error", "the clock is wrong: nothing is issued until it is right"),
+        ("info", "the active issuer is valid again: certificates are issued"),
+    ] * 2
 
 
 async def test_the_end_of_the_issuer_is_told_once_and_the_rest_of_the_service_is_ready() -> None:
-    clock, log, database = SettableClock(NOW), Lines(), Database()
+    clock, log, database = SettableClock(NOW), RecordedLog(), Database()
     database.may_answer.set()
     period = Period(NOW - timedelta(days=1), NOW + timedelta(days=1))
     readiness = Readiness(database.check, ClockWatch(clock.now, lambda: period, log).check)
     clock.at = NOW + timedelta(days=2)
     for _ in range(3):
         await readiness.check()
-    assert [(kind, "has ended" in line) for kind, line in log.written] == [("error", True)]
+    assert [(kind, "has ended" in line) for kind, line, _ in log.lines] == [("error", True)]
     # Another issuer is active.
     period = Period(NOW, NOW + timedelta(days=100))
     await readiness.check()
-    assert log.written[1:] == [("info", "the active issuer is valid again: certificates are issued")]
+    assert [line[:2] for line in log.lines[1:]] == [
+        ("info", "the active issuer is valid again: certificates are issued")
+    ]
 
 
 async def test_a_wrong_clock_is_told_although_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLOCK_CHECK_SECONDS", 0.0)
-    clock, log = SettableClock(NOW - timedelta(days=2)), Lines()
+    clock, log = SettableClock(NOW - timedelta(days=2)), RecordedLog()
     watch = ClockWatch(clock.now, lambda: Period(NOW, NOW + timedelta(days=1)), log)
     async with BackgroundWork([watch.run], log):
-        while not log.written:  # noqa: ASYNC110  a log sets no event
+        while not log.lines:  # noqa: ASYNC110  a log sets no event
             await asyncio.sleep(0)
         clock.at = NOW + timedelta(hours=1)
-        while len(log.written) < 2:  # noqa: ASYNC110  as above
+        while len(log.lines) < 2:  # noqa: ASYNC110  as above
             await asyncio.sleep(0)
 
 

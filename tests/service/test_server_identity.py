@@ -1,12 +1,13 @@
 """The server's certificate is replaced in time, and never by one that a wrong clock has dated."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from tests.support.clients.signing import SettableClock
 from tests.support.devices.device_identities import rsa_key
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.data_directory.authorities import AuthorityFiles
 from thingmint.data_directory.files import make_directory
@@ -16,21 +17,6 @@ from thingmint.service.readiness import ClockWatch
 from thingmint.service.server_identity import Rotation, ServerIdentities, ServerIdentity
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-
-
-@dataclass
-class Lines:
-    """A log that is read."""
-
-    written: list[str] = field(default_factory=list)
-
-    def error(self, event: str, **facts: object) -> None:
-        """Remember the line."""
-        self.written.append(event)
-
-    def info(self, event: str, **facts: object) -> None:
-        """Remember the line."""
-        self.written.append(event)
 
 
 @pytest.fixture
@@ -44,7 +30,7 @@ class Bench:
 
     rotation: Rotation
     used: list[ServerIdentity]
-    log: Lines
+    log: RecordedLog
 
 
 @pytest.fixture
@@ -53,8 +39,8 @@ def bench(tmp_path: Path, clock: SettableClock) -> Bench:
     authorities = AuthorityFiles(tmp_path / "data", None, "ecdsa-p256", serial_numbers, clock.now, True).open()
     identities = ServerIdentities(authorities, ["localhost"], serial_numbers, clock.now, tmp_path / "data")
     issuing_ca = IssuingCA(authorities.issuing.certificate, None)
-    log, used = Lines(), list[ServerIdentity]()
-    watch = ClockWatch(clock.now, lambda: issuing_ca, Lines())
+    log, used = RecordedLog(), list[ServerIdentity]()
+    watch = ClockWatch(clock.now, lambda: issuing_ca, RecordedLog())
     return Bench(Rotation(identities, identities.create(rsa_key()), watch.check, used.append, log), used, log)
 
 
@@ -66,7 +52,7 @@ async def test_a_certificate_is_replaced_before_its_end(bench: Bench, clock: Set
     await bench.rotation.turn()
     await bench.rotation.turn()
     assert [each.certificate.not_valid_after_utc > first.not_valid_after_utc for each in bench.used] == [True]
-    assert bench.log.written == ["server certificate replaced"]
+    assert [event for _, event, _ in bench.log.lines] == ["server certificate replaced"]
 
 
 async def test_a_wrong_clock_replaces_nothing_and_a_right_one_what_it_has_dated(
@@ -91,7 +77,7 @@ async def test_a_disk_that_refuses_keeps_the_certificate(bench: Bench, clock: Se
     await bench.rotation.turn()
     assert bench.rotation.identity is first
     assert bench.used == []
-    assert bench.log.written == ["server certificate cannot be replaced"]
+    assert [event for _, event, _ in bench.log.lines] == ["server certificate cannot be replaced"]
     (tmp_path / "away").rename(certificates)
     await bench.rotation.turn()
     assert len(bench.used) == 1

@@ -8,9 +8,10 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from thingmint.api.devices.live_devices import LiveDevices
-from thingmint.api.wire.calls import Calls, Throttle
+from thingmint.api.wire.calls import Calls, Quotas
 from thingmint.console.live import Live
 from thingmint.core.identifiers import AccountId
+from thingmint.core.operational_log import OperationalLog
 from thingmint.registration.access.console_sessions import ConsoleSessions
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
@@ -156,18 +157,6 @@ class NodeFacts(Protocol):
         ...
 
 
-class Log(Protocol):
-    """The service's log."""
-
-    def info(self, event: str, **fields: object) -> object:
-        """Write a line about an event without a fault."""
-        ...
-
-    def error(self, event: str, **fields: object) -> object:
-        """Write a line about a fault of the service."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ConsoleServices:
     """The services that pages use.
@@ -183,8 +172,8 @@ class ConsoleServices:
     devices: LiveDevices
     node: NodeFacts
     own_account: AccountId
-    sign_in_limits: Throttle
-    log: Log
+    sign_in_limits: Quotas
+    log: OperationalLog
     observe: Callable[[str, float], None] = field(repr=False)
     new_request_id: Callable[[], str] = field(repr=False)
     version: str = ""

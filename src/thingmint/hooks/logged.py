@@ -5,15 +5,8 @@ from typing import Protocol
 
 from thingmint.core.error_text import in_words
 from thingmint.core.hooks import HookFailed, Question
+from thingmint.core.operational_log import OperationalLog
 from thingmint.core.provisioning.stored_template import PreProvisioningHook
-
-
-class Log(Protocol):
-    """The log of failed hooks."""
-
-    def warning(self, event: str, **facts: object) -> object:
-        """Write a line."""
-        ...
 
 
 class CalledHooks(Protocol):
@@ -27,7 +20,7 @@ class CalledHooks(Protocol):
 class LoggedHooks:
     """Calls hooks, and writes a log line for each call that fails or takes too long."""
 
-    def __init__(self, hooks: CalledHooks, log: Log) -> None:
+    def __init__(self, hooks: CalledHooks, log: OperationalLog) -> None:
         self._hooks = hooks
         self._log = log
 

@@ -3,20 +3,12 @@
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+
+from thingmint.core.clock import Clock
 
 HEADER = "X-Thingmint-Signature"
 # As long as the digest; a shorter secret would be weaker than the digest.
 MIN_SECRET_BYTES = 32
-
-
-class Clock(Protocol):
-    """A source of the present time."""
-
-    def now(self) -> datetime:
-        """Return the present time: aware, UTC."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

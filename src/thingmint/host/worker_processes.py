@@ -12,27 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from msgspec import Struct, field
+
+from thingmint.core.operational_log import OperationalLog
 
 # A worker that has run for this long did not fail at its start.
 _LIVED_SECONDS: Final = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _READ_BYTES: Final = 65_536
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Log(Protocol):
-    """The log of the ends of workers."""
-
-    def error(self, event: str, **facts: object) -> object:
-        """Write a line about a fault that an operator should look at."""
-        ...
-
-    def info(self, event: str, **facts: object) -> object:
-        """Write a line."""
-        ...
 
 
 class WorkerFailed(Exception):
@@ -84,7 +74,7 @@ class Workers(Struct):
     work: Callable[[int, Lifeline], int]
     on_ready: Callable[[bytes], None]
     ended: Callable[[int], None]
-    log: Log
+    log: OperationalLog
     patience: float
     stdin: int | None = None
     """If given, the workers are ended when this descriptor reaches its end."""

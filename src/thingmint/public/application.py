@@ -15,10 +15,10 @@ from urllib.parse import unquote_to_bytes
 from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
+from thingmint.core.clock import Clock
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.public.addresses import ALL, OCSP_PATH, parse_certificate_path, parse_list_path
 from thingmint.public.representation import Representation
-from thingmint.registration.kernel.ports import Clock
 from thingmint.registration.revocation.published import PublishedList, PublishedLists
 from thingmint.registration.revocation.status import StatusAnswer, StatusService
 from thingmint.registration.revocation.terms import CRLIssuers

@@ -13,6 +13,7 @@ from thingmint.api.wire.errors import ErrorAnswer, ErrorMap
 from thingmint.api.wire.planes import Plane
 from thingmint.core.error_text import trace_of
 from thingmint.core.errors import ThingmintError, Throttled
+from thingmint.core.operational_log import OperationalLog
 from thingmint.rest.answers import Answer, answer_of_error, send_answer
 from thingmint.rest.asgi_messages import HTTPScope, Send
 from thingmint.rest.body import RequestAborted
@@ -38,22 +39,6 @@ class RequestObserver(Protocol):
         ...
 
 
-class RequestLog(Protocol):
-    """Writes structured log lines."""
-
-    def debug(self, event: str, **fields: object) -> object:
-        """Write a line for developers."""
-        ...
-
-    def info(self, event: str, **fields: object) -> object:
-        """Write a line about a normal event."""
-        ...
-
-    def error(self, event: str, **fields: object) -> object:
-        """Write a line about a fault of the service."""
-        ...
-
-
 class Record(Struct):
     """The facts of a request that become known while it is served, for its answer and its log line."""
 
@@ -76,7 +61,7 @@ class Answering:
         *,
         errors: ErrorMap,
         observer: RequestObserver,
-        log: RequestLog,
+        log: OperationalLog,
         new_request_id: Callable[[], str],
         error_form: Callable[[ErrorAnswer, str], Answer] = answer_of_error,
     ) -> None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from thingmint.api.wire.planes import NOT_SERVED
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.caller import Caller
+from thingmint.core.clock import Clock
 from thingmint.core.errors import CredentialsExpired, CredentialsUnknown, not_implemented
 from thingmint.core.identifiers import AccountId, Region
 from thingmint.registration.access.access_keys import (
@@ -22,7 +23,7 @@ from thingmint.registration.access.access_keys import (
     session_token_digest,
 )
 from thingmint.registration.access.principals import Principals
-from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
+from thingmint.registration.kernel.ports import SecretSealer, Store
 from thingmint.rest.sigv4.signature import (
     CredentialScope,
     HttpRequest,
@@ -39,7 +40,7 @@ _CACHED_SIGNING_KEYS = 4096
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 
 
-class Authenticator:
+class SigV4Authenticator:
     """Authenticates signed requests. An access key is valid as long as the store has it.
 
     Signing keys, each valid for a day, are cached by the sealed secret. A secret itself is in memory only while a

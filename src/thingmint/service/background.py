@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, Self
+from typing import Self
 
 from thingmint.core.errors import ThingmintError
+from thingmint.core.operational_log import OperationalLog
 from thingmint.host.service_log import service_log
 from thingmint.registration.access.access_keys import purge_expired
 from thingmint.service.logged_events import LoggedEvents
@@ -12,14 +13,6 @@ from thingmint.service.opening import Registry
 
 _PAUSE_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
-
-
-class Log(Protocol):
-    """Receives the log lines about failures."""
-
-    def error(self, event: str, **facts: object) -> object:
-        """Log an error."""
-        ...
 
 
 class BackgroundWork:
@@ -30,7 +23,7 @@ class BackgroundWork:
     """
 
     def __init__(
-        self, works: Sequence[Callable[[], Awaitable[None]]], log: Log, pause_seconds: float = _PAUSE_SECONDS
+        self, works: Sequence[Callable[[], Awaitable[None]]], log: OperationalLog, pause_seconds: float = _PAUSE_SECONDS
     ) -> None:
         self._works = works
         self._log = log

@@ -12,11 +12,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from thingmint.core.errors import InvalidRequest, ServiceUnavailable, Throttled
+from thingmint.core.operational_log import OperationalLog
 
 MOST_SKEW = timedelta(seconds=60)
 """With a larger difference, a node is not ready."""
@@ -29,22 +30,6 @@ _LARGEST_WAIT = timedelta(seconds=1)
 """The clock stands still instead of going back by so much: half of the longest round trip, the largest error."""
 # Only Linux has it. Linux's monotonic clock stops while the machine sleeps; this one does not.
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-
-
-class Log(Protocol):
-    """Receives the log lines about the clock's state."""
-
-    def error(self, event: str, **facts: object) -> object:
-        """Log a fault."""
-        ...
-
-    def warning(self, event: str, **facts: object) -> object:
-        """Log a possible fault."""
-        ...
-
-    def info(self, event: str, **facts: object) -> object:
-        """Log the end of a fault."""
-        ...
 
 
 def machine_time() -> datetime:
@@ -169,7 +154,7 @@ class SkewWatch(Struct):
     """Measures the clock periodically; updates the metric each time, and logs when the state changes."""
 
     clock: ServiceClock
-    log: Log
+    log: OperationalLog
     observe: Callable[[float], None]
     _state: timedelta = timedelta(0)
 

@@ -7,11 +7,11 @@ gives the active one to the registration authority. Requests in progress finish 
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Protocol
 
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import ServiceUnavailable, ThingmintError
 from thingmint.core.issuer import IssuerStatus
+from thingmint.core.operational_log import OperationalLog
 from thingmint.host.telemetry import Metrics
 from thingmint.issuance.authorities.issuer_life import WARNED_AT, life_left, warning_of
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
@@ -27,26 +27,12 @@ from thingmint.service.opening import Registry
 FOLLOW_SECONDS = 1.0
 
 
-class Log(Protocol):
-    """Receives the log lines about issuers."""
-
-    def error(self, event: str, **facts: object) -> object:
-        """Log a fault."""
-        ...
-
-    def warning(self, event: str, **facts: object) -> object:
-        """Log a possible fault."""
-        ...
-
-    def info(self, event: str, **facts: object) -> object:
-        """Log a change."""
-        ...
-
-
 class IssuerWatch:
     """Follows the issuers for one node."""
 
-    def __init__(self, registry: Registry, authority: RegistrationAuthority, metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self, registry: Registry, authority: RegistrationAuthority, metrics: Metrics, log: OperationalLog
+    ) -> None:
         self._registry = registry
         self._authority = authority
         self._metrics = metrics

@@ -1,32 +1,19 @@
 """Owns the log line of every committed change, and the passing of events to listeners."""
 
-from typing import Protocol
-
 from msgspec import Struct, field
 
 from thingmint.core.audit_entry import NEVER_PRESENT, AuditEntry
+from thingmint.core.operational_log import OperationalLog
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.host.service_log import service_log
 from thingmint.registration.kernel.ports import EventSink
-
-
-class Log(Protocol):
-    """Receives log lines."""
-
-    def info(self, event: str, **facts: object) -> object:
-        """Log an event."""
-        ...
-
-    def warning(self, event: str, **facts: object) -> object:
-        """Log an event that an operator should check."""
-        ...
 
 
 class LoggedEvents(Struct, frozen=True):
     """Writes a log line for every committed mutation, and passes every event on to the listeners."""
 
     listeners: list[EventSink] = field(default_factory=list)
-    log: Log = field(default=service_log)
+    log: OperationalLog = field(default=service_log)
 
     def recorded(self, entry: AuditEntry) -> None:
         """Log a committed mutation and pass it to the listeners."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.operational_log import OperationalLog
 
 # Load balancers and orchestrators wait a second by default. Without a result by then, the answer is not ready.
 ANSWER_SECONDS = 0.8
@@ -23,18 +24,6 @@ _VALID = "the active issuer is valid again: certificates are issued"
 _ENDED = (
     "the active issuer has ended, or the clock is wrong: nothing is issued until it is rotated, or the clock is set"
 )
-
-
-class Log(Protocol):
-    """Receives the log lines about the clock's state."""
-
-    def error(self, event: str, **facts: object) -> object:
-        """Log a fault."""
-        ...
-
-    def info(self, event: str, **facts: object) -> object:
-        """Log the end of a fault."""
-        ...
 
 
 class Validity(Protocol):
@@ -60,7 +49,7 @@ class ClockWatch(Struct):
 
     now: Callable[[], datetime]
     active_issuer: Callable[[], Validity]
-    log: Log
+    log: OperationalLog
     check_skew: Callable[[], None] = lambda: None
     _told: str = _VALID
 

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +19,7 @@ from msgspec import Struct
 from OpenSSL import SSL
 
 from thingmint.core.errors import ServiceUnavailable
+from thingmint.core.operational_log import OperationalLog
 from thingmint.data_directory.authorities import SERVER, Authorities
 from thingmint.data_directory.certificate_files import certificate_path, pem_of, write_where_different
 from thingmint.host.connections.peer_tls import ServerIdentityPair, ServerKey, peer_tls_context
@@ -91,18 +92,6 @@ async def new_rsa_key() -> rsa.RSAPrivateKey:
     return await asyncio.to_thread(rsa.generate_private_key, 65537, 2048)
 
 
-class Log(Protocol):
-    """Receives the log lines about replacements."""
-
-    def error(self, event: str, **facts: object) -> object:
-        """Log a fault."""
-        ...
-
-    def info(self, event: str, **facts: object) -> object:
-        """Log a replacement."""
-        ...
-
-
 class Rotation(Struct):
     """Replaces the server's identity when it is due; ``use`` receives the new one."""
 
@@ -110,7 +99,7 @@ class Rotation(Struct):
     identity: ServerIdentity
     check_clock: Callable[[], None]
     use: Callable[[ServerIdentity], None]
-    log: Log
+    log: OperationalLog
 
     async def turn(self) -> None:
         """Replace the identity if it is due and the clock is right."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.core.identifiers import AccessKeyPrincipalId, AccountId, CertificateId, PrincipalId, Region, Scope
 from thingmint.mqtt.edges import refusal_log
@@ -21,15 +22,17 @@ PUBLISH = Refused("iot:Publish", "EXPLICIT_DENY", "topic/a", "own")
 class Bench:
     """A log with a clock that is turned by hand."""
 
-    lines: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    written: RecordedLog = field(default_factory=RecordedLog)
     counted: list[tuple[str, str]] = field(default_factory=list)
     now: float = 1000.0
 
     def __post_init__(self) -> None:
-        self.log = RefusalLog(self, self.count, lambda: self.now)
+        self.log = RefusalLog(self.written, self.count, lambda: self.now)
 
-    def warning(self, event: str, **fields: object) -> None:
-        self.lines.append((event, fields))
+    @property
+    def lines(self) -> list[tuple[str, dict[str, object]]]:
+        assert all(level == "warning" for level, _, _ in self.written.lines)
+        return [(event, fields) for _, event, fields in self.written.lines]
 
     def count(self, action: str, reason: str) -> None:
         self.counted.append((action, reason))

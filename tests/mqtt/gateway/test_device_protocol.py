@@ -23,7 +23,7 @@ from thingmint.mqtt.codec.packets import (
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import Opened
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol, Request
 
 CONNECT_BYTES = 32 * 1024
 REQUESTS = ("Connect", "Publish", "Puback", "Subscribe", "Unsubscribe", "Pingreq", "Disconnect")

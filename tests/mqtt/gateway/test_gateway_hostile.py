@@ -29,7 +29,7 @@ from thingmint.mqtt.codec.packets import (
 )
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason
-from thingmint.mqtt.gateway import device_protocol
+from thingmint.mqtt.gateway.link import device_protocol
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.tls_transport import TLSTransport

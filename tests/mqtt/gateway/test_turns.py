@@ -17,7 +17,7 @@ from thingmint.mqtt.codec.properties import ConnectProperties, PublishProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import Delivery, Opened
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol
 from thingmint.mqtt.gateway.request_turns import next_in_turn
 from thingmint.mqtt.pacing.turns import Turns
 from thingmint.mqtt.queues.limits import BrokerLimits

@@ -33,8 +33,8 @@ from thingmint.mqtt.codec.packets import (
     Unsubscribe,
     Will,
 )
-from thingmint.mqtt.gateway.device_protocol import Request
 from thingmint.mqtt.gateway.gateway import Gateway
+from thingmint.mqtt.gateway.link.device_protocol import Request
 from thingmint.mqtt.transport.long_lived import LongLivedObjects
 
 FLEET = 250

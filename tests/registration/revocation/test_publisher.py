@@ -235,7 +235,9 @@ async def test_an_issuer_whose_key_cannot_be_used_does_not_keep_others_from_thei
         await publishing.publisher.turn()
         assert len(publishing.now_listed(registry.name)) == 1
         assert publishing.observed.failed == [elsewhere.issuer_id] * 2
-        assert publishing.observed.lines == ["revocation lists cannot be written ServiceUnavailable"]
+        ((level, event, fields),) = publishing.observed.log.lines
+        assert (level, event) == ("warning", "revocation lists cannot be written")
+        assert fields["cause"] == "ServiceUnavailable"
 
     with signing_process() as other:
         again = IssuingCA(
@@ -275,10 +277,10 @@ async def test_a_list_that_could_not_be_stored_is_tried_again_although_nothing_c
     monkeypatch.undo()
 
     assert await publishing.numbers(registry.name) == {5}
-    assert publishing.observed.lines == [
-        "revocation lists cannot be written ServiceUnavailable",
-        "revocation lists are written again",
-    ]
+    failure, end = publishing.observed.log.lines
+    assert failure[:2] == ("warning", "revocation lists cannot be written")
+    assert failure[2]["cause"] == "ServiceUnavailable"
+    assert end[:2] == ("info", "revocation lists are written again")
 
 
 async def refuse_to_sign(*arguments: object) -> bytes:
@@ -299,7 +301,7 @@ async def test_a_failure_is_told_once_and_so_is_its_end(
     monkeypatch.setattr(publisher_module, "TURN_SECONDS", 0.0)
     registry.clock_is_right = False
     running = asyncio.create_task(publishing.publisher.run())
-    while not publishing.observed.lines:  # noqa: ASYNC110  what is watched sets no event
+    while not publishing.observed.log.lines:  # noqa: ASYNC110  what is watched sets no event
         await asyncio.sleep(0)
     registry.clock_is_right = True
     while not publishing.observed.written:  # noqa: ASYNC110  as above
@@ -308,10 +310,10 @@ async def test_a_failure_is_told_once_and_so_is_its_end(
     with pytest.raises(asyncio.CancelledError):
         await running
 
-    assert publishing.observed.lines == [
-        "revocation lists cannot be written ServiceUnavailable",
-        "revocation lists are written again",
-    ]
+    failure, end = publishing.observed.log.lines
+    assert failure[:2] == ("warning", "revocation lists cannot be written")
+    assert failure[2]["cause"] == "ServiceUnavailable"
+    assert end[:2] == ("info", "revocation lists are written again")
 
 
 async def test_lists_rest_for_as_long_as_they_took(registry: Registry) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import ACCOUNT, EVERYTHING, StandingClock, caller_with, new_authority
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.api.wire.calls import Calls
 from thingmint.api.wire.errors import ErrorMap
@@ -81,11 +82,6 @@ class EstBench:
     def in_flight(self, delta: int) -> None:
         del delta
 
-    def debug(self, event: str, **fields: object) -> None:
-        del event, fields
-
-    info = error = debug
-
     def application(self) -> EstApplication:
         async def no_tags(resource: str) -> Mapping[str, str]:
             del resource
@@ -93,7 +89,7 @@ class EstBench:
 
         calls = Calls(Router(()), Throttle(self.quota, lambda: 0.0), StandingClock(), no_tags)
         answering = Answering(
-            errors=ErrorMap(), observer=self, log=self, new_request_id=lambda: "r-1", error_form=est_error
+            errors=ErrorMap(), observer=self, log=RecordedLog(), new_request_id=lambda: "r-1", error_form=est_error
         )
         return EstApplication(self.authority, Callers(self, self), calls, answering, tuple)
 

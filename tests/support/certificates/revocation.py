@@ -9,6 +9,7 @@ from msgspec import structs
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.databases.stores import sample_certificate
 from tests.support.registration.authority import caller_with, issuers_of, new_authority, new_issuing_ca
+from tests.support.services.recorded_log import RecordedLog
 
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.certificates.revocation_list import ListName, ListState
@@ -44,13 +45,13 @@ class MovingClock:
 
 @dataclass
 class Observed:
-    """A `RevocationObserver` and a log that remember."""
+    """A `RevocationObserver` that remembers, and a log."""
 
     written: int = 0
     failed: list[str] = field(default_factory=list)
     given_out: list[ListState] = field(default_factory=list)
     answered: list[tuple[str, bool]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    log: RecordedLog = field(default_factory=RecordedLog)
     forgotten: list[tuple[str | None, SerialNumber | None]] = field(default_factory=list)
 
     def list_written(self, seconds: float) -> None:
@@ -70,15 +71,6 @@ class Observed:
     def status_answered(self, status: str, *, is_cached: bool) -> None:
         """Remember."""
         self.answered.append((status, is_cached))
-
-    def warning(self, event: str, **facts: object) -> None:
-        """Remember."""
-        self.lines.append(f"{event} {facts.get('cause')}")
-
-    def info(self, event: str, **facts: object) -> None:
-        """Remember."""
-        del facts
-        self.lines.append(event)
 
     def forget(self, issuer_id: str | None, serial_number: SerialNumber | None) -> None:
         """Remember what was to be forgotten."""
@@ -187,7 +179,7 @@ def new_publisher(
         owner,
         observed.forget,
         observed,
-        observed,
+        observed.log,
         # Time that stands still needs no rest.
         seconds=lambda: 0.0,
     )

@@ -14,9 +14,9 @@ from thingmint.api.wire.reading.binding import BODY, PAYLOAD
 from thingmint.api.wire.reading.codec import epoch_seconds
 from thingmint.api.wire.reading.constraints import Constraint
 from thingmint.core.caller import Caller
+from thingmint.core.clock import Clock
 from thingmint.core.identifiers import AccountId, Scope
 from thingmint.registration.access import accounts
-from thingmint.registration.kernel.ports import Clock
 
 MOST_SECONDS = 3600.0 * 24 * 366 * 40
 _ACCOUNTS_TOGETHER = 100

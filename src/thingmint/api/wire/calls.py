@@ -13,11 +13,11 @@ from thingmint.api.wire.reading.binding import RawRequest
 from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.api.wire.routing import Match, Router
 from thingmint.core.caller import Caller
-from thingmint.registration.kernel.ports import Clock
+from thingmint.core.clock import Clock
 from thingmint.registration.policies.authorization import Permission, TagsOf, authorize_all, depends_on_request
 
 
-class Throttle(Protocol):
+class Quotas(Protocol):
     """Keeps the quotas."""
 
     def admit(self, account: str, operation: str) -> None:
@@ -40,7 +40,7 @@ class Calls(Struct, frozen=True):
     """Calls operations on behalf of callers."""
 
     router: Router
-    throttle: Throttle
+    throttle: Quotas
     clock: Clock
     tags_of: TagsOf
 

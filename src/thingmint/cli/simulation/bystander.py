@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection as Pipe
 from typing import Final
 
 from thingmint.cli.connection import Connection, ServiceRefused, ServiceUnreachable, SignedClient
-from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
-from thingmint.cli.simulation.failing import Failing
+from thingmint.cli.simulation.clients.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
+from thingmint.cli.simulation.clients.failing import Failing
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.preparation import MadeCertificate
 from thingmint.cli.simulation.target import Target

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.simulation.api import NOT_FOUND, Api
-from thingmint.cli.simulation.device import SimulatedDevice
+from thingmint.cli.simulation.clients.device import SimulatedDevice
 from thingmint.cli.simulation.preparation import remove_certificate
 from thingmint.core.error_text import in_words
 

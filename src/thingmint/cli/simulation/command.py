@@ -16,11 +16,11 @@ from thingmint.cli.settings import fail
 from thingmint.cli.simulation import crowd
 from thingmint.cli.simulation.bystander import BystanderOrders
 from thingmint.cli.simulation.clean_up import remove_devices
-from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
+from thingmint.cli.simulation.clients.client import BrokerRefused, ConnectionLost
+from thingmint.cli.simulation.clients.device import Orders, SimulatedDevice
+from thingmint.cli.simulation.clients.est import EstBusy, EstTarget, find_est
+from thingmint.cli.simulation.clients.identity import Identity
 from thingmint.cli.simulation.crowd import Schedule
-from thingmint.cli.simulation.device import Orders, SimulatedDevice
-from thingmint.cli.simulation.est import EstBusy, EstTarget, find_est
-from thingmint.cli.simulation.identity import Identity
 from thingmint.cli.simulation.measures import Measures
 from thingmint.cli.simulation.preparation import (
     CreatedResources,

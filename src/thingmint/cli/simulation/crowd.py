@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
-from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
-from thingmint.cli.simulation.device import SimulatedDevice
-from thingmint.cli.simulation.est import EstBusy, EstTarget
+from thingmint.cli.simulation.clients.client import BrokerRefused, ConnectionLost
+from thingmint.cli.simulation.clients.device import SimulatedDevice
+from thingmint.cli.simulation.clients.est import EstBusy, EstTarget
 from thingmint.cli.simulation.storm import Storm
 
 ROTATION_SECONDS = 600.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.simulation.api import NOT_FOUND, Api
-from thingmint.cli.simulation.identity import Identity
+from thingmint.cli.simulation.clients.identity import Identity
 from thingmint.core.error_text import in_words
 from thingmint.core.topics.patterns import (
     CREATE_CERTIFICATE_FROM_CSR,

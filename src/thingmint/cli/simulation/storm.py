@@ -11,8 +11,8 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from thingmint.cli.simulation.bystander import BystanderOrders, bystander
-from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
-from thingmint.cli.simulation.device import SimulatedDevice
+from thingmint.cli.simulation.clients.client import BrokerRefused, ConnectionLost
+from thingmint.cli.simulation.clients.device import SimulatedDevice
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.preparation import SharedPolicy, storm_topic
 from thingmint.mqtt.codec.packets import Publish

@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 from msgspec.structs import replace
 
 from thingmint.api.devices.data_plane import DeviceMessage, EndedConnection, OpenConnection, RetainedMessage
+from thingmint.core.clock import Clock
 from thingmint.core.error_text import in_words
 from thingmint.core.errors import (
     AccessDenied,
@@ -29,11 +30,10 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DataPlane, Delivery, NotReadable, Retained
 from thingmint.mqtt.edges.other_nodes import NoOtherNodes, OtherNodes
 from thingmint.mqtt.gateway.connection import GatewayConnection
-from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.gateway.last_endings import Ending
+from thingmint.mqtt.gateway.link.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.message_texts import check_texts
-from thingmint.mqtt.rights.ports import Clock
 
 # For all accounts together: each wait for an acknowledgement occupies a request of the API.
 MOST_CONFIRMATIONS = 128

@@ -8,11 +8,12 @@ number of certificates. Every refusal is counted in the metrics.
 import time
 from collections.abc import Callable
 from itertools import takewhile
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
 from thingmint.core.identifiers import CertificateId, PrincipalId
+from thingmint.core.operational_log import OperationalLog
 from thingmint.core.principals import is_access_key
 from thingmint.mqtt.events import ActionRefused, ConnectRefused, Refused
 
@@ -28,14 +29,6 @@ _OTHERS: Final = CertificateId("others")
 _IMPLICIT: Final = "IMPLICIT_DENY"
 
 
-class Log(Protocol):
-    """The log of refusals."""
-
-    def warning(self, event: str, **fields: object) -> object:
-        """Write a line for operators."""
-        ...
-
-
 class _Window(Struct):
     began_at: float
     logged: int = 0
@@ -47,7 +40,7 @@ class RefusalLog:
 
     def __init__(
         self,
-        log: Log,
+        log: OperationalLog,
         observe: Callable[[str, str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

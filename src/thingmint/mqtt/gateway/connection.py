@@ -14,14 +14,14 @@ from thingmint.mqtt.codec.packets import Connect, Disconnect, Pingreq, Pingresp,
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.events import ActionRefused, ClientConnected, ClientDisconnected, DisconnectReason, Refused
 from thingmint.mqtt.gateway.connection_index import ConnectionIndex
-from thingmint.mqtt.gateway.device_link import DeviceLink
-from thingmint.mqtt.gateway.device_protocol import Request
 from thingmint.mqtt.gateway.device_requests import publish, subscribe, unsubscribe
 from thingmint.mqtt.gateway.endings import DisconnectTerms, close_above, disconnect_terms, reason_of, reason_string
 from thingmint.mqtt.gateway.entry import enter
 from thingmint.mqtt.gateway.last_endings import Ending
+from thingmint.mqtt.gateway.link.device_link import DeviceLink
+from thingmint.mqtt.gateway.link.device_protocol import Request
+from thingmint.mqtt.gateway.link.repetition import Repetition
 from thingmint.mqtt.gateway.prompt_connection import PromptConnection
-from thingmint.mqtt.gateway.repetition import Repetition
 from thingmint.mqtt.gateway.request_turns import next_in_turn, next_now
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import connect_refused

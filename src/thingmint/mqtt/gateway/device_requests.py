@@ -26,8 +26,8 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import DeviceConnection
 from thingmint.mqtt.events import ClientSubscribed, ClientUnsubscribed, Link, MessageNotServed, Refused
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
 from thingmint.mqtt.gateway.event_listeners import EventListener
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol
 from thingmint.mqtt.gateway.provisioning_queue import RequestingConnection
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.queues.limits import MAX_SUBSCRIPTIONS

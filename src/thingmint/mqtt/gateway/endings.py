@@ -8,7 +8,7 @@ from msgspec import Struct
 from thingmint.mqtt.codec.packets import Disconnect
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import DisconnectReason
-from thingmint.mqtt.gateway.device_link import DeviceLink
+from thingmint.mqtt.gateway.link.device_link import DeviceLink
 from thingmint.mqtt.gateway.services import Services
 
 log = logging.getLogger(__name__)

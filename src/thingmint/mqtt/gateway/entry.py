@@ -9,7 +9,7 @@ from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.counters import Loss
 from thingmint.mqtt.data_plane import Opened
 from thingmint.mqtt.gateway.connection_index import ConnectionIndex, IndexedConnection
-from thingmint.mqtt.gateway.device_link import DeviceLink
+from thingmint.mqtt.gateway.link.device_link import DeviceLink
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.rights.admission import Admitted, NotAdmitted, admit
 from thingmint.mqtt.rights.ports import Presented

@@ -13,6 +13,7 @@ from typing import Final
 
 from OpenSSL import SSL
 
+from thingmint.core.clock import Clock
 from thingmint.core.errors import ServiceUnavailable, Throttled
 from thingmint.core.identifiers import Scope
 from thingmint.core.principals import PrincipalTarget
@@ -32,7 +33,7 @@ from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.loop_lag import LoopLag
 from thingmint.mqtt.pacing.turns import Turns
-from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink, HandshakeSigner, Responder
+from thingmint.mqtt.rights.ports import DeviceRegistry, GatewayEventSink, HandshakeSigner, Responder
 from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.listener import Listener

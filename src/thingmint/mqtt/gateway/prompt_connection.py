@@ -10,9 +10,9 @@ from typing import Final
 from thingmint.mqtt.codec.packets import Pingresp
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 from thingmint.mqtt.events import DisconnectReason
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
-from thingmint.mqtt.gateway.observed_connection import ObservedConnection
-from thingmint.mqtt.gateway.repetition import Repetition
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol
+from thingmint.mqtt.gateway.link.observed_connection import ObservedConnection
+from thingmint.mqtt.gateway.link.repetition import Repetition
 from thingmint.mqtt.gateway.request_turns import take_acknowledgements
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.transport.writer import Writer

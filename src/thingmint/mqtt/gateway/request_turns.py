@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from thingmint.core.identifiers import Scope
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol, Request
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol, Request
 from thingmint.mqtt.gateway.services import Services
 from thingmint.mqtt.pacing.turns import Turns
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from thingmint.core.clock import Clock
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.data_plane import DataPlane
@@ -14,7 +15,7 @@ from thingmint.mqtt.gateway.last_endings import LastEndings
 from thingmint.mqtt.gateway.provisioning_queue import ProvisioningQueue
 from thingmint.mqtt.pacing.deadlines import Deadlines
 from thingmint.mqtt.pacing.turns import Turns
-from thingmint.mqtt.rights.ports import Clock, DeviceRegistry, GatewayEventSink
+from thingmint.mqtt.rights.ports import DeviceRegistry, GatewayEventSink
 from thingmint.mqtt.transport.device_transport import DeviceTransport
 from thingmint.mqtt.transport.flushes import Flushes
 from thingmint.mqtt.transport.limits import GatewayLimits

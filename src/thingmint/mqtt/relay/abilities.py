@@ -9,7 +9,7 @@ from thingmint.core.topics.names import TopicFilter, has_wildcard
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS
 from thingmint.mqtt.codec.properties import ConnackProperties
 from thingmint.mqtt.codec.reason_codes import ReasonCode
-from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.gateway.link.device_protocol import MAX_PACKET_BYTES
 
 # NATS before 2.10 ends connections because of topics with one of these; RabbitMQ converts full stops to slashes.
 UNUSUAL_IN_TOPICS = (".", " ")

@@ -13,7 +13,7 @@ from thingmint.mqtt.codec.packets import Connack, Connect, ProtocolVersion
 from thingmint.mqtt.codec.properties import ConnectProperties
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
 from thingmint.mqtt.data_plane import DeviceConnection
-from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.gateway.link.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.credentials import Login

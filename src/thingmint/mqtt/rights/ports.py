@@ -181,11 +181,3 @@ class GatewayEventSink(Protocol):
     def receive(self, event: GatewayEvent) -> None:
         """Receive an event."""
         ...
-
-
-class Clock(Protocol):
-    """Provides the current time."""
-
-    def now(self) -> datetime:
-        """Return the current time, timezone-aware, in UTC."""
-        ...

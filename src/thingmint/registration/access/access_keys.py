@@ -19,6 +19,7 @@ from msgspec import Struct
 from thingmint.core.access_key import AccessKey, AccessKeyOrigin
 from thingmint.core.audit_entry import AuditEntry, audit_entry
 from thingmint.core.caller import Caller
+from thingmint.core.clock import Clock
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
 from thingmint.core.identifiers import AccountId, Region, Scope, partition_of, user_arn
 from thingmint.core.policies.language import parse_new_policy
@@ -26,7 +27,7 @@ from thingmint.records import authority_copies as copy_table
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
-from thingmint.registration.kernel.ports import Clock, EventSink, SecretSealer, Store
+from thingmint.registration.kernel.ports import EventSink, SecretSealer, Store
 
 T = TypeVar("T")
 

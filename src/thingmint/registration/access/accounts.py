@@ -16,6 +16,7 @@ from msgspec import Struct
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
+from thingmint.core.clock import Clock
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
 from thingmint.core.identifiers import AccountId, CertificateId, Scope, account_arn, certificate_arn
 from thingmint.records.access import access_keys as access_key_table
@@ -31,7 +32,7 @@ from thingmint.registration.access.access_keys import (
     new_access_key,
 )
 from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
-from thingmint.registration.kernel.ports import Clock, EventSink, SecretSealer, Store
+from thingmint.registration.kernel.ports import EventSink, SecretSealer, Store
 
 # The size of a transaction. Other writers run between two transactions.
 DELETED_TOGETHER: Final = 500

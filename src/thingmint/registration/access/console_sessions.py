@@ -17,6 +17,7 @@ from msgspec import Struct
 from thingmint.core.access_key import AccessKey
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
+from thingmint.core.clock import Clock
 from thingmint.core.console_session import IDLE, ConsoleSession
 from thingmint.core.errors import AuthenticationFailure
 from thingmint.core.identifiers import Region
@@ -26,7 +27,7 @@ from thingmint.records.steps import Steps
 from thingmint.registration.access.access_keys import read_access_key, sealing_name, session_token_digest
 from thingmint.registration.access.principals import Principals
 from thingmint.registration.kernel.mutation import UNHEARD, Change, change_of_callers
-from thingmint.registration.kernel.ports import Clock, EventSink, SecretSealer, Store
+from thingmint.registration.kernel.ports import EventSink, SecretSealer, Store
 
 TOKEN_BYTES: Final = 32
 MOST_SESSIONS_OF_A_KEY: Final = 16

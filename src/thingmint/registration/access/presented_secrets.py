@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from thingmint.core.access_key import AccessKey
 from thingmint.core.caller import Caller
+from thingmint.core.clock import Clock
 from thingmint.core.errors import CredentialsExpired, CredentialsUnknown
 from thingmint.core.identifiers import Region
 from thingmint.registration.access.access_keys import read_access_key, sealing_name
 from thingmint.registration.access.principals import Principals
-from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
+from thingmint.registration.kernel.ports import SecretSealer, Store
 
 
 @dataclass(frozen=True, slots=True)

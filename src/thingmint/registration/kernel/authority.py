@@ -6,12 +6,12 @@ from datetime import timedelta
 from msgspec import Struct, field
 
 from thingmint.core.certificates.renewal import DEFAULT_OVERLAP
+from thingmint.core.clock import Clock
 from thingmint.core.policies.role_policies import RolePolicies
 from thingmint.core.registry.thing_type import DELETABLE_AFTER
 from thingmint.issuance.issuers import Issuers
 from thingmint.registration.kernel.compiled_policies import CompiledPolicies
 from thingmint.registration.kernel.ports import (
-    Clock,
     EventOutbox,
     EventSink,
     HookClient,

@@ -1,7 +1,6 @@
 """Owns the ports of the registration authority: store, keys, clock, random numbers, hooks, files and events."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
 from thingmint.core.audit_entry import AuditEntry
@@ -41,14 +40,6 @@ class KeySource(Protocol):
 
     async def take(self) -> KeyPair:
         """Return an unused key pair; raise Throttled if too many callers wait, ServiceUnavailable if there is none."""
-        ...
-
-
-class Clock(Protocol):
-    """A source of the present time."""
-
-    def now(self) -> datetime:
-        """Return the present time: aware, UTC."""
         ...
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from thingmint.core.certificates.revocation_list import ListName, ListState
 from thingmint.core.errors import ThingmintError
 from thingmint.core.identifiers import SerialNumber
+from thingmint.core.operational_log import OperationalLog
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit
 from thingmint.issuance.revocation.crl import ListTerms, sign_list, signs_lists
 from thingmint.records.certificates import revocation_lists as list_table
@@ -22,13 +23,7 @@ from thingmint.records.certificates.revocation_lists import StoredList
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.revocation.parts import Parts, digest_of
 from thingmint.registration.revocation.published import PublishedLists
-from thingmint.registration.revocation.terms import (
-    CRLIssuer,
-    CRLIssuers,
-    RevocationLog,
-    RevocationObserver,
-    RevocationTerms,
-)
+from thingmint.registration.revocation.terms import CRLIssuer, CRLIssuers, RevocationObserver, RevocationTerms
 
 TURN_SECONDS = 0.1
 _LEASE = timedelta(seconds=10)
@@ -56,7 +51,7 @@ class Publisher:
     owner: str
     forget: Forget
     observer: RevocationObserver
-    log: RevocationLog
+    log: OperationalLog
     seconds: Callable[[], float] = time.perf_counter
     _stamp: int | None = None
     _server: int | None = None

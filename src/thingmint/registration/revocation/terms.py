@@ -67,15 +67,3 @@ class RevocationObserver(Protocol):
     def status_answered(self, status: str, *, is_cached: bool) -> None:
         """Count a response. ``status`` is good, revoked, unknown, several, or the reason of an error."""
         ...
-
-
-class RevocationLog(Protocol):
-    """The log for failures and their ends."""
-
-    def warning(self, event: str, **facts: object) -> object:
-        """Log a failure."""
-        ...
-
-    def info(self, event: str, **facts: object) -> object:
-        """Log the end of a failure."""
-        ...

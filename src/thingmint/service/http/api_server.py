@@ -24,7 +24,7 @@ from thingmint.rest.front import Front, Mounted, RequestLimits
 from thingmint.rest.http.limits import Limits
 from thingmint.rest.http.protocol.request_id import new_request_id
 from thingmint.rest.http.server import Server
-from thingmint.rest.identity import Authenticator
+from thingmint.rest.identity import SigV4Authenticator
 from thingmint.rest.pages import PREFIXES, SPARED, Pages
 from thingmint.rest.shared_page import SharedPage
 from thingmint.rest.sts import PREFIX as STS_PREFIX
@@ -89,7 +89,7 @@ def _nothing() -> None:
 def _front(node: OpenNode, edge: DeviceEdge, calls: Calls, errors: ErrorMap, console: ImportedConsole | None) -> Front:
     config, registry = node.config, node.registry
     answering = Answering(errors=errors, observer=node.metrics, log=service_log, new_request_id=new_request_id)
-    authenticator = Authenticator(
+    authenticator = SigV4Authenticator(
         registry.store,
         registry.sealer,
         registry.clock,

@@ -24,7 +24,7 @@ from thingmint.mqtt.web_sockets.frames import SILENT
 from thingmint.rest.answering import Answering, Record
 from thingmint.rest.answers import Answer
 from thingmint.rest.asgi_messages import HTTPScope, Receive, Send
-from thingmint.rest.identity import Authenticator
+from thingmint.rest.identity import SigV4Authenticator
 from thingmint.rest.sigv4.signature import HttpRequest
 
 PREFIX: Final = b"/mqtt"
@@ -42,7 +42,7 @@ class MQTTOverWebSockets:
     def __init__(
         self,
         answering: Answering,
-        authenticator: Authenticator,
+        authenticator: SigV4Authenticator,
         gateway: Callable[[], Gateway],
         region: Region,
     ) -> None:

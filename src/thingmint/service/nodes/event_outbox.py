@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import Struct
 
+from thingmint.core.clock import Clock
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.mqtt.edges.registry_events import registry_event
 from thingmint.records.nodes.messages import NewMessage, add_messages
 from thingmint.records.steps import Steps
-from thingmint.registration.kernel.ports import Clock
 from thingmint.service.nodes.orphans import FROM_REGISTRY
 from thingmint.service.nodes.wire import ForwardedEvent
 

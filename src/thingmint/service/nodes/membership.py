@@ -9,11 +9,12 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct, field
 
 from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.core.operational_log import OperationalLog
 from thingmint.records.clock import postgresql_time
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import nodes as node_table
@@ -31,18 +32,6 @@ _JOIN_SECONDS: Final = 2.0
 # opened before. The second one lets a slow database answer. Both end 5 seconds after the last heartbeat at the latest,
 # so before this node is taken for lost.
 _ANSWER_SECONDS: Final = (1.5, 2.5)
-
-
-class Log(Protocol):
-    """Receives the log lines about nodes."""
-
-    def warning(self, event: str, **facts: object) -> object:
-        """Log an event that an operator should check."""
-        ...
-
-    def info(self, event: str, **facts: object) -> object:
-        """Log an event."""
-        ...
 
 
 class NodeDescription(Struct, frozen=True):
@@ -76,7 +65,7 @@ class Membership(Struct):
     store: Store
     description: NodeDescription
     new_id: Callable[[], str]
-    log: Log
+    log: OperationalLog
     observe: Callable[[int], None]
     monotonic: Callable[[], float] = time.monotonic
     node_id: str = ""

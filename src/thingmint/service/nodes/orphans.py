@@ -11,13 +11,14 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from thingmint.core.clock import Clock
 from thingmint.core.identifiers import Scope
 from thingmint.core.principals import principal_target
 from thingmint.mqtt.counters import Counters
 from thingmint.mqtt.edges.life_cycle import life_cycle_event
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.events import ClientDisconnected, DisconnectReason, Link
-from thingmint.mqtt.rights.ports import Clock, DeviceRefused
+from thingmint.mqtt.rights.ports import DeviceRefused
 from thingmint.mqtt.rights.will_right import DeviceWillRight
 from thingmint.records.nodes import connections as connection_table
 from thingmint.records.nodes import messages as message_table

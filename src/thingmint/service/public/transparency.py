@@ -6,10 +6,10 @@ from functools import partial
 from thingmint.api.wire.planes import Plane
 from thingmint.api.wire.request_conditions import request_conditions
 from thingmint.console.services import READ_LOG
+from thingmint.core.clock import Clock
 from thingmint.core.errors import AccessDenied, OperationUnknown
 from thingmint.core.identifiers import iot_arn
 from thingmint.public.log_pages import LogPages
-from thingmint.registration.kernel.ports import Clock
 from thingmint.registration.log.identity import LogIdentity, open_log
 from thingmint.registration.policies.authorization import Permission, TagsOf, authorize_all
 from thingmint.rest.answering import Answering, Record

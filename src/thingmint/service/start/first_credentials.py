@@ -9,6 +9,7 @@ from pathlib import Path
 
 from thingmint.core.access_key import AccessKeyOrigin
 from thingmint.core.caller import Caller, Principal
+from thingmint.core.clock import Clock
 from thingmint.core.error_text import in_words
 from thingmint.core.identifiers import Scope, user_arn
 from thingmint.data_directory.handover import CREDENTIALS, OperatorCredentials, read_credentials, write_credentials
@@ -19,7 +20,7 @@ from thingmint.records.access import access_keys as access_key_table
 from thingmint.registration.access import database_keys
 from thingmint.registration.access.access_keys import delete_access_key, ensure_administrator, sealing_name
 from thingmint.registration.access.database_keys import ForeignDatabase
-from thingmint.registration.kernel.ports import Clock, SecretSealer, Store
+from thingmint.registration.kernel.ports import SecretSealer, Store
 from thingmint.settings.config import Config, StartRefused
 from thingmint.storage import SQLITE_FILE_NAME
 

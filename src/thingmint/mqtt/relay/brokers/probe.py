@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from thingmint.mqtt.codec.packets import ProtocolVersion, Publish, QoS, Subscription
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.gateway.link.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.relay.abilities import BrokerAbilities
 from thingmint.mqtt.relay.connections.upstream import Upstream
 from thingmint.mqtt.relay.own_client import OwnClient

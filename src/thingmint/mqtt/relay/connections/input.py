@@ -10,7 +10,7 @@ from typing import Final
 
 from thingmint.core.identifiers import Scope
 from thingmint.mqtt.codec.framing import Frame, FrameReader
-from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.gateway.link.device_protocol import MAX_PACKET_BYTES
 from thingmint.mqtt.pacing.slices import Slices
 from thingmint.mqtt.pacing.turns import Turns
 

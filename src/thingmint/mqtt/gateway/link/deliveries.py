@@ -13,7 +13,7 @@ from thingmint.mqtt.codec.packets import Publish, QoS, ServerPacket
 from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import GATEWAY_PACKET_IDS, Delivery
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol
 from thingmint.mqtt.rights.own_filters import OwnFilters
 from thingmint.mqtt.rights.ports import DeviceAnswer
 from thingmint.mqtt.transport.writer import Writer

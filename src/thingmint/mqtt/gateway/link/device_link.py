@@ -10,8 +10,8 @@ from thingmint.mqtt.codec.shared_publish import SharedPublish
 from thingmint.mqtt.counters import Counters, Loss
 from thingmint.mqtt.data_plane import Delivery, NoWill, WillRight
 from thingmint.mqtt.events import Link, Refused
-from thingmint.mqtt.gateway.deliveries import Deliveries
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.gateway.link.deliveries import Deliveries
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol
 from thingmint.mqtt.rights.admission import Admitted
 from thingmint.mqtt.rights.own_filters import OwnFilters
 from thingmint.mqtt.rights.permissions import to_receive

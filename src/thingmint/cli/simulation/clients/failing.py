@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from ssl import SSLError
 
-from thingmint.cli.simulation.client import BrokerRefused, ConnectionLost
+from thingmint.cli.simulation.clients.client import BrokerRefused, ConnectionLost
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.core.error_text import in_words
 

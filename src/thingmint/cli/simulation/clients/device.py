@@ -15,10 +15,10 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
-from thingmint.cli.simulation.est import EstBusy, EstTarget, issuer_of, pem_and_id
-from thingmint.cli.simulation.failing import Failing
-from thingmint.cli.simulation.identity import Identity, new_renewal_request, new_signing_request
+from thingmint.cli.simulation.clients.client import ANSWER_SECONDS, BrokerRefused, Client, ConnectionLost
+from thingmint.cli.simulation.clients.est import EstBusy, EstTarget, issuer_of, pem_and_id
+from thingmint.cli.simulation.clients.failing import Failing
+from thingmint.cli.simulation.clients.identity import Identity, new_renewal_request, new_signing_request
 from thingmint.cli.simulation.measures import Measures, Step
 from thingmint.cli.simulation.target import Target
 from thingmint.core.topics.patterns import (

@@ -7,7 +7,7 @@ message on the same topic is passed on if the same policies are in force. `codec
 from thingmint.mqtt.codec.packets import Publish, QoS
 from thingmint.mqtt.codec.repeated_publish import RepeatedPublish
 from thingmint.mqtt.data_plane import MessageTaker
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol
 from thingmint.mqtt.pacing.turns import Turns
 from thingmint.mqtt.rights.ports import DeviceAuthorizer
 

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from thingmint.core.identifiers import PrincipalId, Scope
-from thingmint.mqtt.gateway.device_link import DeviceLink
-from thingmint.mqtt.gateway.device_protocol import DeviceProtocol
+from thingmint.mqtt.gateway.link.device_link import DeviceLink
+from thingmint.mqtt.gateway.link.device_protocol import DeviceProtocol
 from thingmint.mqtt.transport.device_transport import DeviceTransport
 
 

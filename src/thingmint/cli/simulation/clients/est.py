@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 from msgspec import Struct
 
-from thingmint.cli.simulation.client import ANSWER_SECONDS, BrokerRefused, ConnectionLost
-from thingmint.cli.simulation.identity import Identity
+from thingmint.cli.simulation.clients.client import ANSWER_SECONDS, BrokerRefused, ConnectionLost
+from thingmint.cli.simulation.clients.identity import Identity
 from thingmint.cli.simulation.target import TargetRefused, require_loopback_url
 from thingmint.core.error_text import in_words
 

@@ -25,7 +25,7 @@ from thingmint.mqtt.codec.packets import (
     Will,
 )
 from thingmint.mqtt.codec.reason_codes import PacketRefused, ReasonCode
-from thingmint.mqtt.gateway.device_protocol import MAX_PACKET_BYTES
+from thingmint.mqtt.gateway.link.device_protocol import MAX_PACKET_BYTES
 
 ANSWER_SECONDS: Final = 30.0
 """How long a device waits for any answer."""
