@@ -6,7 +6,6 @@ disconnected, or get the new policies, at once and not at their next CONNECT.
 
 import asyncio
 import functools
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -45,8 +44,6 @@ _TICK_SECONDS: Final = 1.0
 _FLUSH_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 0.01
 
-log = logging.getLogger(__name__)
-
 
 class Gateway:
     """Serves devices over MQTT, with mutual TLS on ports of its own, or in WebSockets of another server."""
@@ -79,7 +76,8 @@ class Gateway:
         self._listeners = EventListeners(self._counters)
         self._deadlines = Deadlines()
         self._deadlines_rest: asyncio.Handle | None = None
-        self._last_endings = LastEndings()
+        self.last_endings = LastEndings()
+        """How the last connections of clients ended."""
         self._listener = Listener(
             lambda: GatewayConnection(self._services, self._index),
             host=host,
@@ -102,7 +100,7 @@ class Gateway:
             events=events,
             listeners=self._listeners,
             deadlines=self._deadlines,
-            last_endings=self._last_endings,
+            last_endings=self.last_endings,
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
@@ -268,7 +266,7 @@ class Gateway:
 
     def last_ending_of(self, scope: Scope, client_id: str) -> Ending | None:
         """Return how the last connection of an account's client ended; None while it is connected, or if not known."""
-        return self._last_endings.of_client(scope, client_id)
+        return self.last_endings.of_client(scope, client_id)
 
     def delete_connection(
         self, scope: Scope, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False
