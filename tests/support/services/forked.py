@@ -6,7 +6,6 @@ changes how the interpreter or a library starts, and where the system has no des
 
 import contextlib
 import functools
-import json
 import os
 import select
 import signal
@@ -62,13 +61,9 @@ class ForkedProcess:
         self._asking = threading.Lock()
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._server.connect(str(server))
-        run = {
-            "program": program,
-            "arguments": arguments,
-            "environment": dict(environment),
-            "folder": folder or str(Path.cwd()),
-        }
-        socket.send_fds(self._server, [json.dumps(run).encode()], files)
+        variables = (f"{name}={value}" for name, value in environment.items())
+        run = (program, folder or str(Path.cwd()), str(len(arguments)), *arguments, *variables)
+        socket.send_fds(self._server, [os.fsencode("\0".join(run))], files)
         answer, descriptors, _, _ = socket.recv_fds(self._server, 64, 1)
         self.pid = int(answer)
         (self._process,) = descriptors
@@ -241,18 +236,24 @@ def programs() -> Path:
     return folder
 
 
-# A service is executed: a shell that starts it in the background ends it with its process group.
+# A service is executed: a shell that starts it in the background ends it with its process group. The modules are those
+# that are part of the interpreter: to import `socket` and `json` would take most of the program's time.
 _ASKS = """#!{python} -IS
-import json, os, socket, sys
-if sys.argv[1:2] == ["serve"]:
-    os.execv({program!r}, [{program!r}, *sys.argv[1:]])
-run = dict(program={program!r}, arguments=sys.argv[1:], environment=dict(os.environ), folder=os.getcwd())
-server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+import posix, sys
+import _socket
+arguments = sys.argv[1:]
+if arguments[:1] == ["serve"]:
+    posix.execv({program!r}, [{program!r}, *arguments])
+texts = [{program!r}, posix.getcwd(), str(len(arguments)), *arguments]
+run = [text.encode(sys.getfilesystemencoding(), "surrogateescape") for text in texts]
+run += [name + b"=" + value for name, value in posix.environ.items()]
+server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
 server.connect({server!r})
-socket.send_fds(server, [json.dumps(run).encode()], [0, 1, 2])
+files = b"".join(file.to_bytes(4, sys.byteorder) for file in (0, 1, 2))
+server.sendmsg([b"\\0".join(run)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
 server.recv(64)
 code = int(server.recv(64))
-os._exit(code if code >= 0 else 128 - code)
+posix._exit(code if code >= 0 else 128 - code)
 """
 
 
