@@ -178,11 +178,19 @@ async def test_lost_commit_gives_no_certificate_and_tells_nobody(
     assert not heard(authority)
 
 
-async def test_certificate_is_described_to_its_own_account_only(authority: RegistrationAuthority) -> None:
+async def test_certificate_exists_for_its_own_account_only(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
     certificate = await issued(authority)
     assert await certificates.describe(authority, CALLER, certificate.certificate_id) == certificate
-    with pytest.raises(ResourceNotFound, match=certificate.certificate_id):
-        await certificates.describe(authority, STRANGER, certificate.certificate_id)
+    for call in (
+        certificates.describe(authority, STRANGER, certificate.certificate_id),
+        certificates.update_status(authority, STRANGER, certificate.certificate_id, CertificateStatus.REVOKED),
+        certificates.delete(authority, STRANGER, certificate.certificate_id),
+    ):
+        with pytest.raises(ResourceNotFound, match=certificate.certificate_id):
+            await call
+    assert store.tables.certificates == [certificate]
 
 
 @pytest.mark.parametrize("ascending", [True, False])
@@ -230,10 +238,13 @@ async def test_inactive_certificate_is_deleted_once(authority: RegistrationAutho
     assert [entry.action for entry in heard(authority)] == ["CreateKeysAndCertificate", "DeleteCertificate"]
 
 
-async def test_active_certificate_is_not_deleted(authority: RegistrationAuthority, store: MemoryStore) -> None:
+@pytest.mark.parametrize("force", [True, False])
+async def test_active_certificate_is_not_deleted_even_by_force(
+    authority: RegistrationAuthority, store: MemoryStore, *, force: bool
+) -> None:
     certificate = await issued(authority, active=True)
     with pytest.raises(CertificateStateRefused):
-        await certificates.delete(authority, CALLER, certificate.certificate_id)
+        await certificates.delete(authority, CALLER, certificate.certificate_id, detach_policies=force)
     assert len(store.tables.certificates) == 1
 
 
