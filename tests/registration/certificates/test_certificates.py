@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import Hook, issuers_of, new_issuing_ca
+from tests.support.registration.registry import turned
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.caller import Caller, Principal
@@ -81,11 +82,6 @@ def key_pair() -> KeyPair:
 @pytest.fixture(scope="module")
 def issuers() -> Issuers:
     return issuers_of(new_issuing_ca())
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
 
 
 @pytest.fixture
@@ -196,15 +192,11 @@ async def test_certificate_exists_for_its_own_account_only(
 @pytest.mark.parametrize("ascending", [True, False])
 async def test_pages_hold_every_certificate_once_in_order(authority: RegistrationAuthority, *, ascending: bool) -> None:
     ids = [(await issued(authority)).certificate_id for _ in range(5)]
-    pages, request = [], PageRequest(2, None, ascending)
-    while True:
-        page = await certificates.list_certificates(authority, CALLER, request)
-        pages.append([item.certificate_id for item in page.items])
-        if page.next is None:
-            break
-        request = replace(request, after=page.next)
+    pages = await turned(
+        2, lambda request: certificates.list_certificates(authority, CALLER, request), ascending=ascending
+    )
     assert [len(page) for page in pages] == [2, 2, 1]
-    assert [each for page in pages for each in page] == (ids if ascending else ids[::-1])
+    assert [each.certificate_id for page in pages for each in page] == (ids if ascending else ids[::-1])
 
 
 async def test_full_last_page_is_known_to_be_the_last(authority: RegistrationAuthority) -> None:
