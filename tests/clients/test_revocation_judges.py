@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509 import ocsp
 from tests.support.clients.strongswan import pki, require_strongswan
 from tests.support.machine.required import required_program
 from tests.support.services.published import Device, Published, publishing_service, until
@@ -201,6 +202,28 @@ def test_javas_revocation_checker_agrees(judged: Judged, how: str) -> None:
     assert "revoked" in said[1]
     assert "KEY_COMPROMISE" in said[1]
     assert "revoked" in said[2]
+
+
+def test_javas_http_client_is_served_although_it_asks_for_http_2(judged: Judged, tmp_path: Path) -> None:
+    fetch = ("java", Path(__file__).with_name("Fetch.java"))
+    asked = tmp_path / "asked"
+    said_by(
+        "openssl",
+        "ocsp",
+        "-issuer",
+        judged.folder / "issuer.pem",
+        "-cert",
+        judged.good.certificate_file,
+        "-reqout",
+        asked,
+    )
+
+    status, answer = said_by(*fetch, f"{judged.published.url}/ocsp", "application/ocsp-request", asked).split()
+    assert status == "200"
+    assert ocsp.load_der_ocsp_response(bytes.fromhex(answer)).certificate_status is ocsp.OCSPCertStatus.GOOD
+    status, answer = said_by(*fetch, f"{judged.published.url}/ca/all.pem").split()
+    assert status == "200"
+    assert x509.load_pem_x509_certificates(bytes.fromhex(answer))
 
 
 def test_pkilint_finds_nothing_in_the_lists(judged: Judged) -> None:

@@ -1,6 +1,7 @@
 """Commands whose output cannot be written: the error names the file, and what was done before it is not done again."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,3 +93,20 @@ def test_an_error_of_a_full_disk_names_the_file(data_dir: Path, full_disk: Path,
     assert ended.returncode == 1
     assert f"thingmint: {file}" in ended.stderr
     assert "No space left on device" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [("backup", "FILE", "--unsealed-keys"), ("issuer", "csr", "--out", "FILE")])
+def test_a_device_or_pipe_is_not_replaced_by_a_file(data_dir: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # As /dev/stdout is.
+    link = tmp_path / "stdout"
+    link.symlink_to("/proc/self/fd/1")
+    for named in (pipe, link):
+        asked = [str(named) if word == "FILE" else word for word in words]
+        ended = run_thingmint(*asked, "--data-dir", str(data_dir))
+        assert ended.returncode == 1
+        assert f"{named}: is no regular file" in ended.stderr
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert {each.name for each in tmp_path.iterdir()} == {"pipe", "stdout"}

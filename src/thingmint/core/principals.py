@@ -25,6 +25,8 @@ class AccessKeyTarget:
 
 
 PrincipalTarget: TypeAlias = CertificateTarget | AccessKeyTarget
+Watched: TypeAlias = PrincipalTarget | Scope
+"""What a gateway looks at again after changes: principals of connections, and accounts whose messages it has."""
 
 
 def parse_principal_id(text: str) -> PrincipalId:

@@ -21,6 +21,8 @@ _OWN_BYTES = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 _OF_FILE_SYSTEMS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
+_PROCESSES = "/proc/"
+
 
 class DirectoryInUse(Exception):
     """Another process holds the lock of the data directory."""
@@ -28,10 +30,24 @@ class DirectoryInUse(Exception):
 
 def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace the file by this content, durably and with this mode; raise OSError, which names it, if that fails."""
+    require_replaceable(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     with errors_name(path):
         _write_durably(path, temporary, content, mode)
     sync_directory(path.parent)
+
+
+def require_replaceable(path: Path) -> None:
+    """Raise OSError if the path is a device, a pipe or a socket, or the system's link to an open file.
+
+    A rename would remove such a name from the system, for example /dev/null or /dev/stdout.
+    """
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    is_open_file = path.is_symlink() and (
+        str(path.readlink()).startswith(_PROCESSES) or str(path.absolute().parent.resolve()).startswith(_PROCESSES)
+    )
+    if is_special or is_open_file:
+        raise OSError(errno.EINVAL, "is no regular file, and would be replaced by one", str(path))
 
 
 @contextlib.contextmanager

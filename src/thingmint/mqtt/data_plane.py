@@ -16,6 +16,7 @@ account has separate topics, client ids, sessions and retained messages.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from typing import Final, Protocol
 
@@ -180,6 +181,18 @@ class NotReadable(Exception):
     """The data plane cannot list its retained messages."""
 
 
+class KeptMessages(Protocol):
+    """The sessions, wills and retained messages that a data plane has in this process."""
+
+    def accounts(self) -> AbstractSet[Scope]:
+        """Return the accounts that have anything here."""
+        ...
+
+    async def forget(self, scope: Scope) -> None:
+        """Remove the account's retained messages, wills and sessions; those of connected clients end with them."""
+        ...
+
+
 class DataPlane(Protocol):
     """Carries messages between connections of one account. The calls for one connection come one after the other."""
 
@@ -257,6 +270,11 @@ class DataPlane(Protocol):
 
     def retained_after(self, scope: Scope, topic: str, count: int) -> Sequence[Retained]:
         """Return up to ``count`` retained messages whose topics sort after ``topic``, in order; raise NotReadable."""
+        ...
+
+    @property
+    def kept_here(self) -> KeptMessages | None:
+        """What is in this process; None if brokers have it."""
         ...
 
     async def stop(self) -> None:

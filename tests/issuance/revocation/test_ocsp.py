@@ -131,6 +131,17 @@ def test_a_critical_extension_that_is_not_known_is_refused() -> None:
         read_request(request_of(certificate_id(5), extensions=(unknown,)))
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_extensions_about_one_certificate_are_ignored_unless_they_are_critical(before: int) -> None:
+    def asked(*, critical: bool) -> bytes:
+        extended = certificate_id(5) + context(0, sequence(extension("1.2.3.4", NULL, critical=critical)))
+        return request_of(*[certificate_id(6)] * before, extended)
+
+    assert [each.serial_number for each in read_request(asked(critical=False)).names] == [6] * before + [5]
+    with pytest.raises(MalformedRequest, match="critical"):
+        read_request(asked(critical=True))
+
+
 @pytest.mark.parametrize("critical", [False, True])
 def test_the_forms_of_response_that_a_client_knows_may_be_told(critical: bool) -> None:
     basic = extension("1.3.6.1.5.5.7.48.1.4", sequence(oid("1.3.6.1.5.5.7.48.1.1")), critical=critical)

@@ -24,7 +24,7 @@ from thingmint.core.identifiers import AccountId, Region, Scope, certificate_id_
 from thingmint.core.policies.budget import MAX_WEIGHT_IN_FORCE
 from thingmint.core.policies.device_context import ConnectAttribute
 from thingmint.core.policies.target import CertificateTarget
-from thingmint.core.principals import PrincipalTarget
+from thingmint.core.principals import Watched
 from thingmint.mqtt.edges.registered_devices import RegisteredDevice, RegisteredDevices
 from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceRefusal, DeviceRefused
 from thingmint.records.policies.policy_attachments import MAX_THINGS
@@ -65,7 +65,7 @@ class House:
         self.authority: RegistrationAuthority = replace(new_authority(self.store), clock=self.clock)
         self.api = Api(build_router(self.authority, "devices.example", new_data_plane()), self.store)
         self.first: list[tuple[AutoRegistration, str]] = []
-        self.watch: ChangeWatch[PrincipalTarget] = ChangeWatch(self.store)
+        self.watch: ChangeWatch[Watched] = ChangeWatch(self.store)
         self.devices = RegisteredDevices(self.authority, Scope(ACCOUNT, REGION), self.watch, self)
 
     async def connected(self, registration: AutoRegistration, source_address: str) -> None:

@@ -25,7 +25,7 @@ from tests.support.registration.memberships import Memberships, store_membership
 from tests.support.registration.policies import document
 
 from thingmint.core.identifiers import Scope, ThingName
-from thingmint.core.principals import PrincipalTarget
+from thingmint.core.principals import Watched
 from thingmint.core.registry.thing import ThingPrincipalType
 from thingmint.core.topics.names import matches, parse_filter, received_as
 from thingmint.mqtt.codec.packets import Pingreq, Pingresp, Publish
@@ -121,7 +121,7 @@ class Registry:
         self.store = MemoryStore()
         authority = structs.replace(new_authority(self.store), clock=SystemClock())
         self.api = Api(build_router(authority, "devices.example", new_data_plane()), self.store)
-        watch: ChangeWatch[PrincipalTarget] = ChangeWatch(self.store)
+        watch: ChangeWatch[Watched] = ChangeWatch(self.store)
         self.devices = RegisteredDevices(authority, SCOPE, watch, self)
 
     async def connected(self, registration: object, source_address: str) -> None:

@@ -12,7 +12,7 @@ from tests.support.registration.authority import Listener
 
 from thingmint.core.caller import Caller, Principal
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, ServiceUnavailable
-from thingmint.core.identifiers import AccountId, Region
+from thingmint.core.identifiers import AccountId, Region, Scope
 from thingmint.data_directory.sealing import Sealer
 from thingmint.records.access.accounts import CONTENTS, KEPT
 from thingmint.records.steps import Program
@@ -22,6 +22,7 @@ from thingmint.registration.access.accounts import (
     create_account,
     delete_account,
     has_access_key,
+    is_known,
     list_accounts,
 )
 from thingmint.registration.kernel.changes import changes_from
@@ -164,15 +165,22 @@ async def test_a_deleted_account_leaves_nothing_behind_and_disturbs_nobody(store
     assert [(entry.action, entry.scope.account) for entry in heard.entries] == [("DeleteAccount", OWN)]
 
 
-async def test_devices_are_told_that_their_certificates_are_gone(store: MemoryStore) -> None:
+async def test_devices_are_told_that_what_they_connected_with_is_gone(store: MemoryStore) -> None:
     await created(store, FIRST)
-    insert(store, "certificate", FIRST, REGION)
-    (row,) = store.tables.rows("certificate", "certificate_id")
+    for table in ("certificate", "claim_certificate"):
+        insert(store, table, FIRST, REGION)
+    (certificate,) = store.tables.rows("certificate", "certificate_id")
+    (claim,) = store.tables.rows("claim_certificate", "template_name")
     before = await changes_from(store, None)
     await delete_account(store, CLOCK, CALLER, FIRST)
     changed = await changes_from(store, before.stamp)
     assert changed.resources is not None
-    assert f"arn:aws:iot:us-east-1:{FIRST}:cert/{row[0]}" in changed.resources
+    assert set(changed.resources) == {
+        f"arn:aws:thingmint:us-east-1:{OWN}:account/{FIRST}",
+        f"arn:aws:iam::{FIRST}:user/administrator",
+        f"arn:aws:iot:us-east-1:{FIRST}:cert/{certificate[0]}",
+        f"arn:aws:iot:us-east-1:{FIRST}:provisioningtemplate/{claim[0]}",
+    }
 
 
 async def test_no_transaction_of_a_deletion_is_large(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +224,30 @@ async def test_a_deletion_that_was_cut_off_is_finished_by_the_next(
     assert await listed(store) == ()
     with pytest.raises(ResourceNotFound):
         await delete_account(store, CLOCK, CALLER, FIRST)
+
+
+async def test_an_account_is_known_until_its_last_row_is_gone(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await created(store, FIRST)
+    fill(store, FIRST, REGION)
+    scope, resource = Scope(FIRST, REGION), f"arn:aws:thingmint:us-east-1:{OWN}:account/{FIRST}"
+    told: list[bool] = []
+    really_write = MemoryStore.write
+
+    async def write(self: MemoryStore, program: Program[object]) -> object:
+        before = await changes_from(self, None)
+        result = await really_write(self, program)
+        changed = await changes_from(self, before.stamp)
+        if changed.resources is not None and resource in changed.resources:
+            told.append(await is_known(self, scope))
+        return result
+
+    assert await is_known(store, scope)
+    monkeypatch.setattr(MemoryStore, "write", write)
+    await delete_account(store, CLOCK, CALLER, FIRST)
+    assert told[0]
+    assert not told[-1]
 
 
 async def test_an_account_does_not_delete_itself(store: MemoryStore) -> None:

@@ -71,14 +71,17 @@ async def test_the_first_answer_is_all_that_was_read_before_it(store: MemoryStor
     watch = ChangeWatch[str](store)
     await watched(watch, "a")
     assert await watch.changed_keys() == {"a"}
+    assert not watch.knows_changes
 
 
 async def test_a_watch_that_begins_anew_tells_of_everything_once(store: MemoryStore) -> None:
     watch = await started(store)
     await watched(watch, "a")
     assert await watch.changed_keys() == frozenset()
+    known = [watch.knows_changes]
     watch.begin_anew()
     assert await watch.changed_keys() == {"a"}
+    assert [*known, watch.knows_changes] == [True, False]
     assert await watch.changed_keys() == frozenset()
 
 

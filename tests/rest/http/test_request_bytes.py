@@ -183,6 +183,7 @@ def require_nothing_smuggled(data: bytes) -> None:
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
+UPGRADE = b"Connection: upgrade\r\nUpgrade: h2c\r\n"
 REFUSED = {
     "Content-Length and Transfer-Encoding": POST + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
     "Transfer-Encoding and Content-Length": POST + CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
@@ -248,7 +249,9 @@ REFUSED = {
     "a protocol in lower case": b"GET / http/1.1\r\n" + HOST + b"\r\n",
     "a tab before the target": b"GET\t/ HTTP/1.1\r\n" + HOST + b"\r\n",
     "a space after the version": b"GET / HTTP/1.1 \r\n" + HOST + b"\r\n",
-    "an upgrade with a body": POST + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\na",
+    "an upgrade with two lengths": POST + UPGRADE + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
+    "an upgrade with a length twice": POST + UPGRADE + b"Content-Length: 0\r\nContent-Length: 1\r\n\r\na",
+    "an upgrade with a coding in HTTP/1.0": b"POST / HTTP/1.0\r\n" + UPGRADE + CHUNKED + b"\r\n0\r\n\r\n",
 }
 
 SERVED = {
@@ -268,6 +271,11 @@ SERVED = {
     "HTTP/1.0": (b"GET /a HTTP/1.0\r\n\r\n", 1),
     "bytes beyond ASCII in a value": (b"GET /a HTTP/1.1\r\n" + HOST + b"X: \xc3\xa9\xff\r\n\r\n", 1),
     "the last request": (b"GET /a HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n" + SMUGGLED, 1),
+    "an upgrade": (b"GET /a HTTP/1.1\r\n" + HOST + UPGRADE + b"\r\n", 1),
+    "an upgrade with a body": (POST + UPGRADE + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED, 1),
+    "an upgrade with chunks": (POST + UPGRADE + CHUNKED + b"\r\n3;x\r\nabc\r\n0\r\nX-T: v\r\n\r\n", 1),
+    "an upgrade with an empty body": (POST + UPGRADE + b"Content-Length: 00\r\n\r\n", 1),
+    "an upgrade in HTTP/1.0": (b"POST / HTTP/1.0\r\n" + UPGRADE + b"Content-Length: 3\r\n\r\nabc", 1),
     "HTTP/1.0 and more": (b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + SMUGGLED, 1),
 }
 
@@ -277,6 +285,12 @@ def test_what_may_be_understood_in_two_ways_is_refused(spelling: str) -> None:
     seen = understood(REFUSED[spelling] + SMUGGLED)
     assert seen.requests == ()
     assert seen.end == 400
+
+
+def test_a_malformed_body_behind_an_upgrade_is_no_fault_of_the_service(caplog: pytest.LogCaptureFixture) -> None:
+    assert understood(POST + UPGRADE + CHUNKED + b"\r\nx\r\n").end == 400
+    assert understood(POST + UPGRADE + CHUNKED + b"\r\n1\r\na\r\n0\r\nX: \0\r\n\r\n").end == 400
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("spelling", SERVED)
@@ -304,7 +318,8 @@ _LINES = st.sampled_from(
      b"Content-Length: 5, 5", b"content-length: +5", b"Transfer-Encoding: chunked", b"Transfer-Encoding:  chunked ",
      b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding : chunked", b"transfer-encoding:\tchunked",
      b"Transfer-Encoding: chunked\x0b", b"Connection: close", b"Connection: keep-alive", b"Connection: upgrade",
-     b"Upgrade: h2c", b"Expect: 100-continue", b" folded", b"X: y", b"X", b": y", b"0", b"5", b"00005", b"5;x=y",
+     b"Upgrade: h2c", UPGRADE[:-2],
+     b"Expect: 100-continue", b" folded", b"X: y", b"X", b": y", b"0", b"5", b"00005", b"5;x=y",
      b"5 ", b" 5", b"0x5", b"hello", b"", b""]
 )  # fmt: skip
 _ENDS = st.sampled_from([*[b"\r\n"] * 6, b"\n", b"\r", b"\r\r\n", b"\n\r", b"", b"\0\r\n"])

@@ -142,7 +142,14 @@ def test_a_client_that_has_gone_is_not_switched(live: LiveServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "version"), [(b"", "1.1"), (b"Upgrade: echo\r\n", "1.1"), (b"Connection: Upgrade\r\n", "1.1")]
+    ("fields", "version"),
+    [
+        (b"", "1.1"),
+        (b"Upgrade: echo\r\n", "1.1"),
+        (b"Connection: Upgrade\r\n", "1.1"),
+        # RFC 9110, 7.8: a server must ignore Upgrade in HTTP/1.0.
+        (UPGRADE, "1.0"),
+    ],
 )
 def test_requests_that_ask_for_nothing_else_are_served_plainly(live: LiveServer, fields: bytes, version: str) -> None:
     response = live.ask(request(fields=fields, version=version))
@@ -150,8 +157,16 @@ def test_requests_that_ask_for_nothing_else_are_served_plainly(live: LiveServer,
     assert response.body == b"plain"
 
 
-def test_a_request_with_a_body_cannot_ask_for_it(live: LiveServer) -> None:
+@pytest.mark.parametrize("length", [b"Content-Length: 1\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_a_request_with_a_body_is_served_plainly(live: LiveServer, length: bytes) -> None:
+    body = b"x" if length.startswith(b"Content") else b"1\r\nx\r\n0\r\n\r\n"
     with contextlib.closing(live.client()) as client:
-        response = client.ask(request(fields=UPGRADE + b"Content-Length: 1\r\n") + b"x")
+        response = client.ask(request(fields=UPGRADE + length) + body)
         assert response is not None
-        assert response.headers["x-amzn-errortype"] == "InvalidRequestException"
+        assert (response.status, response.body, response.headers["connection"]) == (200, b"plain", "close")
+
+
+def test_an_empty_body_is_no_body(live: LiveServer) -> None:
+    with live.client() as client:
+        client.send(request(fields=UPGRADE + b"Content-Length: 0\r\n"))
+        switched(client)

@@ -33,6 +33,7 @@ from thingmint.core.registry.thing import Thing
 from thingmint.issuance.csr import load_csr
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
 from thingmint.mqtt.events import ClientConnected, ConnectRefused, Link, MessageNotServed
+from thingmint.mqtt.gateway.last_endings import LastEndings
 from thingmint.mqtt.queues.limits import BrokerLimits
 from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceRefused
 from thingmint.mqtt.transport.limits import GatewayLimits
@@ -60,6 +61,7 @@ class FakeGateway:
         self.told: list[tuple[Scope, str, dict[str, Any]]] = []
         self.changed: asyncio.Queue[tuple[str, CertificateTarget]] = asyncio.Queue()
         self.is_stopped = False
+        self.last_endings = LastEndings()
 
     @property
     def ports(self) -> tuple[int, ...]:

@@ -29,6 +29,9 @@ class FakeDeviceEdge:
     def retained_after(self, topic: str, count: int) -> Sequence[RetainedMessage]:
         return [self.kept[each] for each in sorted(self.kept) if each > topic][:count]
 
+    async def forget(self) -> None:
+        self.kept.clear()
+
     async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         self.disconnected.append((client_id, clean_session, prevent_will))
         return client_id in self.connections

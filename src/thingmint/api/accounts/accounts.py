@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Struct
 
-from thingmint.api.devices.data_plane import DeviceMessage, OperatorDataPlane
+from thingmint.api.devices.data_plane import OperatorDataPlane
 from thingmint.api.wire.messages import Message
 from thingmint.api.wire.reading.binding import BODY, PATH, QUERY, RawRequest
 from thingmint.api.wire.reading.constraints import Constraint
@@ -21,14 +21,12 @@ from thingmint.core.identifiers import AccountId, Scope, account_arn
 from thingmint.registration.access import accounts
 from thingmint.registration.access.access_keys import AccessKeyRequest, NewAccessKey, create_access_key
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.kernel.turns import Pace
 
 AccountText: TypeAlias = Annotated[str, Constraint(pattern="[0-9]{12}")]
 PolicyText: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=131_072)]
 UserName: TypeAlias = Annotated[str, Constraint(min_length=1, max_length=64)]
 PageSize: TypeAlias = Annotated[int, Constraint(ge=1, le=100)]
 _PAGE = 50
-_RETAINED_TOGETHER = 100
 
 
 class Administration(Struct, frozen=True):
@@ -126,7 +124,7 @@ async def delete_account(
     administration.require_own(caller)
     authority, account = administration.authority, AccountId(request.account)
     removed = await accounts.delete_account(authority.store, authority.clock, caller, account, authority.events)
-    await forget_retained(administration.data_plane, Scope(account, caller.region))
+    await forget_messages(administration.data_plane, Scope(account, caller.region))
     return DeleteAccountResponse(removed_rows=removed)
 
 
@@ -159,20 +157,14 @@ async def create_account_access_key(
     return _new_key(made)
 
 
-async def forget_retained(data_plane: OperatorDataPlane, scope: Scope) -> None:
-    """Remove the account's retained messages from the broker of this node, if this broker serves the account."""
-    pace = Pace()
+async def forget_messages(data_plane: OperatorDataPlane, scope: Scope) -> None:
+    """Remove the account's retained messages and sessions from this node, if its broker serves the account."""
     try:
-        edge, after = data_plane.edge_of(scope), ""
-        while found := edge.retained_after(after, _RETAINED_TOGETHER):
-            for each in found:
-                # MQTT 5, 3.3.1.3: an empty retained message removes the topic's retained message.
-                await edge.publish(DeviceMessage(each.topic, b"", retain=True))
-                await pace.rest()
-            after = found[-1].topic
+        edge = data_plane.edge_of(scope)
     except InvalidRequest:
-        # An external broker does not list its retained messages, or serves another account.
+        # An external broker serves another account.
         return
+    await edge.forget()
 
 
 def _new_key(made: NewAccessKey) -> NewKey:

@@ -87,6 +87,10 @@ class AccountDevices(Protocol):
         """Return up to ``count`` retained messages after this topic; raise InvalidRequest if the broker has no list."""
         ...
 
+    async def forget(self) -> None:
+        """Remove the account's retained messages and sessions from the memory of this node."""
+        ...
+
     async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         """End a client's connection, and with it its session or its will; return whether it was connected."""
         ...

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Struct
 
-from thingmint.api.accounts.accounts import Administration, forget_retained
+from thingmint.api.accounts.accounts import Administration, forget_messages
 from thingmint.api.test_mode.seeding import Seeding, read_seed
 from thingmint.api.wire.messages import Message, Timestamp
 from thingmint.api.wire.reading.binding import BODY, PAYLOAD
@@ -90,7 +90,7 @@ async def reset(controls: Controls, caller: Caller, request: ResetRequest) -> Re
                 clock = administration.authority.clock
                 removed_rows += await accounts.delete_account(store, clock, caller, each.account, events)
                 removed_accounts += 1
-            await forget_retained(administration.data_plane, scope)
+            await forget_messages(administration.data_plane, scope)
         if page.following is None:
             break
         after = page.following

@@ -20,13 +20,15 @@ from cryptography.x509 import ocsp
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
-from thingmint.issuance.encoding.der import SEQUENCE, children, encode, only_element
+from thingmint.issuance.encoding.der import SEQUENCE, Element, children, encode, only_element
 from thingmint.issuance.revocation.response_form import GOOD, HASHES, SIGNATURE_HASH, UNKNOWN, ResponseForm, revoked
 from thingmint.issuance.revocation.usual_request import read_usual_request
 
 MAX_CERTIFICATES = 16
 # RFC 9654, 2.1.
 _NONCE_OCTETS = range(1, 129)
+# The identifier octet of requestExtensions (RFC 6960, 4.1.1).
+_EXTENSIONS = 0xA2
 _SIGNATURE = ec.ECDSA(SIGNATURE_HASH)
 
 
@@ -161,6 +163,8 @@ def _single_requests(der: bytes) -> list[bytes]:
     requests = children(der, lists[0])
     if not 1 <= len(requests) <= MAX_CERTIFICATES:
         raise MalformedRequest(f"a request asks for 1 to {MAX_CERTIFICATES} certificates")
+    for each in requests:
+        _require_no_critical_extension(der, each)
     if len(requests) == 1:
         return [der]
     before, behind = der[tbs.content : lists[0].start], der[lists[0].end : tbs.end]
@@ -168,6 +172,19 @@ def _single_requests(der: bytes) -> list[bytes]:
         encode(SEQUENCE, encode(SEQUENCE, before + encode(SEQUENCE, der[each.start : each.end]) + behind))
         for each in requests
     ]
+
+
+def _require_no_critical_extension(der: bytes, request: Element) -> None:
+    """Raise MalformedRequest if the part about one certificate has a critical extension (RFC 6960, 4.1.1 and 4.1.2).
+
+    `cryptography` reads the extensions of the whole request only, so these are put there.
+    """
+    name, *optional = children(der, request)
+    for field in optional:
+        listed = encode(SEQUENCE, encode(SEQUENCE, der[name.start : name.end]))
+        alone = encode(SEQUENCE, encode(SEQUENCE, listed + encode(_EXTENSIONS, der[field.content : field.end])))
+        if any(extension.critical for extension in ocsp.load_der_ocsp_request(alone).extensions):
+            raise MalformedRequest("the request has a critical extension that is not known")
 
 
 def _name_of(request: ocsp.OCSPRequest) -> CertificateName:

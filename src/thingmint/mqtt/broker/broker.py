@@ -174,6 +174,22 @@ class LocalBroker:
             self._sweep_at = now + _SWEEP_SECONDS
         return True
 
+    def forget(self, now: float, is_over: Callable[[], bool] = lambda: False) -> bool:
+        """Remove retained messages, wills, and sessions; those of connected clients end with their connections.
+
+        Returns whether all is done: the work stops when ``is_over`` returns True, and continues at the next call.
+        """
+        while self._away:
+            session = next(iter(self._away.values()))
+            self._drop_will(session)
+            self._end(session, now)
+            if is_over():
+                return False
+        for session in self._sessions.values():
+            self._drop_will(session)
+            session.expiry = 0
+        return self._flow.retained.discard_some(is_over)
+
     # Messages
 
     def begin(self, connection: DeviceConnection | None, message: Publish, now: float) -> FanOut:

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Final
 
@@ -135,6 +136,21 @@ class LocalDataPlane:
         """Return up to ``count`` retained messages whose topics sort after ``topic``."""
         return self._broker_of(scope).retained_after(topic, count, self._clock())
 
+    @property
+    def kept_here(self) -> "LocalDataPlane":
+        """Return this object, because the brokers have the messages in memory."""
+        return self
+
+    def accounts(self) -> AbstractSet[Scope]:
+        """Return the accounts that have anything here."""
+        return self._brokers.keys()
+
+    async def forget(self, scope: Scope) -> None:
+        """Remove what the account has here, in time slices."""
+        broker = self._brokers.get(scope)
+        while broker is not None and not broker.forget(self._clock(), _end_of_turn()):  # noqa: ASYNC110  gives way
+            await asyncio.sleep(0)
+
     async def stop(self) -> None:
         """Deliver no further messages, and drop the wills that are not decided yet."""
         await self._wills.stop()
@@ -156,11 +172,7 @@ class LocalDataPlane:
     def _go_on(self, brokers: Sequence[LocalBroker]) -> None:
         """Do the due work of these brokers for a limited time, and the rest in later turns of the event loop."""
         self._going_on = None
-        until = time.perf_counter() + _TURN_SECONDS
-
-        def is_over() -> bool:
-            return time.perf_counter() >= until
-
+        is_over = _end_of_turn()
         # All of them get a turn, so that one account's sessions do not delay the others'. A broker that has finished is
         # not called again before the next second, because it replays some stored messages each time.
         unfinished = [broker for broker in brokers if not broker.advance(self._clock(), is_over)]
@@ -196,3 +208,9 @@ class LocalDataPlane:
             )
         self._recent = scope, broker
         return broker
+
+
+def _end_of_turn() -> Callable[[], bool]:
+    """Return a function that returns whether a turn that begins now is over."""
+    until = time.perf_counter() + _TURN_SECONDS
+    return lambda: time.perf_counter() >= until

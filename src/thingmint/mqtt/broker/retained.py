@@ -1,6 +1,7 @@
 """Owns the retained messages of an account, one for each topic, within limits. Independent of subscribers."""
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable
 
 from thingmint.mqtt.data_plane import Retained
 from thingmint.mqtt.queues.kept_message import AccountMemory, KeptMessage
@@ -84,6 +85,15 @@ class RetainedMessages:
         """Remove the expired messages."""
         for topic in [topic for topic, retained in self._messages.items() if retained.has_expired(now)]:
             self.discard(topic)
+
+    def discard_some(self, is_over: Callable[[], bool]) -> bool:
+        """Remove messages, at least one, until ``is_over`` returns True; return whether none is left."""
+        while self._topics:
+            # The last topic, because the others need not move.
+            self.discard(self._topics[-1])
+            if is_over():
+                break
+        return not self._topics
 
     def _has_room(self, retained: KeptMessage, known: KeptMessage | None) -> bool:
         messages = len(self._messages) + (known is None)

@@ -18,7 +18,7 @@ from thingmint.core.errors import AccessDenied, LimitExceeded
 from thingmint.core.identifiers import AccessKeyPrincipalId, Region, Scope, user_arn
 from thingmint.core.policies.authorizer import Authorizer as CompiledPolicies
 from thingmint.core.policies.device_context import ConnectionContext, access_key_context
-from thingmint.core.principals import AccessKeyTarget, PrincipalTarget
+from thingmint.core.principals import AccessKeyTarget, PrincipalTarget, Watched
 from thingmint.mqtt.edges.bound_policies import BoundPolicies
 from thingmint.mqtt.rights.ports import ConnectionFacts, DeviceAuthorizer, DeviceRefusal, DeviceRefused, HandshakeSigner
 from thingmint.registration.access.access_keys import read_access_key
@@ -79,7 +79,7 @@ class AccessKeyDevices:
         self,
         authority: RegistrationAuthority,
         region: Region,
-        watch: ChangeWatch[PrincipalTarget],
+        watch: ChangeWatch[Watched],
         known: set[PrincipalTarget],
     ) -> None:
         """Add the keys whose policies are watched to ``known``."""

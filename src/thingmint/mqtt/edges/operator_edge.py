@@ -144,6 +144,12 @@ class OperatorEdge:
             _cannot_be_read()
         return tuple(self._shown(each) for each in found)
 
+    async def forget(self) -> None:
+        """Remove the account's messages and sessions from this process; an existing broker keeps what it has."""
+        kept = self._data_plane.kept_here
+        if kept is not None:
+            await kept.forget(self._scope)
+
     async def disconnect(self, client_id: str, *, clean_session: bool, prevent_will: bool) -> bool:
         """End a client's connection; return whether it was connected."""
         was_here = self._gateway().delete_connection(

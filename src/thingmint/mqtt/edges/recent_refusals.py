@@ -2,6 +2,7 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -37,6 +38,14 @@ class RecentRefusals:
         link = event.link
         source = (link.client_id, link.source_address)
         self._note(link.scope, _shown(event.refused, link.principal_id, source, event.at))
+
+    def accounts(self) -> AbstractSet[Scope]:
+        """Return the accounts that have records."""
+        return self._of_accounts.keys()
+
+    def forget_account(self, scope: Scope) -> None:
+        """Remove all records of the account."""
+        self._of_accounts.pop(scope, None)
 
     def newest(self, scope: Scope, wanted: ConnectionFilter, count: int) -> Sequence[RecentRefusal]:
         """Return up to ``count`` refusals of an account for which ``wanted`` is true, newest first."""

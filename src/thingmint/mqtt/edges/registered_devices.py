@@ -31,7 +31,7 @@ from thingmint.core.policies.authorizer import Authorizer as CompiledPolicies
 from thingmint.core.policies.device_context import ConnectionContext, device_context
 from thingmint.core.policies.simulation import NamedPolicy
 from thingmint.core.policies.target import CertificateTarget
-from thingmint.core.principals import AccessKeyTarget, PrincipalTarget
+from thingmint.core.principals import AccessKeyTarget, PrincipalTarget, Watched
 from thingmint.core.provisioning.claim import ClaimCertificate
 from thingmint.core.provisioning.claim_policy import claim_policy
 from thingmint.mqtt.edges.access_key_devices import AccessKeyDevice, AccessKeyDevices
@@ -124,7 +124,7 @@ class RegisteredDevices:
         self,
         authority: RegistrationAuthority,
         scope: Scope,
-        watch: ChangeWatch[PrincipalTarget],
+        watch: ChangeWatch[Watched],
         first_connections: FirstConnections,
     ) -> None:
         """Serve the region of the scope; its account is used for devices whose server name has no account."""

@@ -79,7 +79,8 @@ class Gateway:
         self._listeners = EventListeners(self._counters)
         self._deadlines = Deadlines()
         self._deadlines_rest: asyncio.Handle | None = None
-        self._last_endings = LastEndings()
+        self.last_endings = LastEndings()
+        """How the last connections of clients ended."""
         self._listener = Listener(
             lambda: GatewayConnection(self._services, self._index),
             host=host,
@@ -102,7 +103,7 @@ class Gateway:
             events=events,
             listeners=self._listeners,
             deadlines=self._deadlines,
-            last_endings=self._last_endings,
+            last_endings=self.last_endings,
             clock=clock,
             limits=self._limits,
             admit=self._listener.admit,
@@ -268,7 +269,7 @@ class Gateway:
 
     def last_ending_of(self, scope: Scope, client_id: str) -> Ending | None:
         """Return how the last connection of an account's client ended; None while it is connected, or if not known."""
-        return self._last_endings.of_client(scope, client_id)
+        return self.last_endings.of_client(scope, client_id)
 
     def delete_connection(
         self, scope: Scope, client_id: str, *, clean_session: bool = False, prevent_will_message: bool = False

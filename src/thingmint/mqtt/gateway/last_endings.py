@@ -1,5 +1,6 @@
 """Owns the records of disconnected clients: when and why their last connections ended."""
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
@@ -49,6 +50,14 @@ class LastEndings:
         endings.pop(client_id, None)
         if not endings:
             self._by_account.pop(scope, None)
+
+    def accounts(self) -> AbstractSet[Scope]:
+        """Return the accounts that have records."""
+        return self._by_account.keys()
+
+    def forget_account(self, scope: Scope) -> None:
+        """Remove all records of the account."""
+        self._by_account.pop(scope, None)
 
     def of_client(self, scope: Scope, client_id: str) -> Ending | None:
         """Return the client's last ending; None while it is connected, and if there is no record."""

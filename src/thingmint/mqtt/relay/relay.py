@@ -219,6 +219,10 @@ class RelayDataPlane:
         """Raise NotReadable: MQTT cannot list retained messages without reading all of them."""
         raise NotReadable
 
+    @property
+    def kept_here(self) -> None:
+        """Return None: the brokers have the messages."""
+
     async def stop(self) -> None:
         """End the service's own connections."""
         for broker, service in self._services.values():

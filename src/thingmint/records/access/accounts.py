@@ -36,14 +36,15 @@ NEXT_ACCOUNT: Final = f"SELECT min(account) FROM ({_NEXT_ACCOUNT}) AS known"  # 
 
 COUNT_ACCESS_KEYS: Final = "SELECT count(*) FROM access_key WHERE account = $1"
 
-DELETE_ACCESS_KEYS: Final = "DELETE FROM access_key WHERE account = $1 RETURNING access_key_id"
+DELETE_ACCESS_KEYS: Final = "DELETE FROM access_key WHERE account = $1 RETURNING user_name"
 
 
 class AccountTable(Struct, frozen=True):
-    """A table with rows of accounts, and the columns that identify a row."""
+    """A table with rows of accounts, the columns that identify a row, and the column that a deletion returns."""
 
     table: str
     key: str
+    returned: str = "1"
 
     @property
     def deletion(self) -> str:
@@ -54,17 +55,14 @@ class AccountTable(Struct, frozen=True):
             f"RETURNING {self.returned}"
         )
 
-    @property
-    def returned(self) -> str:
-        """The column that a deletion returns: ids for certificates, whose devices must be disconnected."""
-        return "certificate_id" if self.table == "certificate" else "1"
 
-
-CERTIFICATES: Final = AccountTable("certificate", "position")
+# Connections depend on certificates, and those with a claim on its template, so their deletions return these.
+CERTIFICATES: Final = AccountTable("certificate", "position", "certificate_id")
+CLAIMS: Final = AccountTable("claim_certificate", "certificate_id", "template_name")
 # In this order: first the tables that let devices connect or register again, last those that other tables refer to.
 CONTENTS: Final = (
     CERTIFICATES,
-    AccountTable("claim_certificate", "certificate_id"),
+    CLAIMS,
     AccountTable("certificate_renewal", "position"),
     AccountTable("ca_certificate", "position"),
     AccountTable("ca_subject", "account, region, subject_digest"),
@@ -143,15 +141,15 @@ def count_access_keys(account: AccountId) -> Steps[int]:
 
 
 def delete_access_keys(account: AccountId) -> Steps[Sequence[str]]:
-    """Delete all access keys of the account and return their ids."""
+    """Delete all access keys of the account, and return the name of each key's user."""
     deleted = yield from rows_of(DELETE_ACCESS_KEYS, account)
     return [row[0] for row in deleted]
 
 
 def delete_content(content: AccountTable, scope: Scope, most: int) -> Steps[Sequence[str]]:
-    """Delete up to ``most`` rows. Return the ids of certificates; for other tables one empty text per row."""
+    """Delete up to ``most`` rows, and return the table's column ``returned`` of each."""
     deleted = yield from rows_of(content.deletion, scope.account, scope.region, most)
-    return [row[0] if content is CERTIFICATES else "" for row in deleted]
+    return [str(row[0]) for row in deleted]
 
 
 def delete_outcomes(scope: Scope, most: int) -> Steps[int]:

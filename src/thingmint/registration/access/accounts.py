@@ -18,10 +18,19 @@ from thingmint.core.audit_entry import audit_entry
 from thingmint.core.caller import Caller
 from thingmint.core.clock import Clock
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
-from thingmint.core.identifiers import AccountId, CertificateId, Scope, account_arn, certificate_arn
+from thingmint.core.identifiers import (
+    AccountId,
+    CertificateId,
+    Scope,
+    TemplateName,
+    account_arn,
+    certificate_arn,
+    provisioning_template_arn,
+    user_arn,
+)
 from thingmint.records.access import access_keys as access_key_table
 from thingmint.records.access import accounts as account_table
-from thingmint.records.access.accounts import CONTENTS, AccountTable
+from thingmint.records.access.accounts import CERTIFICATES, CLAIMS, CONTENTS, AccountTable
 from thingmint.records.steps import Steps
 from thingmint.registration.access.access_keys import (
     ADMINISTRATOR,
@@ -80,7 +89,8 @@ async def create_account(
         yield from access_key_table.insert_access_key(made.access_key)
         resource = account_arn(caller.scope, chosen)
         entry = audit_entry(caller, now, "CreateAccount", resource, **key_detail(made.access_key))
-        return Change(None, (entry,), (resource,))
+        # Nodes forget the messages of a named account, and the new one may have some before they look.
+        return Change(None, (entry,))
 
     await change_of_callers(store, events, program)
     return made
@@ -106,6 +116,11 @@ async def has_access_key(store: Store, account: AccountId) -> bool:
     return await store.read(lambda: account_table.count_access_keys(account)) > 0
 
 
+async def is_known(store: Store, scope: Scope) -> bool:
+    """Return whether the account has an access key, or anything in the region."""
+    return await store.read(lambda: account_table.is_known(scope))
+
+
 async def delete_account(
     store: Store, clock: Clock, caller: Caller, account: AccountId, events: EventSink = UNHEARD
 ) -> int:
@@ -118,33 +133,35 @@ async def delete_account(
     if account == caller.account:
         raise InvalidRequest("An account cannot delete itself: the service needs one that may administer it")
     now, scope = clock.now(), Scope(account, caller.region)
+    resource = account_arn(caller.scope, account)
 
     def close() -> Steps[Change[int]]:
         if not (yield from account_table.is_known(scope)):
             raise ResourceNotFound(f"The account {account} does not exist")
-        keys = yield from account_table.delete_access_keys(account)
-        resource = account_arn(caller.scope, account)
-        entry = audit_entry(caller, now, "DeleteAccount", resource, access_keys=str(len(keys)))
-        return Change(len(keys), (entry,), (resource,))
+        users = yield from account_table.delete_access_keys(account)
+        entry = audit_entry(caller, now, "DeleteAccount", resource, access_keys=str(len(users)))
+        # Connections of access keys depend on the users' ARNs.
+        return Change(len(users), (entry,), (resource, *(user_arn(scope, each) for each in users)))
 
     closed = await change_of_callers(store, events, close)
-    return closed + await remove_contents(store, scope, events)
+    return closed + await remove_contents(store, scope, events, resource)
 
 
-async def remove_contents(store: Store, scope: Scope, events: EventSink = UNHEARD) -> int:
+async def remove_contents(store: Store, scope: Scope, events: EventSink = UNHEARD, resource: str | None = None) -> int:
     """Delete everything of an account except its access keys; return the number of rows.
 
-    A device can add rows until it is disconnected, so this repeats until all tables are empty.
+    A device can add rows until it is disconnected, so this repeats until all tables are empty. Each change names the
+    ``resource``, so that nodes forget the account's messages until the last row is gone.
     """
     removed = 0
-    while found := await _remove_once(store, scope, events):
+    while found := await _remove_once(store, scope, events, () if resource is None else (resource,)):
         removed += found
     return removed
 
 
-async def _remove_once(store: Store, scope: Scope, events: EventSink) -> int:
+async def _remove_once(store: Store, scope: Scope, events: EventSink, named: tuple[str, ...]) -> int:
     programs: list[Callable[[], Steps[Change[int]]]] = [partial(_tags, scope), partial(_outcomes, scope)]
-    programs += [partial(_content, scope, content) for content in CONTENTS]
+    programs += [partial(_content, scope, content, named) for content in CONTENTS]
     removed = 0
     for program in programs:
         while found := await change_of_callers(store, events, program):
@@ -152,10 +169,15 @@ async def _remove_once(store: Store, scope: Scope, events: EventSink) -> int:
     return removed
 
 
-def _content(scope: Scope, content: AccountTable) -> Steps[Change[int]]:
+def _content(scope: Scope, content: AccountTable, named: tuple[str, ...]) -> Steps[Change[int]]:
     deleted = yield from account_table.delete_content(content, scope, DELETED_TOGETHER)
-    touched = tuple(certificate_arn(scope, CertificateId(each)) for each in deleted if each)
-    return Change(len(deleted), (), touched)
+    if content == CERTIFICATES:
+        touched = [certificate_arn(scope, CertificateId(each)) for each in deleted]
+    elif content == CLAIMS:
+        touched = [provisioning_template_arn(scope, TemplateName(each)) for each in deleted]
+    else:
+        touched = []
+    return Change(len(deleted), (), (*named, *touched) if deleted else ())
 
 
 def _outcomes(scope: Scope) -> Steps[Change[int]]:

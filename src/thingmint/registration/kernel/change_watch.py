@@ -23,6 +23,8 @@ class ChangeWatch(Generic[KeyT]):
         self._server: int | None = None
         self._begins_anew = False
         self._turn = 0
+        self.knows_changes = False
+        """Whether the last `changed_keys` returned only keys of changed resources, not all keys."""
         self._keys: dict[str, set[KeyT]] = {}
         self._resources: dict[KeyT, frozenset[str]] = {}
 
@@ -61,6 +63,7 @@ class ChangeWatch(Generic[KeyT]):
             self._begins_anew |= begins_anew
             raise
         self._stamp, self._server = changes.stamp, changes.server
+        self.knows_changes = changes.resources is not None
         if changes.resources is None:
             self._turn += 1
             return self._resources.copy().keys()

@@ -13,7 +13,7 @@ from msgspec import Struct
 from thingmint import __version__
 from thingmint.core.errors import ThingmintError
 from thingmint.data_directory.backed_up_files import KeysForBackup, are_sealed, files_for_backup
-from thingmint.data_directory.files import errors_name, held, sync_directory
+from thingmint.data_directory.files import errors_name, held, require_replaceable, sync_directory
 from thingmint.host.file_locks import AlreadyHeld, lock
 from thingmint.records.backups import LastBackup, note_backup
 from thingmint.registration.log.reading import present_state
@@ -80,6 +80,7 @@ async def make_backup(config: Config, file: Path, sealing: KeySealing, progress:
     database cannot be used or keys would not be encrypted, DirectoryInUse, AuthorityUnusable, ServiceUnavailable,
     OSError.
     """
+    require_replaceable(file)
     present = read_passphrase(config.ca_passphrase_file, os.environ)
     if not (sealing.passphrase or present or sealing.may_be_clear or are_sealed(config.data_dir)):
         raise StartRefused(

@@ -13,8 +13,9 @@ from typing import Final
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import ServiceUnavailable, Throttled
+from thingmint.core.identifiers import Scope
 from thingmint.core.policies.target import CertificateTarget
-from thingmint.core.principals import AccessKeyTarget, PrincipalTarget
+from thingmint.core.principals import AccessKeyTarget, PrincipalTarget, Watched
 from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.rights.ports import DeviceRefused
@@ -24,6 +25,7 @@ from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.registration.kernel.changes import prune_changes
 from thingmint.registration.kernel.turns import Pace
 from thingmint.registration.provisioning.claims import recognise_claim
+from thingmint.service.devices.deleted_accounts import DeletedAccounts
 
 _POLL_SECONDS: Final = 1.0
 _SWEEP_SECONDS: Final = 30.0
@@ -39,8 +41,9 @@ class DeviceChanges:
     def __init__(
         self,
         authority: RegistrationAuthority,
-        watch: ChangeWatch[PrincipalTarget],
+        watch: ChangeWatch[Watched],
         devices: RegisteredDevices,
+        deleted: DeletedAccounts,
         gateway: Callable[[], Gateway],
         each_second: Callable[[], None],
     ) -> None:
@@ -49,6 +52,7 @@ class DeviceChanges:
         self._watch = watch
         self._devices = devices
         self._known = devices.known
+        self._deleted = deleted
         self._gateway = gateway
         self._each_second = each_second
         self._is_woken = asyncio.Event()
@@ -86,7 +90,9 @@ class DeviceChanges:
             self._is_woken.clear()
             try:
                 self._each_second()
+                await self._deleted.watch_all()
                 await self._look_at_all()
+                await self._deleted.forget()
             except ServiceUnavailable:
                 # Until the store answers again, earlier decisions stay in force.
                 continue
@@ -112,7 +118,9 @@ class DeviceChanges:
                 await self._notice()
 
     async def _notice(self) -> None:
-        self._unseen = {**dict.fromkeys(await self._watch.changed_keys()), **self._unseen}
+        changed = await self._watch.changed_keys()
+        self._deleted.note(changed)
+        self._unseen = {**{each: None for each in changed if not isinstance(each, Scope)}, **self._unseen}
 
     async def _look_at(self, targets: Sequence[PrincipalTarget]) -> None:
         """Read all statuses at once; first end connections, then load the policies of those that stay."""

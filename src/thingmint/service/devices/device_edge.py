@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from thingmint.api.devices.device_api import DeviceApi
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.identifiers import Scope
-from thingmint.core.principals import PrincipalTarget
+from thingmint.core.principals import Watched
 from thingmint.core.registry.registry_event import RegistryEvent
 from thingmint.host.connections.proxied import TrustedProxies
 from thingmint.mqtt.counters import Counters
@@ -25,6 +25,7 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.long_lived import LongLivedObjects
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
+from thingmint.service.devices.deleted_accounts import DeletedAccounts
 from thingmint.service.devices.device_changes import DeviceChanges
 from thingmint.service.devices.device_event_publisher import DeviceEventPublisher
 from thingmint.service.nodes.membership import Membership
@@ -85,13 +86,18 @@ class DeviceEdge:
         self._proxies = proxies
         self._calls = DeviceCalls(DeviceApi(authority))
         self._long_lived = LongLivedObjects()
-        watch: ChangeWatch[PrincipalTarget] = ChangeWatch(authority.store)
+        watch: ChangeWatch[Watched] = ChangeWatch(authority.store)
         refusals = RecentRefusals(scope)
         self._publisher = DeviceEventPublisher(
             authority, self._tell, observe_refusal, observe_unserved, refusals, self._has_listeners
         )
         self._devices = RegisteredDevices(authority, scope, watch, self._publisher)
-        self._changes = DeviceChanges(authority, watch, self._devices, lambda: self._gateway, self._each_second)
+        deleted = DeletedAccounts(
+            authority.store, scope, watch, data_plane.kept_here, lambda: (self._gateway.last_endings, refusals)
+        )
+        self._changes = DeviceChanges(
+            authority, watch, self._devices, deleted, lambda: self._gateway, self._each_second
+        )
         # Read it from here each time: if the port is taken, another gateway replaces this one.
         self._gateway = self._new_gateway(address.port)
         self._membership = membership

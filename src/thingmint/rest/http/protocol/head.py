@@ -46,14 +46,13 @@ BAD_VERSION = Refusal(400, "The HTTP version must be 1.1 or 1.0")
 BAD_HOST = Refusal(400, "The request must carry one valid Host header")
 OTHER_HOST = Refusal(400, "The request's target names another host than its Host header")
 BAD_TRANSFER_CODING = Refusal(400, "The only transfer coding that is understood is chunked, over HTTP/1.1")
-BAD_UPGRADE = Refusal(400, "A request with a body cannot ask for another protocol")
 # botocore retries this name as a transient error.
 TOO_SLOW = Refusal(408, "The request was not received in time", "RequestTimeoutException")
 INTERNAL_FAILURE = Refusal(500, "An internal failure occurred", "InternalFailureException")
 OVERLOADED = Refusal(400, "Rate exceeded", "ThrottlingException")
 
 
-def check_head(method: str, version: str, target: bytes, headers: Headers, *, upgrades: bool) -> bytes:
+def check_head(method: str, version: str, target: bytes, headers: Headers) -> bytes:
     """Return the target in origin-form if the head may be served; raise RequestRefused otherwise."""
     if version not in _VERSIONS:
         raise RequestRefused(BAD_VERSION)
@@ -73,11 +72,16 @@ def check_head(method: str, version: str, target: bytes, headers: Headers, *, up
     # RFC 9110, 8.6: a length of any number of digits must not cause an error of conversion.
     if [value for name, value in checked if name == b"content-length" and len(value) > _LENGTH_DIGITS]:
         raise RequestRefused(MALFORMED)
-    # RFC 9110, 7.8: a server may ignore Upgrade. The parser cannot distinguish such a request's body from the new
-    # protocol.
-    if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in checked):
-        raise RequestRefused(BAD_UPGRADE)
     return path
+
+
+def framing_of(headers: Headers) -> Headers:
+    """Return the fields of a checked head that say how long its body is; none if it has no body."""
+    return [
+        (name, value)
+        for name, value in headers
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
+    ]
 
 
 def _check_host(version: str, headers: Headers, authority: bytes | None) -> None:

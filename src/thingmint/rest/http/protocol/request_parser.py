@@ -79,6 +79,7 @@ class RequestParser:
         self.is_head = False
         """Whether the method of the newest request is HEAD, as far as its bytes have arrived."""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._body_is_skipped = False
         self._trailers = 0
         self._head_bytes = 0
         self._framing_bytes = 0
@@ -86,15 +87,23 @@ class RequestParser:
     def feed(self, piece: bytes) -> None:
         """Parse a piece; raise RequestRefused for an invalid request, NothingMore if no further request follows."""
         self._framing_bytes += len(piece)
+        parsed = 0
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # The application decides about the other protocol. It need not exist: most requests are simply served.
-            raise NothingMore(upgrade.args[0]) from upgrade
+            parsed = upgrade.args[0]
+            if not self._body_is_skipped:
+                # The application decides about the other protocol. It need not exist: most requests are simply served.
+                raise NothingMore(parsed) from upgrade
         except httptools.HttpParserError as error:
             if isinstance(error, httptools.HttpParserInvalidURLError):
                 self._note_method()  # the parser has not called `on_url`
             raise self._meaning(error) from error
+        if self._body_is_skipped:
+            self._body_is_skipped = False
+            self._parser = _parser_of_body(self, http_head.framing_of(self._headers))
+            self.feed(piece[parsed:])
+            return
         if self._in_head:
             # httptools collects a header field until it is complete, so bytes are counted as they arrive.
             self._head_bytes += len(piece)
@@ -159,12 +168,15 @@ class RequestParser:
         """Check the head and pass it on; raise RequestRefused if it cannot be served."""
         parser = self._parser
         method, version = parser.get_method().decode("ascii"), parser.get_http_version()
-        upgrades = parser.should_upgrade()
-        target = http_head.check_head(method, version, self._target, self._headers, upgrades=upgrades)
+        target = http_head.check_head(method, version, self._target, self._headers)
         self._in_head, self._in_body = False, True
         self._framing_bytes = 0
         is_current = version == "1.1"
-        keep_alive = is_current and not upgrades and parser.should_keep_alive()
+        has_upgrade = parser.should_upgrade()
+        # RFC 9110, 7.8: Upgrade may be ignored, and must be in HTTP/1.0. It is ignored if the request has a body.
+        self._body_is_skipped = has_upgrade and bool(http_head.framing_of(self._headers))
+        upgrades = has_upgrade and is_current and not self._body_is_skipped
+        keep_alive = is_current and not has_upgrade and parser.should_keep_alive()
         self._is_last = not keep_alive
         # RFC 9110, 10.1.1: an expectation in an HTTP/1.0 request is ignored.
         expects = is_current and _expects_continue(self._headers)
@@ -177,9 +189,43 @@ class RequestParser:
 
     def on_message_complete(self) -> None:
         """End the request."""
+        if self._body_is_skipped:
+            return
         self._in_body = False
         self._framing_bytes = 0
         self._sink.request_ends()
+
+
+class _Body:
+    """Passes the callbacks of httptools on to a parser, except those of the head, which it already has."""
+
+    def __init__(self, parser: RequestParser) -> None:
+        self._parser = parser
+        self.on_body = parser.on_body
+        self.on_message_complete = parser.on_message_complete
+        self._is_behind_head = False
+
+    def on_headers_complete(self) -> None:
+        self._is_behind_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_behind_head:
+            self._parser.on_header(name, value)
+
+    def on_message_begin(self) -> None:
+        if self._is_behind_head:
+            self._parser.on_message_begin()
+
+
+def _parser_of_body(parser: RequestParser, framing: http_head.Headers) -> httptools.HttpRequestParser:
+    """Return a parser of the rest of a request whose body has this framing.
+
+    httptools skips the body of a request with Upgrade, so another parser reads it, behind a head without that field.
+    """
+    of_body = httptools.HttpRequestParser(_Body(parser))
+    fields = b"".join(b"%b: %b\r\n" % field for field in framing)
+    of_body.feed_data(b"POST / HTTP/1.1\r\n" + fields + b"\r\n")
+    return of_body
 
 
 def _expects_continue(headers: Iterable[tuple[bytes, bytes]]) -> bool:
