@@ -1,10 +1,15 @@
 """The operations of thing types."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.registration.api import Api
+from msgspec.structs import replace
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.devices.device_edge import new_data_plane
+from tests.support.registration.api import Api, build_router
+from tests.support.registration.authority import new_authority
 
 from thingmint.core.errors import InvalidRequest
 
@@ -56,6 +61,17 @@ async def test_a_deprecated_type_tells_since_when(api: Api) -> None:
     metadata = {"deprecated": True, "deprecationDate": CREATED_AT, "creationDate": CREATED_AT}
     assert deprecated["thingTypeMetadata"] == metadata
     assert reinstated["thingTypeMetadata"] == {"deprecated": False, "creationDate": CREATED_AT}
+
+
+async def test_a_type_is_deleted() -> None:
+    store = MemoryStore()
+    authority = replace(new_authority(store), thing_type_deletable_after=timedelta(0))
+    api = Api(build_router(authority, "devices.example", new_data_plane()), store)
+    await create(api)
+    await api.call("POST", "/thing-types/light/deprecate")
+
+    assert await api.call("DELETE", "/thing-types/light") == {}
+    assert await api.call("GET", "/thing-types") == {"thingTypes": []}
 
 
 async def test_a_type_is_updated(api: Api) -> None:
