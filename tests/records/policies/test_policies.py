@@ -12,7 +12,7 @@ from msgspec import structs
 from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE, Timings, sample_certificate
 from tests.support.registration.authority import caller_with, new_authority
 from tests.support.registration.memberships import Memberships, store_memberships
-from tests.support.registration.policies import document, statement
+from tests.support.registration.policies import document, effective_policies, statement
 
 from thingmint.core.errors import (
     DeletionRefused,
@@ -38,7 +38,6 @@ from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.registration.kernel.changes import changes_from, prune_changes
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.policies import policies, policy_attachments
-from thingmint.registration.policies.effective_policies import effective_policies
 from thingmint.storage import open_store
 from thingmint.storage.dialect import POSTGRESQL
 

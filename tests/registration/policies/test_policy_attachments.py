@@ -8,7 +8,7 @@ import pytest
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import REGION, Listener, caller_with, new_authority
 from tests.support.registration.memberships import Memberships, store_memberships
-from tests.support.registration.policies import document, statement
+from tests.support.registration.policies import document, effective_policies, statement
 from tests.support.registration.registry import turned
 
 from thingmint.core.certificates.certificate import CertificateStatus
@@ -30,7 +30,7 @@ from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.changes import MAX_RESOURCES, changes_from
 from thingmint.registration.policies import policies, policy_attachments
-from thingmint.registration.policies.effective_policies import effective_policies, policies_for
+from thingmint.registration.policies.effective_policies import policies_for
 
 CALLER = caller_with()
 SCOPE = CALLER.scope
