@@ -64,12 +64,6 @@ def device(live: LiveGateway) -> Identity:
     return live.register()
 
 
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
-
-
 def numbered(count: int) -> list[bytes]:
     return [b"%0*d" % (PAYLOAD_BYTES, number) for number in range(count)]
 

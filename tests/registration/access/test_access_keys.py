@@ -44,11 +44,6 @@ def caller(scope: Scope = SCOPE) -> Caller:
     return Caller(scope.account, scope.region, principal, "request-1", "local")
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 async def created(store: MemoryStore, scope: Scope = SCOPE, lifetime: timedelta | None = None) -> NewAccessKey:
     request = AccessKeyRequest("line-7", POLICY, lifetime)
     return await create_access_key(store, SEALER, CLOCK, os.urandom, caller(scope), request)
