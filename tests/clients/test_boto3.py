@@ -5,6 +5,7 @@ import hashlib
 import re
 import secrets
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,17 +16,40 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import ClientOf, IoT, Live, refusal_of
 
+SET_BY_CALLER = ("ACTIVE", "INACTIVE", "REVOKED")
+SET_BY_SERVICE = ("PENDING_TRANSFER", "PENDING_ACTIVATION", "REGISTER_INACTIVE")
+CHANGES = [
+    *((before, after, None) for before in ("ACTIVE", "INACTIVE") for after in SET_BY_CALLER),
+    ("REVOKED", "REVOKED", None),
+    ("REVOKED", "ACTIVE", ("CertificateStateException", 406)),
+    ("REVOKED", "INACTIVE", ("CertificateStateException", 406)),
+    *((b, after, ("InvalidRequestException", 400)) for b in SET_BY_CALLER for after in SET_BY_SERVICE),
+    ("INACTIVE", "RETIRED", ("InvalidRequestException", 400)),
+]
 
-def new_certificate(iot: IoT, *, active: bool = False) -> str:
-    created = iot.create_certificate_from_csr(certificateSigningRequest=csr_pem("p-256"), setAsActive=active)
-    return str(created["certificateId"])
+
+@pytest.fixture
+def certificate_in(iot: IoT) -> Callable[[str], str]:
+    """Makes a certificate in a status and returns its id."""
+
+    def make(status: str) -> str:
+        created = iot.create_certificate_from_csr(
+            certificateSigningRequest=csr_pem("p-256"), setAsActive=status == "ACTIVE"
+        )
+        if status == "REVOKED":
+            iot.update_certificate(certificateId=created["certificateId"], newStatus="REVOKED")
+        return str(created["certificateId"])
+
+    return make
 
 
 def status_of(iot: IoT, certificate_id: str) -> str:
     return str(iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]["status"])
 
 
-@pytest.mark.parametrize(("flag", "status"), [({}, "INACTIVE"), ({"setAsActive": True}, "ACTIVE")])
+@pytest.mark.parametrize(
+    ("flag", "status"), [({}, "INACTIVE"), ({"setAsActive": False}, "INACTIVE"), ({"setAsActive": True}, "ACTIVE")]
+)
 def test_the_flag_decides_the_status_of_a_new_certificate(iot: IoT, flag: dict[str, bool], status: str) -> None:
     created = iot.create_keys_and_certificate(**flag)
 
@@ -98,18 +122,23 @@ def test_describe_shows_everything_that_aws_shows(iot: IoT) -> None:
     }
 
 
-def test_a_status_changes_or_is_refused(iot: IoT) -> None:
-    certificate_id = new_certificate(iot)
+@pytest.mark.parametrize(("before", "after", "refusal"), CHANGES)
+def test_a_status_changes_as_the_table_says(
+    iot: IoT, certificate_in: Callable[[str], str], before: str, after: str, refusal: tuple[str, int] | None
+) -> None:
+    certificate_id = certificate_in(before)
 
-    refusal = refusal_of(iot.update_certificate, certificateId=certificate_id, newStatus="PENDING_TRANSFER")
-    assert (refusal.name, refusal.status) == ("InvalidRequestException", 400)
-    assert status_of(iot, certificate_id) == "INACTIVE"
-    iot.update_certificate(certificateId=certificate_id, newStatus="REVOKED")
-    assert status_of(iot, certificate_id) == "REVOKED"
+    if refusal is None:
+        iot.update_certificate(certificateId=certificate_id, newStatus=after)
+        assert status_of(iot, certificate_id) == after
+    else:
+        answer = refusal_of(iot.update_certificate, certificateId=certificate_id, newStatus=after)
+        assert (answer.name, answer.status) == refusal
+        assert status_of(iot, certificate_id) == before
 
 
-def test_a_change_makes_a_new_version_and_a_repetition_does_not(iot: IoT) -> None:
-    certificate_id = new_certificate(iot)
+def test_a_change_makes_a_new_version_and_a_repetition_does_not(iot: IoT, certificate_in: Callable[[str], str]) -> None:
+    certificate_id = certificate_in("INACTIVE")
     versions = []
     for status in ("INACTIVE", "ACTIVE", "ACTIVE", "INACTIVE"):
         iot.update_certificate(certificateId=certificate_id, newStatus=status)
@@ -120,11 +149,14 @@ def test_a_change_makes_a_new_version_and_a_repetition_does_not(iot: IoT) -> Non
     assert versions[0][1] < versions[1][1] == versions[2][1] < versions[3][1]
 
 
-def test_an_active_certificate_cannot_be_deleted(iot: IoT) -> None:
-    certificate_id = new_certificate(iot, active=True)
+@pytest.mark.parametrize("force", [{}, {"forceDelete": False}, {"forceDelete": True}])
+def test_an_active_certificate_cannot_be_deleted(
+    iot: IoT, certificate_in: Callable[[str], str], force: dict[str, bool]
+) -> None:
+    certificate_id = certificate_in("ACTIVE")
 
     with pytest.raises(iot.exceptions.CertificateStateException) as caught:
-        iot.delete_certificate(certificateId=certificate_id, forceDelete=True)
+        iot.delete_certificate(certificateId=certificate_id, **force)
 
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 406
     assert caught.value.response["message"] == (
@@ -133,8 +165,11 @@ def test_an_active_certificate_cannot_be_deleted(iot: IoT) -> None:
     assert status_of(iot, certificate_id) == "ACTIVE"
 
 
-def test_a_deleted_certificate_is_gone_for_every_operation(iot: IoT) -> None:
-    certificate_id = new_certificate(iot)
+@pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
+def test_a_deleted_certificate_is_gone_for_every_operation(
+    iot: IoT, certificate_in: Callable[[str], str], status: str
+) -> None:
+    certificate_id = certificate_in(status)
 
     iot.delete_certificate(certificateId=certificate_id)
 
@@ -148,16 +183,33 @@ def test_a_deleted_certificate_is_gone_for_every_operation(iot: IoT) -> None:
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 
 
-def test_an_id_that_breaks_the_model_is_refused_in_its_words(live: Live, client_of: ClientOf) -> None:
-    unchecked, certificate_id = client_of(live, parameter_validation=False), "ab" * 33
+def test_an_id_is_found_in_either_case(iot: IoT, certificate_in: Callable[[str], str]) -> None:
+    certificate_id = certificate_in("INACTIVE")
+
+    found = iot.describe_certificate(certificateId=certificate_id.upper())
+
+    assert found["certificateDescription"]["certificateId"] == certificate_id
+
+
+@pytest.mark.parametrize(
+    ("certificate_id", "rule"),
+    [
+        ("ab" * 31, "Member must have length greater than or equal to 64"),
+        ("ab" * 33, "Member must have length less than or equal to 64"),
+        ("zz" * 32, "Member must satisfy regular expression pattern: (0x)?[a-fA-F0-9]+"),
+    ],
+)
+def test_an_id_that_breaks_the_model_is_refused_in_its_words(
+    live: Live, client_of: ClientOf, certificate_id: str, rule: str
+) -> None:
+    unchecked = client_of(live, parameter_validation=False)
 
     with pytest.raises(unchecked.exceptions.InvalidRequestException) as caught:
         unchecked.describe_certificate(certificateId=certificate_id)
 
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert caught.value.response["message"] == (
-        f"1 validation error detected: Value '{certificate_id}' at 'certificateId' failed to satisfy constraint: "
-        "Member must have length less than or equal to 64"
+        f"1 validation error detected: Value '{certificate_id}' at 'certificateId' failed to satisfy constraint: {rule}"
     )
 
 

@@ -1,6 +1,6 @@
 """Users' own CAs and what they sign, through AWS's SDK for Python: every operation, and every error it models."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -141,10 +141,21 @@ def test_lists_are_paged_by_the_sdks_own_paginators(iot: IoT) -> None:
 
 def test_registering_a_ca_is_refused_with_the_errors_of_the_model(iot: IoT) -> None:
     ca, other = fresh_ca("Refused CA"), fresh_ca("Other CA")
+    code = iot.get_registration_code()["registrationCode"]
     registered = register_ca(iot, ca)
     cases: list[tuple[dict[str, object], str, int]] = [
         ({"caCertificate": other.pem}, "InvalidRequestException", 400),
+        (
+            {"caCertificate": other.pem, "certificateMode": "SNI_ONLY", "verificationCertificate": other.issue_pem()},
+            "InvalidRequestException",
+            400,
+        ),
         ({"caCertificate": "junk", "certificateMode": "SNI_ONLY"}, "CertificateValidationException", 400),
+        (
+            {"caCertificate": other.pem, "verificationCertificate": ca.issue_pem(code, at=now())},
+            "CertificateValidationException",
+            400,
+        ),
         (
             {"caCertificate": other.pem, "verificationCertificate": other.issue_pem("somebody", at=now())},
             "RegistrationCodeValidationException",
@@ -172,15 +183,32 @@ def test_registering_a_ca_is_refused_with_the_errors_of_the_model(iot: IoT) -> N
         assert (refusal.name, refusal.status) == ("ResourceNotFoundException", 404)
 
 
+def test_an_account_has_ten_cas_with_one_subject(iot: IoT) -> None:
+    ids = [register_ca(iot, fresh_ca("One of ten")) for _ in range(10)]
+    refusal = refusal_of(
+        iot.register_ca_certificate, caCertificate=fresh_ca("One of ten").pem, certificateMode="SNI_ONLY"
+    )
+    assert (refusal.name, refusal.status) == ("LimitExceededException", 410)
+    for certificate_id in ids:
+        remove_ca(iot, certificate_id)
+
+
 def test_registering_a_certificate_is_refused_with_the_errors_of_the_model(iot: IoT) -> None:
     ca, twin, unknown = fresh_ca("CA with a twin"), fresh_ca("CA with a twin"), fresh_ca("Unknown CA")
     ca_id = register_ca(iot, ca)
     pem = ca.issue_pem("device", at=now())
     registered = iot.register_certificate(certificatePem=pem)
     twin_id = register_ca(iot, twin)
+    late = ca.issue_pem("late", at=now() - timedelta(days=60))
     cases: list[tuple[dict[str, object], str, int]] = [
         ({"certificatePem": unknown.issue_pem("x", at=now())}, "CertificateValidationException", 400),
+        ({"certificatePem": late, "caCertificatePem": ca.pem}, "CertificateValidationException", 400),
         ({"certificatePem": twin.issue_pem("x", at=now())}, "CertificateConflictException", 409),
+        (
+            {"certificatePem": twin.issue_pem("x", at=now()), "caCertificatePem": ca.pem},
+            "CertificateValidationException",
+            400,
+        ),
         ({"certificatePem": pem, "caCertificatePem": ca.pem}, "ResourceAlreadyExistsException", 409),
         (
             {"certificatePem": twin.issue_pem("x", at=now()), "status": "PENDING_ACTIVATION"},

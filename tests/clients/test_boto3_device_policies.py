@@ -1,11 +1,12 @@
 """Policies of devices through AWS's SDK: every operation and every refusal, on each storage."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.support.certificates.signing_requests import csr_pem
-from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of, refused
+from tests.support.clients.aws import AccessKey, ClientOf, IoT, Live, allow, deny, policy, refusal_of
 from tests.support.devices.live_devices import unique
 
 PREFIX = "arn:aws:iot:us-east-1:000000000000:"
@@ -46,6 +47,11 @@ def new_group(iot: IoT, parent: str | None = None) -> tuple[str, str]:
 def names(entries: list[dict[str, Any]]) -> list[str]:
     assert all(entry["policyArn"] == f"{PREFIX}policy/{entry['policyName']}" for entry in entries)
     return [entry["policyName"] for entry in entries]
+
+
+def refused(call: Callable[..., object], **parameters: object) -> tuple[str, int]:
+    refusal = refusal_of(call, **parameters)
+    return refusal.name, refusal.status
 
 
 def test_a_policy_lives_its_life(iot: IoT) -> None:
@@ -98,7 +104,11 @@ def test_a_policy_name_is_taken_once_and_the_exception_names_the_policy(iot: IoT
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
+        ("", "line 1, column 1"),
+        ("file://policy.json", "line 1, column 1"),
         ('{"Version": "2012-10-17",\n "Statement": [}', "line 2, column 16"),
+        (text("iot:Connect", Principal="*"), "line 10, column 7"),
+        (text("iot:Connect", resource="x" * 2048), "2048"),
         (text("s3:GetObject"), "s3"),
     ],
 )
@@ -112,6 +122,11 @@ def test_a_malformed_document_is_refused_with_position_and_reason(iot: IoT, docu
         assert (refusal.name, refusal.status) == ("MalformedPolicyException", 400)
         assert refusal.message.startswith("Policy document is Malformed: ")
         assert reason in refusal.message
+
+
+def test_the_size_of_a_document_does_not_count_white_space(iot: IoT) -> None:
+    spread = CONNECT.replace(" ", " " * 400)
+    assert iot.create_policy(policyName=new_name(), policyDocument=spread)["policyDocument"] == spread
 
 
 def test_a_sixth_version_is_refused_in_awss_words(iot: IoT) -> None:
@@ -179,10 +194,16 @@ def test_what_is_no_target_or_no_name_is_refused(live: Live, client_of: ClientOf
     iot = client_of(live, parameter_validation=False)
     name = new_policy(iot)
     for call, parameters in (
+        (iot.create_policy, {"policyName": "no spaces", "policyDocument": CONNECT}),
+        (iot.create_policy, {"policyName": "x" * 129, "policyDocument": CONNECT}),
+        (iot.create_policy, {"policyName": new_name()}),
         (iot.create_policy, {"policyName": new_name(), "policyDocument": "x" * 404601}),
         (iot.get_policy_version, {"policyName": name, "policyVersionId": "v1"}),
         (iot.attach_policy, {"policyName": name, "target": PREFIX + "thing/lamp"}),
+        (iot.attach_policy, {"policyName": name, "target": "lamp"}),
+        (iot.attach_policy, {"policyName": name}),
         (iot.attach_principal_policy, {"policyName": name, "principal": PREFIX + "thinggroup/Lamps"}),
+        (iot.list_policies, {"pageSize": 251}),
         (iot.list_policies, {"marker": "AAAA"}),
         (iot.get_effective_policies, {}),
         (iot.test_authorization, {"authInfos": []}),
@@ -202,6 +223,15 @@ def test_a_policy_is_attached_to_every_kind_of_target(iot: IoT) -> None:
         iot.detach_policy(policyName=name, target=target)
         iot.detach_policy(policyName=name, target=target)
     assert iot.list_targets_for_policy(policyName=name)["targets"] == []
+
+
+def test_an_eleventh_policy_of_a_certificate_is_refused(iot: IoT) -> None:
+    certificate = new_certificate(iot)
+    policies = [new_policy(iot) for _ in range(11)]
+    for name in policies[:10]:
+        iot.attach_policy(policyName=name, target=certificate)
+    assert refused(iot.attach_policy, policyName=policies[10], target=certificate) == LIMIT
+    assert refused(iot.attach_principal_policy, policyName=policies[10], principal=certificate) == LIMIT
 
 
 def test_lists_are_turned_by_the_sdks_own_paginators(iot: IoT) -> None:

@@ -104,6 +104,7 @@ def test_the_bounds_of_the_page_size_are_within_it(iot: IoT, size: int) -> None:
     ("size", "rule"),
     [
         (0, "Member must have value greater than or equal to 1"),
+        (-1, "Member must have value greater than or equal to 1"),
         (251, "Member must have value less than or equal to 250"),
     ],
 )

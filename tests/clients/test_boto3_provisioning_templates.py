@@ -111,11 +111,27 @@ def test_what_does_not_exist_is_not_found(iot: IoT, template: str) -> None:
     assert (refusal.name, refusal.status) == MISSING
 
 
+def test_the_limit_of_templates_holds(live: Live, client_of: ClientOf) -> None:
+    iot = client_of(live)
+    names = [f"limit-{number}" for number in range(256 - len(listed(iot)))]
+    for name in names:
+        iot.create_provisioning_template(templateName=name, templateBody=BODY, provisioningRoleArn=ROLE_ARN)
+    with pytest.raises(iot.exceptions.LimitExceededException):
+        iot.create_provisioning_template(templateName="over", templateBody=BODY, provisioningRoleArn=ROLE_ARN)
+    assert len(listed(iot)) == 256
+    for name in names:
+        iot.delete_provisioning_template(templateName=name)
+
+
 def test_bad_values_are_refused_by_the_service(live: Live, client_of: ClientOf, template: str) -> None:
     iot = client_of(live, parameter_validation=False)
     good: dict[str, Any] = {"templateName": "good", "templateBody": BODY, "provisioningRoleArn": ROLE_ARN}
     for bad in (
         {"templateName": "a/b"},
+        {"templateName": ""},
+        {"templateBody": 7},
+        {"type": "OTHER"},
+        {"description": "\n"},
         {"preProvisioningHook": {"targetArn": "https://169.254.169.254/"}},
     ):
         refusal = refusal_of(iot.create_provisioning_template, **good | bad)

@@ -46,7 +46,9 @@ def test_a_role_alias_is_created_once_and_well_formed(live: Live, iot: IoT, clie
     assert (taken.name, taken.status) == ("ResourceAlreadyExistsException", 409)
     unchecked = client_of(live, parameter_validation=False)
     for parameters in (
+        {"roleAlias": "new", "roleArn": "short"},
         {"roleAlias": "new", "roleArn": "x" * 20},
+        {"roleAlias": "no space", "roleArn": ROLE},
         {"roleAlias": "new", "roleArn": ROLE, "credentialDurationSeconds": 1},
     ):
         assert refusal_of(unchecked.create_role_alias, **parameters).name == "InvalidRequestException"

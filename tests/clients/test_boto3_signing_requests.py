@@ -20,7 +20,7 @@ from tests.support.certificates.slow_keys import DIFFIE_HELLMAN, diffie_hellman_
 from tests.support.certificates.user_ca import pem_of
 from tests.support.clients.aws import IoT, refusal_of
 
-ACCEPTED = ("rsa-2048", "p-256")
+ACCEPTED = ("rsa-2048", "rsa-3072", "p-256", "p-384", "p-521")
 
 
 def issue(iot: IoT, signing_request: str) -> x509.Certificate:
@@ -92,7 +92,16 @@ def test_the_same_request_gives_another_certificate_each_time(iot: IoT) -> None:
 
 REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "a weak RSA key": (lambda: csr_pem("rsa-1024"), "2048"),
+    "a small curve": (lambda: csr_pem("p-224"), "P-256"),
+    "a curve of another family": (lambda: csr_pem("secp256k1"), "P-256"),
+    "another kind of key": (lambda: csr_pem("ed25519"), "RSA"),
     "a signature that does not match": (lambda: csr_pem_with_bad_signature("p-256"), "not signed by"),
+    "text": (lambda: "a certificate, please", "PEM"),
+    "PEM around noise": (
+        lambda: "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+        "signing request",
+    ),
+    "a request beyond the model's length": (lambda: csr_pem("p-256") + "\n" * 4096, "4096"),
 }
 
 

@@ -22,9 +22,10 @@ def certificate(iot: IoT, status: str = "INACTIVE") -> tuple[str, str]:
     return created["certificateId"], created["certificateArn"]
 
 
-def test_a_revoked_certificate_stays_revoked(iot: IoT) -> None:
+@pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE"])
+def test_a_revoked_certificate_stays_revoked(iot: IoT, status: str) -> None:
     revoked, _ = certificate(iot, "REVOKED")
-    refusal = refusal_of(iot.update_certificate, certificateId=revoked, newStatus="ACTIVE")
+    refusal = refusal_of(iot.update_certificate, certificateId=revoked, newStatus=status)
     assert (refusal.name, refusal.status) == (STATE, 406)
     assert iot.describe_certificate(certificateId=revoked)["certificateDescription"]["status"] == "REVOKED"
 

@@ -70,7 +70,11 @@ def test_the_modelled_errors(live: Live, iot: IoT, client_of: ClientOf) -> None:
     assert refusal_of(iot.tag_resource, resourceArn=arn, tags=many).name == "LimitExceededException"
     bad: list[list[dict[str, object]]] = [
         [{"Key": "aws:x"}],
+        [{"Key": ""}],
+        [{"Key": "k" * 129}],
+        [{"Key": "k"}] * 2,
         [{"Key": 7}],
+        [{}],
     ]
     for tags in bad:
         assert refusal_of(unchecked.tag_resource, resourceArn=arn, tags=tags).name == "InvalidRequestException"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.support.clients.aws import IoT, refusal_of
 from tests.support.devices.live_devices import ROLE, unique
+from tests.support.registration.fleet import DOCUMENT, template_body
 
 CERTIFICATE = {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}}
 THING = {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "Serial"}}}
@@ -40,6 +41,13 @@ REFUSED = {
     ),
     "surrogate": (template(thing=thing({"ThingName": "\ud800"})), "half of a surrogate pair"),
     "eleven policies": (template(**policies(11)), "11 policies are declared, and a certificate has at most 10"),
+    "attributes": (
+        template(thing=thing({"ThingName": "a", "AttributePayload": {"attributes": {"a": "b"}}})),
+        "without an object 'attributes' around them",
+    ),
+    "byte order mark": ("\ufeff" + template(), "line 1, column 1: a byte order mark"),
+    "not JSON": ("{'Resources': {}}", "line 1, column 2: a key in double quotes is expected"),
+    "twice": ('{"Resources": {}, "Resources": {}}', "line 1, column 19: the key 'Resources' appears twice"),
 }
 
 
@@ -51,12 +59,23 @@ def test_a_template_that_provisions_nobody_is_refused_with_its_place(iot: IoT, b
     assert reason in refused.message
 
 
-def test_a_template_that_aws_documents_is_taken(iot: IoT) -> None:
-    name, settings = (
-        unique("good"),
-        {"ATTRIBUTE_PAYLOAD": "MERGE", "THING_TYPE_NAME": "REPLACE", "THING_GROUPS": "FAIL"},
-    )
-    body = template(thing=THING | {"OverrideSettings": settings})
+TAKEN = {
+    "ten policies": template(**policies(10)),
+    "names in capitals": template(
+        thing=THING
+        | {"OverrideSettings": {"ATTRIBUTE_PAYLOAD": "MERGE", "THING_TYPE_NAME": "REPLACE", "THING_GROUPS": "FAIL"}}
+    ),
+    "names as properties": template(
+        thing=THING
+        | {"OverrideSettings": {"AttributePayload": "MERGE", "ThingTypeName": "REPLACE", "ThingGroups": "FAIL"}}
+    ),
+    "usual": template_body(thing={}, policies={"policy": {"PolicyDocument": DOCUMENT}}),
+}
+
+
+@pytest.mark.parametrize("body", TAKEN.values(), ids=TAKEN.keys())
+def test_a_template_that_aws_documents_is_taken(iot: IoT, body: str) -> None:
+    name = unique("good")
     iot.create_provisioning_template(templateName=name, templateBody=body, provisioningRoleArn=ROLE)
     assert iot.describe_provisioning_template(templateName=name)["templateBody"] == body
     iot.delete_provisioning_template(templateName=name)

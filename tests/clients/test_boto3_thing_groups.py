@@ -1,7 +1,8 @@
 """Thing groups and billing groups, as AWS's SDK for Python calls them on a live service."""
 
+import uuid
+
 from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refused
-from tests.support.devices.live_devices import unique
 
 OURS = "arn:aws:iot:us-east-1:000000000000"
 NOT_FOUND, INVALID = ("ResourceNotFoundException", 404), ("InvalidRequestException", 400)
@@ -9,12 +10,17 @@ EXISTS, CONFLICT = ("ResourceAlreadyExistsException", 409), ("VersionConflictExc
 DENIED = ("AccessDeniedException", 403)
 
 
+def fresh(kind: str) -> str:
+    """Return a name that nothing else in the session's registry has."""
+    return f"{kind}-{uuid.uuid4()}"
+
+
 def hierarchy(iot: IoT, *kinds: str) -> list[str]:
     """Create a chain of groups and return their names from the root on."""
     names: list[str] = []
     for kind in kinds:
         above = {"parentGroupName": names[-1]} if names else {}
-        names.append(unique(kind))
+        names.append(fresh(kind))
         iot.create_thing_group(thingGroupName=names[-1], **above)
     return names
 
@@ -25,7 +31,7 @@ def names_of(groups: list[dict[str, str]]) -> list[str]:
 
 def test_a_group_lives_its_life(iot: IoT) -> None:
     house, attic = hierarchy(iot, "house", "attic")
-    name = unique("lamps")
+    name = fresh("lamps")
     properties = {"thingGroupDescription": "all", "attributePayload": {"attributes": {"floor": "3"}}}
     created = iot.create_thing_group(thingGroupName=name, parentGroupName=attic, thingGroupProperties=properties)
     again = iot.create_thing_group(thingGroupName=name, parentGroupName=attic, thingGroupProperties=properties)
@@ -66,7 +72,7 @@ def test_groups_are_listed_from_where_they_are_looked_for(iot: IoT) -> None:
 def test_things_join_and_leave(iot: IoT) -> None:
     house, attic = hierarchy(iot, "house", "attic")
     (garden,) = hierarchy(iot, "garden")
-    names = [unique("lamp") for _ in range(3)]
+    names = [fresh("lamp") for _ in range(3)]
     for name, group in zip(names, (attic, house, attic), strict=True):
         created = iot.create_thing(thingName=name)
         iot.add_thing_to_thing_group(thingGroupArn=f"{OURS}:thinggroup/{group}", thingArn=created["thingArn"])
@@ -89,22 +95,37 @@ def test_things_join_and_leave(iot: IoT) -> None:
 
 
 def test_the_modelled_errors_of_groups(iot: IoT) -> None:
-    (name,), missing, thing = hierarchy(iot, "lamps"), unique("none"), unique("lamp")
+    (name,), missing, thing = hierarchy(iot, "lamps"), fresh("none"), fresh("lamp")
     iot.create_thing(thingName=thing)
     other = {"thingGroupDescription": "other"}
 
     assert refused(iot.create_thing_group, thingGroupName=name, thingGroupProperties=other) == EXISTS
-    assert refused(iot.create_thing_group, thingGroupName=unique("lamps"), parentGroupName=missing) == NOT_FOUND
+    assert refused(iot.create_thing_group, thingGroupName="a b") == INVALID
+    assert refused(iot.create_thing_group, thingGroupName=fresh("lamps"), parentGroupName=missing) == NOT_FOUND
     changed = {"thingGroupName": name, "thingGroupProperties": other, "expectedVersion": 9}
     assert refused(iot.update_thing_group, **changed) == CONFLICT
+    assert refused(iot.update_thing_group, thingGroupName=missing, thingGroupProperties=other) == NOT_FOUND
+    assert refused(iot.delete_thing_group, thingGroupName=name, expectedVersion=9) == CONFLICT
+    assert refused(iot.list_thing_groups, parentGroup=missing) == NOT_FOUND
+    assert refused(iot.list_things_in_thing_group, thingGroupName=missing) == NOT_FOUND
+    assert refused(iot.list_thing_groups_for_thing, thingName=missing) == NOT_FOUND
     for call in (iot.add_thing_to_thing_group, iot.remove_thing_from_thing_group):
+        assert refused(call, thingGroupName=missing, thingName=thing) == NOT_FOUND
         assert refused(call, thingGroupName=name, thingName=missing) == NOT_FOUND
         assert refused(call, thingGroupName=name) == INVALID
+    assert refused(iot.update_thing_groups_for_thing, thingName=thing, thingGroupsToAdd=[missing]) == NOT_FOUND
+    assert refused(iot.update_thing_groups_for_thing) == INVALID
+
+
+def test_a_hierarchy_is_seven_levels_deep(iot: IoT) -> None:
+    names = hierarchy(iot, *(f"level{number}" for number in range(7)))
+
+    assert refused(iot.create_thing_group, thingGroupName=fresh("level8"), parentGroupName=names[-1]) == INVALID
 
 
 def test_policies_decide_by_group_and_thing(live: Live, iot: IoT, client_of: ClientOf) -> None:
     (own,), (other,) = hierarchy(iot, "own"), hierarchy(iot, "other")
-    thing = unique("lamp")
+    thing = fresh("lamp")
     iot.create_thing(thingName=thing)
     action, thing_arn = "iot:AddThingToThingGroup", f"{OURS}:thing/{thing}"
     to_own = allow(action, resource=f"{OURS}:thinggroup/{own}")
@@ -119,7 +140,7 @@ def test_policies_decide_by_group_and_thing(live: Live, iot: IoT, client_of: Cli
 
 
 def test_a_billing_group_lives_its_life(iot: IoT) -> None:
-    name, things = unique("ward"), [unique("lamp"), unique("fan")]
+    name, things = fresh("ward"), [fresh("lamp"), fresh("fan")]
     properties = {"billingGroupDescription": "pays"}
     created = iot.create_billing_group(billingGroupName=name, billingGroupProperties=properties)
     assert created["billingGroupArn"] == f"{OURS}:billinggroup/{name}"
@@ -146,8 +167,26 @@ def test_a_billing_group_lives_its_life(iot: IoT) -> None:
     iot.delete_billing_group(billingGroupName=name)
 
 
+def test_the_modelled_errors_of_billing_groups(iot: IoT) -> None:
+    name, missing, thing = fresh("ward"), fresh("none"), fresh("lamp")
+    iot.create_billing_group(billingGroupName=name)
+    iot.create_thing(thingName=thing)
+    other = {"billingGroupDescription": "other"}
+
+    assert refused(iot.create_billing_group, billingGroupName=name, billingGroupProperties=other) == EXISTS
+    changed = {"billingGroupName": name, "billingGroupProperties": other, "expectedVersion": 9}
+    assert refused(iot.update_billing_group, **changed) == CONFLICT
+    assert refused(iot.update_billing_group, billingGroupName=missing, billingGroupProperties=other) == NOT_FOUND
+    assert refused(iot.delete_billing_group, billingGroupName=name, expectedVersion=9) == CONFLICT
+    assert refused(iot.list_things_in_billing_group, billingGroupName=missing) == NOT_FOUND
+    for call in (iot.add_thing_to_billing_group, iot.remove_thing_from_billing_group):
+        assert refused(call, billingGroupName=missing, thingName=thing) == NOT_FOUND
+        assert refused(call, billingGroupName=name, thingName=missing) == NOT_FOUND
+        assert refused(call, thingName=thing) == INVALID
+
+
 def test_billing_groups_are_listed_by_how_their_names_start(iot: IoT) -> None:
-    batch = unique("ward")
+    batch = fresh("ward")
     names = [f"{batch}-{number}" for number in range(3)]
     for name in reversed(names):
         iot.create_billing_group(billingGroupName=name)
@@ -158,7 +197,7 @@ def test_billing_groups_are_listed_by_how_their_names_start(iot: IoT) -> None:
 
 
 def test_policies_decide_by_billing_group(live: Live, iot: IoT, client_of: ClientOf) -> None:
-    own, other = unique("own"), unique("other")
+    own, other = fresh("own"), fresh("other")
     for name in (own, other):
         iot.create_billing_group(billingGroupName=name)
     only_own = allow("iot:DescribeBillingGroup", resource=f"{OURS}:billinggroup/{own}")

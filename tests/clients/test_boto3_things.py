@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of, refused
-from tests.support.devices.live_devices import unique
 from tests.support.services.service import running_service
 
 pytestmark = pytest.mark.engines
@@ -18,13 +17,18 @@ EXISTS, CONFLICT = ("ResourceAlreadyExistsException", 409), ("VersionConflictExc
 DENIED = ("AccessDeniedException", 403)
 
 
+def fresh(kind: str) -> str:
+    """Return a name that nothing else in the session's registry has."""
+    return f"{kind}-{uuid.uuid4()}"
+
+
 def certificate(iot: IoT) -> str:
     arn: str = iot.create_certificate_from_csr(certificateSigningRequest=csr_pem("p-256"))["certificateArn"]
     return arn
 
 
 def test_a_thing_lives_its_life(iot: IoT) -> None:
-    name, kind = unique("lamp"), unique("light")
+    name, kind = fresh("lamp"), fresh("light")
     iot.create_thing_type(thingTypeName=kind)
     created = iot.create_thing(
         thingName=name, thingTypeName=kind, attributePayload={"attributes": {"colour": "red", "wattage": "60"}}
@@ -51,7 +55,7 @@ def test_a_thing_lives_its_life(iot: IoT) -> None:
 
 
 def test_creating_a_thing_again_is_answered_alike_or_refused(iot: IoT) -> None:
-    name = unique("lamp")
+    name = fresh("lamp")
     created = iot.create_thing(thingName=name)
 
     assert iot.create_thing(thingName=name)["thingId"] == created["thingId"]
@@ -63,18 +67,26 @@ def test_creating_a_thing_again_is_answered_alike_or_refused(iot: IoT) -> None:
 
 
 def test_the_modelled_errors_of_things(iot: IoT) -> None:
-    name, missing = unique("lamp"), unique("none")
+    name, missing = fresh("lamp"), fresh("none")
     iot.create_thing(thingName=name)
 
+    assert refused(iot.create_thing, thingName=fresh("lamp"), thingTypeName=missing) == NOT_FOUND
+    assert refused(iot.create_thing, thingName=fresh("lamp"), billingGroupName=missing) == NOT_FOUND
     assert refused(iot.create_thing, thingName="a b") == INVALID
+    assert refused(iot.update_thing, thingName=missing) == NOT_FOUND
+    assert refused(iot.update_thing, thingName=name, thingTypeName=missing) == NOT_FOUND
     assert refused(iot.update_thing, thingName=name, expectedVersion=7) == CONFLICT
     assert refused(iot.delete_thing, thingName=name, expectedVersion=7) == CONFLICT
     assert refused(iot.describe_thing, thingName=missing) == NOT_FOUND
+    assert refused(iot.list_things, attributeValue="red") == INVALID
+    assert refused(iot.list_things, maxResults=251) == INVALID
+    four = {"attributes": {f"a{number}": "1" for number in range(4)}}
+    assert refused(iot.update_thing, thingName=name, attributePayload=four) == INVALID
     assert iot.describe_thing(thingName=name)["version"] == 1
 
 
 def test_things_are_found_by_type_and_attribute_page_by_page(iot: IoT) -> None:
-    kind, batch = unique("light"), unique("batch")
+    kind, batch = fresh("light"), fresh("batch")
     iot.create_thing_type(thingTypeName=kind)
     names = [f"{batch}-{number}" for number in range(7)]
     for number, name in enumerate(names):
@@ -97,7 +109,7 @@ def test_things_are_found_by_type_and_attribute_page_by_page(iot: IoT) -> None:
 
 
 def test_a_certificate_is_attached_and_keeps_its_thing(iot: IoT) -> None:
-    name, other, arn = unique("lamp"), unique("fan"), certificate(iot)
+    name, other, arn = fresh("lamp"), fresh("fan"), certificate(iot)
     for each in (name, other):
         iot.create_thing(thingName=each)
 
@@ -118,7 +130,7 @@ def test_a_certificate_is_attached_and_keeps_its_thing(iot: IoT) -> None:
 
 
 def test_an_exclusive_certificate_belongs_to_one_thing(iot: IoT) -> None:
-    name, other, arn = unique("lamp"), unique("fan"), certificate(iot)
+    name, other, arn = fresh("lamp"), fresh("fan"), certificate(iot)
     for each in (name, other):
         iot.create_thing(thingName=each)
 
@@ -136,16 +148,23 @@ def test_an_exclusive_certificate_belongs_to_one_thing(iot: IoT) -> None:
 
 
 def test_the_modelled_errors_of_principals(iot: IoT) -> None:
-    name, no_certificate = unique("lamp"), f"{OURS}:cert/{'0' * 64}"
+    name, missing, arn = fresh("lamp"), fresh("none"), certificate(iot)
     iot.create_thing(thingName=name)
+    no_certificate = f"{OURS}:cert/{'0' * 64}"
 
     for call in (iot.attach_thing_principal, iot.detach_thing_principal):
+        assert refused(call, thingName=missing, principal=arn) == NOT_FOUND
         assert refused(call, thingName=name, principal=no_certificate) == NOT_FOUND
         assert refused(call, thingName=name, principal="certificate") == INVALID
+    for call in (iot.list_thing_principals, iot.list_thing_principals_v2):
+        assert refused(call, thingName=missing) == NOT_FOUND
+    for call in (iot.list_principal_things, iot.list_principal_things_v2):
+        assert refused(call, principal=no_certificate) == NOT_FOUND
+    assert refused(iot.attach_thing_principal, thingName=name, principal=arn, thingPrincipalType="ONE") == INVALID
 
 
 def test_principals_are_listed_page_by_page(iot: IoT) -> None:
-    name, arns = unique("lamp"), [certificate(iot) for _ in range(3)]
+    name, arns = fresh("lamp"), [certificate(iot) for _ in range(3)]
     iot.create_thing(thingName=name)
     for arn in arns:
         iot.attach_thing_principal(thingName=name, principal=arn)
@@ -158,7 +177,7 @@ def test_principals_are_listed_page_by_page(iot: IoT) -> None:
 
 
 def test_policies_decide_by_thing_and_certificate(live: Live, iot: IoT, client_of: ClientOf) -> None:
-    own, other, arn = unique("lamp"), unique("fan"), certificate(iot)
+    own, other, arn = fresh("lamp"), fresh("fan"), certificate(iot)
     for each in (own, other):
         iot.create_thing(thingName=each)
     own_arn, other_arn = f"{OURS}:thing/{own}", f"{OURS}:thing/{other}"
@@ -184,7 +203,7 @@ def test_policies_decide_by_thing_and_certificate(live: Live, iot: IoT, client_o
 
 
 def test_a_type_is_described_listed_and_deprecated(iot: IoT) -> None:
-    name = unique("light")
+    name = fresh("light")
     properties = {
         "thingTypeDescription": "gives light",
         "searchableAttributes": ["wattage"],
@@ -205,7 +224,7 @@ def test_a_type_is_described_listed_and_deprecated(iot: IoT) -> None:
     assert described["thingTypeMetadata"]["deprecationDate"] >= described["thingTypeMetadata"]["creationDate"]
     (listed,) = iot.list_thing_types(thingTypeName=name)["thingTypes"]
     assert listed["thingTypeProperties"] == properties
-    assert refused(iot.create_thing, thingName=unique("lamp"), thingTypeName=name) == INVALID
+    assert refused(iot.create_thing, thingName=fresh("lamp"), thingTypeName=name) == INVALID
     refusal = refusal_of(iot.delete_thing_type, thingTypeName=name)
     assert (refusal.name, refusal.status) == INVALID
     assert "Please wait for 5 minutes after deprecation and then retry" in refusal.message
@@ -216,22 +235,32 @@ def test_a_type_is_described_listed_and_deprecated(iot: IoT) -> None:
     propagating = {"propagatingAttributes": [{"userPropertyKey": "w", "thingAttribute": "wattage"}]}
     iot.update_thing_type(thingTypeName=name, thingTypeProperties={"mqtt5Configuration": propagating})
     iot.update_thing_type(thingTypeName=name)
-    iot.create_thing(thingName=unique("lamp"), thingTypeName=name)
+    iot.create_thing(thingName=fresh("lamp"), thingTypeName=name)
     after = iot.describe_thing_type(thingTypeName=name)["thingTypeProperties"]
     assert after == {**properties, "mqtt5Configuration": propagating}
 
 
 def test_the_modelled_errors_of_types(iot: IoT) -> None:
-    name = unique("light")
+    name, missing = fresh("light"), fresh("none")
     iot.create_thing_type(thingTypeName=name)
 
     other = {"searchableAttributes": ["wattage"]}
     assert refused(iot.create_thing_type, thingTypeName=name, thingTypeProperties=other) == EXISTS
-    assert refused(iot.delete_thing_type, thingTypeName=unique("none")) == NOT_FOUND
+    assert refused(iot.create_thing_type, thingTypeName="a b") == INVALID
+    assert refused(iot.update_thing_type, thingTypeName=name, thingTypeProperties=other) == INVALID
+    assert refused(iot.delete_thing_type, thingTypeName=name) == INVALID
+    for call in (
+        iot.describe_thing_type,
+        iot.update_thing_type,
+        iot.deprecate_thing_type,
+        iot.delete_thing_type,
+    ):
+        assert refused(call, thingTypeName=missing) == NOT_FOUND
+    assert iot.list_thing_types(thingTypeName=missing)["thingTypes"] == []
 
 
 def test_types_are_listed_page_by_page(iot: IoT) -> None:
-    names = [unique("light") for _ in range(3)]
+    names = [fresh("light") for _ in range(3)]
     for name in names:
         iot.create_thing_type(thingTypeName=name)
 
@@ -242,7 +271,7 @@ def test_types_are_listed_page_by_page(iot: IoT) -> None:
 
 
 def test_policies_decide_by_type(live: Live, iot: IoT, client_of: ClientOf) -> None:
-    name = unique("light")
+    name = fresh("light")
     iot.create_thing_type(thingTypeName=name)
     kept = deny("iot:DeprecateThingType", resource=f"{OURS}:thingtype/{name}")
     client = client_of(live, live.create_access_key(policy(allow("*"), kept)))

@@ -1,6 +1,7 @@
 """Transfers between accounts through AWS's SDK for Python: each account is a client of its own."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,13 +73,19 @@ def test_a_certificate_comes_back_when_it_is_rejected_or_cancelled(iot: IoT, tar
     assert (refusal.name, refusal.status) == ("ResourceNotFoundException", 404)
 
 
-def test_a_transfer_ends_once(iot: IoT, target: IoT) -> None:
-    certificate_id = new_certificate(iot)
-    iot.transfer_certificate(certificateId=certificate_id, targetAwsAccount=TARGET)
-    target.accept_certificate_transfer(certificateId=certificate_id)
-    for again in (target.accept_certificate_transfer, iot.cancel_certificate_transfer):
-        refusal = refusal_of(again, certificateId=certificate_id)
-        assert (refusal.name, refusal.status) == ("TransferAlreadyCompletedException", 410)
+def test_a_transfer_ends_once_for_everybody(iot: IoT, target: IoT) -> None:
+    ends: dict[str, Callable[[str], object]] = {
+        "accept": lambda id_: target.accept_certificate_transfer(certificateId=id_),
+        "reject": lambda id_: target.reject_certificate_transfer(certificateId=id_),
+        "cancel": lambda id_: iot.cancel_certificate_transfer(certificateId=id_),
+    }
+    for first in ends.values():
+        certificate_id = new_certificate(iot)
+        iot.transfer_certificate(certificateId=certificate_id, targetAwsAccount=TARGET)
+        first(certificate_id)
+        for again in ends.values():
+            refusal = refusal_of(again, id_=certificate_id)
+            assert (refusal.name, refusal.status) == ("TransferAlreadyCompletedException", 410)
 
 
 def test_transfers_are_refused_with_the_errors_of_the_model(iot: IoT, target: IoT) -> None:
@@ -89,7 +96,10 @@ def test_transfers_are_refused_with_the_errors_of_the_model(iot: IoT, target: Io
     cases: list[tuple[str, str, str, int]] = [
         ("0" * 64, TARGET, "ResourceNotFoundException", 404),
         (active, TARGET, "CertificateStateException", 406),
+        (pending, THIRD, "CertificateStateException", 406),
         (idle, own, "InvalidRequestException", 400),
+        (idle, "404404404404", "InvalidRequestException", 400),
+        (idle, "x" * 12, "InvalidRequestException", 400),
     ]
     for certificate_id, account, name, status in cases:
         refusal = refusal_of(iot.transfer_certificate, certificateId=certificate_id, targetAwsAccount=account)

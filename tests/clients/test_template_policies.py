@@ -98,7 +98,7 @@ def test_a_device_may_do_what_its_own_policy_says_and_no_more(
         assert registered.publish(f"companies/other/{name}/state", b"x") == "Not authorized"
 
 
-@pytest.mark.parametrize("value", ["*", '","Action":"iot:*'])
+@pytest.mark.parametrize("value", ["*", "a*", "a/b", '","Action":"iot:*', "${iot:ClientId}", "a b", ""])
 def test_a_device_that_gives_what_has_a_meaning_is_refused_and_may_try_again(
     live: Live, iot: IoT, tmp_path: Path, value: str
 ) -> None:
