@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 from tests.support.certificates.ifma import faulty_package  # noqa: F401  fixtures are found by name
 from tests.support.certificates.passphrases import FEW_ROUNDS, sealed_with
 from tests.support.databases.postgresql import (  # noqa: F401  fixtures are found by name
+    _administration,
     _migrated_template,
     _shared_cluster,
     migrated_postgresql_url,

@@ -18,21 +18,17 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Yield the names that a module imports, each as if it were a module."""
+def used_by(path: Path) -> Iterator[str]:
+    """Yield what a module imports, each name as if it were a module, and, by names in strings, what it starts."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def started(path: Path) -> Iterator[str]:
-    """Yield what a module starts as a process of its own, by its name in a string."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("thingmint."):
-            yield node.value
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in names)
+            case ast.Constant(value=str(value)) if value.startswith("thingmint."):
+                yield value
 
 
 def parents(name: str) -> Iterator[str]:
@@ -50,7 +46,7 @@ def test_every_module_is_reached_from_where_the_service_begins() -> None:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            used = {*imported(every[name]), *started(every[name]), *parents(name)}
+            used = {*used_by(every[name]), *parents(name)}
             waiting += used & every.keys()
     assert sorted(every.keys() - reached) == []
     assert len(every) > 300

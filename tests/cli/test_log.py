@@ -8,14 +8,12 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-import click.testing
 import pytest
-from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.support.databases.log import sealer_of
+from tests.support.services.backup import NoKeys, failed, run, succeeded
 
-from thingmint.cli.commands import main
 from thingmint.cli.settings import config_of
 from thingmint.core.audit_entry import audit_entry
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
@@ -23,7 +21,6 @@ from thingmint.core.transparency.checkpoint import key_of_text, read_checkpoint
 from thingmint.core.transparency.merkle import leaf_hash, verify_inclusion
 from thingmint.data_directory.files import written_alone
 from thingmint.issuance.encoding.pem import certificate_pem
-from thingmint.keys.pool import KeyPool
 from thingmint.records.audit import append_audit
 from thingmint.records.steps import Steps
 from thingmint.registration.certificates.issuing import issue
@@ -31,12 +28,6 @@ from thingmint.service.authority import registration_authority
 from thingmint.service.opening import open_registry, registry_beside_service
 from thingmint.service.start.first_credentials import operator
 from thingmint.storage import SQLITE_FILE_NAME
-
-
-class NoKeys:
-    """A source of keys that nobody asks."""
-
-    take = KeyPool.take
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +63,6 @@ def data_dir(filled: tuple[Path, Certificate], tmp_path: Path) -> Path:
 def certificate(filled: tuple[Path, Certificate]) -> Certificate:
     """The certificate in it."""
     return filled[1]
-
-
-def run(data_dir: Path, *arguments: str) -> click.testing.Result:
-    return CliRunner().invoke(main, [*arguments, "--data-dir", str(data_dir)])
-
-
-def succeeded(data_dir: Path, *arguments: str) -> str:
-    result = run(data_dir, *arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failed(data_dir: Path, *arguments: str) -> str:
-    result = run(data_dir, *arguments)
-    assert result.exit_code == 1, result.output
-    return result.stderr
 
 
 def change(data_dir: Path, sql: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient
 from thingmint.cli.simulation import api as api_module
-from thingmint.cli.simulation.api import NOT_FOUND, Api
+from thingmint.cli.simulation.api import Api
 from thingmint.cli.simulation.clean_up import remove_devices
 from thingmint.cli.simulation.clients.device import Orders, SimulatedDevice
 from thingmint.cli.simulation.measures import Measures
@@ -113,7 +113,7 @@ def test_what_was_not_answered_may_exist_and_is_removed(api: Api, registry: Regi
     made = CreatedResources()
     with pytest.raises(ServiceUnreachable):
         make_template(api, made, "sim-1")
-    registry.failures["DELETE /provisioning-templates/sim-1"] = [refused(NOT_FOUND)]
+    registry.failures["DELETE /provisioning-templates/sim-1"] = [refused("ResourceNotFoundException")]
     assert made.remove() == []
     assert "DELETE /policies/sim-1-device" in registry.asked
 
@@ -174,7 +174,7 @@ def test_device_that_got_no_certificate_needs_no_removal(api: Api, registry: Reg
 
 
 def test_certificate_that_is_gone_already_does_not_keep_its_thing(api: Api, registry: Registry) -> None:
-    registry.failures["GET /certificates/d1"] = [refused(NOT_FOUND)]
+    registry.failures["GET /certificates/d1"] = [refused("ResourceNotFoundException")]
     assert remove_devices(api, [device(1)], lambda: None) == []
     assert registry.asked == ["GET /certificates/d1", "DELETE /things/sim-1-00001"]
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import subprocess
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.support.brokers.mosquitto import mosquitto
 from tests.support.clients.aws import SUCCEEDED, AccessKey, ClientOf, IoT, Live
 from tests.support.clients.parity import PAGE, proofs
 from tests.support.databases.postgresql import new_database
+from tests.support.machine.required import required_program
 from tests.support.machine.soak import in_soak_only
 from tests.support.services.service import Service, running_service
 
@@ -201,3 +203,15 @@ def identity_files(identities: tuple[dict[str, Any], ...], tmp_path: Path) -> Pa
     (tmp_path / "key.pem").write_text(identities[0]["keyPair"]["PrivateKey"])
     (tmp_path / "pub.pem").write_text(identities[0]["keyPair"]["PublicKey"])
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def java(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The command that runs the classes of this folder, in a Java that is set up for short runs.
+
+    Java can run a source, too, but compiles it each time, which takes ten times as long as the run.
+    """
+    program, classes = required_program("java"), tmp_path_factory.mktemp("java")
+    compile_them = (program, "-m", "jdk.compiler/com.sun.tools.javac.Main", "-d", str(classes))
+    subprocess.run([*compile_them, *map(str, Path(__file__).parent.glob("*.java"))], check=True)
+    return program, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", str(classes)

@@ -79,6 +79,8 @@ class Peer:
 
     def __init__(self, live: Live) -> None:
         self._live = live
+        # It is read from a file each time.
+        self._credentials = live.administrator.credentials
         host, port = live.service.endpoints.api.removeprefix("https://").split(":")
         context = ssl.create_default_context(cafile=str(live.ca_file))
         self.connection = http.client.HTTPSConnection(host, int(port), timeout=60, context=context)
@@ -86,7 +88,7 @@ class Peer:
     def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Return the answer to the request."""
         request = AWSRequest(method, self._live.service.endpoints.api + path, data=body, headers=headers)
-        SigV4Auth(self._live.administrator.credentials, "iot", self._live.service.endpoints.region).add_auth(request)
+        SigV4Auth(self._credentials, "iot", self._live.service.endpoints.region).add_auth(request)
         try:
             self.connection.request(method, path, body=body, headers=dict(request.headers.items()))
             answer = self.connection.getresponse()

@@ -2,7 +2,7 @@
 
 import uuid
 
-from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refusal_of
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, policy, refused
 
 OURS = "arn:aws:iot:us-east-1:000000000000"
 NOT_FOUND, INVALID = ("ResourceNotFoundException", 404), ("InvalidRequestException", 400)
@@ -13,11 +13,6 @@ DENIED = ("AccessDeniedException", 403)
 def fresh(kind: str) -> str:
     """Return a name that nothing else in the session's registry has."""
     return f"{kind}-{uuid.uuid4()}"
-
-
-def refused(call: object, **parameters: object) -> tuple[str, int]:
-    refusal = refusal_of(call, **parameters)  # type: ignore[arg-type]  # boto3 is untyped
-    return refusal.name, refusal.status
 
 
 def hierarchy(iot: IoT, *kinds: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.certificates.signing_requests import csr_pem
-from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of
+from tests.support.clients.aws import ClientOf, IoT, Live, allow, deny, policy, refusal_of, refused
 from tests.support.services.service import running_service
 
 pytestmark = pytest.mark.engines
@@ -25,11 +25,6 @@ def fresh(kind: str) -> str:
 def certificate(iot: IoT) -> str:
     arn: str = iot.create_certificate_from_csr(certificateSigningRequest=csr_pem("p-256"))["certificateArn"]
     return arn
-
-
-def refused(call: object, **parameters: object) -> tuple[str, int]:
-    refusal = refusal_of(call, **parameters)  # type: ignore[arg-type]  # boto3 is untyped
-    return refusal.name, refusal.status
 
 
 def test_a_thing_lives_its_life(iot: IoT) -> None:

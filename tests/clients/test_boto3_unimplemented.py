@@ -108,7 +108,7 @@ resource "aws_iot_topic_rule" "rule" {
 
 
 def test_terraform_does_not_try_again(live_on_sqlite: Live, tmp_path: Path) -> None:
-    terraform = ready_terraform(live_on_sqlite, tmp_path, ABSENT_RESOURCES)
+    terraform = ready_terraform(live_on_sqlite, tmp_path, ABSENT_RESOURCES, one_provider=True)
     before = len(live_on_sqlite.service.log)
 
     refused = terraform.run("apply", "-input=false", "-auto-approve")

@@ -72,7 +72,10 @@ def by_mqtt_3(live: Live, credentials: Credentials, client_id: str) -> Iterator[
     """Connect as the SDK does by itself: a lasting session, and its name as the user's."""
     ended = threading.Event()
     connection = mqtt_connection_builder.mtls_from_bytes(
-        **arguments(live, credentials, client_id), on_connection_interrupted=lambda *_, **__: ended.set()
+        **arguments(live, credentials, client_id),
+        on_connection_interrupted=lambda *_, **__: ended.set(),
+        # Interrupted, it disconnects only when it has tried to connect again.
+        reconnect_min_timeout_secs=1,
     )
     connection.connect().result(GENEROUS)
 

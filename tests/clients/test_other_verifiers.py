@@ -5,7 +5,7 @@ Each authority's algorithm is tried with each kind of key that a device may have
 
 import contextlib
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,10 +106,9 @@ def test_nss_accepts_each_of_them(issued: Issued, tmp_path: Path) -> None:
         said_by("certutil", "-V", *distrusting, "-u", "C", "-n", leaf.stem, ok=False)
 
 
-def test_java_builds_a_path_to_each_of_them(issued: Issued) -> None:
-    verify: Sequence[str | Path] = ("java", Path(__file__).with_name("Verify.java"))
-    assert said_by(*verify, issued.ca_file, *issued.leaves).splitlines() == ["OK"] * len(issued.leaves)
-    said = said_by(*verify, issued.other_ca_file, *issued.leaves).splitlines()
+def test_java_builds_a_path_to_each_of_them(issued: Issued, java: tuple[str, ...]) -> None:
+    assert said_by(*java, "Verify", issued.ca_file, *issued.leaves).splitlines() == ["OK"] * len(issued.leaves)
+    said = said_by(*java, "Verify", issued.other_ca_file, *issued.leaves).splitlines()
     assert len(said) == len(issued.leaves)
     assert "OK" not in said
 

@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.support.certificates.signing_requests import DEVICE, csr_pem, key_of
 from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, key_usage, new_ca
 from tests.support.clients.aws import IoT, Live
-from tests.support.clients.terraform import Terraform, ready_terraform, with_one_provider
+from tests.support.clients.terraform import Terraform, ready_terraform
 from tests.support.databases.database import tables_of
 from tests.support.databases.postgresql import new_database
 from tests.support.machine.soak import ONE_ENGINE
@@ -109,7 +109,7 @@ def terraform(registry: Live, client: IoT, tmp_path: Path) -> Terraform:
     for name, pem in pems.items():
         (tmp_path / "configurations" / name).write_bytes(pem.encode())
     configuration = (CONFIGURATIONS / "main.tf").read_text()
-    return with_one_provider(ready_terraform(registry, tmp_path / "configurations", configuration), registry)
+    return ready_terraform(registry, tmp_path / "configurations", configuration, one_provider=True)
 
 
 def now() -> datetime:

@@ -12,13 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
-from playwright.sync_api import Browser, StorageState
 from tests.console.conftest import HOSTILE, Filled
 from tests.support.certificates.encodings import with_unknown_version
 from tests.support.certificates.slow_keys import diffie_hellman_certificate, diffie_hellman_request, long_rsa_key
 from tests.support.certificates.user_ca import new_ca, pem_of
 from tests.support.clients.aws import IoT, Live
-from tests.support.console.browser import Tab, tab_of, violations
+from tests.support.console.browser import Tab, violations
 from tests.support.console.console_pages import Pages
 from tests.support.devices.live_devices import ROLE, device, new_credentials, unique
 
@@ -351,9 +350,7 @@ def test_the_audit_trail_is_filtered_followed_and_exported(administrator: Tab, i
     administrator.page.locator("#entries", has_text="DeleteThing").wait_for()
 
 
-def test_what_others_choose_runs_in_no_page(
-    browser: Browser, live: Live, iot: IoT, states: dict[str, StorageState], other_account: str
-) -> None:
+def test_what_others_choose_runs_in_no_page(administrator: Tab, iot: IoT, other_account: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
         [
@@ -376,29 +373,28 @@ def test_what_others_choose_runs_in_no_page(
     registered = iot.register_certificate_without_ca(certificatePem=pem, status="ACTIVE")["certificateId"]
     sent = iot.create_keys_and_certificate(setAsActive=False)["certificateId"]
     iot.transfer_certificate(certificateId=sent, targetAwsAccount=other_account, transferMessage=HOSTILE)
-    with tab_of(browser, live, storage_state=states["administrator"]) as tab:
-        for path in (
-            "/certificates",
-            "/certificates?serial-number=4d",
-            f"/certificates?common-name={HOSTILE}",
-            f"/certificates?id={HOSTILE}&thing={HOSTILE}&status={HOSTILE}&led-by={HOSTILE}&after={HOSTILE}",
-            f"/certificates/{registered}",
-            f"/certificates/{sent}",
-            f"/certificates/{HOSTILE.replace('/', '')}",
-            f"/things?attribute={HOSTILE}&value={HOSTILE}",
-            f"/groups?prefix={HOSTILE}",
-            "/groups/sensors",
-            f"/devices?client={HOSTILE}&certificate={HOSTILE}",
-            f"/devices/client?id={HOSTILE}",
-            f"/devices/watch?filter={HOSTILE}",
-            f"/audit?action={HOSTILE}&resource={HOSTILE}&principal={HOSTILE}&since={HOSTILE}",
-            f"/simulator?principal={HOSTILE}",
-            f"/policies?done={HOSTILE}",
-        ):
-            tab.page.goto(f"{tab.origin}/console{path}", wait_until="load")
-            assert_unharmed(tab)
-        tab.open(f"/certificates/{registered}")
-        assert "window.xss=1" in tab.text
+    for path in (
+        "/certificates",
+        "/certificates?serial-number=4d",
+        f"/certificates?common-name={HOSTILE}",
+        f"/certificates?id={HOSTILE}&thing={HOSTILE}&status={HOSTILE}&led-by={HOSTILE}&after={HOSTILE}",
+        f"/certificates/{registered}",
+        f"/certificates/{sent}",
+        f"/certificates/{HOSTILE.replace('/', '')}",
+        f"/things?attribute={HOSTILE}&value={HOSTILE}",
+        f"/groups?prefix={HOSTILE}",
+        "/groups/sensors",
+        f"/devices?client={HOSTILE}&certificate={HOSTILE}",
+        f"/devices/client?id={HOSTILE}",
+        f"/devices/watch?filter={HOSTILE}",
+        f"/audit?action={HOSTILE}&resource={HOSTILE}&principal={HOSTILE}&since={HOSTILE}",
+        f"/simulator?principal={HOSTILE}",
+        f"/policies?done={HOSTILE}",
+    ):
+        administrator.page.goto(f"{administrator.origin}/console{path}", wait_until="load")
+        assert_unharmed(administrator)
+    administrator.open(f"/certificates/{registered}")
+    assert "window.xss=1" in administrator.text
 
 
 def assert_unharmed(tab: Tab) -> None:

@@ -1,10 +1,10 @@
 """Every page in a browser: what it shows to each role, and what axe says of it, light and dark, wide and narrow."""
 
 import pytest
-from playwright.sync_api import Browser, StorageState, ViewportSize
-from tests.console.conftest import Filled
+from playwright.sync_api import Browser, StorageState
+from tests.console.conftest import NARROW, WIDE, Filled
 from tests.support.clients.aws import Live
-from tests.support.console.browser import RULES_OF_COLOURS, tab_of, violations
+from tests.support.console.browser import RULES_OF_COLOURS, Tab, tab_of, violations
 from tests.support.machine.soak import SOAK, examples
 
 pytestmark = pytest.mark.long
@@ -34,7 +34,6 @@ PAGES = {
     "/audit?follow=on": "Audit trail",
     "/settings": "Settings in force at this node",
 }
-WIDE, NARROW = ViewportSize(width=1280, height=720), ViewportSize(width=320, height=640)
 # Of the rules of axe, this one alone is about sizes. No style sheet shows or hides anything by the width of the window.
 RULES_OF_SIZES = ("target-size",)
 # What somebody sees who may do nothing: a form has nothing to hide, other pages say what is not permitted.
@@ -50,22 +49,19 @@ def path_of(page: str, filled: Filled) -> str:
 
 
 @pytest.mark.soak
-def test_every_page_keeps_wcag_and_complains_about_nothing(
-    browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState], axe: str
-) -> None:
-    with tab_of(browser, live, storage_state=states["administrator"], color_scheme="light", viewport=WIDE) as tab:
-        for page, heading in PAGES.items():
-            assert tab.open(path_of(page, filled)) == 200, page
-            assert heading in tab.page.get_by_role("heading", level=1).inner_text()
-            assert violations(tab.page, axe) == [], page
-            tab.page.emulate_media(color_scheme="dark")
-            assert violations(tab.page, rules=() if SOAK else RULES_OF_COLOURS) == [], (page, "dark")
-            tab.page.emulate_media(color_scheme="light")
-            assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
-            tab.page.set_viewport_size(NARROW)
-            assert violations(tab.page, rules=() if SOAK else RULES_OF_SIZES) == [], (page, "narrow")
-            assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page, "narrow")
-            tab.page.set_viewport_size(WIDE)
+def test_every_page_keeps_wcag_and_complains_about_nothing(administrator: Tab, filled: Filled, axe: str) -> None:
+    for page, heading in PAGES.items():
+        assert administrator.open(path_of(page, filled)) == 200, page
+        assert heading in administrator.page.get_by_role("heading", level=1).inner_text()
+        assert violations(administrator.page, axe) == [], page
+        administrator.page.emulate_media(color_scheme="dark")
+        assert violations(administrator.page, rules=() if SOAK else RULES_OF_COLOURS) == [], (page, "dark")
+        administrator.page.emulate_media(color_scheme="light")
+        assert administrator.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page
+        administrator.page.set_viewport_size(NARROW)
+        assert violations(administrator.page, rules=() if SOAK else RULES_OF_SIZES) == [], (page, "narrow")
+        assert administrator.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page, "narrow")
+        administrator.page.set_viewport_size(WIDE)
 
 
 def test_pages_without_a_session_keep_wcag(browser: Browser, live: Live, axe: str) -> None:
@@ -122,50 +118,41 @@ def test_somebody_without_permissions_is_told_so_on_every_page(
     assert refusals > 1
 
 
-def test_the_overview_stays_live(browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState]) -> None:
-    del filled
-    with tab_of(browser, live, storage_state=states["administrator"]) as tab:
-        tab.open("")
-        tab.page.locator("#live-state", has_text="Live.").wait_for()
-        tab.page.locator("#by-status").wait_for()
-        tab.page.locator(".chart canvas").wait_for()
-        assert "Findings about this node" in tab.text
-        assert " by " in tab.page.locator("[aria-labelledby=changes]").inner_text()
+def test_the_overview_stays_live(administrator: Tab) -> None:
+    administrator.open("")
+    administrator.page.locator("#live-state", has_text="Live.").wait_for()
+    administrator.page.locator("#by-status").wait_for()
+    administrator.page.locator(".chart canvas").wait_for()
+    assert "Findings about this node" in administrator.text
+    assert " by " in administrator.page.locator("[aria-labelledby=changes]").inner_text()
 
 
-def test_the_chart_of_the_overview_follows_the_width_of_the_window(
-    browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState], axe: str
-) -> None:
-    del filled
-    with tab_of(browser, live, storage_state=states["administrator"], viewport=WIDE) as tab:
-        tab.open("")
-        chart = tab.page.locator(".chart .uplot")
-        chart.wait_for()
-        widths = []
-        for size in (NARROW, WIDE):
-            tab.page.set_viewport_size(size)
-            tab.page.wait_for_function(
-                "() => document.querySelector('.uplot').clientWidth <= document.querySelector('.chart').clientWidth"
-            )
-            widths.append(chart.evaluate("each => each.clientWidth"))
-            assert violations(tab.page, axe) == [], size
-        assert widths[0] < 320 < widths[1]
+def test_the_chart_of_the_overview_follows_the_width_of_the_window(administrator: Tab, axe: str) -> None:
+    administrator.open("")
+    chart = administrator.page.locator(".chart .uplot")
+    chart.wait_for()
+    widths = []
+    for size in (NARROW, WIDE):
+        administrator.page.set_viewport_size(size)
+        administrator.page.wait_for_function(
+            "() => document.querySelector('.uplot').clientWidth <= document.querySelector('.chart').clientWidth"
+        )
+        widths.append(chart.evaluate("each => each.clientWidth"))
+        assert violations(administrator.page, axe) == [], size
+    assert widths[0] < 320 < widths[1]
 
 
-def test_pages_can_be_used_with_the_keyboard_alone(
-    browser: Browser, live: Live, states: dict[str, StorageState]
-) -> None:
-    with tab_of(browser, live, storage_state=states["administrator"]) as tab:
-        tab.open("")
-        tab.page.keyboard.press("Tab")
-        assert tab.page.evaluate("document.activeElement.textContent") == "Skip to the content"
-        tab.page.keyboard.press("Enter")
-        assert tab.page.evaluate("document.activeElement.id") == "main"
-        tab.open("")
-        for _ in range(4):
-            tab.page.keyboard.press("Tab")
-        tab.page.keyboard.press("Enter")
-        tab.page.wait_for_url("**/console/certificates")
+def test_pages_can_be_used_with_the_keyboard_alone(administrator: Tab) -> None:
+    administrator.open("")
+    administrator.page.keyboard.press("Tab")
+    assert administrator.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    administrator.page.keyboard.press("Enter")
+    assert administrator.page.evaluate("document.activeElement.id") == "main"
+    administrator.open("")
+    for _ in range(4):
+        administrator.page.keyboard.press("Tab")
+    administrator.page.keyboard.press("Enter")
+    administrator.page.wait_for_url("**/console/certificates")
 
 
 def test_dark_or_light_is_remembered(browser: Browser, live: Live, states: dict[str, StorageState]) -> None:

@@ -7,10 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, StorageState
 from tests.console.conftest import Filled
-from tests.support.clients.aws import Live
-from tests.support.console.browser import tab_of
+from tests.support.console.browser import Tab
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 PICTURES = {"console-overview": "", "console-certificate": "/certificates/{id}", "console-create": "/create"}
@@ -18,16 +16,13 @@ MOST_BYTES = 200_000
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_of_the_documents_are_made(
-    browser: Browser, live: Live, filled: Filled, states: dict[str, StorageState], name: str, tmp_path: Path
-) -> None:
+def test_pictures_of_the_documents_are_made(administrator: Tab, filled: Filled, name: str, tmp_path: Path) -> None:
     path = (IMAGES if os.environ.get("THINGMINT_PICTURES") == "1" else tmp_path) / f"{name}.png"
-    viewport = {"width": 1200, "height": 760}
-    with tab_of(browser, live, storage_state=states["administrator"], viewport=viewport, color_scheme="light") as tab:
-        tab.open(PICTURES[name].format(id=filled.certificate_id))
-        if not PICTURES[name]:
-            tab.page.locator(".chart canvas").wait_for()
-        tab.page.screenshot(path=path)
+    administrator.page.set_viewport_size({"width": 1200, "height": 760})
+    administrator.open(PICTURES[name].format(id=filled.certificate_id))
+    if not PICTURES[name]:
+        administrator.page.locator(".chart canvas").wait_for()
+    administrator.page.screenshot(path=path)
     assert 5_000 < path.stat().st_size < MOST_BYTES
 
 

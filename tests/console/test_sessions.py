@@ -177,6 +177,7 @@ def test_nothing_is_left_behind_after_signing_out(browser: Browser, live: Live, 
 
 def test_another_tab_is_signed_out_too(browser: Browser, live: Live, nobody: AccessKey) -> None:
     with tab_of(browser, live, nobody) as tab:
+        tab.open("/create")
         other = another_tab(tab.page.context, live)
         other.open("/create")
         tab.press("Sign out")
@@ -187,6 +188,7 @@ def test_another_tab_is_signed_out_too(browser: Browser, live: Live, nobody: Acc
 
 def test_a_live_page_ends_with_its_session(browser: Browser, live: Live) -> None:
     with tab_of(browser, live, live.administrator) as tab:
+        tab.open("")
         tab.page.locator("#live-state", has_text="Live.").wait_for()
         other = another_tab(tab.page.context, live)
         other.open("/create")

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,18 +21,19 @@ from thingmint.issuance.keys.private_keys import PrivateKeyError, load_private_k
 from thingmint.issuance.profiles.serial_number import random_serial_number
 
 OLD, NEW = b"the old passphrase", b"the new passphrase"
-# Each step is a process of its own; the long form takes every step.
+# Each step is a process of its own, a fork of one that has imported everything; the long form takes every step.
 STRIDE = examples(8, 1)
 CHANGES = [(None, NEW), (OLD, NEW), (OLD, None)]
 
-# Changes the passphrase, and is killed when it has made so many calls that change a name or a file durably.
+# For each line, it changes the passphrase in a fork that is killed when it has made so many calls that change a name or
+# a file durably, and prints how the fork ended.
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from thingmint.data_directory import resealing
 from thingmint.issuance.keys import private_keys
 private_keys._KDF_ROUNDS = 1000
-left = int(sys.argv[2])
+present, wanted = (text.encode() or None for text in sys.argv[1:])
 def counted(call):
     def counting(*arguments, **named):
         global left
@@ -40,10 +42,16 @@ def counted(call):
         left -= 1
         return call(*arguments, **named)
     return counting
-for name in ("fsync", "rename", "replace", "unlink", "open"):
-    setattr(os, name, counted(getattr(os, name)))
-of = lambda text: text.encode() or None
-resealing.reseal(Path(sys.argv[1]), of(sys.argv[3]), of(sys.argv[4]))
+for line in sys.stdin:
+    calls, _, data_dir = line.rstrip().partition(" ")
+    left = int(calls)
+    pid = os.fork()
+    if pid == 0:
+        for name in ("fsync", "rename", "replace", "unlink", "open"):
+            setattr(os, name, counted(getattr(os, name)))
+        resealing.reseal(Path(data_dir), present, wanted)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
@@ -105,10 +113,27 @@ def test_with_a_wrong_passphrase_nothing_is_changed(tmp_path: Path) -> None:
         assert {path for path in (tmp_path / "keys").rglob("*") if path.is_file()} == set(before)
 
 
+@pytest.fixture
+def killed_after(present: bytes | None, wanted: bytes | None) -> Iterator[Callable[[int, Path], int]]:
+    """A function that changes the passphrase in a process that is killed; it returns how the process ended."""
+    command = [sys.executable, "-c", _KILLED, text_of(present), text_of(wanted)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forking:
+        stdin, stdout = forking.stdin, forking.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        def killed(calls: int, data_dir: Path) -> int:
+            stdin.write(f"{calls} {data_dir}\n")
+            stdin.flush()
+            return int(stdout.readline())
+
+        yield killed
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize(("present", "wanted"), CHANGES)
 def test_a_kill_at_any_step_leaves_a_directory_that_a_start_settles(
-    tmp_path: Path, present: bytes | None, wanted: bytes | None
+    tmp_path: Path, present: bytes | None, wanted: bytes | None, killed_after: Callable[[int, Path], int]
 ) -> None:
     steps, ended = 0, False
     outcomes = set()
@@ -118,11 +143,9 @@ def test_a_kill_at_any_step_leaves_a_directory_that_a_start_settles(
     while not ended:
         data_dir = tmp_path / str(steps)
         shutil.copytree(fresh, data_dir)
-        done = subprocess.run(
-            [sys.executable, "-c", _KILLED, str(data_dir), str(steps), text_of(present), text_of(wanted)], check=False
-        )
-        ended = done.returncode == 0
-        assert ended or done.returncode == -signal.SIGKILL
+        status = killed_after(steps, data_dir)
+        ended = status == 0
+        assert ended or status == -signal.SIGKILL
         # One of the two passphrases starts the service, and the same command finishes what was begun.
         starts = {each: _starts(data_dir, each) for each in (present, wanted)}
         assert any(starts.values())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.support.clients.aws import Live
 from tests.support.clients.npm import node_with
-from tests.support.clients.terraform import Terraform, ready_terraform
+from tests.support.clients.terraform import Terraform, ready_terraform, with_one_provider
 from tests.support.machine.required import require
 from tests.support.services.service import running_service
 
@@ -48,6 +48,8 @@ def test_terraform_needs_one_variable_for_the_address_and_no_skip_options(live: 
     assert not any(name.startswith("AWS_ENDPOINT_URL_IOT") for name in terraform.environment)
     (tmp_path / "main.tf").write_text(configuration)
     assert f'account = "{live.account}"' in terraform.apply()
+    # That each command starts the provider anew has been seen.
+    terraform = with_one_provider(terraform, live)
     terraform.assert_nothing_to_change()
     terraform.destroy()
 

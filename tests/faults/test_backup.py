@@ -1,8 +1,6 @@
 """Backups under load, and backups and restores that are killed or find the disk full."""
 
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.clients.client import client_of, create_from_csr
 from tests.support.databases.database import tables_of
 from tests.support.services.backup import failed, issued, run, succeeded, with_service
+from tests.support.services.forked import run_thingmint
 from tests.support.services.service import running_service
 from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
@@ -44,8 +43,11 @@ MAKING, RESTORING = "thingmint.service.backup.making", "thingmint.service.backup
 
 def killed(module: str, function: str, number: int, data_dir: Path, *arguments: str) -> None:
     """Run a command and kill it before this call of the function."""
-    words = [module, function, str(number), *arguments, "--data-dir", str(data_dir)]
-    ended = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True, check=False)
+    script = data_dir.with_name("killed.py")
+    script.write_text(KILLED)
+    words = (module, function, str(number), *arguments, "--data-dir", str(data_dir))
+    ended = run_thingmint(*words, program=str(script))
+    script.unlink()
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 

@@ -47,7 +47,7 @@ def _settings(cluster: BrokerCluster, folder: Path) -> str:
 @pytest.mark.soak
 @pytest.mark.parametrize("engine", examples(["NATS"], ["NATS", "RabbitMQ"]))
 async def test_a_lost_node_of_the_broker_loses_no_message_and_no_call(
-    tmp_path: Path, postgresql_url: str, engine: str
+    tmp_path: Path, migrated_postgresql_url: str, engine: str
 ) -> None:
     fault, ends = f"kill -9 of a node of {engine} behind the relay", time.monotonic() + soak_seconds()
     with ENGINES[engine](tmp_path) as cluster:
@@ -55,7 +55,7 @@ async def test_a_lost_node_of_the_broker_loses_no_message_and_no_call(
             (tmp_path / name).mkdir(mode=0o700)
             (tmp_path / name / "thingmint.toml").write_text(_settings(cluster, tmp_path))
         with (
-            nodes(tmp_path, postgresql_url, 2, "--proxy-protocol", BALANCER) as (one, two),
+            nodes(tmp_path, migrated_postgresql_url, 2, "--proxy-protocol", BALANCER) as (one, two),
             haproxy(tmp_path, (one, two)) as balancer,
         ):
             async with mixed_load(one, balancer, tmp_path, CALLERS, DEVICES, has_listener=True) as load:

@@ -72,7 +72,8 @@ async def test_a_failover_to_a_synchronous_standby_loses_and_repeats_nothing(tmp
             with device(two, doomed, tmp_path, "doomed") as revoked, device(one, kept, tmp_path, "kept") as stays:
                 await _under_load((one, two), balancer, pair, tmp_path)
                 # Nodes hear of each other's changes through the new primary.
-                eventually(lambda: is_connected(one, "doomed") and is_connected(two, "kept"), bool)
+                here, there = client_of(one, "iot-data"), client_of(two, "iot-data")
+                eventually(lambda: is_connected(here, "doomed") and is_connected(there, "kept"), bool)
                 iot.update_certificate(certificateId=doomed.certificate_id, newStatus="REVOKED")
                 assert revoked.disconnected.get(timeout=60) is not None
                 # This device does not go through the balancer, which may take a busy node for lost.

@@ -94,13 +94,13 @@ def check(service: Service, sent: bytes) -> None:
         assert_aws_shaped(answer, sent)
 
 
-@settings(FUZZ, max_examples=examples(300, 50_000))
+@settings(FUZZ, max_examples=examples(150, 50_000))
 @given(data=st.data())
 def test_no_request_makes_the_service_fail(service: Service, target: Target, data: st.DataObject) -> None:
     check(service, data.draw(requests(target)))
 
 
-@settings(FUZZ, max_examples=examples(150, 20_000))
+@settings(FUZZ, max_examples=examples(100, 20_000))
 @given(sent=garbage())
 def test_nothing_that_is_hardly_http_makes_the_service_fail(service: Service, sent: bytes) -> None:
     check(service, sent)

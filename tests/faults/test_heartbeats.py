@@ -72,20 +72,20 @@ def callers(node: Live, count: int) -> Iterator[None]:
 
 
 def test_a_node_whose_connections_to_the_database_stand_still_is_not_declared_lost(
-    tmp_path: Path, postgresql_url: str
+    tmp_path: Path, migrated_postgresql_url: str
 ) -> None:
     with (
-        nodes(tmp_path, postgresql_url, 1) as (one,),
+        nodes(tmp_path, migrated_postgresql_url, 1) as (one,),
         loop_thread("asyncio") as thread,
-        proxy_in(thread, postgresql_url) as proxy,
+        proxy_in(thread, migrated_postgresql_url) as proxy,
     ):
         copy_keys(tmp_path / "node-0", tmp_path / "tried")
         named = f"{proxy.url}&application_name=tried"
         with running_service(tmp_path / "tried", "--database-url", named, "--mqtt", "127.0.0.1:0") as service:
-            tried = Live(service, postgresql_url)
+            tried = Live(service, migrated_postgresql_url)
             with device(tried, new_credentials(client_of(one)), tmp_path, "lamp") as lamp:
                 opened = proxy.connections
-                with connections_standing_still(thread, proxy, postgresql_url):
+                with connections_standing_still(thread, proxy, migrated_postgresql_url):
                     time.sleep(FAULT_SECONDS)
                 # It has noticed, and told the others by another connection that it is alive.
                 assert proxy.connections > opened
@@ -94,10 +94,12 @@ def test_a_node_whose_connections_to_the_database_stand_still_is_not_declared_lo
         assert LOST not in one.service.log
 
 
-async def test_a_node_whose_requests_wait_for_a_lock_is_not_declared_lost(tmp_path: Path, postgresql_url: str) -> None:
-    with nodes(tmp_path, postgresql_url, 2, "--database-pool", "2") as (one, tried):
+async def test_a_node_whose_requests_wait_for_a_lock_is_not_declared_lost(
+    tmp_path: Path, migrated_postgresql_url: str
+) -> None:
+    with nodes(tmp_path, migrated_postgresql_url, 2, "--database-pool", "2") as (one, tried):
         with device(tried, new_credentials(client_of(one)), tmp_path, "lamp") as lamp:
-            connection = await asyncpg.connect(postgresql_url)
+            connection = await asyncpg.connect(migrated_postgresql_url)
             with callers(tried, 12):
                 async with connection.transaction():
                     await connection.execute("LOCK TABLE thing IN ACCESS EXCLUSIVE MODE")

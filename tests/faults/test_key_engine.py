@@ -67,7 +67,7 @@ def test_engine_that_is_demanded_and_absent_refuses_the_start(tmp_path: Path) ->
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(("fault", "after"), [("a crash", 300), ("everything is prime", 300)])
+@pytest.mark.parametrize(("fault", "after"), [("a crash", 100), ("everything is prime", 100)])
 def test_no_caller_notices_a_fault_of_the_engine_and_no_bad_key_leaves(
     tmp_path: Path, faulty_package: Path, fault: str, after: int
 ) -> None:

@@ -43,12 +43,12 @@ def audit_of(tmp_path: Path, url: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("loss", [Loss.SWALLOWED, Loss.SWALLOWED_RESET], ids=["closed", "reset"])
 def test_a_commit_whose_answer_is_lost_is_told_once_as_unavailable_and_never_repeated(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
     loss: Loss,
 ) -> None:
-    with loop_thread("asyncio") as thread, proxy_in(thread, postgresql_url) as proxy:
+    with loop_thread("asyncio") as thread, proxy_in(thread, migrated_postgresql_url) as proxy:
         with running_service(tmp_path / "data", "--database-url", proxy.url) as service:
-            iot: IoT = Live(service, postgresql_url).client(retries={"total_max_attempts": 1})
+            iot: IoT = Live(service, migrated_postgresql_url).client(retries={"total_max_attempts": 1})
             service.closers.append(iot.close)
             iot.create_policy(policyName="policy", policyDocument=POLICY)
             iot.create_thing(thingName="thing")
@@ -72,17 +72,17 @@ def test_a_commit_whose_answer_is_lost_is_told_once_as_unavailable_and_never_rep
             assert len(versions) == 2
             assert iot.describe_thing(thingName="thing")["version"] == 2
         # After its end, so that what the service says of itself is whole.
-        entries = audit_of(tmp_path, postgresql_url)
+        entries = audit_of(tmp_path, migrated_postgresql_url)
         requests = Counter(entry["request_id"] for entry in entries if entry["action"] != "CreateAccessKey")
         assert set(requests.values()) == {1}
-        assert_consistent(tmp_path, postgresql_url)
+        assert_consistent(tmp_path, migrated_postgresql_url)
 
 
 def test_readiness_is_answered_at_once_while_the_database_hangs_and_devices_are_told_apart(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with loop_thread("asyncio") as thread, proxy_in(thread, postgresql_url) as proxy:
+    with loop_thread("asyncio") as thread, proxy_in(thread, migrated_postgresql_url) as proxy:
         options = ("--database-url", proxy.url, "--insecure-http")
         with running_service(tmp_path / "data", *options, key_reserve=0) as service:
             assert [page(service, path) for path in ("/readyz", "/readyz/devices")] == [200, 200]
@@ -98,7 +98,7 @@ def test_readiness_is_answered_at_once_while_the_database_hangs_and_devices_are_
             assert [page(service, path) for path in ("/healthz", "/readyz/devices")] == [200, 200]
             thread.call(proxy.passes.set)
             eventually(lambda: page(service, "/readyz"), lambda status: status == 200)
-        assert_consistent(tmp_path, postgresql_url)
+        assert_consistent(tmp_path, migrated_postgresql_url)
 
 
 def page(service: Service, path: str) -> int:

@@ -70,12 +70,12 @@ def three_nodes(tmp_path: Path, url: str, clock_file: Path) -> Iterator[tuple[Li
 @WRONG
 def test_a_node_with_a_wrong_clock_serves_by_the_right_time_and_leaves_to_others_what_needs_a_clock(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
     wrong: timedelta,
 ) -> None:
     clock_file = tmp_path / "clock"
     clock_file.write_text("+0")
-    with three_nodes(tmp_path, postgresql_url, clock_file) as (right, other, off):
+    with three_nodes(tmp_path, migrated_postgresql_url, clock_file) as (right, other, off):
         turned = TurnedService(off.service, clock_file)
         fleet = new_fleet(client_of(right))
         brief = right.create_access_key(POLICY, "--expires-in", "300")
@@ -110,7 +110,7 @@ def test_a_node_with_a_wrong_clock_serves_by_the_right_time_and_leaves_to_others
             assert unavailable.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
 
         # What the node wrote has the time of all.
-        tables = tables_of(off.service.data_dir, postgresql_url)
+        tables = tables_of(off.service.data_dir, migrated_postgresql_url)
         [entry] = [each for each in tables["audit"] if each["action"] == "CreateThing"][:1]
         assert abs(time_of_column(entry["at"]) - datetime.now(UTC)) < timedelta(minutes=5)
 
@@ -123,13 +123,13 @@ def test_a_node_with_a_wrong_clock_serves_by_the_right_time_and_leaves_to_others
 @WRONG
 def test_a_node_that_starts_with_a_wrong_clock_sweeps_nothing(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
     wrong: timedelta,
 ) -> None:
-    options, clock_file = ("--database-url", postgresql_url), tmp_path / "clock"
+    options, clock_file = ("--database-url", migrated_postgresql_url), tmp_path / "clock"
     clock_file.write_text(f"{wrong.total_seconds():+.0f}")
     with running_service(tmp_path / "one", *options, key_reserve=1) as one:
-        right = Live(one, postgresql_url)
+        right = Live(one, migrated_postgresql_url)
         iot = client_of(right)
         fleet = new_fleet(iot)
         claim, brief = claim_of(iot, fleet.template), right.create_access_key(POLICY, "--expires-in", "300")
@@ -137,7 +137,7 @@ def test_a_node_that_starts_with_a_wrong_clock_sweeps_nothing(
         copy_keys(one.data_dir, tmp_path / "three")
         # The first sweep and the first tidying come with the start.
         with running_service(tmp_path / "three", *options, environment=turned_by(clock_file), key_reserve=1) as three:
-            off = Live(three, postgresql_url)
+            off = Live(three, migrated_postgresql_url)
             assert page(off, "/readyz")[0] == 503
             assert "the node's clock is wrong" in three.log
             assert client_of(off, key=brief).describe_certificate(certificateId=unused)

@@ -22,13 +22,13 @@ from tests.support.services.nodes import Wire, client_of, connected_wire, contex
 from thingmint.mqtt.codec.packets import Disconnect
 from thingmint.mqtt.codec.reason_codes import ReasonCode
 
-CLIENTS, CONNECTS = 200, examples(600, 20_000)
+CLIENTS, CONNECTS = examples((100, 300), (200, 20_000))
 DEVICES = examples(20, 400)
 
 
-def is_connected(node: Live, client_id: str) -> bool:
+def is_connected(data: IoT, client_id: str) -> bool:
     try:
-        return bool(client_of(node, "iot-data").get_connection(clientId=client_id)["connected"])
+        return bool(data.get_connection(clientId=client_id)["connected"])
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
@@ -42,16 +42,16 @@ def topic_of(listener: Device) -> str:
 
 def test_clients_of_other_nodes_are_shown_reached_disconnected_and_taken_over(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+    with nodes(tmp_path, migrated_postgresql_url, 2) as (one, two):
         credentials = new_credentials(client_of(one))
         here, there = client_of(one, "iot-data"), client_of(two, "iot-data")
         client_of(one).create_thing(thingName="lamp")
         assert "another node serves this database" in one.service.log + two.service.log
         assert "with the built-in broker, messages" in one.service.log
         with device(two, credentials, tmp_path, "lamp") as lamp:
-            eventually(lambda: is_connected(one, "lamp"), bool)
+            eventually(lambda: is_connected(here, "lamp"), bool)
             shown = [each.get_connection(clientId="lamp", includeSocketInformation=True) for each in (here, there)]
             for each in shown:
                 del each["ResponseMetadata"]
@@ -68,13 +68,13 @@ def test_clients_of_other_nodes_are_shown_reached_disconnected_and_taken_over(
 
             with device(one, credentials, tmp_path, "lamp"):
                 assert lamp.disconnected.get(timeout=60).value == ReasonCode.SESSION_TAKEN_OVER
-                eventually(lambda: is_connected(two, "lamp"), bool)
+                eventually(lambda: is_connected(there, "lamp"), bool)
         data = eventually(
             lambda: client_of(two).get_thing_connectivity_data(thingName="lamp"), lambda found: not found["connected"]
         )
         assert data["disconnectReason"] == "CLIENT_INITIATED_DISCONNECT"
         with device(two, credentials, tmp_path, "lamp") as lamp:
-            eventually(lambda: is_connected(one, "lamp"), bool)
+            eventually(lambda: is_connected(here, "lamp"), bool)
             here.delete_connection(clientId="lamp")
             assert lamp.disconnected.get(timeout=60).value == ReasonCode.ADMINISTRATIVE_ACTION
         with pytest.raises(ClientError, match="No client of this id is connected"):
@@ -86,10 +86,10 @@ def test_clients_of_other_nodes_are_shown_reached_disconnected_and_taken_over(
 @pytest.mark.soak
 def test_the_connections_of_a_node_that_is_killed_are_given_up_and_each_will_is_published_once(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 3) as (one, two, dying):
-        credentials = new_credentials(client_of(one))
+    with nodes(tmp_path, migrated_postgresql_url, 3) as (one, two, dying):
+        credentials, here = new_credentials(client_of(one)), client_of(one, "iot-data")
         listeners = [Device(node, credentials, tmp_path, unique("listener")) for node in (one, two)]
         for listener in listeners:
             assert listener.is_connected()
@@ -98,10 +98,10 @@ def test_the_connections_of_a_node_that_is_killed_are_given_up_and_each_will_is_
         names = [unique("device") for _ in range(DEVICES)]
         devices = [Device(dying, credentials, tmp_path, name, will=f"wills/{name}") for name in names]
         assert all(each.is_connected() for each in devices)
-        eventually(lambda: all(is_connected(one, name) for name in names), bool)
+        eventually(lambda: all(is_connected(here, name) for name in names), bool)
         killed_at = time.monotonic()
         dying.service.kill()
-        while any(is_connected(one, name) for name in names):
+        while any(is_connected(here, name) for name in names):
             time.sleep(0.05)
         gone_after = time.monotonic() - killed_at
         heard: list[list[str]] = [[], []]
@@ -124,7 +124,7 @@ def test_the_connections_of_a_node_that_is_killed_are_given_up_and_each_will_is_
 
 
 def test_a_later_account_with_the_number_gets_nothing_that_another_node_learns_late_of_the_earlier_one(
-    tmp_path: Path, postgresql_url: str
+    tmp_path: Path, migrated_postgresql_url: str
 ) -> None:
     def created(*options: str) -> tuple[str, AccessKey]:
         answer = json.loads(one.thingmint("account", "create", "--json", *options))
@@ -135,7 +135,7 @@ def test_a_later_account_with_the_number_gets_nothing_that_another_node_learns_l
         node.service.closers.append(client.close)
         return client
 
-    with nodes(tmp_path, postgresql_url, 2) as (one, frozen):
+    with nodes(tmp_path, migrated_postgresql_url, 2) as (one, frozen):
         number, key = created()
         with device(frozen, key, tmp_path, "page") as page:
             assert page.subscribe("a")
@@ -160,20 +160,20 @@ def test_a_later_account_with_the_number_gets_nothing_that_another_node_learns_l
 
 def test_a_node_that_was_frozen_for_too_long_ends_its_connections_and_begins_anew(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, frozen):
-        credentials = new_credentials(client_of(one))
+    with nodes(tmp_path, migrated_postgresql_url, 2) as (one, frozen):
+        credentials, here = new_credentials(client_of(one)), client_of(one, "iot-data")
         with (
             device(one, credentials, tmp_path, "listener") as listener,
             device(frozen, credentials, tmp_path, "lamp", will="wills/lamp") as lamp,
         ):
             listener.subscribe("wills/#")
             listener.subscribe("$aws/events/presence/disconnected/lamp")
-            eventually(lambda: is_connected(one, "lamp"), bool)
+            eventually(lambda: is_connected(here, "lamp"), bool)
             os.kill(frozen.service.process.pid, signal.SIGSTOP)
             try:
-                eventually(lambda: is_connected(one, "lamp"), lambda found: not found)
+                eventually(lambda: is_connected(here, "lamp"), lambda found: not found)
                 told = sorted(topic_of(listener) for _ in range(2))
                 assert told == ["$aws/events/presence/disconnected/lamp", "wills/lamp"]
             finally:
@@ -181,15 +181,15 @@ def test_a_node_that_was_frozen_for_too_long_ends_its_connections_and_begins_ane
             assert lamp.disconnected.get(timeout=60) is not None
             eventually(lambda: frozen.service.log, lambda log: "cut off from the database" in log)
             with device(frozen, credentials, tmp_path, "lamp-2"):
-                eventually(lambda: is_connected(one, "lamp-2"), bool)
+                eventually(lambda: is_connected(here, "lamp-2"), bool)
             assert listener.heard.empty()
 
 
 def test_events_of_a_registry_reach_the_listeners_of_every_node_once_though_their_node_is_killed_after_the_commit(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 3) as (one, two, dying):
+    with nodes(tmp_path, migrated_postgresql_url, 3) as (one, two, dying):
         iot = client_of(one)
         iot.update_event_configurations(eventConfigurations={"THING": {"Enabled": True}})
         credentials = new_credentials(iot)
@@ -255,9 +255,9 @@ async def clients_with_two_connections(
 @pytest.mark.soak
 def test_a_second_after_random_connects_to_three_nodes_no_client_has_two_connections(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 3) as cluster:
+    with nodes(tmp_path, migrated_postgresql_url, 3) as cluster:
         credentials = new_credentials(client_of(cluster[0]))
         context = context_of(cluster[0], credentials, tmp_path)
         assert asyncio.run(clients_with_two_connections(cluster, context, CLIENTS, CONNECTS)) == []

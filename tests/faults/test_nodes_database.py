@@ -32,7 +32,8 @@ def test_devices_stay_connected_while_the_database_is_away_and_are_known_afterwa
             device(two, credentials, tmp_path, "switch") as switch,
             device(two, doomed, tmp_path, "doomed") as revoked,
         ):
-            eventually(lambda: is_connected(one, "switch") and is_connected(two, "lamp"), bool)
+            here, there = client_of(one, "iot-data"), client_of(two, "iot-data")
+            eventually(lambda: is_connected(here, "switch") and is_connected(there, "lamp"), bool)
             lamp.subscribe("room")
             (postgresql_cluster.crash if crashes else postgresql_cluster.stop)()
             try:
@@ -42,7 +43,7 @@ def test_devices_stay_connected_while_the_database_is_away_and_are_known_afterwa
             finally:
                 postgresql_cluster.start()
             eventually(lambda: client_of(one, attempts=10).list_things(), bool)
-            eventually(lambda: is_connected(one, "switch") and is_connected(two, "lamp"), bool)
+            eventually(lambda: is_connected(here, "switch") and is_connected(there, "lamp"), bool)
             assert lamp.disconnected.empty()
             assert switch.disconnected.empty()
             # The connections that listen are made again, and nothing was missed.
@@ -55,17 +56,18 @@ def test_devices_stay_connected_while_the_database_is_away_and_are_known_afterwa
 
 def test_nodes_behind_a_pooler_by_transaction_are_one_service(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
     with (
-        pgbouncer(postgresql_url) as pooled,
+        pgbouncer(migrated_postgresql_url) as pooled,
         nodes(tmp_path, pooled, 2, "--database-statement-cache", "0", "--database-pool", "4") as (one, two),
     ):
         iot = client_of(one)
         credentials = new_credentials(iot)
         with device(one, credentials, tmp_path, "lamp") as lamp:
-            eventually(lambda: is_connected(two, "lamp"), bool)
-            client_of(two, "iot-data").send_direct_message(clientId="lamp", topic="a", payload=b"1", confirmation=True)
+            there = client_of(two, "iot-data")
+            eventually(lambda: is_connected(there, "lamp"), bool)
+            there.send_direct_message(clientId="lamp", topic="a", payload=b"1", confirmation=True)
             assert bytes(lamp.hear().payload) == b"1"
             with device(two, credentials, tmp_path, "lamp") as taken:
                 assert lamp.disconnected.get(timeout=60).value == ReasonCode.SESSION_TAKEN_OVER
@@ -76,9 +78,9 @@ def test_nodes_behind_a_pooler_by_transaction_are_one_service(
 
 def test_nodes_with_other_settings_are_listed_and_reported(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 1) as (one,):
+    with nodes(tmp_path, migrated_postgresql_url, 1) as (one,):
         buckets = tmp_path / "buckets"
         buckets.mkdir()
         other = another_node(tmp_path, one, "other", "--registration-dir", str(buckets))

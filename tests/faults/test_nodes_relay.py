@@ -15,17 +15,17 @@ from thingmint.mqtt.codec.reason_codes import ReasonCode
 
 def test_device_taken_over_on_another_node_is_told_so_though_the_broker_merely_closes(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
     with (
         mosquitto() as broker,
-        nodes(tmp_path, postgresql_url, 2, "--mqtt-data-plane", broker.address) as (one, two),
+        nodes(tmp_path, migrated_postgresql_url, 2, "--mqtt-data-plane", broker.address) as (one, two),
     ):
         credentials = new_credentials(client_of(one))
         here, there = client_of(one, "iot-data"), client_of(two, "iot-data")
         assert "speaks MQTT 5" in one.service.log
         with device(two, credentials, tmp_path, "lamp") as lamp:
-            eventually(lambda: is_connected(one, "lamp"), bool)
+            eventually(lambda: is_connected(here, "lamp"), bool)
             lamp.subscribe("to/all")
             # The broker passes it on to both nodes' devices, so other nodes must not publish it again.
             for number in range(3):

@@ -23,7 +23,7 @@ from thingmint.issuance.authorities.issuing_ca import issuer_id_of
 @pytest.fixture(params=ONE_ENGINE)
 def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The flags that choose each engine in turn."""
-    return () if request.param == "sqlite" else ("--database-url", request.getfixturevalue("postgresql_url"))
+    return () if request.param == "sqlite" else ("--database-url", request.getfixturevalue("migrated_postgresql_url"))
 
 
 def retire(data_dir: Path) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 from tests.faults.test_shared_database import copy_keys
+from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import Live
-from tests.support.devices.live_devices import device, new_credentials, unique
+from tests.support.devices.live_devices import EVERYTHING, device, new_credentials, unique
 from tests.support.machine.soak import examples
 from tests.support.services.nodes import client_of, nodes
 from tests.support.services.service import ended_start, running_service
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = "src/thingmint/storage/migrations"
 SECONDS_OF_LOAD = examples(2, 120)
+# A round of changes takes about as long, so half of the callers have a request under way at any time.
+PAUSE_SECONDS = examples(0.1, 0.0)
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
 
 
@@ -67,17 +70,20 @@ class Load:
 
     def work(self, number: int) -> None:
         """Change things and certificates on one node, and read what was changed, until the load ends."""
-        iot = client_of(self.nodes[number])
+        iot, request = client_of(self.nodes[number]), csr_pem("p-256")
         try:
             while not self.ends.is_set():
                 name = unique("thing")
                 iot.create_thing(thingName=name)
                 iot.update_thing(thingName=name, attributePayload={"attributes": {"a": "b"}})
-                created = new_credentials(iot)
-                iot.attach_thing_principal(thingName=name, principal=created.arn)
-                iot.update_certificate(certificateId=created.certificate_id, newStatus="INACTIVE")
+                created = iot.create_certificate_from_csr(certificateSigningRequest=request, setAsActive=True)
+                iot.create_policy(policyName=name, policyDocument=EVERYTHING)
+                iot.attach_policy(policyName=name, target=created["certificateArn"])
+                iot.attach_thing_principal(thingName=name, principal=created["certificateArn"])
+                iot.update_certificate(certificateId=created["certificateId"], newStatus="INACTIVE")
                 assert iot.describe_thing(thingName=name)["attributes"] == {"a": "b"}
                 self.rounds[number] += 1
+                self.ends.wait(PAUSE_SECONDS)
         except BaseException as error:  # noqa: BLE001  the test fails with it
             self.failures.append(error)
 
@@ -109,19 +115,19 @@ def load_on(*started: Live) -> Iterator[Load]:
 @pytest.mark.soak
 async def test_nodes_work_on_the_next_schema_until_they_are_stopped(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+    with nodes(tmp_path, migrated_postgresql_url, 2) as (one, two):
         with load_on(one, two) as load:
             await load.goes_on()
-            await add_to_every_table(postgresql_url)
+            await add_to_every_table(migrated_postgresql_url)
             await load.goes_on(SECONDS_OF_LOAD)
             credentials = new_credentials(client_of(one))
             with device(two, credentials, tmp_path, "lamp") as lamp:
                 assert lamp.publish("room", b"1") == "Success"
         # The way back is a backup: an older version does not start on a database that a newer one has migrated.
         two.service.terminate()
-        said = ended_start(two.service.data_dir, "--database-url", postgresql_url)
+        said = ended_start(two.service.data_dir, "--database-url", migrated_postgresql_url)
         assert "Start the version that migrated it" in said
 
 

@@ -152,9 +152,9 @@ def test_new_keys_for_an_old_database_are_refused(tmp_path: Path) -> None:
 
 def test_nodes_without_a_directory_leave_bulk_registrations_to_those_with_one(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
-    options, root = ("--database-url", postgresql_url), tmp_path / "buckets"
+    options, root = ("--database-url", migrated_postgresql_url), tmp_path / "buckets"
     write_input(root, [{"Name": "sensor"}], "000000000000")
     given = {"templateBody": TEMPLATE, "inputFileBucket": BUCKET, "inputFileKey": KEY, "roleArn": ROLE_ARN}
     with running_service(tmp_path / "first", *options, key_reserve=0) as first:

@@ -16,8 +16,8 @@ EVERYTHING = policy(allow("iot:*"))
 SOON = 5.0
 
 
-def test_the_end_of_a_key_ends_its_connections_to_every_node(tmp_path: Path, postgresql_url: str) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+def test_the_end_of_a_key_ends_its_connections_to_every_node(tmp_path: Path, migrated_postgresql_url: str) -> None:
+    with nodes(tmp_path, migrated_postgresql_url, 2) as (one, two):
         key, staying = one.create_access_key(EVERYTHING), one.create_access_key(EVERYTHING)
         with (
             device(one, key, tmp_path, unique("one")) as first,
@@ -32,8 +32,8 @@ def test_the_end_of_a_key_ends_its_connections_to_every_node(tmp_path: Path, pos
             assert other.subscribe("a")
 
 
-def test_a_client_that_connects_to_another_node_leaves_the_first(tmp_path: Path, postgresql_url: str) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+def test_a_client_that_connects_to_another_node_leaves_the_first(tmp_path: Path, migrated_postgresql_url: str) -> None:
+    with nodes(tmp_path, migrated_postgresql_url, 2) as (one, two):
         key, certificate = one.create_access_key(EVERYTHING), new_credentials(client_of(one))
         with device(one, key, tmp_path, "taken") as page, device(two, certificate, tmp_path, "taken") as lamp:
             assert str(page.disconnected.get(timeout=GENEROUS)) == "Session taken over"
@@ -43,9 +43,9 @@ def test_a_client_that_connects_to_another_node_leaves_the_first(tmp_path: Path,
 
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_the_clients_of_a_lost_node_are_reported_and_their_wills_are_decided(
-    tmp_path: Path, postgresql_url: str, is_deleted: bool
+    tmp_path: Path, migrated_postgresql_url: str, is_deleted: bool
 ) -> None:
-    with nodes(tmp_path, postgresql_url, 2) as (one, two):
+    with nodes(tmp_path, migrated_postgresql_url, 2) as (one, two):
         key, certificate = one.create_access_key(EVERYTHING), new_credentials(client_of(one))
         with device(one, certificate, tmp_path, "listener") as listener:
             assert listener.subscribe("$aws/events/presence/+/page")

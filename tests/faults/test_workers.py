@@ -66,22 +66,22 @@ def names_of(node: Live, url: str) -> Sequence[str]:
 
 def test_workers_share_ports_and_metrics_are_started_again_and_end_with_their_parent(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("the passphrase of the keys")
     (tmp_path / "data").mkdir(mode=0o700)
     (tmp_path / "data" / "thingmint.toml").write_text("[quota]\nDescribeEndpoint = 0.01\n")
-    options = ("--database-url", postgresql_url, "--mqtt", "127.0.0.1:0", "--workers", "2")
+    options = ("--database-url", migrated_postgresql_url, "--mqtt", "127.0.0.1:0", "--workers", "2")
     sealed = (*options, "--ca-passphrase-file", str(passphrase))
     with running_service(tmp_path / "data", *sealed, key_reserve=2) as service:
-        node = Live(service, postgresql_url)
+        node = Live(service, migrated_postgresql_url)
         parent = service.process.pid
         workers = children_of(parent)
         assert len(workers) == 2
         assert sum("is ready" in line for line in service.greeting) == 1
         assert service.endpoints.pid == parent
-        assert names_of(node, postgresql_url) == ["(worker 1)", "(worker 2)"]
+        assert names_of(node, migrated_postgresql_url) == ["(worker 1)", "(worker 2)"]
         client_of(node).create_keys_and_certificate()
         # One call in 100 seconds is one in 200 on each of two nodes.
         assert 100 < seconds_until_admitted(node) <= 200
@@ -104,7 +104,7 @@ def test_workers_share_ports_and_metrics_are_started_again_and_end_with_their_pa
         eventually(lambda: children_of(parent), lambda found: len(found) == 2 and workers[0] not in found)
         assert "a worker has ended: it is started again" in service.log
         client_of(node, attempts=5).list_things()
-        eventually(lambda: Counter(names_of(node, postgresql_url)), lambda found: found["(worker 1)"] >= 1)
+        eventually(lambda: Counter(names_of(node, migrated_postgresql_url)), lambda found: found["(worker 1)"] >= 1)
 
         workers = children_of(parent)
         assert service.terminate() == 0
@@ -121,7 +121,7 @@ def test_workers_share_ports_and_metrics_are_started_again_and_end_with_their_pa
 
 def test_workers_that_cannot_be_had_are_refused(
     tmp_path: Path,
-    postgresql_url: str,
+    migrated_postgresql_url: str,
 ) -> None:
     said = ended_start(tmp_path / "sqlite", "--workers", "2")
     assert "workers = 2 needs database_url: on SQLite, one process serves the registry" in said

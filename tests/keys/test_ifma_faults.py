@@ -20,7 +20,7 @@ from thingmint.keys.generators import Engine
 from thingmint.keys.pool import KeyPool
 
 # The self-test makes about 70 calls, the rounds of a deep prime most of them; a key pair takes about 12.
-IN_THE_SELF_TEST, LATER = 0, 400
+IN_THE_SELF_TEST, LATER = 0, 160
 Build = Callable[[str, int], Path]
 
 

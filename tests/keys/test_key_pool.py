@@ -439,7 +439,7 @@ async def test_waiter_hears_that_no_worker_can_make_a_key(pools: Pools, text: st
 @pytest.mark.usefixtures("short_ticks")
 async def test_waiter_hears_that_no_worker_can_be_started(pools: Pools, caplog: pytest.LogCaptureFixture) -> None:
     pool = await pools.open(command=("/nonexistent/worker",))
-    assert not pool.ready
+    assert not pool._children
     with pytest.raises(ServiceUnavailable):
         await pool.take()
     assert "a key worker cannot be started" in caplog.text
@@ -499,7 +499,7 @@ async def test_pool_that_is_not_started_or_is_closed_refuses(pools: Pools) -> No
     with pytest.raises(ServiceUnavailable):
         await pool.take()
     assert pool.level == 0
-    assert not pool.ready
+    assert not pool._children
 
 
 async def test_close_refuses_waiters_and_ends_the_workers(pools: Pools) -> None:
@@ -563,7 +563,7 @@ async def test_close_twice_is_once(pools: Pools) -> None:
     pool = await pools.open(command=program(ANSWERS_AT_ONCE))
     await pool.close()
     await pool.close()
-    assert not pool.ready
+    assert not pool._children
 
 
 # The reserve

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.brokers.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device, scopes_of
+from tests.support.brokers.broker import AT_LEAST_ONCE, OTHER, SCOPE, Device, all_decided, scopes_of
 from tests.support.machine.soak import examples
 
 from thingmint.core.identifiers import AccountId, Region, Scope
@@ -60,7 +60,7 @@ class House:
 
     async def settle(self) -> None:
         """Let the wills that are due be decided."""
-        await self.plane._wills.settled()
+        await all_decided(self.plane._wills)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds

@@ -33,11 +33,6 @@ LIFETIME = timedelta(hours=1)
 OTHER_ACCOUNT = AccountId("210987654321")
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 async def created(store: MemoryStore, lifetime: timedelta | None, account: AccountId = ACCOUNT) -> str:
     request = AccessKeyRequest("line-7", document(statement(Action="iot:*")), lifetime)
     caller = caller_with(account=account)

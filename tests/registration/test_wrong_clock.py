@@ -29,11 +29,6 @@ def clock() -> SettableClock:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 async def authority(store: MemoryStore, clock: SettableClock) -> RegistrationAuthority:
     made = replace(new_authority(store), clock=clock)
     await create_template(made, USUAL)

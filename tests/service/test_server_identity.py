@@ -38,7 +38,8 @@ def bench(tmp_path: Path, clock: SettableClock) -> Bench:
     make_directory(tmp_path / "data")
     authorities = AuthorityFiles(tmp_path / "data", None, "ecdsa-p256", serial_numbers, clock.now, True).open()
     identities = ServerIdentities(authorities, ["localhost"], serial_numbers, clock.now, tmp_path / "data")
-    issuing_ca = IssuingCA(authorities.issuing.certificate, None)
+    assert authorities.own_issuer is not None
+    issuing_ca = IssuingCA(authorities.own_issuer.certificate, None)
     log, used = RecordedLog(), list[ServerIdentity]()
     watch = ClockWatch(clock.now, lambda: issuing_ca, RecordedLog())
     return Bench(Rotation(identities, identities.create(rsa_key()), watch.check, used.append, log), used, log)

@@ -6,16 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.machine.own_pytest import WITHOUT_OTHERS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pytest"
-# What the machine's other plug-ins do is not looked at.
-ALONE = ("-p", "no:asyncio", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:cov")
 
 
 def run(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     """Run pytest in the folder."""
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *ALONE, *options],
+        [sys.executable, "-m", "pytest", *WITHOUT_OTHERS, *options],
         cwd=folder,
         capture_output=True,
         text=True,

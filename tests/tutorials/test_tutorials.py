@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.clients.tutorial import DOCS, Command, Reader, commands_of, expected
 from tests.support.databases.postgresql import PostgreSQLCluster
+from tests.support.machine.own_pytest import WITHOUT_OTHERS
 from tests.support.machine.required import required_program
 
 pytestmark = pytest.mark.long
@@ -72,7 +73,11 @@ def test_readme(reader: Reader) -> None:
 
 def test_ci(reader: Reader) -> None:
     required_program("curl")
-    reader.environment = {"RUNNER_TEMP": str(reader.directory), "THINGMINT_KEY_RESERVE": "4"}
+    reader.environment = {
+        "RUNNER_TEMP": str(reader.directory),
+        "THINGMINT_KEY_RESERVE": "4",
+        "PYTEST_ADDOPTS": " ".join(WITHOUT_OTHERS),
+    }
     reader.follow(TUTORIALS / "ci.md")
 
 

@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-# The keys of `devices.formats.FORMATS` and `devices.station_keys.KEY_TYPES`, which are slow to import.
+# The keys of `devices.formats.FORMATS` and the types of `issuing.station_keys`, which are slow to import.
 _FORMATS = ("pem", "der", "p12", "combined", "c-header")
 _KEY_TYPES = ("rsa-2048", "ec-p256", "ec-p384")
 

@@ -28,7 +28,6 @@ _TYPES: Final = {"js": "text/javascript; charset=utf-8", "css": "text/css; chars
 _STATIC_CACHE: Final = "public, max-age=3600"
 
 Page: TypeAlias = Callable[[Visit], Awaitable[Response]]
-ASGI: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Console:

@@ -84,13 +84,6 @@ class Authorities:
         rsa = self.rsa_service
         return (self.root,) if rsa is None or rsa is self.service else (self.root, rsa.certificate)
 
-    @property
-    def issuing(self) -> CertificateAuthority:
-        """The issuer that the first start made; raise AuthorityUnusable if its key was destroyed."""
-        if self.own_issuer is None:
-            raise AuthorityUnusable("the key of the issuer that the first start made was destroyed")
-        return self.own_issuer
-
 
 @dataclass(frozen=True, slots=True)
 class AuthorityFiles:

@@ -84,12 +84,12 @@ def _write_durably(path: Path, temporary: Path, content: bytes, mode: int) -> No
         raise
 
 
-def make_directory(path: Path, mode: int = 0o700) -> None:
+def make_directory(path: Path) -> None:
     """Create the directory and its missing parents durably."""
     missing = [parent for parent in (path, *path.parents) if not parent.exists()]
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=mode)
+            directory.mkdir(mode=0o700)
         sync_directory(directory.parent)
 
 

@@ -11,8 +11,6 @@ from thingmint.issuance.keys.key_pairs import KeyPair, generate_key_pair
 class InProcessKeys:
     """Makes each key pair when it is asked for."""
 
-    workers = 1
-
     async def take(self) -> KeyPair:
         """Return a key pair that no other caller gets."""
         return await asyncio.to_thread(generate_key_pair)

@@ -93,11 +93,6 @@ class KeyPool:
         self._owner = 0
 
     @property
-    def ready(self) -> bool:
-        """Whether a worker is running."""
-        return bool(self._children)
-
-    @property
     def level(self) -> int:
         """How many key pairs are in the reserve."""
         return self._reserve.level
@@ -106,11 +101,6 @@ class KeyPool:
     def waiting(self) -> int:
         """How many callers wait."""
         return len(self._waiters)
-
-    @property
-    def workers(self) -> int:
-        """How many worker processes generate keys."""
-        return self._worker_count
 
     @property
     def engine(self) -> Engine:

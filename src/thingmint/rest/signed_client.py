@@ -28,6 +28,8 @@ _ABOUT_CALLERS = frozenset(
         "UnrecognizedClientException",
     }
 )
+_NOT_FOUND = "ResourceNotFoundException"
+_THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException"})
 
 
 class ServiceUnreachable(Exception):
@@ -51,6 +53,16 @@ class ServiceRefused(Exception):
     def is_about_caller(self) -> bool:
         """Whether every request of this caller would be refused."""
         return self.name in _ABOUT_CALLERS
+
+    @property
+    def is_not_found(self) -> bool:
+        """Whether the resource of the request does not exist."""
+        return self.name == _NOT_FOUND
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether the same request may succeed after ``retry_after`` seconds."""
+        return self.name in _THROTTLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from tests.support.certificates.signing_requests import csr_pem
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.devices.device_requests import asked
 from tests.support.registration.authority import Hook, new_authority, shared_key_pair, with_own_ids
-from tests.support.registration.fleet import DEVICE, FLEET, OPERATOR, create_template
+from tests.support.registration.fleet import DEVICE, FLEET, create_template
 
 from thingmint.api.devices.device_api import DeviceApi, Reply
 from thingmint.api.provisioning.device_provisioning import RegisterThingPayload
@@ -24,10 +24,7 @@ from thingmint.core.errors import (
     Throttled,
     UpdateConflict,
 )
-from thingmint.core.identifiers import TemplateName
 from thingmint.registration.kernel.authority import RegistrationAuthority
-from thingmint.registration.provisioning import claims
-from thingmint.registration.provisioning.device_provisioning import FleetDevice
 
 KEYS = "$aws/certificates/create"
 CSR = "$aws/certificates/create-from-csr"
@@ -165,34 +162,6 @@ async def test_a_missing_parameter_is_named(api: DeviceApi, authority: Registrat
         "statusCode": 400,
         "errorCode": "InvalidParameters",
         "errorMessage": "Cannot resolve reference value: SerialNumber",
-    }
-
-
-async def test_a_claim_cannot_use_another_template(api: DeviceApi, authority: RegistrationAuthority) -> None:
-    await create_template(authority)
-    token = read(await ask(api, f"{KEYS}/json"))["certificateOwnershipToken"]
-    await create_template(authority, name=TemplateName("another"))
-    made = await claims.create_claim(authority, OPERATOR, TemplateName("another"))
-    claim = await claims.recognise_claim(authority, made.certificate_id)
-    bound = FleetDevice(OPERATOR, made.certificate_id, claim)
-    payload = json.dumps({"certificateOwnershipToken": token, "parameters": {"SerialNumber": "17"}}).encode()
-    refusal = read(await api.answer(bound, "client-1", asked(f"{REGISTER}/json"), payload))
-    assert (refusal["statusCode"], refusal["errorCode"]) == (403, "AccessDenied")
-
-
-async def test_a_token_that_has_served_one_request_serves_no_other(
-    api: DeviceApi, authority: RegistrationAuthority
-) -> None:
-    await create_template(authority)
-    token = read(await ask(api, f"{KEYS}/json"))["certificateOwnershipToken"]
-    requests = [{"certificateOwnershipToken": token, "parameters": {"SerialNumber": serial}} for serial in ("17", "18")]
-    first, other, again = [read(await ask(api, f"{REGISTER}/json", requests[number])) for number in (0, 1, 0)]
-    assert first == again
-    assert first["thingName"] == "sensor-17"
-    assert other == {
-        "statusCode": 400,
-        "errorCode": "InvalidCertificateOwnershipToken",
-        "errorMessage": "Certificate ownership token has been used for another request.",
     }
 
 

@@ -29,8 +29,6 @@ async def test_all_types_are_off_until_they_are_switched_on(api: Api) -> None:
     [
         b'{"eventConfigurations":{"WEATHER":{"Enabled":true}}}',
         b'{"eventConfigurations":{"THING":{"Enabled":"true"}}}',
-        b'{"eventConfigurations":{"THING":null}}',
-        b'{"eventConfigurations":[]}',
     ],
 )
 async def test_what_is_no_configuration_is_refused(api: Api, body: bytes) -> None:

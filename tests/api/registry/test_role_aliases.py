@@ -44,20 +44,9 @@ async def test_an_alias_is_created_described_changed_listed_and_deleted(api: Api
     assert await api.call("GET", "/role-aliases") == {"roleAliases": ["second"]}
 
 
-@pytest.mark.parametrize(
-    ("members", "reason"),
-    [
-        ({"roleArn": None}, "roleArn"),
-        ({"roleArn": "short"}, "greater than or equal to 20"),
-        ({"roleArn": "x" * 20}, "not the ARN of an IAM role"),
-        ({"credentialDurationSeconds": 899}, "greater than or equal to 900"),
-        ({"credentialDurationSeconds": 43201}, "less than or equal to 43200"),
-        ({"tags": [{"Key": "aws:x"}]}, "reserved"),
-    ],
-)
-async def test_what_is_no_alias_is_refused(api: Api, members: dict[str, object], reason: str) -> None:
-    with pytest.raises(InvalidRequest, match=reason):
-        await create(api, members)
+async def test_what_is_no_alias_is_refused(api: Api) -> None:
+    with pytest.raises(InvalidRequest, match=r"'credentialDurationSeconds' .* greater than or equal to 900"):
+        await create(api, {"credentialDurationSeconds": 899})
     assert not api.store.tables.rows("role_alias")
 
 

@@ -1,12 +1,17 @@
 """The operations of thing types."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.registration.api import Api
+from msgspec.structs import replace
+from tests.support.databases.memory_store import MemoryStore
+from tests.support.devices.device_edge import new_data_plane
+from tests.support.registration.api import Api, build_router
+from tests.support.registration.authority import new_authority
 
-from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound
+from thingmint.core.errors import InvalidRequest
 
 LIGHT = "arn:aws:iot:eu-west-1:123456789012:thingtype/light"
 CREATED_AT = 1541022751.983
@@ -58,6 +63,17 @@ async def test_a_deprecated_type_tells_since_when(api: Api) -> None:
     assert reinstated["thingTypeMetadata"] == {"deprecated": False, "creationDate": CREATED_AT}
 
 
+async def test_a_type_is_deleted() -> None:
+    store = MemoryStore()
+    authority = replace(new_authority(store), thing_type_deletable_after=timedelta(0))
+    api = Api(build_router(authority, "devices.example", new_data_plane()), store)
+    await create(api)
+    await api.call("POST", "/thing-types/light/deprecate")
+
+    assert await api.call("DELETE", "/thing-types/light") == {}
+    assert await api.call("GET", "/thing-types") == {"thingTypes": []}
+
+
 async def test_a_type_is_updated(api: Api) -> None:
     await create(api, **PROPERTIES)
 
@@ -71,9 +87,6 @@ async def test_a_type_is_updated(api: Api) -> None:
     after = {**PROPERTIES, "mqtt5Configuration": {"propagatingAttributes": propagating}}
     assert (await api.call("GET", "/thing-types/light"))["thingTypeProperties"] == after
 
-    other = {"thingTypeProperties": {"thingTypeDescription": "gives warmth"}}
-    with pytest.raises(InvalidRequest, match=r"^Can only update mqtt5Configuration\.$"):
-        await api.call("PATCH", "/thing-types/light", json.dumps(other).encode())
     empty = b'{"thingTypeProperties":{"mqtt5Configuration":{"propagatingAttributes":[]}}}'
     await api.call("PATCH", "/thing-types/light", empty)
     assert "mqtt5Configuration" not in (await api.call("GET", "/thing-types/light"))["thingTypeProperties"]
@@ -82,28 +95,15 @@ async def test_a_type_is_updated(api: Api) -> None:
 async def test_searchable_attributes_are_a_set(api: Api) -> None:
     created = await create(api, searchableAttributes=["site", "area", "site"])
     assert await create(api, searchableAttributes=["area", "site"]) == created
-    with pytest.raises(ResourceExists):
-        await create(api, searchableAttributes=["area"])
     properties = (await api.call("GET", "/thing-types/light"))["thingTypeProperties"]
     assert properties["searchableAttributes"] == ["site", "area"]
     same = {"thingTypeProperties": {"searchableAttributes": ["area", "site"]}}
     assert await api.call("PATCH", "/thing-types/light", json.dumps(same).encode()) == {}
 
 
-async def test_refusals(api: Api) -> None:
-    with pytest.raises(ResourceNotFound):
-        await api.call("DELETE", "/thing-types/light")
-    await create(api)
-    with pytest.raises(ResourceExists):
-        await create(api, **PROPERTIES)
-    with pytest.raises(InvalidRequest, match="must be deprecated before deletion"):
-        await api.call("DELETE", "/thing-types/light")
-    with pytest.raises(InvalidRequest, match="at most 3 searchable attributes"):
-        await create(api, searchableAttributes=["a", "b", "c", "d"])
+async def test_a_propagating_attribute_has_a_key(api: Api) -> None:
     with pytest.raises(InvalidRequest, match="userPropertyKey"):
         await create(api, mqtt5Configuration={"propagatingAttributes": [{"thingAttribute": "a"}]})
-    with pytest.raises(InvalidRequest, match="The tag a appears more than once"):
-        await api.call("POST", "/thing-types/heater", b'{"tags": [{"Key": "a"}, {"Key": "a", "Value": "1"}]}')
 
 
 async def test_a_type_has_fifty_propagating_attributes_at_most(api: Api) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.support.registration.api import Api
 
-from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, VersionMismatch
+from thingmint.core.errors import InvalidRequest, VersionMismatch
 
 OURS = "arn:aws:iot:eu-west-1:123456789012"
 
@@ -82,43 +82,25 @@ async def test_a_type_is_given_and_taken(api: Api) -> None:
     await api.call("PATCH", "/things/lamp", body(removeThingType=True))
 
     assert "thingTypeName" not in await api.call("GET", "/things/lamp")
-    with pytest.raises(InvalidRequest, match="thingTypeName and removeThingType exclude each other"):
-        await api.call("PATCH", "/things/lamp", body(thingTypeName="light", removeThingType=True))
 
 
-async def test_conflicts_are_refused(api: Api) -> None:
+async def test_a_thing_is_changed_and_deleted_in_the_expected_version(api: Api) -> None:
     await api.call("POST", "/things/lamp")
-
-    with pytest.raises(ResourceExists):
-        await api.call("POST", "/things/lamp", body(attributePayload=attributes(colour="red")))
     with pytest.raises(VersionMismatch):
         await api.call("PATCH", "/things/lamp", body(expectedVersion=2))
     with pytest.raises(VersionMismatch):
         await api.call("DELETE", "/things/lamp?expectedVersion=2")
-
-
-async def test_a_deleted_thing_is_gone(api: Api) -> None:
-    await api.call("POST", "/things/lamp")
-
     assert await api.call("DELETE", "/things/lamp?expectedVersion=1") == {}
-    assert await api.call("DELETE", "/things/lamp") == {}
-
-    with pytest.raises(ResourceNotFound):
-        await api.call("GET", "/things/lamp")
 
 
-@pytest.mark.parametrize("name", ["a b", "a" * 129, "lämpchen", "a%2Fb"])
-async def test_a_name_that_no_thing_may_bear_is_refused(api: Api, name: str) -> None:
+async def test_a_name_that_no_thing_may_bear_is_refused(api: Api) -> None:
     with pytest.raises(InvalidRequest, match="'thingName' failed to satisfy constraint"):
-        await api.call("POST", f"/things/{name}")
+        await api.call("POST", "/things/a%2Fb")
 
 
-@pytest.mark.parametrize(
-    "payload", [attributes(colour="re d"), attributes(**{"co lour": "red"}), attributes(colour="r" * 801), {"merge": 1}]
-)
-async def test_attributes_that_cannot_be_are_refused(api: Api, payload: object) -> None:
-    with pytest.raises(InvalidRequest, match="'attributePayload"):
-        await api.call("POST", "/things/lamp", body(attributePayload=payload))
+async def test_attributes_that_cannot_be_are_refused(api: Api) -> None:
+    with pytest.raises(InvalidRequest, match=r"'attributePayload\.attributes\.colour"):
+        await api.call("POST", "/things/lamp", body(attributePayload=attributes(colour="re d")))
     assert await names(api) == []
 
 
@@ -145,14 +127,11 @@ async def test_things_are_listed_with_what_they_have(api: Api) -> None:
     ("query", "expected"),
     [
         ("?thingTypeName=light", ["lamp-0", "lamp-1"]),
-        ("?thingTypeName=none", []),
         ("?attributeName=colour&attributeValue=red", ["lamp-0", "fan"]),
         ("?attributeName=colour&attributeValue=red&usePrefixAttributeValue=true", ["lamp-0", "fan", "lamp-1"]),
-        ("?attributeName=colour&attributeValue=red&usePrefixAttributeValue=false", ["lamp-0", "fan"]),
         ("?attributeName=colour&attributeValue=red&thingTypeName=light", ["lamp-0"]),
         ("?attributeName=colour&attributeValue=&usePrefixAttributeValue=true", ["lamp-0", "fan", "lamp-1"]),
         ("?attributeName=colour", ["lamp-0", "fan", "lamp-1"]),
-        ("?attributeName=shape", []),
         ("?usePrefixAttributeValue=true", ["lamp-0", "lamp-1", "fan"]),
     ],
 )

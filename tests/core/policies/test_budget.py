@@ -1,7 +1,7 @@
 """How much work policies may cause: what is too much is refused before it is done, and never allowed."""
 
 import pytest
-from tests.support.registration.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, simulate, statement
 
 from thingmint.core.errors import LimitExceeded
 from thingmint.core.identifiers import PolicyName
@@ -11,7 +11,7 @@ from thingmint.core.policies.budget import MAX_WEIGHT_IN_FORCE, MAX_WEIGHT_OF_TE
 from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.policies.iot_policy import parse_iot_policy
 from thingmint.core.policies.language import Policy
-from thingmint.core.policies.simulation import ActionType, AuthDecision, AuthRequest, NamedPolicy, simulate
+from thingmint.core.policies.simulation import ActionType, AuthDecision, AuthRequest, NamedPolicy
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"
 EMPTY = RequestContext({})

@@ -8,13 +8,13 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.machine.soak import examples
-from tests.support.registration.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, simulate, statement
 
 from thingmint.core.errors import MalformedPolicy
 from thingmint.core.identifiers import PolicyName
 from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.policies.language import DecisionEffect, Policy, evaluate, parse_policy
-from thingmint.core.policies.simulation import ActionType, AuthRequest, NamedPolicy, simulate
+from thingmint.core.policies.simulation import ActionType, AuthRequest, NamedPolicy
 from thingmint.core.wildcards import Wildcard, glob
 
 ACTIONS = ["iot:DescribeCertificate", "iot:DeleteCertificate", "iot:ListCertificates"]

@@ -3,14 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.registration.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, simulate, statement
 
 from thingmint.core.identifiers import PolicyName
 from thingmint.core.policies.authorizer import Authorizer
 from thingmint.core.policies.conditions import RequestContext
 from thingmint.core.policies.language import DecisionEffect, Policy, evaluate, parse_policy
 from thingmint.core.policies.shared_subscriptions import resource_forms
-from thingmint.core.policies.simulation import ActionType, AuthDecision, AuthRequest, NamedPolicy, simulate
+from thingmint.core.policies.simulation import ActionType, AuthDecision, AuthRequest, NamedPolicy
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"
 SUBSCRIBE, RECEIVE = "iot:Subscribe", "iot:Receive"

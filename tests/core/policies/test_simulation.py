@@ -1,7 +1,7 @@
 """What TestAuthorization tells about policies."""
 
 import pytest
-from tests.support.registration.policies import Json, document, statement
+from tests.support.registration.policies import Json, document, simulate, statement
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import PolicyName
@@ -13,7 +13,6 @@ from thingmint.core.policies.simulation import (
     AuthRequest,
     AuthResult,
     NamedPolicy,
-    simulate,
 )
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"

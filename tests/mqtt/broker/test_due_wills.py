@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 
 import pytest
-from tests.support.brokers.broker import OTHER, SCOPE, Device, Losses, scopes_of
+from tests.support.brokers.broker import OTHER, SCOPE, Device, Losses, all_decided, scopes_of
 
 from thingmint.core.errors import LimitExceeded, MalformedPolicy, ServiceUnavailable, ThingmintError, Throttled
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
@@ -57,7 +57,7 @@ async def test_accounts_take_turns_and_each_keeps_its_order() -> None:
     decided.add("few", "a")
     decided.add("few", "b", ready(is_allowed=False))
 
-    await decided.wills.settled()
+    await all_decided(decided.wills)
 
     of_few = [(place, name, answer) for place, (name, answer) in enumerate(decided.found) if name.startswith("few")]
     assert of_few == [(1, "few/a", True), (3, "few/b", False)]
@@ -81,11 +81,11 @@ async def test_a_stop_before_the_first_question_leaves_nothing_behind() -> None:
     await decided.wills.stop()
     assert decided.found == [("a/early", False)]
     async with asyncio.timeout(60):
-        await decided.wills.settled()
+        await all_decided(decided.wills)
 
     decided.add("a", "late")
     async with asyncio.timeout(60):
-        await decided.wills.settled()
+        await all_decided(decided.wills)
     assert decided.found[1:] == [("a/late", True)]
 
 
@@ -97,7 +97,7 @@ async def test_a_will_that_cannot_be_published_does_not_hold_up_the_next(caplog:
 
     decided.wills.add("a", "broken", WILL, ready(), fails)
     decided.add("a", "next")
-    await decided.wills.settled()
+    await all_decided(decided.wills)
 
     assert decided.found == [("a/next", True)]
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
@@ -200,7 +200,7 @@ async def test_a_will_takes_room_until_it_is_decided_and_its_broker_stays_as_lon
     assert memory.queued.taken > 1000
 
     right.may_answer.set()
-    await plane._wills.settled()
+    await all_decided(plane._wills)
     plane.advance()
 
     assert (memory.queued.taken, scopes_of(plane)) == (0, frozenset())

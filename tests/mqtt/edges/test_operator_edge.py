@@ -17,7 +17,7 @@ from tests.support.brokers.mosquitto import Mosquitto, mosquitto
 from tests.support.clients.signing import AT, SettableClock
 from tests.support.devices.device_gateway import CREATE, LiveGateway, SystemClock, live_gateway, policy
 from tests.support.devices.device_identities import Identity
-from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer
+from tests.support.devices.mqtt_peer import V5, Peer, connected_peer
 
 from thingmint.api.devices.data_plane import DeviceMessage
 from thingmint.core.errors import (
@@ -104,12 +104,6 @@ def relayed(tmp_path: Path, broker: Mosquitto) -> Iterator[Bench]:
 def bench(request: pytest.FixtureRequest) -> Bench:
     chosen: Bench = request.getfixturevalue(request.param)
     return chosen
-
-
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
 
 
 # Publish

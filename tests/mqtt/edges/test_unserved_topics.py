@@ -12,7 +12,7 @@ import pytest
 from tests.support.brokers.broker import SCOPE
 from tests.support.brokers.mosquitto import Mosquitto, mosquitto
 from tests.support.devices.device_gateway import LiveGateway, live_gateway, policy
-from tests.support.devices.mqtt_peer import V3, V5, connected_peer
+from tests.support.devices.mqtt_peer import V5, connected_peer
 from tests.support.machine.loop_thread import GENEROUS
 
 from thingmint.api.devices.device_api import DEVICE_OPERATIONS
@@ -67,12 +67,6 @@ def live(request: pytest.FixtureRequest, tmp_path: Path, broker: Mosquitto) -> I
     plane = None if request.param == "local" else RelayDataPlane(one_broker(broker.address, SCOPE))
     with live_gateway(tmp_path, data_plane=plane) as running:
         yield running
-
-
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
 
 
 def is_dropped(topic: str) -> bool:

@@ -11,7 +11,7 @@ from tests.support.brokers.broker import OTHER, SCOPE, Device
 from tests.support.brokers.mosquitto import mosquitto
 from tests.support.devices.device_gateway import LiveGateway, SystemClock, live_gateway
 from tests.support.devices.device_identities import Identity
-from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer, peer
+from tests.support.devices.mqtt_peer import V5, Peer, connected_peer, peer
 
 from thingmint.api.devices.data_plane import DeviceMessage
 from thingmint.core.errors import InvalidRequest, ResourceNotFound
@@ -53,12 +53,6 @@ def accounts(tmp_path: Path) -> Iterator[Accounts]:
     plane = LocalDataPlane(BrokerLimits(), lambda: asyncio.get_running_loop().time())
     with live_gateway(tmp_path, data_plane=plane) as live:
         yield Accounts(live, plane)
-
-
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
 
 
 def payload_of(device: Peer) -> bytes:

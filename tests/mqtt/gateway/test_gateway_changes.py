@@ -37,12 +37,6 @@ def device(live: LiveGateway) -> Identity:
     return live.register()
 
 
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
-
-
 def revoke(live: LiveGateway, identity: Identity) -> None:
     live.thread.call(lambda: live.gateway.principal_ended(live.target(identity)))
 

@@ -52,12 +52,6 @@ def device(live: LiveGateway) -> Identity:
     return live.register()
 
 
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
-
-
 def tls_transports(live: LiveGateway) -> list[TLSTransport]:
     return [each for each in live.gateway._listener._connections if isinstance(each, TLSTransport)]
 

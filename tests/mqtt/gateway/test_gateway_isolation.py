@@ -55,12 +55,6 @@ def claim(live: LiveGateway) -> Identity:
     return live.register()
 
 
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
-
-
 def hold_answers(live: LiveGateway) -> asyncio.Event:
     """Make requests wait until the event is set."""
 

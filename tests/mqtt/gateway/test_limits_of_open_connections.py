@@ -10,7 +10,7 @@ from tests.support.brokers.broker import SCOPE
 from tests.support.brokers.mosquitto import Mosquitto, mosquitto
 from tests.support.devices.device_gateway import CREATE, EVERYTHING, LiveGateway, live_gateway, policy
 from tests.support.devices.device_identities import Identity
-from tests.support.devices.mqtt_peer import V3, V5, Peer, connected_peer
+from tests.support.devices.mqtt_peer import V5, Peer, connected_peer
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.mqtt.codec.packets import Disconnect, ProtocolVersion, Publish, Subscribe, Subscription, Will
@@ -43,12 +43,6 @@ def live(request: pytest.FixtureRequest, tmp_path: Path, broker: Mosquitto) -> I
 def local(tmp_path: Path) -> Iterator[LiveGateway]:
     with live_gateway(tmp_path) as running:
         yield running
-
-
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
 
 
 def last_end(live: LiveGateway, client_id: str) -> ClientDisconnected:

@@ -167,12 +167,12 @@ def test_nothing_that_the_probe_has_found_missing_is_asked_of_the_broker() -> No
             [] if len(getattr(packet, "payload")) > 100_000 else [Puback(getattr(packet, "packet_id"))]  # noqa: B009 - of any kind
         )
         await relay.start()
-        abilities = relay.abilities(SCOPE)
+        (abilities,) = (each.abilities for each in relay.brokers)
         assert abilities is None
 
         del broker.answers[Publish]
         await relay.start()
-        abilities = relay.abilities(SCOPE)
+        (abilities,) = (each.abilities for each in relay.brokers)
         assert abilities is not None
         assert (abilities.has_retained, abilities.has_shared_subscriptions, abilities.takes_any_topic) == (False,) * 3
         assert str(abilities).startswith("MQTT 3.1.1; it is without properties of messages")
@@ -242,7 +242,7 @@ def test_a_node_that_answers_again_is_found_and_so_is_another_version() -> None:
                 broker.speaks = V3
                 server = await asyncio.start_unix_server(broker.serve, away.path)
                 async with server:
-                    await _advanced(relay, lambda: relay.abilities(SCOPE) is not None)
+                    await _advanced(relay, lambda: relay.brokers[0].abilities is not None)
                     await relay.open(Device("device"), Connect(V5, "device"))
 
     asyncio.run(scene())

@@ -49,12 +49,6 @@ def thing(live: LiveGateway) -> Identity:
     return live.register()
 
 
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
-
-
 def hears_nothing(device: Peer) -> bool:
     """Say whether a message that the device sends itself is the first that it hears: the broker had none before."""
     device.send(Subscribe(device.new_id(), (Subscription("marker/own"),)))

@@ -80,12 +80,6 @@ def thing(live: LiveGateway) -> Identity:
     return live.register()
 
 
-@pytest.fixture(params=[V3, V5], ids=["3.1.1", "5"])
-def version(request: pytest.FixtureRequest) -> ProtocolVersion:
-    assert isinstance(request.param, ProtocolVersion)
-    return request.param
-
-
 def is_refused_for_want_of_a_broker(device: Peer) -> bool:
     device.send(Connect(device.version, "device"))
     return device.expect(Connack).reason_code is ReasonCode.SERVER_UNAVAILABLE and device.is_closed()

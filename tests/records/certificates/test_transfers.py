@@ -88,11 +88,13 @@ async def test_a_list_holds_own_and_incoming_certificates_in_one_order(store: St
 
 
 @pytest.mark.parametrize("query", [SUMMARIES_NEWEST_FIRST, SUMMARIES_OLDEST_FIRST], ids=["newest", "oldest"])
-async def test_postgresql_ends_a_list_at_the_end_of_its_page(postgresql_url: str, tmp_path: Path, query: str) -> None:
-    store = await open_store(postgresql_url, tmp_path, observe=Timings())
+async def test_postgresql_ends_a_list_at_the_end_of_its_page(
+    migrated_postgresql_url: str, tmp_path: Path, query: str
+) -> None:
+    store = await open_store(migrated_postgresql_url, tmp_path, observe=Timings())
     await insert(store, *(sample_certificate(number, der_size=10) for number in range(2000)))
     await store.close()
-    connection = await asyncpg.connect(postgresql_url)
+    connection = await asyncpg.connect(migrated_postgresql_url)
     await connection.execute("ANALYZE certificate")
     # A generic plan, as it is kept for a prepared statement, knows none of the values.
     await connection.execute(f"SET plan_cache_mode = force_generic_plan; PREPARE page AS {POSTGRESQL.translate(query)}")

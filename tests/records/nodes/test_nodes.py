@@ -28,8 +28,8 @@ CERTIFICATE = CertificateId("a" * 64)
 
 
 @pytest.fixture
-async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await open_store(postgresql_url, tmp_path, observe=Timings())
+async def store(migrated_postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(migrated_postgresql_url, tmp_path, observe=Timings())
     yield opened
     await opened.close()
 

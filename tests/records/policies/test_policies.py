@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 from msgspec import structs
 from tests.support.databases.stores import CREATED_AT, OTHER_SCOPE, SCOPE, Timings, sample_certificate
+from tests.support.machine.soak import examples
 from tests.support.registration.authority import caller_with, new_authority
 from tests.support.registration.memberships import Memberships, store_memberships
-from tests.support.registration.policies import document, statement
+from tests.support.registration.policies import document, effective_policies, statement
 
 from thingmint.core.errors import (
     DeletionRefused,
@@ -38,7 +39,6 @@ from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.registration.kernel.changes import changes_from, prune_changes
 from thingmint.registration.kernel.ports import Store
 from thingmint.registration.policies import policies, policy_attachments
-from thingmint.registration.policies.effective_policies import effective_policies
 from thingmint.storage import open_store
 from thingmint.storage.dialect import POSTGRESQL
 
@@ -49,6 +49,7 @@ DOCUMENT = document(statement(Action="iot:Connect"))
 CALLER = caller_with(account=SCOPE.account, region=SCOPE.region)
 ALL = PageRequest(100, None, ascending=True)
 CERTIFICATE = sample_certificate(1)
+COMMITS = examples(200, 400)
 TARGETS: dict[str, PolicyTarget] = {
     "certificate": CertificateTarget(SCOPE, CERTIFICATE.certificate_id),
     "group": ThingGroupTarget(SCOPE, ThingGroupName("Lamps")),
@@ -279,12 +280,13 @@ async def test_whoever_follows_the_changes_is_told_of_each_while_many_are_made(s
     assert seen == {f"resource-{number}" for number in range(60)}
 
 
+@pytest.mark.soak
 async def test_every_reader_is_told_of_every_change_once_however_commits_overlap(
-    postgresql_url: str, tmp_path: Path
+    migrated_postgresql_url: str, tmp_path: Path
 ) -> None:
     """Three nodes read while a dozen transactions of different lengths are open at a time; some are undone."""
-    stores = [await open_store(postgresql_url, tmp_path, observe=Timings()) for _ in range(3)]
-    writer = await asyncpg.create_pool(postgresql_url, min_size=12, max_size=12)
+    stores = [await open_store(migrated_postgresql_url, tmp_path, observe=Timings()) for _ in range(3)]
+    writer = await asyncpg.create_pool(migrated_postgresql_url, min_size=12, max_size=12)
     note, chance = next(change_table.record_change("any")), random.Random(1)
     assert isinstance(note, Statement)
     sql, kept = POSTGRESQL.translate(note.sql), set[str]()
@@ -317,7 +319,7 @@ async def test_every_reader_is_told_of_every_change_once_however_commits_overlap
 
     try:
         beginnings = [(await changes_from(store, None)).stamp for store in stores]
-        writing = [asyncio.create_task(write(number)) for number in range(400)]
+        writing = [asyncio.create_task(write(number)) for number in range(COMMITS)]
         followers = [asyncio.create_task(follow(store, stamp)) for store, stamp in zip(stores, beginnings, strict=True)]
         await asyncio.gather(*writing)
         for told in await asyncio.gather(*followers):
@@ -349,10 +351,10 @@ def note_of(resource: str) -> Program[None]:
     return lambda: change_table.record_change(resource)
 
 
-async def test_a_change_that_began_first_and_ends_last_is_told(postgresql_url: str, tmp_path: Path) -> None:
+async def test_a_change_that_began_first_and_ends_last_is_told(migrated_postgresql_url: str, tmp_path: Path) -> None:
     """On SQLite there are no such changes; here an order by beginnings alone would lose it."""
-    early = await asyncpg.connect(postgresql_url)
-    store = await open_store(postgresql_url, tmp_path, observe=Timings())
+    early = await asyncpg.connect(migrated_postgresql_url)
+    store = await open_store(migrated_postgresql_url, tmp_path, observe=Timings())
     try:
         stamp = (await changes_from(store, None)).stamp
         note = next(change_table.record_change("early"))

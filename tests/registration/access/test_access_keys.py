@@ -44,11 +44,6 @@ def caller(scope: Scope = SCOPE) -> Caller:
     return Caller(scope.account, scope.region, principal, "request-1", "local")
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 async def created(store: MemoryStore, scope: Scope = SCOPE, lifetime: timedelta | None = None) -> NewAccessKey:
     request = AccessKeyRequest("line-7", POLICY, lifetime)
     return await create_access_key(store, SEALER, CLOCK, os.urandom, caller(scope), request)
@@ -257,16 +252,16 @@ async def test_preset_key_that_another_sealing_key_sealed_stops_the_start(store:
         await ensure_administrator(store, stranger, CLOCK, SCOPE, "AKIAROOT", "secret", PRESET)
 
 
-async def test_every_change_of_access_keys_is_heard_and_noted_with_its_audit_entry(store: MemoryStore) -> None:
+async def test_every_change_of_access_keys_has_an_audit_entry_and_a_note_for_other_nodes(store: MemoryStore) -> None:
     heard = Listener()
     before = await changes_from(store, None)
     request = AccessKeyRequest("line-7", POLICY)
     created = await create_access_key(store, SEALER, CLOCK, os.urandom, caller(), request, heard)
-    await delete_access_key(store, CLOCK, caller(), created.access_key.access_key_id, heard)
-    await ensure_administrator(store, SEALER, CLOCK, SCOPE, "AKIAFIRST", "secret", PRESET, heard)
-    await ensure_administrator(store, SEALER, CLOCK, SCOPE, "AKIASECOND", "secret", PRESET, heard)
-    assert [(entry.action, entry.detail["access_key_id"]) for entry in heard.entries] == audited(store)
-    assert [entry.action for entry in heard.entries] == [
+    await delete_access_key(store, CLOCK, caller(), created.access_key.access_key_id)
+    await ensure_administrator(store, SEALER, CLOCK, SCOPE, "AKIAFIRST", "secret", PRESET)
+    await ensure_administrator(store, SEALER, CLOCK, SCOPE, "AKIASECOND", "secret", PRESET)
+    assert [entry.action for entry in heard.entries] == ["CreateAccessKey"]
+    assert [action for action, _ in audited(store)] == [
         *("CreateAccessKey", "DeleteAccessKey", "CreateAccessKey"),
         *("DeleteAccessKey", "CreateAccessKey"),
     ]

@@ -45,11 +45,6 @@ CALLER = Caller(OWN, REGION, Principal(f"arn:aws:iam::{OWN}:root", ()), "request
 OTHERS = ((SECOND, REGION), (FIRST, Region("eu-central-1")))
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 def tables_of_accounts(store: MemoryStore) -> dict[str, list[tuple[str, str, int]]]:
     """Return name, type and whether it is needed of each column, for every table that names accounts."""
     connection = store.tables.connection

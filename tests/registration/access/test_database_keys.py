@@ -19,11 +19,6 @@ ISSUER_IDS = {"ab" * 32, "ef" * 32}
 OURS, THEIRS = Sealer(bytes(32), os.urandom), Sealer(bytes([1]) * 32, os.urandom)
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 async def add_access_key(store: MemoryStore, sealer: Sealer, account: AccountId = ACCOUNT) -> str:
     request = AccessKeyRequest("line-7", document(statement(Action="iot:*")), timedelta(hours=1))
     clock = new_authority().clock

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.support.certificates.entrances import CALLER, CONNECTION, OTHER, open_ca
 from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, der_of, new_ca
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import NOW, Listener, new_authority
+from tests.support.registration.authority import NOW, Listener
 from tests.support.registration.provisioning import JITP_BODY, ROLE_ARN
 
 from thingmint.core.caller import Caller
@@ -28,16 +28,6 @@ from thingmint.registration.certificates.registered_certificates import register
 from thingmint.registration.kernel.authority import RegistrationAuthority
 
 CONFIG = RegistrationConfig(template_body=JITP_BODY, role_arn=ROLE_ARN)
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 async def configured_ca(

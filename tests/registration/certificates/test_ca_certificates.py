@@ -9,9 +9,10 @@ from cryptography import x509
 from msgspec import structs
 from tests.support.certificates.user_ca import CA_EXTENSION, UserCA, der_of, key_usage, new_ca
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import ACCOUNT, NOW, REGION, caller_with, new_authority
+from tests.support.registration.authority import ACCOUNT, NOW, REGION, caller_with
 from tests.support.registration.fleet import create_template
 from tests.support.registration.provisioning import JITP_BODY
+from tests.support.registration.registry import turned
 
 from thingmint.core.certificates.ca_certificate import (
     AutoRegistrationStatus,
@@ -45,16 +46,6 @@ CALLER = caller_with()
 FLEET = TemplateName("fleet")
 STRANGER = caller_with(account=AccountId("222222222222"))
 CONFIG = RegistrationConfig(template_name=FLEET, role_arn="arn:aws:iam::123456789012:role/JITP")
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 async def brought(authority: RegistrationAuthority, ca: UserCA, caller: object = CALLER) -> CARegistration:
@@ -230,15 +221,12 @@ async def test_a_ca_of_another_account_does_not_exist(authority: RegistrationAut
     assert (await ca_certificates.list_ca_certificates(authority, STRANGER, None, request)).items == ()
 
 
-async def ids(authority: RegistrationAuthority, template_name: str | None = None, **page: bool) -> list[CertificateId]:
+async def ids(authority: RegistrationAuthority, template: str | None = None, *, up: bool = True) -> list[CertificateId]:
     """Return the whole list, read two at a time."""
-    request, found = PageRequest(2, None, page.get("ascending", True)), []
-    while True:
-        answer = await ca_certificates.list_ca_certificates(authority, CALLER, template_name, request)
-        found += [summary.certificate_id for summary in answer.items]
-        if answer.next is None:
-            return found
-        request = replace(request, after=answer.next)
+    pages = await turned(
+        2, lambda page: ca_certificates.list_ca_certificates(authority, CALLER, template, page), ascending=up
+    )
+    return [summary.certificate_id for page in pages for summary in page]
 
 
 async def test_lists_are_in_order_and_by_template(authority: RegistrationAuthority) -> None:
@@ -250,9 +238,9 @@ async def test_lists_are_in_order_and_by_template(authority: RegistrationAuthori
         registered.append(await ca_certificates.register(authority, CALLER, request))
     everything = [each.certificate_id for each in registered]
     assert await ids(authority) == everything
-    assert await ids(authority, ascending=False) == everything[::-1]
+    assert await ids(authority, up=False) == everything[::-1]
     assert await ids(authority, "fleet") == everything[1::2]
-    assert await ids(authority, "fleet", ascending=False) == everything[1::2][::-1]
+    assert await ids(authority, "fleet", up=False) == everything[1::2][::-1]
     assert await ids(authority, "other") == []
 
 

@@ -41,11 +41,6 @@ CSR = csr_pem("p-256")
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def hook() -> Hook:
     return Hook()
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import Hook, issuers_of, new_issuing_ca
+from tests.support.registration.registry import turned
 
 from thingmint.core.audit_entry import AuditEntry
 from thingmint.core.caller import Caller, Principal
@@ -81,11 +82,6 @@ def key_pair() -> KeyPair:
 @pytest.fixture(scope="module")
 def issuers() -> Issuers:
     return issuers_of(new_issuing_ca())
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
 
 
 @pytest.fixture
@@ -178,25 +174,29 @@ async def test_lost_commit_gives_no_certificate_and_tells_nobody(
     assert not heard(authority)
 
 
-async def test_certificate_is_described_to_its_own_account_only(authority: RegistrationAuthority) -> None:
+async def test_certificate_exists_for_its_own_account_only(
+    authority: RegistrationAuthority, store: MemoryStore
+) -> None:
     certificate = await issued(authority)
     assert await certificates.describe(authority, CALLER, certificate.certificate_id) == certificate
-    with pytest.raises(ResourceNotFound, match=certificate.certificate_id):
-        await certificates.describe(authority, STRANGER, certificate.certificate_id)
+    for call in (
+        certificates.describe(authority, STRANGER, certificate.certificate_id),
+        certificates.update_status(authority, STRANGER, certificate.certificate_id, CertificateStatus.REVOKED),
+        certificates.delete(authority, STRANGER, certificate.certificate_id),
+    ):
+        with pytest.raises(ResourceNotFound, match=certificate.certificate_id):
+            await call
+    assert store.tables.certificates == [certificate]
 
 
 @pytest.mark.parametrize("ascending", [True, False])
 async def test_pages_hold_every_certificate_once_in_order(authority: RegistrationAuthority, *, ascending: bool) -> None:
     ids = [(await issued(authority)).certificate_id for _ in range(5)]
-    pages, request = [], PageRequest(2, None, ascending)
-    while True:
-        page = await certificates.list_certificates(authority, CALLER, request)
-        pages.append([item.certificate_id for item in page.items])
-        if page.next is None:
-            break
-        request = replace(request, after=page.next)
+    pages = await turned(
+        2, lambda request: certificates.list_certificates(authority, CALLER, request), ascending=ascending
+    )
     assert [len(page) for page in pages] == [2, 2, 1]
-    assert [each for page in pages for each in page] == (ids if ascending else ids[::-1])
+    assert [each.certificate_id for page in pages for each in page] == (ids if ascending else ids[::-1])
 
 
 async def test_full_last_page_is_known_to_be_the_last(authority: RegistrationAuthority) -> None:
@@ -230,10 +230,13 @@ async def test_inactive_certificate_is_deleted_once(authority: RegistrationAutho
     assert [entry.action for entry in heard(authority)] == ["CreateKeysAndCertificate", "DeleteCertificate"]
 
 
-async def test_active_certificate_is_not_deleted(authority: RegistrationAuthority, store: MemoryStore) -> None:
+@pytest.mark.parametrize("force", [True, False])
+async def test_active_certificate_is_not_deleted_even_by_force(
+    authority: RegistrationAuthority, store: MemoryStore, *, force: bool
+) -> None:
     certificate = await issued(authority, active=True)
     with pytest.raises(CertificateStateRefused):
-        await certificates.delete(authority, CALLER, certificate.certificate_id)
+        await certificates.delete(authority, CALLER, certificate.certificate_id, detach_policies=force)
     assert len(store.tables.certificates) == 1
 
 

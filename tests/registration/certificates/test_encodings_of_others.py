@@ -17,7 +17,7 @@ from tests.support.certificates.signing_requests import csr_pem
 from tests.support.certificates.user_ca import der_of, new_ca, pem_of, provided_pem_for
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.databases.stores import sample_access_key
-from tests.support.registration.authority import Hook, new_authority
+from tests.support.registration.authority import Hook
 from tests.support.registration.fleet import DEVICE
 from tests.support.registration.provisioning import HOOK_ARN
 
@@ -38,16 +38,6 @@ from thingmint.registration.certificates.auto_registration import auto_register
 from thingmint.registration.certificates.registered_certificates import register, register_without_ca
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.provisioning import device_provisioning
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 async def transferred(authority: RegistrationAuthority, certificate: Certificate) -> None:

@@ -8,7 +8,8 @@ import pytest
 from msgspec import structs
 from tests.support.certificates.user_ca import UserCA, der_of, new_ca, pem_of
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import NOW, caller_with, new_authority
+from tests.support.registration.authority import NOW, caller_with
+from tests.support.registration.registry import turned
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.ca_certificate import CACertificate, CACertificateStatus, CACertificateUpdate
@@ -31,16 +32,6 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 CALLER = caller_with()
 STRANGER = caller_with(account=AccountId("222222222222"))
 INACTIVE, ACTIVE = CertificateStatus.INACTIVE, CertificateStatus.ACTIVE
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 async def registered_ca(
@@ -260,16 +251,14 @@ async def test_the_list_of_a_ca_holds_what_was_registered_with_it(authority: Reg
         await register(authority, CALLER, other.issue_pem(f"{number}"), None, INACTIVE)
     ids = [certificate.certificate_id for certificate in expected]
     for ascending, order in ((True, ids), (False, ids[::-1])):
-        request, found = PageRequest(2, None, ascending), []
-        while True:
-            page = await ca_certificates.list_certificates_by_ca(
-                authority, CALLER, ca_certificate.certificate_id, request
-            )
-            found += [summary.certificate_id for summary in page.items]
-            if page.next is None:
-                break
-            request = replace(request, after=page.next)
-        assert found == order
+        pages = await turned(
+            2,
+            lambda page: ca_certificates.list_certificates_by_ca(
+                authority, CALLER, ca_certificate.certificate_id, page
+            ),
+            ascending=ascending,
+        )
+        assert [summary.certificate_id for page in pages for summary in page] == order
     stranger = await ca_certificates.list_certificates_by_ca(
         authority, STRANGER, ca_certificate.certificate_id, PageRequest(9, None, ascending=True)
     )

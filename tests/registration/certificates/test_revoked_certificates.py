@@ -35,7 +35,7 @@ from tests.support.certificates.entrances import (
 )
 from tests.support.certificates.user_ca import CAKey, UserCA, der_of, new_ca, pem_of
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import NOW, new_authority
+from tests.support.registration.authority import NOW
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import CertificateInvalid
@@ -44,16 +44,6 @@ from thingmint.registration.certificates import certificates
 from thingmint.registration.certificates.auto_registration import auto_register
 from thingmint.registration.certificates.signed_certificates import sweep_revoked_certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 async def test_what_was_revoked_and_deleted_does_not_come_back_by_itself(

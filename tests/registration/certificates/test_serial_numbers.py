@@ -36,11 +36,6 @@ def signer() -> Iterator[SigningProcess]:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def clock() -> SettableClock:
     return SettableClock(NOW)
 

@@ -21,7 +21,7 @@ from tests.support.certificates.entrances import (
 )
 from tests.support.certificates.user_ca import der_of, new_ca, pem_of
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import NOW, issuers_of, new_authority, new_issuing_ca
+from tests.support.registration.authority import NOW, issuers_of, new_issuing_ca
 
 from thingmint.core.certificates.certificate import CertificateMode, CertificateStatus
 from thingmint.core.errors import (
@@ -36,17 +36,6 @@ from thingmint.registration.certificates.auto_registration import AutoRegistrati
 from thingmint.registration.certificates.ca_certificates import CARegistration
 from thingmint.registration.certificates.registered_certificates import register, register_without_ca
 from thingmint.registration.kernel.authority import RegistrationAuthority
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
-
 
 ENTRANCES: dict[str, tuple[Enter, type[Exception]]] = {
     "RegisterCertificate": (with_ca, ResourceExists),

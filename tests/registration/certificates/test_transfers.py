@@ -33,11 +33,6 @@ ALL = PageRequest(50, None, ascending=True)
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 async def authority(store: MemoryStore) -> RegistrationAuthority:
     for number, caller in enumerate((SOURCE, TARGET, THIRD)):
         key = sample_access_key(number, account=caller.account)

@@ -17,11 +17,6 @@ T = TypeVar("T")
 WATCHED = frozenset({"certificate", "group"})
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 async def started(store: MemoryStore) -> ChangeWatch[str]:
     watch = ChangeWatch[str](store)
     assert await watch.changed_keys() == frozenset()

@@ -15,11 +15,6 @@ FULL = {f"key-{number}": str(number) for number in range(50)}
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def registry(store: MemoryStore) -> Registry:
     return registry_on(store)
 

@@ -177,9 +177,9 @@ async def postgresql_store(url: str, folder: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-async def test_an_entry_that_appears_late_gets_a_later_place(postgresql_url: str, tmp_path: Path) -> None:
-    async with postgresql_store(postgresql_url, tmp_path) as store:
-        log, other = await log_on(store), await asyncpg.connect(postgresql_url)
+async def test_an_entry_that_appears_late_gets_a_later_place(migrated_postgresql_url: str, tmp_path: Path) -> None:
+    async with postgresql_store(migrated_postgresql_url, tmp_path) as store:
+        log, other = await log_on(store), await asyncpg.connect(migrated_postgresql_url)
         transaction = other.transaction()
         await transaction.start()
         position = await other.fetchval(LATE_ENTRY)
@@ -197,10 +197,10 @@ async def test_an_entry_that_appears_late_gets_a_later_place(postgresql_url: str
 
 
 async def test_a_position_of_an_undone_transaction_is_given_up_once_no_other_can_have_it(
-    postgresql_url: str, tmp_path: Path
+    migrated_postgresql_url: str, tmp_path: Path
 ) -> None:
-    async with postgresql_store(postgresql_url, tmp_path) as store:
-        log, other, open_one = await log_on(store), *[await asyncpg.connect(postgresql_url) for _ in range(2)]
+    async with postgresql_store(migrated_postgresql_url, tmp_path) as store:
+        log, other, open_one = await log_on(store), *[await asyncpg.connect(migrated_postgresql_url) for _ in range(2)]
         with contextlib.suppress(ZeroDivisionError):
             async with other.transaction():
                 await other.fetchval(LATE_ENTRY)
@@ -223,8 +223,8 @@ async def test_a_position_of_an_undone_transaction_is_given_up_once_no_other_can
         await open_one.close()
 
 
-async def test_a_leap_of_positions_is_not_searched_in_full(postgresql_url: str, tmp_path: Path) -> None:
-    async with postgresql_store(postgresql_url, tmp_path) as store:
+async def test_a_leap_of_positions_is_not_searched_in_full(migrated_postgresql_url: str, tmp_path: Path) -> None:
+    async with postgresql_store(migrated_postgresql_url, tmp_path) as store:
         log = await log_on(store)
         await append(store, range(1))
         await execute(store, "ALTER TABLE audit ALTER COLUMN position RESTART WITH 1000000")
@@ -233,14 +233,14 @@ async def test_a_leap_of_positions_is_not_searched_in_full(postgresql_url: str, 
         assert len(await store.read(gaps)) <= 10_000
 
 
-async def test_a_node_leaves_the_log_to_another_one_that_holds_it(postgresql_url: str, tmp_path: Path) -> None:
+async def test_a_node_leaves_the_log_to_another_one_that_holds_it(migrated_postgresql_url: str, tmp_path: Path) -> None:
     async with (
-        postgresql_store(postgresql_url, tmp_path) as store,
-        postgresql_store(postgresql_url, tmp_path) as other,
+        postgresql_store(migrated_postgresql_url, tmp_path) as store,
+        postgresql_store(migrated_postgresql_url, tmp_path) as other,
     ):
         log = await log_on(store)
         await append(store, range(TILE_WIDTH))
-        connection = await asyncpg.connect(postgresql_url)
+        connection = await asyncpg.connect(migrated_postgresql_url)
         async with connection.transaction():
             await connection.execute("SELECT * FROM log_state FOR UPDATE")
             assert await other.write(lambda: sequence(log)) is None

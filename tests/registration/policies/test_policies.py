@@ -1,12 +1,12 @@
 """The life of policies and their versions: what is recorded, what is refused, and what nothing happens to then."""
 
 import hashlib
-from dataclasses import replace
 
 import pytest
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import NOW, REGION, Listener, caller_with, new_authority
+from tests.support.registration.authority import NOW, REGION, Listener, caller_with
 from tests.support.registration.policies import document, statement
+from tests.support.registration.registry import turned
 
 from thingmint.core.errors import (
     DeletionRefused,
@@ -18,7 +18,6 @@ from thingmint.core.errors import (
     VersionsLimitExceeded,
 )
 from thingmint.core.identifiers import AccountId, PolicyName
-from thingmint.core.paging import PageRequest
 from thingmint.core.policies.stored_policy import DevicePolicy
 from thingmint.core.policies.target import parse_policy_target
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -31,16 +30,6 @@ NAME = PolicyName("Lamp")
 FIRST = document(statement(Action="iot:Connect"))
 SECOND = document(statement(Action="iot:Publish"))
 IDENTITY = parse_policy_target(CALLER.scope, f"{REGION}:0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0")
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 async def created(authority: RegistrationAuthority, name: PolicyName = NAME) -> DevicePolicy:
@@ -228,15 +217,9 @@ async def test_pages_hold_every_policy_once_in_order(authority: RegistrationAuth
     names = [PolicyName(f"policy-{9 - number}") for number in range(5)]
     for name in names:
         await created(authority, name)
-    pages, request = [], PageRequest(2, None, ascending)
-    while True:
-        page = await policies.list_policies(authority, CALLER, request)
-        pages.append([item.name for item in page.items])
-        if page.next is None:
-            break
-        request = replace(request, after=page.next)
+    pages = await turned(2, lambda request: policies.list_policies(authority, CALLER, request), ascending=ascending)
     assert [len(page) for page in pages] == [2, 2, 1]
-    assert [each for page in pages for each in page] == (names if ascending else names[::-1])
+    assert [each.name for page in pages for each in page] == (names if ascending else names[::-1])
 
 
 async def test_what_comes_into_force_is_told_and_what_does_not_is_not(

@@ -10,7 +10,7 @@ from tests.support.databases.stores import insert, sample_certificate
 from tests.support.machine.soak import examples
 from tests.support.registration.authority import REGION, caller_with, new_authority
 from tests.support.registration.memberships import Memberships, store_memberships
-from tests.support.registration.policies import document, statement
+from tests.support.registration.policies import document, effective_policies, statement
 
 from thingmint.core.errors import (
     DeletionRefused,
@@ -26,7 +26,6 @@ from thingmint.core.policies.target import CertificateTarget, CognitoTarget, Pol
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.changes import changes_from
 from thingmint.registration.policies import policies, policy_attachments
-from thingmint.registration.policies.effective_policies import effective_policies
 
 CALLER = caller_with()
 SCOPE = CALLER.scope

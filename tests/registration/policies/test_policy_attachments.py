@@ -8,7 +8,8 @@ import pytest
 from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import REGION, Listener, caller_with, new_authority
 from tests.support.registration.memberships import Memberships, store_memberships
-from tests.support.registration.policies import document, statement
+from tests.support.registration.policies import document, effective_policies, statement
+from tests.support.registration.registry import turned
 
 from thingmint.core.certificates.certificate import CertificateStatus
 from thingmint.core.errors import InvalidRequest, LimitExceeded, ResourceNotFound
@@ -29,7 +30,7 @@ from thingmint.registration.certificates import certificates
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.changes import MAX_RESOURCES, changes_from
 from thingmint.registration.policies import policies, policy_attachments
-from thingmint.registration.policies.effective_policies import effective_policies, policies_for
+from thingmint.registration.policies.effective_policies import policies_for
 
 CALLER = caller_with()
 SCOPE = CALLER.scope
@@ -38,16 +39,6 @@ DOCUMENT = document(statement(Action="iot:Connect"))
 IDENTITY = parse_policy_target(SCOPE, f"{REGION}:0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0")
 UNKNOWN = parse_policy_target(SCOPE, f"arn:aws:iot:{REGION}:{SCOPE.account}:cert/" + "0" * 64)
 ALL = PageRequest(100, None, ascending=True)
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 async def new_policies(authority: RegistrationAuthority, *names: str) -> None:
@@ -240,20 +231,14 @@ async def test_pages_of_inherited_policies_hold_each_once(
         return await policy_attachments.list_attached(authority, CALLER, target, request, inherited=True)
 
     everything = ["House", "All", "Floor", "Room", "Garden", "Own"]
-    assert await turned(page, ascending=ascending) == (everything if ascending else everything[::-1])
+    assert await names_turned(page, ascending=ascending) == (everything if ascending else everything[::-1])
 
 
 Named = TypeVar("Named", PolicySummary, AttachedTarget)
 
 
-async def turned(page: Callable[[PageRequest], Awaitable[Page[Named]]], *, ascending: bool) -> list[str]:
-    request, seen = PageRequest(2, None, ascending), list[str]()
-    while True:
-        found = await page(request)
-        seen += [entry.name for entry in found.items]
-        if found.next is None:
-            return seen
-        request = replace(request, after=found.next)
+async def names_turned(page: Callable[[PageRequest], Awaitable[Page[Named]]], *, ascending: bool) -> list[str]:
+    return [entry.name for found in await turned(2, page, ascending=ascending) for entry in found]
 
 
 @pytest.mark.parametrize("ascending", [True, False])
@@ -272,12 +257,12 @@ async def test_pages_of_attachments_follow_the_order_of_attachment(
         return await policy_attachments.list_targets(authority, CALLER, PolicyName("a"), request)
 
     order = ["b", "c", "a"]
-    assert await turned(of_target, ascending=ascending) == (order if ascending else order[::-1])
+    assert await names_turned(of_target, ascending=ascending) == (order if ascending else order[::-1])
     others = [(await new_certificate(authority)).name for _ in range(3)]
     for other in others:
         await attach(authority, "a", parse_policy_target(SCOPE, other))
     order = [target.name, *others]
-    assert await turned(of_policy, ascending=ascending) == (order if ascending else order[::-1])
+    assert await names_turned(of_policy, ascending=ascending) == (order if ascending else order[::-1])
 
 
 async def test_in_force_for_a_thing_is_what_its_groups_have(

@@ -33,11 +33,6 @@ NEWEST = PageRequest(10, None, ascending=False)
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def clock() -> SettableClock:
     return SettableClock(NOW)
 

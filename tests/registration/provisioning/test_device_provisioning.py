@@ -52,11 +52,6 @@ SERIAL = {"SerialNumber": "17"}
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def clock() -> SettableClock:
     return SettableClock(NOW)
 

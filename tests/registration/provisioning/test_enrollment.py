@@ -44,11 +44,6 @@ BODY = template_body(
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def hook() -> Hook:
     return Hook()
 

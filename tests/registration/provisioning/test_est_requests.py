@@ -20,11 +20,6 @@ DECRYPT_KEY_ID = x509.ObjectIdentifier("1.2.840.113549.1.9.16.2.37")
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def authority(store: MemoryStore) -> RegistrationAuthority:
     return with_own_ids(new_authority(store))
 

@@ -48,16 +48,6 @@ def body(name: str = "AWS::IoT::Certificate::CommonName", overrides: Mapping[str
     )
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
-
-
 async def waiting(
     authority: RegistrationAuthority, status: CertificateStatus = CertificateStatus.PENDING_ACTIVATION
 ) -> Certificate:

@@ -28,11 +28,6 @@ TOKEN = ownership_token(AUTHORITY, OWNERSHIP)
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def clock() -> SettableClock:
     return SettableClock(NOW)
 

@@ -8,7 +8,7 @@ from cryptography import x509
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.certificates.user_ca import UserCA, new_ca
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.authority import caller_with
 from tests.support.registration.fleet import DOCUMENT
 
 from thingmint.core.certificates.ca_certificate import CACertificateStatus, CACertificateUpdate
@@ -46,16 +46,6 @@ LAMP = ThingName("lamp")
 FIRST = PageRequest(10, None, ascending=True)
 ACTIVE, INACTIVE = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE
 Json = Mapping[str, object]
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 def ref(name: str) -> dict[str, str]:

@@ -120,11 +120,6 @@ STEPS = {"CreatePolicy", "AttachPolicy", "CreateThing", "UpdateCertificate", "At
 TEMPLATE = template_body(thing={}, policies={"policy": {"PolicyDocument": DOCUMENT}})
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 def authority_with(store: MemoryStore, *statements: Json) -> RegistrationAuthority:
     return replace(new_authority(store), roles=RolePolicies({ROLE_ARN: policy(*statements)}))
 

@@ -13,6 +13,7 @@ from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import ACCOUNT, NOW, Listener, caller_with, new_authority, shared_key_pair
 from tests.support.registration.fleet import create_template
 from tests.support.registration.provisioning import BODY, HOOK_ARN, JITP_BODY, ROLE_ARN
+from tests.support.registration.registry import turned
 
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.ca_certificate import RegistrationConfig
@@ -45,11 +46,6 @@ ELSEWHERE = caller_with(region=Region("eu-west-2"))
 FLEET, OTHER = TemplateName("fleet"), TemplateName("other")
 OTHER_BODY = BODY.replace("sensor-", "meter-")
 FIRST = PageRequest(10, None, ascending=True)
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
 
 
 @pytest.fixture
@@ -143,14 +139,8 @@ async def test_tags_that_cannot_be_kept_create_nothing(authority: RegistrationAu
 async def test_pages_hold_every_template_once_in_the_order_of_creation(authority: RegistrationAuthority) -> None:
     for number in range(5):
         await created(authority, TemplateName(f"t{number}"))
-    pages, request = [], PageRequest(2, None, ascending=True)
-    while True:
-        page = await provisioning_templates.list_templates(authority, CALLER, request)
-        pages.append([entry.name for entry in page.items])
-        if page.next is None:
-            break
-        request = replace(request, after=page.next)
-    assert pages == [["t0", "t1"], ["t2", "t3"], ["t4"]]
+    pages = await turned(2, lambda request: provisioning_templates.list_templates(authority, CALLER, request))
+    assert [[entry.name for entry in page] for page in pages] == [["t0", "t1"], ["t2", "t3"], ["t4"]]
     assert not (await provisioning_templates.list_templates(authority, ELSEWHERE, FIRST)).items
 
 

@@ -27,11 +27,6 @@ AT = datetime(2026, 12, 1, tzinfo=UTC)
 END = datetime(2049, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 async def issued(store: MemoryStore, status: CertificateStatus = CertificateStatus.ACTIVE) -> Certificate:
     (certificate,) = await issued_on(store, 1, status)
     return certificate

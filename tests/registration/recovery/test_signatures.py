@@ -27,11 +27,6 @@ async def foreign(store: MemoryStore, pem: str) -> Certificate:
     return await register_without_ca(authority_on(store), CALLER, pem, CertificateStatus.ACTIVE)
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 async def test_right_signatures_are_counted_by_who_has_made_them(store: MemoryStore) -> None:
     ca, stranger = new_ca(), new_ca("Stranger")
     await issued(store, 2)

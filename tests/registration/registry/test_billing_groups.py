@@ -1,7 +1,6 @@
 """Billing groups: created, changed, joined, deleted."""
 
 import pytest
-from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.registry import Registry, turned
 
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, VersionMismatch
@@ -10,16 +9,6 @@ from thingmint.core.registry.thing_group import BillingGroup, GroupUpdate
 from thingmint.registration.registry import billing_groups
 
 WARD = BillingGroupName("ward")
-
-
-def dump(registry: Registry) -> object:
-    assert isinstance(registry.store, MemoryStore)
-    return registry.store.tables.dump()
-
-
-def actions(registry: Registry) -> list[str]:
-    assert isinstance(registry.store, MemoryStore)
-    return [entry.action for entry in registry.store.tables.audit]
 
 
 async def described(registry: Registry) -> BillingGroup:
@@ -32,11 +21,11 @@ async def update(registry: Registry, wanted: GroupUpdate) -> BillingGroup:
 
 async def test_a_group_is_created_once_in_the_same_words(registry: Registry) -> None:
     created = await registry.create_billing_group("ward", "pays")
-    before = dump(registry)
+    before = registry.tables.dump()
 
     assert await registry.create_billing_group("ward", "pays") == created == await described(registry)
 
-    assert dump(registry) == before
+    assert registry.tables.dump() == before
     with pytest.raises(ResourceExists, match="Billing group ward already exists") as refused:
         await registry.create_billing_group("ward", "pays not")
     assert (refused.value.resource_id, refused.value.resource_arn) == (created.group_id, created.arn)
@@ -73,13 +62,13 @@ async def test_an_update_counts(registry: Registry) -> None:
 
 async def test_another_version_than_expected_is_neither_updated_nor_deleted(registry: Registry) -> None:
     await registry.create_billing_group("ward")
-    before = dump(registry)
+    before = registry.tables.dump()
 
     for refused in (update(registry, GroupUpdate(expected_version=2)), registry.delete_billing_group("ward", 2)):
         with pytest.raises(VersionMismatch, match="The group ward has version 1, not 2"):
             await refused
 
-    assert dump(registry) == before
+    assert registry.tables.dump() == before
 
 
 async def test_a_thing_belongs_to_one_group_and_its_version_counts_that(registry: Registry) -> None:
@@ -99,7 +88,7 @@ async def test_a_thing_belongs_to_one_group_and_its_version_counts_that(registry
     await registry.unbill("ward", "lamp")
     stored = await registry.thing("lamp")
     assert (stored.billing_group_name, stored.version) == (None, 3)
-    assert actions(registry)[3:] == ["AddThingToBillingGroup", "RemoveThingFromBillingGroup"]
+    assert registry.actions[3:] == ["AddThingToBillingGroup", "RemoveThingFromBillingGroup"]
 
 
 async def test_a_group_with_things_is_not_deleted(registry: Registry) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.support.databases.memory_store import MemoryStore
-from tests.support.registration.authority import caller_with, new_authority
+from tests.support.registration.authority import caller_with
 from tests.support.registration.provisioning import ROLE_ARN
 from tests.support.registration.registry import turned
 
@@ -15,16 +15,6 @@ from thingmint.registration.registry import role_aliases
 
 CALLER = caller_with()
 NAME = RoleAliasName("devices")
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def authority(store: MemoryStore) -> RegistrationAuthority:
-    return new_authority(store)
 
 
 async def created(authority: RegistrationAuthority, name: RoleAliasName = NAME) -> RoleAlias:

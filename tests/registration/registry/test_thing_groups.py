@@ -1,7 +1,6 @@
 """Thing groups: their hierarchy, the things in them, and what is refused."""
 
 import pytest
-from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.registry import Registry, turned
 
 from thingmint.core.errors import InvalidRequest, ResourceExists, ResourceNotFound, VersionMismatch
@@ -14,14 +13,8 @@ from thingmint.registration.registry import thing_group_members, thing_groups
 LAMPS = ThingGroupName("lamps")
 
 
-def dump(registry: Registry) -> object:
-    assert isinstance(registry.store, MemoryStore)
-    return registry.store.tables.dump()
-
-
 def actions(registry: Registry) -> list[tuple[str, dict[str, str]]]:
-    assert isinstance(registry.store, MemoryStore)
-    return [(entry.action, entry.detail) for entry in registry.store.tables.audit]
+    return [(entry.action, entry.detail) for entry in registry.tables.audit]
 
 
 async def described(registry: Registry, name: str = "lamps") -> ThingGroup:
@@ -35,12 +28,12 @@ async def update(registry: Registry, wanted: GroupUpdate) -> ThingGroup:
 async def test_a_group_is_created_once_in_the_same_words(registry: Registry) -> None:
     await registry.create_group("house")
     created = await registry.create_group("lamps", "house", description="all", floor="3")
-    before = dump(registry)
+    before = registry.tables.dump()
 
     assert await registry.create_group("lamps", "house", description="all", floor="3") == created
 
     assert await described(registry) == created
-    assert dump(registry) == before
+    assert registry.tables.dump() == before
 
 
 async def test_a_name_is_taken_by_a_group_elsewhere_in_the_hierarchy(registry: Registry) -> None:
@@ -81,12 +74,12 @@ async def test_a_group_has_a_hundred_children(registry: Registry) -> None:
     await registry.create_group("house")
     for number in range(100):
         await registry.create_group(f"room-{number}", "house")
-    before = dump(registry)
+    before = registry.tables.dump()
 
     with pytest.raises(InvalidRequest, match="at most 100 direct child groups"):
         await registry.create_group("room-100", "house")
 
-    assert dump(registry) == before
+    assert registry.tables.dump() == before
     await registry.create_group("lamps", "room-1")
 
 
@@ -104,13 +97,13 @@ async def test_an_update_counts(registry: Registry) -> None:
 
 async def test_another_version_than_expected_is_neither_updated_nor_deleted(registry: Registry) -> None:
     await registry.create_group("lamps")
-    before = dump(registry)
+    before = registry.tables.dump()
 
     for refused in (update(registry, GroupUpdate(expected_version=2)), registry.delete_group("lamps", 2)):
         with pytest.raises(VersionMismatch, match="The group lamps has version 1, not 2"):
             await refused
 
-    assert dump(registry) == before
+    assert registry.tables.dump() == before
 
 
 async def test_what_does_not_exist_is_not_found(registry: Registry) -> None:
@@ -163,11 +156,11 @@ async def test_a_group_with_children_is_not_deleted(registry: Registry) -> None:
 
 
 async def test_deleting_what_does_not_exist_changes_nothing(registry: Registry) -> None:
-    before = dump(registry)
+    before = registry.tables.dump()
 
     await registry.delete_group("lamps", 3)
 
-    assert dump(registry) == before
+    assert registry.tables.dump() == before
 
 
 async def test_groups_are_listed_from_where_they_are_looked_for(registry: Registry) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.registry import Registry
 
 from thingmint.core.certificates.certificate import CertificateStatus
@@ -23,14 +22,8 @@ async def things(registry: Registry) -> Registry:
     return registry
 
 
-def dump(registry: Registry) -> object:
-    assert isinstance(registry.store, MemoryStore)
-    return registry.store.tables.dump()
-
-
 def actions(registry: Registry) -> list[tuple[str, str, dict[str, str]]]:
-    assert isinstance(registry.store, MemoryStore)
-    return [(entry.action, entry.resource, entry.detail) for entry in registry.store.tables.audit[2:]]
+    return [(entry.action, entry.resource, entry.detail) for entry in registry.tables.audit[2:]]
 
 
 async def test_an_attached_certificate_is_found_from_both_ends(things: Registry) -> None:
@@ -73,13 +66,13 @@ async def test_an_exclusive_certificate_belongs_to_no_other_thing(things: Regist
     certificate = await things.certificate()
     await things.attach("lamp", certificate.arn, EXCLUSIVE)
     await things.attach("lamp", certificate.arn)
-    before = dump(things)
+    before = things.tables.dump()
 
     for type_ in (None, SHARED, EXCLUSIVE):
         with pytest.raises(InvalidRequest, match=r"^The principal is attached exclusively to thing lamp$"):
             await things.attach("fan", certificate.arn, type_)
 
-    assert dump(things) == before
+    assert things.tables.dump() == before
     await things.detach("lamp", certificate.arn)
     await things.attach("fan", certificate.arn, EXCLUSIVE)
 

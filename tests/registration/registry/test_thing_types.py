@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 import pytest
 from msgspec import structs
-from tests.support.databases.memory_store import MemoryStore
 from tests.support.registration.authority import NOW
 from tests.support.registration.registry import Registry, turned
 
@@ -31,16 +30,6 @@ def after(registry: Registry, **by: float) -> Registry:
     return Registry(structs.replace(registry.authority, clock=LaterClock(timedelta(**by))), registry.caller)
 
 
-def dump(registry: Registry) -> object:
-    assert isinstance(registry.store, MemoryStore)
-    return registry.store.tables.dump()
-
-
-def actions(registry: Registry) -> list[str]:
-    assert isinstance(registry.store, MemoryStore)
-    return [entry.action for entry in registry.store.tables.audit]
-
-
 async def described(registry: Registry) -> ThingType:
     return await thing_types.describe(registry.authority, registry.caller, LIGHT)
 
@@ -51,12 +40,12 @@ async def update(registry: Registry, requested: ThingTypeUpdate) -> None:
 
 async def test_a_type_is_created_once_in_the_same_words(registry: Registry) -> None:
     created = await registry.create_type("light", "wattage")
-    before = dump(registry)
+    before = registry.tables.dump()
 
     assert await registry.create_type("light", "wattage") == created == await described(registry)
 
-    assert dump(registry) == before
-    assert actions(registry) == ["CreateThingType"]
+    assert registry.tables.dump() == before
+    assert registry.actions == ["CreateThingType"]
 
 
 async def test_a_name_is_taken_by_a_type_with_other_properties(registry: Registry) -> None:
@@ -93,7 +82,7 @@ async def test_an_update_changes_the_propagating_attributes_and_nothing_else(reg
         await update(registry, same)
 
     assert (await described(registry)).properties == replace(before, propagating_attributes=propagating)
-    assert actions(registry) == ["CreateThingType", "UpdateThingType"]
+    assert registry.actions == ["CreateThingType", "UpdateThingType"]
     for other in (
         ThingTypeUpdate(description="another"),
         ThingTypeUpdate(searchable_attributes=("colour",)),
@@ -117,7 +106,7 @@ async def test_a_deprecation_keeps_its_date_and_can_be_undone(registry: Registry
     await registry.deprecate_type("light", undo=True)
 
     assert (await described(registry)).deprecated_at is None
-    assert actions(registry) == ["CreateThingType", "DeprecateThingType", "DeprecateThingType"]
+    assert registry.actions == ["CreateThingType", "DeprecateThingType", "DeprecateThingType"]
 
 
 async def test_a_type_is_deleted_five_minutes_after_its_deprecation(registry: Registry) -> None:
@@ -132,7 +121,7 @@ async def test_a_type_is_deleted_five_minutes_after_its_deprecation(registry: Re
 
     with pytest.raises(ResourceNotFound):
         await described(registry)
-    assert actions(registry)[-1] == "DeleteThingType"
+    assert registry.actions[-1] == "DeleteThingType"
 
 
 async def test_the_wait_before_deletion_is_the_operators_choice(registry: Registry) -> None:

@@ -21,13 +21,8 @@ def heard(registry: Registry) -> list[AuditEntry]:
     return registry.authority.events.entries
 
 
-def store_of(registry: Registry) -> MemoryStore:
-    assert isinstance(registry.store, MemoryStore)
-    return registry.store
-
-
 def touched(registry: Registry) -> set[object]:
-    return {resource for (resource,) in store_of(registry).tables.rows("registry_change", "resource")}
+    return {resource for (resource,) in registry.tables.rows("registry_change", "resource")}
 
 
 async def test_a_created_thing_is_recorded_and_told_of(registry: Registry) -> None:
@@ -35,29 +30,29 @@ async def test_a_created_thing_is_recorded_and_told_of(registry: Registry) -> No
 
     assert created == await registry.thing("lamp")
     assert (created.arn, created.version, created.created_at) == (ARN, 1, NOW)
-    assert [(entry.action, entry.resource) for entry in store_of(registry).tables.audit] == [("CreateThing", ARN)]
-    assert heard(registry) == store_of(registry).tables.audit
+    assert [(entry.action, entry.resource) for entry in registry.tables.audit] == [("CreateThing", ARN)]
+    assert heard(registry) == registry.tables.audit
     assert touched(registry) == {ARN}
 
 
 async def test_creating_a_thing_again_in_the_same_words_changes_nothing(registry: Registry) -> None:
     created = await registry.create_thing("lamp", colour="red")
-    before = store_of(registry).tables.dump()
+    before = registry.tables.dump()
 
     assert await registry.create_thing("lamp", colour="red") == created
 
-    assert store_of(registry).tables.dump() == before
+    assert registry.tables.dump() == before
 
 
 async def test_a_name_is_taken_by_a_thing_with_other_attributes(registry: Registry) -> None:
     created = await registry.create_thing("lamp", colour="red")
-    before = store_of(registry).tables.dump()
+    before = registry.tables.dump()
 
     with pytest.raises(ResourceExists, match=r"^Thing lamp already exists in account with different attributes$") as e:
         await registry.create_thing("lamp", colour="blue")
 
     assert (e.value.resource_id, e.value.resource_arn) == (created.thing_id, ARN)
-    assert store_of(registry).tables.dump() == before
+    assert registry.tables.dump() == before
 
 
 async def test_a_thing_may_be_created_with_a_type_and_a_billing_group(registry: Registry) -> None:
@@ -71,14 +66,14 @@ async def test_a_thing_may_be_created_with_a_type_and_a_billing_group(registry: 
 
 
 async def test_a_type_and_a_billing_group_must_exist(registry: Registry) -> None:
-    before = store_of(registry).tables.dump()
+    before = registry.tables.dump()
 
     with pytest.raises(ResourceNotFound, match="Thing type light not found"):
         await registry.create_thing("lamp", "light")
     with pytest.raises(ResourceNotFound, match="Billing group ward not found"):
         await registry.create_thing("lamp", billing="ward")
 
-    assert store_of(registry).tables.dump() == before
+    assert registry.tables.dump() == before
 
 
 async def test_no_new_thing_has_a_deprecated_type(registry: Registry) -> None:
@@ -142,13 +137,13 @@ async def test_updates_count_versions_and_are_recorded(registry: Registry) -> No
 
 async def test_another_version_than_expected_is_neither_updated_nor_deleted(registry: Registry) -> None:
     await registry.create_thing("lamp")
-    before = store_of(registry).tables.dump()
+    before = registry.tables.dump()
 
     for refused in (registry.update_thing("lamp", expected=2), registry.delete_thing("lamp", 2)):
         with pytest.raises(VersionMismatch, match="The thing lamp has version 1, not 2"):
             await refused
 
-    assert store_of(registry).tables.dump() == before
+    assert registry.tables.dump() == before
 
 
 async def test_a_deleted_thing_leaves_nothing_behind(registry: Registry) -> None:
@@ -159,17 +154,17 @@ async def test_a_deleted_thing_leaves_nothing_behind(registry: Registry) -> None
     await registry.delete_thing("lamp", 1)
 
     assert await registry.members("lamps") == []
-    tables = store_of(registry).tables
+    tables = registry.tables
     assert [tables.rows(table) for table in ("thing", "thing_attribute", "thing_group_member")] == [[], [], []]
     assert heard(registry)[-1].action == "DeleteThing"
 
 
 async def test_deleting_what_does_not_exist_changes_nothing(registry: Registry) -> None:
-    before = store_of(registry).tables.dump()
+    before = registry.tables.dump()
 
     await registry.delete_thing("lamp", 7)
 
-    assert store_of(registry).tables.dump() == before
+    assert registry.tables.dump() == before
 
 
 async def test_a_thing_with_a_principal_is_not_deleted(registry: Registry) -> None:
@@ -203,10 +198,11 @@ async def test_things_are_listed_by_type_and_attribute(registry: Registry) -> No
 
 
 async def test_a_thing_whose_commit_is_lost_was_never_told_of(registry: Registry) -> None:
-    store_of(registry).lose_commit_with = ServiceUnavailable()
+    assert isinstance(registry.store, MemoryStore)
+    registry.store.lose_commit_with = ServiceUnavailable()
 
     with pytest.raises(ServiceUnavailable):
         await registry.create_thing("lamp")
 
     assert heard(registry) == []
-    assert store_of(registry).tables.rows("thing") == []
+    assert registry.tables.rows("thing") == []

@@ -36,7 +36,7 @@ CALLER = caller_with(EVERYTHING)
 DEVICE_ID = CertificateId("d1" * 32)
 BASIC = (b"authorization", b"Basic " + base64.b64encode(b"AKIAEXAMPLE:secret"))
 REQUEST = base64.b64encode(x509.load_pem_x509_csr(csr_pem("p-256").encode()).public_bytes(Encoding.DER))
-SHOWN = Peer((b"certificate",), "localhost", None)
+SHOWN = Peer((b"certificate",), "localhost")
 
 
 @dataclass
@@ -192,7 +192,7 @@ async def test_an_authorization_that_cannot_be_read_is_not_known(value: bytes) -
         await callers.author(ShownCredentials(SHOWN, value, "192.0.2.1", "r-1"))
 
 
-@pytest.mark.parametrize("peer", [None, Peer((), None, None)])
+@pytest.mark.parametrize("peer", [None, Peer((), None)])
 async def test_who_shows_nothing_is_asked(peer: Peer | None) -> None:
     callers = Callers(EstBench(), EstBench())
     with pytest.raises(AuthenticationMissing):

@@ -41,7 +41,7 @@ def test_plain_request_is_answered_400_with_a_sentence(live: LiveServer, method:
             assert "https://" in json.loads(response.read())["message"]
     finally:
         client.close()
-    live.wait_until(lambda: live.server.open_connections == 0)
+    live.wait_until(lambda: live.open_connections == 0)
 
 
 def test_answer_to_plain_head_has_no_body(live: LiveServer) -> None:
@@ -70,7 +70,7 @@ def test_other_beginnings_end_the_connection(live: LiveServer, beginning: bytes)
         client.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionError):
             assert not client.recv(100).startswith(b"HTTP")
-    live.wait_until(lambda: live.server.open_connections == 0)
+    live.wait_until(lambda: live.open_connections == 0)
 
 
 def test_first_byte_and_handshake_share_one_time_limit(live: LiveServer) -> None:

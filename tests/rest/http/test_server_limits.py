@@ -79,7 +79,7 @@ def test_time_limit_of_the_body_does_not_bind_the_application() -> None:
         client.send(WAITS)
         assert live.application.started.acquire(timeout=30)
         with live.client() as silent:
-            live.wait_until(lambda: live.server.open_connections == 2)
+            live.wait_until(lambda: live.open_connections == 2)
             live.let_pass(NEVER)
             assert silent.is_closed_by_server()
         live.application.release.set()
@@ -106,7 +106,7 @@ def test_reader_that_never_reads_is_cut_off(loop_name: str) -> None:
     with live_server(loop_name=loop_name, limits=Limits(write_stall_seconds=0.2)) as live, live.client() as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.send(b"GET /large/20000000 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
-        live.wait_until(lambda: live.server.open_connections == 0)
+        live.wait_until(lambda: live.open_connections == 0)
         assert len(live.application.served) < 3
         with live.client() as honest:
             assert served(honest)
@@ -128,7 +128,7 @@ def test_client_that_sends_without_end_after_a_refusal_is_cut_off() -> None:
         with contextlib.suppress(ConnectionError):
             while True:
                 client.socket.sendall(b"x" * 65536)
-        live.wait_until(lambda: live.server.open_connections == 0)
+        live.wait_until(lambda: live.open_connections == 0)
 
 
 def test_overload_is_refused_as_throttling() -> None:
@@ -195,7 +195,7 @@ def test_responses_that_nobody_reads_make_room_for_others(loop_name: str) -> Non
             busy.send(WAITS)
         live.wait_until(lambda: live.application.served.count("/waits") == len(all_busy))
         assert served(honest)
-        live.wait_until(lambda: live.server.open_connections == 1 + len(all_busy))
+        live.wait_until(lambda: live.open_connections == 1 + len(all_busy))
         live.application.release.set()
         for busy in all_busy:
             answer = busy.response()
@@ -216,8 +216,8 @@ def test_honest_client_is_served_beside_300_silent_connections(loop_name: str) -
     with live_server(loop_name=loop_name, observe_connections=counts.append) as live:
         with clients(live, 300), live.client() as honest:
             assert served(honest)
-            assert live.server.open_connections == 301
-        live.wait_until(lambda: live.server.open_connections == 0)
+            assert live.open_connections == 301
+        live.wait_until(lambda: live.open_connections == 0)
         assert max(counts) == 301
         assert counts[-1] == 0
 
@@ -280,7 +280,7 @@ def test_request_in_flight_is_finished_by_a_stop(loop_name: str) -> None:
         assert answer.status == 200
         assert answer.headers["connection"] == "close"
         stopping.result(30)
-        assert live.server.open_connections == 0
+        assert live.open_connections == 0
 
 
 def test_stop_answers_every_request_of_a_pipeline_that_has_arrived(loop_name: str) -> None:
@@ -318,7 +318,7 @@ def test_stop_abandons_what_outlives_the_grace_period(loop_name: str, caplog: py
         busy.send(WAITS)
         assert live.application.started.acquire(timeout=30)
         live.run(live.server.stop(0.05))
-        assert live.server.open_connections == 0
+        assert live.open_connections == 0
         assert busy.response() is None
     assert "1 requests were abandoned" in caplog.text
 

@@ -114,7 +114,7 @@ def test_what_is_not_tls_is_closed_and_the_server_stays(live: LiveServer, trust:
         plain.send(sent)
         while not plain.is_closed_by_server():
             pass  # OpenSSL may send an alert first
-    live.wait_until(lambda: live.server.open_connections == 0)
+    live.wait_until(lambda: live.open_connections == 0)
     with live.client(trust) as client:
         assert is_served(client)
 
@@ -123,9 +123,9 @@ def test_what_is_not_tls_is_closed_and_the_server_stays(live: LiveServer, trust:
 def test_handshake_that_never_ends_is_cut_off(loop_name: str, server_context: ssl.SSLContext) -> None:
     limits = Limits(handshake_seconds=0.1)
     with live_server(loop_name=loop_name, tls=server_context, limits=limits) as live, live.client() as client:
-        live.wait_until(lambda: live.server.open_connections == 1)
+        live.wait_until(lambda: live.open_connections == 1)
         assert client.is_closed_by_server()
-        live.wait_until(lambda: live.server.open_connections == 0)
+        live.wait_until(lambda: live.open_connections == 0)
 
 
 @pytest.mark.parametrize("loop_name", sorted(LOOPS))
@@ -138,11 +138,11 @@ def test_connections_in_their_handshake_are_counted_and_make_room(
         live.client() as first,
         live.client() as second,
     ):
-        live.wait_until(lambda: live.server.open_connections == 2)
+        live.wait_until(lambda: live.open_connections == 2)
         with live.client(trust) as honest:
             assert is_served(honest)
             assert first.is_closed_by_server()
-            assert live.server.open_connections == 2
+            assert live.open_connections == 2
             second.socket.setblocking(False)
             with pytest.raises(BlockingIOError):
                 second.socket.recv(1)
@@ -159,9 +159,9 @@ def test_stop_ends_handshakes_and_idle_connections(
         live.client(trust) as idle,
     ):
         assert is_served(idle)
-        live.wait_until(lambda: live.server.open_connections == 2)
+        live.wait_until(lambda: live.open_connections == 2)
         live.run(live.server.stop(5.0))
-        assert live.server.open_connections == 0
+        assert live.open_connections == 0
         assert handshaking.is_closed_by_server()
         assert idle.is_closed_by_server()
 
@@ -198,5 +198,5 @@ def test_reader_that_never_reads_is_cut_off_over_tls(
         with trust.wrap_socket(plain, server_hostname="localhost") as reader:
             reader.sendall(b"GET /large/5000000 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
             live.wait_until(lambda: bool(live.application.served))
-            live.wait_until(lambda: live.server.open_connections == 0)
+            live.wait_until(lambda: live.open_connections == 0)
             assert len(live.application.served) < 5

@@ -126,7 +126,7 @@ def test_client_that_leaves_a_silent_stream_is_reported_to_the_application(
             client.send(GET)
             read_until(client.socket, b"\r\n\r\n")
         assert events.has_left.wait(GENEROUS)
-        live.wait_until(lambda: live.server.open_connections == 0)
+        live.wait_until(lambda: live.open_connections == 0)
 
 
 def test_stream_to_http_1_0_ends_with_the_connection(loop_name: str) -> None:

@@ -93,7 +93,7 @@ def test_it_is_none_of_the_server_s_connections_any_more(live: LiveServer) -> No
     with live.client() as client:
         client.send(request())
         switched(client)
-        live.wait_until(lambda: live.server.open_connections == 0)
+        live.wait_until(lambda: live.open_connections == 0)
         live.let_pass(1000.0)
         client.send(b"still here")
         assert received(client, 10) == b"still here"
@@ -137,7 +137,7 @@ def test_a_client_that_has_gone_is_not_switched(live: LiveServer) -> None:
     # Without TLS it may still read the answer.
     live.wait_until(lambda: all(protocol._client_is_done for protocol in live.server.protocols()))
     live.loop.call_soon_threadsafe(switching.release.set)
-    live.wait_until(lambda: live.server.open_connections == 0 and not live.server._state.tasks)
+    live.wait_until(lambda: live.open_connections == 0 and not live.server._state.tasks)
     live.loop.call_soon_threadsafe(switching.release.clear)
 
 

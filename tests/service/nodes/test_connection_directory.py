@@ -48,8 +48,8 @@ class Forgetful:
 
 
 @pytest.fixture
-async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Forgetful]:
-    opened = await open_store(postgresql_url, tmp_path, observe=Timings())
+async def store(migrated_postgresql_url: str, tmp_path: Path) -> AsyncIterator[Forgetful]:
+    opened = await open_store(migrated_postgresql_url, tmp_path, observe=Timings())
     for node_id in ("one", "two"):
         await opened.write(lambda each=node_id: node_table.add_node(each, each, "1", "local", "{}"))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     await opened.write(lambda: insert_registration_code(SCOPE, "code", datetime(2026, 1, 2, tzinfo=UTC)))

@@ -51,8 +51,8 @@ class Member:
 
 
 @pytest.fixture
-async def store(postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await open_store(postgresql_url, tmp_path, observe=Timings())
+async def store(migrated_postgresql_url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(migrated_postgresql_url, tmp_path, observe=Timings())
     yield opened
     await opened.close()
 

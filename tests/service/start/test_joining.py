@@ -196,7 +196,8 @@ async def test_a_directory_from_before_shares_its_keys_and_joiners_get_none_that
     assert not await store.read(copy_table.names)
     with_passphrase = await started(store, old)
     assert anchors_of(with_passphrase) == anchors_of(before)
-    issuing = before.issuing.certificate
+    assert before.own_issuer is not None
+    issuing = before.own_issuer.certificate
     await store.write(lambda: copy_table.take_out_issuer(issuer_id_of(issuing)))
     assert await store.write(lambda: copy_table.take_out(ROOT_KEY))
     assert not await store.write(lambda: copy_table.take_out(ROOT_KEY))

@@ -1,11 +1,14 @@
 """Owns a device's connection that writes into a list, and a broker with a clock that tests turn by hand."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 
 from thingmint.core.identifiers import AccountId, CertificateId, Region, Scope
 from thingmint.mqtt.broker.broker import LocalBroker
 from thingmint.mqtt.broker.data_plane import LocalDataPlane
+from thingmint.mqtt.broker.due_wills import DueWills
+from thingmint.mqtt.broker.router import TopicRouter
 from thingmint.mqtt.codec.codec import encode
 from thingmint.mqtt.codec.packets import Connect, ProtocolVersion, Publish, QoS, Subscription, Will
 from thingmint.mqtt.codec.properties import ConnectProperties
@@ -197,3 +200,14 @@ class Bench:
         """Let time pass, and the broker do what is due."""
         self.now += seconds
         self.broker.advance(self.now)
+
+
+def has_no_subscriptions(router: TopicRouter) -> bool:
+    """Return whether the router keeps nothing."""
+    return router._tree.is_empty and router._shared.is_empty and not router._groups
+
+
+async def all_decided(wills: DueWills) -> None:
+    """Wait until every due will has been decided."""
+    while wills._worker is not None:
+        await asyncio.wait({wills._worker})

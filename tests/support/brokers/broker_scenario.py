@@ -48,7 +48,7 @@ class Stage:
     @property
     def version(self) -> str:
         """The version of MQTT that the engine speaks."""
-        abilities = self.planes[0].abilities(SCOPE)
+        abilities = self.planes[0].brokers[0].abilities
         assert abilities is not None
         return abilities.version_in_words
 

@@ -181,6 +181,12 @@ def refusal_of(call: Callable[..., object], **parameters: object) -> Refusal:
     return Refusal(answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Message"])
 
 
+def refused(call: Callable[..., object], **parameters: object) -> tuple[str, int]:
+    """Return the error's name and the status with which the call is refused."""
+    refusal = refusal_of(call, **parameters)
+    return refusal.name, refusal.status
+
+
 def policy(*statements: Mapping[str, object]) -> dict[str, object]:
     """Return an IAM policy document."""
     return {"Version": "2012-10-17", "Statement": list(statements)}

@@ -119,8 +119,11 @@ def find_plugins() -> Path | None:
     return next((place for place in places if (place / PROVIDER).is_dir()), None)
 
 
-def ready_terraform(live: Live, folder: Path, configuration: str) -> Terraform:
-    """Return Terraform, ready to apply the configuration in the folder; skip where a machine has none."""
+def ready_terraform(live: Live, folder: Path, configuration: str, *, one_provider: bool = False) -> Terraform:
+    """Return Terraform, ready to apply the configuration in the folder; skip where a machine has none.
+
+    With one provider, it is started before, and Terraform does not have to read and hash its file.
+    """
     program, plugins = shutil.which("terraform"), find_plugins()
     if program is None or plugins is None:
         pytest.skip("no Terraform with AWS's provider in a local mirror (THINGMINT_TEST_TERRAFORM_PLUGINS)")
@@ -138,5 +141,7 @@ def ready_terraform(live: Live, folder: Path, configuration: str) -> Terraform:
     for name in ("AWS_ENDPOINT_URL_IOT", "AWS_ENDPOINT_URL_IOT_DATA_PLANE"):
         del environment[name]
     ready = Terraform(program, folder, environment)
+    if one_provider:
+        ready = with_one_provider(ready, live)
     ready.must("init", "-input=false", f"-plugin-dir={plugins}")
     return ready

@@ -143,8 +143,6 @@ def tab_of(browser: Browser, live: Live, key: AccessKey | None = None, **options
     context = browser.new_context(ignore_https_errors=True, **options)
     try:
         tab = Tab(context.new_page(), live.service.endpoints.api)
-        if key is not None:
-            tab.open("")
         yield tab
         assert tab.complaints == []
     finally:

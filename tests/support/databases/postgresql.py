@@ -189,14 +189,18 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
     pytest.fail("PostgreSQL refuses to run as root, and there is no unprivileged account to run it")
 
 
-def run_apart(coroutine: Coroutine[object, object, T]) -> T:
-    """Run the coroutine on a loop of its own thread, whatever loop the test has; raise TimeoutError if it waits."""
+def run_apart(coroutine: Coroutine[object, object, T], runner: asyncio.Runner | None = None) -> T:
+    """Run the coroutine in another thread, whatever loop the test has; raise TimeoutError if it waits.
+
+    A runner's loop runs meanwhile only, so that connections of an earlier coroutine can be used again.
+    """
     results: list[T] = []
     errors: list[BaseException] = []
+    run_in = asyncio.run if runner is None else runner.run
 
     def run() -> None:
         try:
-            results.append(asyncio.run(asyncio.wait_for(coroutine, _APART_SECONDS)))
+            results.append(run_in(asyncio.wait_for(coroutine, _APART_SECONDS)))
         except BaseException as error:  # noqa: BLE001  raised again by the thread that asked
             errors.append(error)
 
@@ -241,12 +245,36 @@ async def _execute(url: str, statement: str) -> None:
         await connection.close()
 
 
-def new_database(server_url: str, template: str = "template1") -> Iterator[str]:
+class _Administration:
+    """A connection that makes and drops databases. To open one for each statement takes a third of their time."""
+
+    def __init__(self, server_url: str) -> None:
+        self._runner = asyncio.Runner()
+        self._connection: asyncpg.Connection = run_apart(asyncpg.connect(server_url), self._runner)
+
+    def execute(self, statement: str) -> None:
+        run_apart(self._connection.execute(statement), self._runner)
+
+    def close(self) -> None:
+        run_apart(self._connection.close(), self._runner)
+        self._runner.close()
+
+
+def new_database(
+    server_url: str, template: str = "template1", administration: _Administration | None = None
+) -> Iterator[str]:
     """Yield the URL of a fresh copy of the template on the server, and drop it afterwards."""
     name = f"thingmint_test_{secrets.token_hex(8)}"
-    run_apart(_execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
+
+    def execute(statement: str) -> None:
+        if administration is None:
+            run_apart(_execute(server_url, statement))
+        else:
+            administration.execute(statement)
+
+    execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield _with_database(server_url, name)
-    run_apart(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _with_database(url: str, name: str) -> str:
@@ -283,10 +311,17 @@ def postgresql_server_url(request: pytest.FixtureRequest) -> str:
     return cluster.url
 
 
+@pytest.fixture(scope="session")
+def _administration(postgresql_server_url: str) -> Iterator[_Administration]:
+    administration = _Administration(postgresql_server_url)
+    yield administration
+    administration.close()
+
+
 @pytest.fixture
-def postgresql_url(postgresql_server_url: str) -> Iterator[str]:
+def postgresql_url(postgresql_server_url: str, _administration: _Administration) -> Iterator[str]:
     """The URL of a fresh, empty database."""
-    yield from new_database(postgresql_server_url)
+    yield from new_database(postgresql_server_url, administration=_administration)
 
 
 @pytest.fixture(scope="session")
@@ -302,6 +337,8 @@ async def _open_and_close(url: str, folder: Path) -> None:
 
 
 @pytest.fixture
-def migrated_postgresql_url(postgresql_server_url: str, _migrated_template: str) -> Iterator[str]:
+def migrated_postgresql_url(
+    postgresql_server_url: str, _migrated_template: str, _administration: _Administration
+) -> Iterator[str]:
     """The URL of a fresh database with Thingmint's tables, which are empty."""
-    yield from new_database(postgresql_server_url, _migrated_template)
+    yield from new_database(postgresql_server_url, _migrated_template, _administration)

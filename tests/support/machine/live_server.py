@@ -171,6 +171,11 @@ class LiveServer(LoopThread):
         with self.client() as client:
             return client.ask(data)
 
+    @property
+    def open_connections(self) -> int:
+        """How many sockets are open, including those in their handshake."""
+        return len(self.server._connections)
+
     def let_pass(self, seconds: float) -> None:
         """Let the server look at its open connections as it would this much later."""
 
@@ -182,7 +187,7 @@ class LiveServer(LoopThread):
 
     def wait_for_half_a_head(self) -> None:
         """Wait until the server has received the beginning of a request's head on some connection."""
-        self.wait_until(lambda: any(protocol.phase is Phase.HEAD for protocol in self.server.protocols()))
+        self.wait_until(lambda: any(protocol._clock.phase is Phase.HEAD for protocol in self.server.protocols()))
 
     def wait_for_reader(self) -> None:
         """Wait until the server waits for some client to read a response."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from msgspec import structs
+from tests.support.databases.memory_store import MemoryStore, Tables
 from tests.support.databases.stores import insert, sample_certificate
 from tests.support.registration.authority import caller_with, new_authority
 
@@ -47,6 +48,17 @@ class Registry:
     def store(self) -> Store:
         """Where it is stored."""
         return self.authority.store
+
+    @property
+    def tables(self) -> Tables:
+        """What its store in memory has."""
+        assert isinstance(self.store, MemoryStore)
+        return self.store.tables
+
+    @property
+    def actions(self) -> list[str]:
+        """The actions in its audit trail."""
+        return [entry.action for entry in self.tables.audit]
 
     async def create_thing(
         self,
@@ -228,9 +240,11 @@ def registry_on(store: Store) -> Registry:
     return Registry(structs.replace(new_authority(), store=store))
 
 
-async def turned(size: int, page_of: Callable[[PageRequest], Awaitable[Page[T]]]) -> list[list[T]]:
+async def turned(
+    size: int, page_of: Callable[[PageRequest], Awaitable[Page[T]]], *, ascending: bool = True
+) -> list[list[T]]:
     """Return all pages of a list of a registration function."""
-    pages, request = [], PageRequest(size, None, ascending=True)
+    pages, request = [], PageRequest(size, None, ascending)
     while True:
         page = await page_of(request)
         pages.append(list(page.items))

@@ -6,12 +6,14 @@ need control groups that test machines may not have.
 """
 
 import contextlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,10 @@ from tests.support.machine.required import require, required_program
 ROOT = Path(__file__).parents[3]
 _IN_THE_BASE = ("base-files", "bash", "dash", "coreutils", "python3-venv")
 _UNNEEDED = ("/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/info")
-# Without bytecode, which a real image has: compiling it takes longer than all the rest.
-_PIP_OPTIONS = "--no-index --no-compile --find-links /wheels"
+_PIP_OPTIONS = "--no-index --find-links /wheels"
+# Without bytecode, which a real image has: compiling it takes longer than all the rest. In this file, and not among the
+# options, because pip also starts itself, to install what builds the package. To pip, "no" sets this option.
+_FILES = {"etc/passwd": b"", "etc/pip.conf": b"[install]\nno-compile = no\n"}
 # What a container sees of the machine: its own writable folders, and none of its secrets.
 _STARTED = """
 set -e
@@ -87,8 +91,10 @@ def _archive(file: Path, paths: Iterable[str]) -> None:
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
             archive.addfile(folder)
-        users = tarfile.TarInfo("etc/passwd")
-        archive.addfile(users)
+        for name, content in _FILES.items():
+            written = tarfile.TarInfo(name)
+            written.size = len(content)
+            archive.addfile(written, io.BytesIO(content))
 
 
 def skip_where_nothing_can_be_built(folder: Path) -> None:
@@ -118,8 +124,10 @@ def built_image(folder: Path) -> Iterator[Image]:
     buildah("commit", "--quiet", "--rm", empty, "localhost/base")
     (folder / "base.tar").unlink()
     wheels = folder / "wheels"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed = (*project["project"]["dependencies"], *project["build-system"]["requires"])
     pip = (sys.executable, "-m", "pip")
-    subprocess.run([*pip, "download", "--quiet", "--dest", str(wheels), str(ROOT), "hatchling"], check=True)
+    subprocess.run([*pip, "download", "--quiet", "--dest", str(wheels), *needed], check=True)
     containerfile = str(ROOT / "deploy" / "container" / "Containerfile")
     arguments = ("--build-arg", "BASE=localhost/base", "--build-arg", f"PIP_OPTIONS={_PIP_OPTIONS}")
     inside = ("--isolation", "chroot", "--volume", f"{wheels}:/wheels:ro", "--pull-never")

@@ -3,17 +3,16 @@
 Importing takes most of the processor time of a short program. Each run is a process of its own, with its own arguments,
 environment, folder and files, so that nothing of it remains for the next run.
 
-A client sends one message with three files: standard input, output and error. The answers are the process id (with a
-descriptor of the process) and, when the process has ended, its exit code as `subprocess` counts. If the client ends
-before, the process is killed: nobody else would, and it would keep its files open. The server ends when its standard
-input does.
+A client sends one message (`Run.read`) with three files: standard input, output and error. The answers are the process
+id (with a descriptor of the process) and, when the process has ended, its exit code as `subprocess` counts. If the
+client ends before, the process is killed: nobody else would, and it would keep its files open. The server ends when its
+standard input does.
 """
 
 import atexit
 import contextlib
 import gc
 import importlib
-import json
 import os
 import pkgutil
 import runpy
@@ -24,6 +23,7 @@ import sys
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -45,6 +45,18 @@ class Run:
     arguments: list[str]
     environment: dict[str, str]
     folder: str
+
+    @classmethod
+    def read(cls, message: bytes) -> Self:
+        """Return what a message asks for.
+
+        Its texts are separated by zero bytes, which none of them can have: the program, the folder, the number of
+        arguments, the arguments, and the variables as `NAME=value`. The programs of `forked.py` write it, which have
+        no time to import `json`.
+        """
+        program, folder, number, *texts = map(os.fsdecode, message.split(b"\0"))
+        arguments, variables = texts[: int(number)], texts[int(number) :]
+        return cls(program, arguments, dict(each.split("=", 1) for each in variables), folder)
 
 
 def wait_for_a_run(path: str, modules: list[str]) -> Run:
@@ -102,7 +114,8 @@ def _import(module: str) -> None:
 def _read_models() -> None:
     """Let the AWS CLI read the models of its services once: to find and parse them is half of the time of a command."""
     # The AWS CLI imports its commands when it makes its driver. This driver is not used.
-    session = sys.modules["awscli.clidriver"].create_clidriver().session
+    clidriver = vars(sys.modules["awscli.clidriver"])
+    session = clidriver["create_clidriver"]().session
     for service in ("iot", "iot-data"):
         session.create_client(service, region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-")
         session.get_paginator_model(service)
@@ -111,6 +124,15 @@ def _read_models() -> None:
     session.get_component("data_loader").list_available_services("waiters-2")
     read = session.get_component("data_loader")
     vars(sys.modules[type(session).__module__])["create_loader"] = lambda *_: read
+    # To register the handlers of a driver's events is half of the rest.
+    driver = clidriver["create_clidriver"]()
+
+    def ready() -> object:
+        # The files of settings that this process's environment names were read. Those of the run's are to be read.
+        vars(driver.session).update(dict.fromkeys(("_config", "_profile", "_profile_map")))
+        return driver
+
+    clidriver["create_clidriver"] = ready
 
 
 class ReadyKeys:
@@ -158,7 +180,7 @@ def _accept(listening: socket.socket, selector: selectors.BaseSelector, ready: R
     if not message:
         client.close()
         return None
-    run = Run(**json.loads(message))
+    run = Run.read(message)
     keys = ready.for_next_start() if (run.program, *run.arguments[:1]) == ("thingmint", "serve") else None
     pid = os.fork()
     if pid == 0:

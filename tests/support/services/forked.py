@@ -6,7 +6,6 @@ changes how the interpreter or a library starts, and where the system has no des
 
 import contextlib
 import functools
-import json
 import os
 import select
 import signal
@@ -23,7 +22,8 @@ from typing import IO, Self, TypeAlias
 
 from tests.support.machine.quick_folder import quick_folder
 
-_THINGMINT = ("thingmint.*",)
+_MODULE = "thingmint"
+_THINGMINT = (f"{_MODULE}.*",)
 _AWS = ("awscli.clidriver", "botocore.endpoint", "botocore.httpsession", "botocore.signers")
 _ROOT = Path(__file__).parents[3]
 _PROGRAMS = Path(sys.executable).parent
@@ -61,13 +61,9 @@ class ForkedProcess:
         self._asking = threading.Lock()
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._server.connect(str(server))
-        run = {
-            "program": program,
-            "arguments": arguments,
-            "environment": dict(environment),
-            "folder": folder or str(Path.cwd()),
-        }
-        socket.send_fds(self._server, [json.dumps(run).encode()], files)
+        variables = (f"{name}={value}" for name, value in environment.items())
+        run = (program, folder or str(Path.cwd()), str(len(arguments)), *arguments, *variables)
+        socket.send_fds(self._server, [os.fsencode("\0".join(run))], files)
         answer, descriptors, _, _ = socket.recv_fds(self._server, 64, 1)
         self.pid = int(answer)
         (self._process,) = descriptors
@@ -149,6 +145,7 @@ Process: TypeAlias = "subprocess.Popen[str] | ForkedProcess"
 
 def start_thingmint(
     *arguments: str,
+    program: str = _MODULE,
     before: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
@@ -158,13 +155,14 @@ def start_thingmint(
 ) -> Process:
     """Start a command of this interpreter's Thingmint.
 
-    ``before`` is a command that takes it as its last arguments, and executes it.
+    ``program`` is the absolute path of a script that imports Thingmint, to run it instead. ``before`` is a command that
+    takes the command as its last arguments, and executes it.
     """
     environment = dict(os.environ if environment is None else environment)
     at_start = _at_the_start(environment)
     if before or not _FORKS or at_start is None:
         return subprocess.Popen(
-            [*before, sys.executable, "-m", "thingmint", *arguments],
+            [*before, sys.executable, *(("-m", _MODULE) if program == _MODULE else (program,)), *arguments],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -188,7 +186,7 @@ def start_thingmint(
                 files.append(given if isinstance(given, int) else given.fileno())
         process = ForkedProcess(
             _SERVERS.socket_of(_THINGMINT, at_start),
-            "thingmint",
+            program,
             arguments,
             files=(files[0], files[1], files[2]),
             environment=environment,
@@ -200,6 +198,7 @@ def start_thingmint(
 
 def run_thingmint(
     *arguments: str,
+    program: str = _MODULE,
     environment: Mapping[str, str] | None = None,
     stdin: str = "",
     check: bool = False,
@@ -209,7 +208,7 @@ def run_thingmint(
     with tempfile.TemporaryFile() as typed:
         typed.write(stdin.encode())
         typed.seek(0)
-        process = start_thingmint(*arguments, environment=environment, stdin=typed)
+        process = start_thingmint(*arguments, program=program, environment=environment, stdin=typed)
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -237,18 +236,24 @@ def programs() -> Path:
     return folder
 
 
-# A service is executed: a shell that starts it in the background ends it with its process group.
+# A service is executed: a shell that starts it in the background ends it with its process group. The modules are those
+# that are part of the interpreter: to import `socket` and `json` would take most of the program's time.
 _ASKS = """#!{python} -IS
-import json, os, socket, sys
-if sys.argv[1:2] == ["serve"]:
-    os.execv({program!r}, [{program!r}, *sys.argv[1:]])
-run = dict(program={program!r}, arguments=sys.argv[1:], environment=dict(os.environ), folder=os.getcwd())
-server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+import posix, sys
+import _socket
+arguments = sys.argv[1:]
+if arguments[:1] == ["serve"]:
+    posix.execv({program!r}, [{program!r}, *arguments])
+texts = [{program!r}, posix.getcwd(), str(len(arguments)), *arguments]
+run = [text.encode(sys.getfilesystemencoding(), "surrogateescape") for text in texts]
+run += [name + b"=" + value for name, value in posix.environ.items()]
+server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
 server.connect({server!r})
-socket.send_fds(server, [json.dumps(run).encode()], [0, 1, 2])
+files = b"".join(file.to_bytes(4, sys.byteorder) for file in (0, 1, 2))
+server.sendmsg([b"\\0".join(run)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
 server.recv(64)
 code = int(server.recv(64))
-os._exit(code if code >= 0 else 128 - code)
+posix._exit(code if code >= 0 else 128 - code)
 """
 
 

@@ -1,7 +1,8 @@
 """Owns a mixed load for tests of faults: callers and devices that go on whatever happens, and note what they saw.
 
 Callers issue, deactivate and read certificates, and repeat no failed request. Devices publish messages of QoS 1, and
-connect again when their connection has ended.
+connect again when their connection has ended. Callers make no pause while a fault begins, so that it meets requests
+under way. While they only wait for its end, they pause between rounds, except in `make soak`.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.support.certificates.signing_requests import csr_pem
 from tests.support.clients.aws import IoT, Live
 from tests.support.devices.live_devices import Credentials, new_credentials
+from tests.support.machine.soak import examples
 from tests.support.services.haproxy import Balancer
 from tests.support.services.nodes import Wire, client_of, connected_wire, context_of
 
@@ -30,6 +32,7 @@ from thingmint.mqtt.codec.packets import Puback, Publish, QoS, Suback, Subscribe
 from thingmint.mqtt.codec.properties import ConnectProperties
 
 PATIENCE = 180.0
+PAUSE_SECONDS = examples(0.1, 0.0)
 ANY = frozenset({"ACTIVE", "INACTIVE"})
 
 
@@ -48,6 +51,7 @@ class Seen:
     """Messages of devices that were acknowledged; no two are equal."""
     heard: set[bytes] = field(default_factory=set)
     listens: asyncio.Event = field(default_factory=asyncio.Event)
+    a_fault_begins: threading.Event = field(default_factory=threading.Event)
 
     def table(self) -> str:
         """Return the table of the documents."""
@@ -78,6 +82,8 @@ class Operator(threading.Thread):
         """Go on until the end."""
         request = csr_pem("p-256")
         while not self._ends.is_set():
+            if not self._seen.a_fault_begins.is_set():
+                self._ends.wait(PAUSE_SECONDS)
             created = self._call("create_certificate_from_csr", certificateSigningRequest=request, setAsActive=True)
             if created is not None:
                 self._own.append(created["certificateId"])
@@ -219,9 +225,13 @@ class MixedLoad:
 
     async def under(self, fault: str, happens: contextlib.AbstractAsyncContextManager[object], lasts: float) -> None:
         """Let a fault last so many seconds, and wait until every client has been served twice after it."""
+        self.seen.a_fault_begins.set()
+        await asyncio.sleep(PAUSE_SECONDS)
         self.seen.fault = fault
         async with happens:
-            await asyncio.sleep(lasts)
+            await asyncio.sleep(PAUSE_SECONDS)
+            self.seen.a_fault_begins.clear()
+            await asyncio.sleep(lasts - PAUSE_SECONDS)
         self.seen.healed[fault].append(await self.healed())
         self.seen.fault = "none"
 

@@ -3,7 +3,7 @@
 import json
 import os
 from datetime import datetime, timedelta
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import click
 
@@ -27,7 +27,6 @@ from thingmint.service.start.caller_policies import missing_keys
 from thingmint.service.start.first_credentials import operator, require_own_database
 from thingmint.settings.config import Config
 
-T = TypeVar("T")
 _HEADING = ("access key", "account", "user", "origin", "created", "expires")
 
 

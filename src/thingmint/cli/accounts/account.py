@@ -2,7 +2,6 @@
 
 import json
 import os
-from typing import TypeVar
 
 import click
 
@@ -18,7 +17,6 @@ from thingmint.service.opening import Registry
 from thingmint.service.start.first_credentials import operator, require_own_database
 from thingmint.settings.config import Config
 
-T = TypeVar("T")
 _PAGE = 100
 
 

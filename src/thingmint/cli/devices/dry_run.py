@@ -48,7 +48,7 @@ class QueriedRegistry:
         try:
             self._client.call("GET", _PATHS[kind] + urllib.parse.quote(name, safe=""), {})
         except ServiceRefused as refusal:
-            if refusal.name != "ResourceNotFoundException":
+            if not refusal.is_not_found:
                 raise
             return False
         return True

@@ -23,7 +23,7 @@ from thingmint.cli.devices.manifest import DeviceEntry
 from thingmint.cli.devices.requests import Asked, Requests
 from thingmint.cli.issuing.folder import FolderRefused, public_key_sha256
 from thingmint.cli.issuing.registrar import DeviceRegistrar, Registered
-from thingmint.cli.issuing.retries import THROTTLED, RetryLimit
+from thingmint.cli.issuing.retries import RetryLimit
 from thingmint.cli.threads import to_its_end
 from thingmint.core.identifiers import certificate_id_of
 from thingmint.issuance.encoding.parsing import certificate_in_der
@@ -141,10 +141,10 @@ class DeviceWork:
                 await asyncio.sleep(self.patience.retry)
                 continue
             except ServiceRefused as refusal:
-                if refusal.name in THROTTLED or refusal.status >= 500 or refusal.status == _REQUEST_TIMEOUT:
-                    is_known = is_known and refusal.name in THROTTLED
+                if refusal.is_throttled or refusal.status >= 500 or refusal.status == _REQUEST_TIMEOUT:
+                    is_known = is_known and refusal.is_throttled
                     self.patience.check(refusal)
-                    await asyncio.sleep(refusal.retry_after if refusal.name in THROTTLED else self.patience.retry)
+                    await asyncio.sleep(refusal.retry_after if refusal.is_throttled else self.patience.retry)
                     continue
                 if is_known and not refusal.is_about_caller:
                     # No certificate was or can be issued for the key, and a later list may not have the device.

@@ -14,7 +14,6 @@ from typing import Any
 
 from thingmint.cli.connection import ServiceRefused, SignedClient
 from thingmint.cli.exchange.fleet import CertificateItem, Fleet, GroupItem, ThingItem, ThingTypeItem
-from thingmint.cli.issuing.retries import THROTTLED
 
 _EXISTS = "ResourceAlreadyExistsException"
 
@@ -54,7 +53,7 @@ class IntoService:
             try:
                 return self.client.call(method, path, query or {}, body, headers)
             except ServiceRefused as refusal:
-                if refusal.name not in THROTTLED:
+                if not refusal.is_throttled:
                     raise
                 time.sleep(refusal.retry_after)
 

@@ -54,7 +54,6 @@ class StationImport(IntoService):
         self._folder = folder
         self._issuers = issuers
         self._trusted = trusted
-        self._known: set[str] = set()
 
     def delivery(self, entries: list[DeviceEntry | ManifestEntry]) -> None:
         """Import the identities of a manifest.
@@ -100,7 +99,7 @@ class StationImport(IntoService):
         try:
             self.call("GET", f"/cacertificate/{certificate_id_of(der)}")
         except ServiceRefused as refusal:
-            if refusal.name != "ResourceNotFoundException":
+            if not refusal.is_not_found:
                 raise
         else:
             return

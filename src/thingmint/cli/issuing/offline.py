@@ -32,12 +32,8 @@ class OfflineRegistrar:
         self._production = production or {}
         self._authority = authority
         self._caller = caller
-        self._trust_anchor_sha256 = trust_anchor_sha256
-
-    @property
-    def trust_anchor_sha256(self) -> str | None:
+        self.trust_anchor_sha256 = trust_anchor_sha256
         """The SHA-256 of the file with the trust anchor of a service on this directory."""
-        return self._trust_anchor_sha256
 
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
         """Return a new certificate for the request's key."""

@@ -16,7 +16,7 @@ from thingmint.settings.config import Config
 
 @contextlib.asynccontextmanager
 async def station_keys(config: Config, key_type: str) -> AsyncIterator[KeySource]:
-    """Yield a source of key pairs of a type of `station_keys.KEY_TYPES`."""
+    """Yield a source of key pairs of a type that `station_keys` knows."""
     if key_type == RSA_2048:
         async with keys_of_command(config) as pool:
             yield pool

@@ -14,8 +14,6 @@ from msgspec import Struct
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient
 from thingmint.host.given_files import read_given
 
-_NOT_FOUND = "ResourceNotFoundException"
-
 
 class Registered(Struct, frozen=True):
     """A certificate in the registry, with its id."""
@@ -83,12 +81,8 @@ class HttpsRegistrar:
         """Create a registrar; with ``production``, requests for certificates have batch, operator and station."""
         self._client = client
         self._production = production or {}
-        self._trust_anchor_sha256 = trust_anchor_sha256
-
-    @property
-    def trust_anchor_sha256(self) -> str | None:
+        self.trust_anchor_sha256 = trust_anchor_sha256
         """The SHA-256 of the file with the service's trust anchor; None over plain HTTP."""
-        return self._trust_anchor_sha256
 
     async def issue(self, csr_pem: str, *, active: bool) -> Registered:
         """Return a new certificate for the request's key."""
@@ -122,7 +116,7 @@ class HttpsRegistrar:
         try:
             answer = await asyncio.to_thread(self._client.call, "GET", f"/certificates/{certificate_id}", {})
         except ServiceRefused as refusal:
-            if refusal.name != _NOT_FOUND:
+            if not refusal.is_not_found:
                 raise
             return None
         description = answer.get("certificateDescription")
@@ -142,7 +136,7 @@ class HttpsRegistrar:
             path = f"/things/{urllib.parse.quote(thing, safe='')}/principals"
             answer = await asyncio.to_thread(self._client.call, "GET", path, {})
         except ServiceRefused as refusal:
-            if refusal.name != _NOT_FOUND:
+            if not refusal.is_not_found:
                 raise
             return []
         principals = answer.get("principals")
@@ -155,7 +149,7 @@ class HttpsRegistrar:
             await asyncio.to_thread(self._client.call, "PUT", path, {"newStatus": "INACTIVE"})
             await asyncio.to_thread(self._client.call, "DELETE", path, {})
         except ServiceRefused as refusal:
-            if refusal.name != _NOT_FOUND:
+            if not refusal.is_not_found:
                 raise
 
 

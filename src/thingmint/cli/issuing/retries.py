@@ -14,8 +14,6 @@ from thingmint.core.errors import ThingmintError
 
 T = TypeVar("T")
 
-THROTTLED = ("ThrottlingException", "TooManyRequestsException")
-
 
 class WorkStopped(Exception):
     """No request succeeded within the limit; the job can be resumed."""
@@ -51,7 +49,7 @@ class RetryLimit(Struct):
         if time.monotonic() - self._last_success > self.seconds:
             raise WorkStopped(what) from cause
         refusal = cause if isinstance(cause, ServiceRefused) else cause.__cause__
-        is_throttled = isinstance(refusal, ServiceRefused) and refusal.name in THROTTLED
+        is_throttled = isinstance(refusal, ServiceRefused) and refusal.is_throttled
         if not self._has_said and not is_throttled:
             self._has_said = True
             self.say(f"{what}: trying again for {self.seconds:g} seconds")
@@ -64,7 +62,7 @@ class RetryLimit(Struct):
             except ServiceUnreachable as error:
                 self.check(error)
             except ServiceRefused as refusal:
-                if refusal.name not in THROTTLED and refusal.status < 500:
+                if not refusal.is_throttled and refusal.status < 500:
                     raise
                 self.check(refusal)
             await asyncio.sleep(self.retry)

@@ -11,7 +11,6 @@ from thingmint.issuance.keys.private_keys import PrivateKey, generate_private_ke
 
 RSA_2048 = "rsa-2048"
 _CURVES = {"ec-p256": "ecdsa-p256", "ec-p384": "ecdsa-p384"}
-KEY_TYPES = (RSA_2048, *_CURVES)
 
 
 class CurveKeys:

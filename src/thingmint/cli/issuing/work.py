@@ -20,7 +20,7 @@ from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
 from thingmint.cli.issuing.folder import Folder, FolderRefused, Job, public_key_sha256
 from thingmint.cli.issuing.incomplete_identities import discard_doubles, find_lost
 from thingmint.cli.issuing.registrar import Registered, Registrar
-from thingmint.cli.issuing.retries import THROTTLED, RetryLimit
+from thingmint.cli.issuing.retries import RetryLimit
 from thingmint.cli.issuing.station_keys import signing_request
 from thingmint.cli.threads import to_its_end
 from thingmint.core.error_text import in_words
@@ -111,7 +111,7 @@ class Work:
             try:
                 registered = await self.registrar.issue(csr_pem, active=self.job.active)
             except ServiceRefused as refusal:
-                if refusal.name in THROTTLED:
+                if refusal.is_throttled:
                     self._left.check(refusal)
                     await asyncio.sleep(refusal.retry_after)
                     continue

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable, SignedClient
 
-NOT_FOUND = "ResourceNotFoundException"
-_THROTTLED = ("ThrottlingException", "TooManyRequestsException")
 _PATIENCE_SECONDS = 60.0
 # RFC 9110, 9.2.2: may be repeated without an answer. A service closes connections that were idle for minutes.
 _IDEMPOTENT = ("GET", "PUT", "DELETE")
@@ -28,7 +26,7 @@ class Api:
     ) -> dict[str, object]:
         """Return the answer; repeat the call while the service is busy, and once if it did not answer.
 
-        A repeated DELETE may therefore raise NOT_FOUND.
+        A repeated DELETE may therefore raise that the resource does not exist.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         may_repeat = method in _IDEMPOTENT
@@ -40,7 +38,7 @@ class Api:
                     raise
                 may_repeat = False
             except ServiceRefused as refusal:
-                if refusal.name not in _THROTTLED or time.monotonic() > deadline:
+                if not refusal.is_throttled or time.monotonic() > deadline:
                     raise
                 time.sleep(refusal.retry_after)
 

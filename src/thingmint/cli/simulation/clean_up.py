@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.simulation.api import NOT_FOUND, Api
+from thingmint.cli.simulation.api import Api
 from thingmint.cli.simulation.clients.device import SimulatedDevice
 from thingmint.cli.simulation.preparation import remove_certificate
 from thingmint.core.error_text import in_words
@@ -80,7 +80,7 @@ def _arn(api: Api, path: str) -> str | None:
     try:
         description = api.call("GET", path)["certificateDescription"]
     except ServiceRefused as refusal:
-        if refusal.name != NOT_FOUND:
+        if not refusal.is_not_found:
             raise
         return None
     assert isinstance(description, dict)
@@ -97,7 +97,7 @@ def _gone_is_well() -> Iterator[None]:
     try:
         yield
     except ServiceRefused as refusal:
-        if refusal.name != NOT_FOUND:
+        if not refusal.is_not_found:
             raise
 
 

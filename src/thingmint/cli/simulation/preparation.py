@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from thingmint.cli.connection import ServiceRefused, ServiceUnreachable
-from thingmint.cli.simulation.api import NOT_FOUND, Api
+from thingmint.cli.simulation.api import Api
 from thingmint.cli.simulation.clients.identity import Identity
 from thingmint.core.error_text import in_words
 from thingmint.core.topics.patterns import (
@@ -59,7 +59,7 @@ class CreatedResources:
             except ServiceUnreachable as error:
                 troubles.append(f"{name}: {in_words(error)}")
             except ServiceRefused as refusal:
-                if refusal.name != NOT_FOUND:
+                if not refusal.is_not_found:
                     troubles.append(f"{name}: {in_words(refusal)}")
         return troubles
 

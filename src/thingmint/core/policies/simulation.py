@@ -6,7 +6,7 @@ Does not look up attachments: the caller passes the policies with their names, a
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.core.identifiers import PolicyName
@@ -110,21 +110,6 @@ class AuthResult:
     explicitly_denying: tuple[NamedPolicy, ...]
     missing_context_values: tuple[str, ...]
     verdicts: tuple[SimulatedDecision, ...]
-
-
-def simulate(
-    requests: Sequence[AuthRequest],
-    policies: Sequence[NamedPolicy],
-    context: RequestContext,
-    with_client_id: Sequence[NamedPolicy] = (),
-) -> tuple[AuthResult, ...]:
-    """Return the decision about each request without pauses; raise as `simulation` does."""
-    steps = simulation(requests, policies, context, with_client_id)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return cast("tuple[AuthResult, ...]", end.value)
 
 
 def simulation(

@@ -24,7 +24,6 @@ from hashlib import blake2s, sha256
 from json.encoder import encode_basestring_ascii as quoted
 from typing import NamedTuple
 
-VERSION = 1
 SALT_BYTES = 16
 SECRET_BYTES = 32
 

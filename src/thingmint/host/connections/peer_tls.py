@@ -47,7 +47,6 @@ class Peer:
 
     chain: tuple[bytes, ...] = field(repr=False)
     server_name: str | None
-    alpn: str | None
 
     @property
     def leaf(self) -> bytes:
@@ -84,11 +83,9 @@ def peer_of(connection: SSL.Connection) -> Peer:
     # On the server's side OpenSSL's chain does not contain the leaf.
     certificates = () if leaf is None else (leaf, *(connection.get_peer_cert_chain() or ()))
     name = connection.get_servername()
-    alpn = connection.get_alpn_proto_negotiated()
     return Peer(
         chain=tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates),
         server_name=None if name is None else name.decode("ascii", "replace"),
-        alpn=alpn.decode("ascii") if alpn else None,
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 _SHA1 = bytes.fromhex("300906052b0e03021a05000414")
 _SHA256 = bytes.fromhex("300d060960864801650304020105000420")
-_OCTET_STRING, _INTEGER, _SEQUENCE, _EXPLICIT_2 = 0x04, 0x02, 0x30, 0xA2
+_OCTET_STRING, _SEQUENCE, _EXPLICIT_2 = 0x04, 0x30, 0xA2
 # id-pkix-ocsp-nonce (RFC 9654, 2.1), and the identifier octet of the extension's value.
 _NONCE = bytes.fromhex("06092b060105050730010204")
 # RFC 5280, 4.1.2.2, has at most 20. Any length up to this keeps the lengths below in one octet.

@@ -39,11 +39,6 @@ class DueWills:
         if self._worker is None:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
-    async def settled(self) -> None:
-        """Wait until every due will has been decided."""
-        while self._worker is not None:
-            await asyncio.wait({self._worker})
-
     async def stop(self) -> None:
         """Drop the wills that are not decided."""
         if self._worker is not None:

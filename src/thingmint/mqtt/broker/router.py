@@ -145,11 +145,6 @@ class TopicRouter:
         self._shared: SubscriptionTree[str, SharedGroup] = SubscriptionTree()
         self._groups: dict[str, SharedGroup] = {}
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there are no subscriptions."""
-        return self._tree.is_empty and self._shared.is_empty and not self._groups
-
     def add(
         self, client_id: str, topic_filter: TopicFilter, subscription: Subscription, *, is_present: bool = True
     ) -> None:

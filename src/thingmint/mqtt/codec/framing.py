@@ -33,11 +33,6 @@ class Frame(NamedTuple):
         # Bodies may contain private keys and passwords.
         return f"Frame(first_byte=0x{self.first_byte:02x}, {len(self.body)} bytes)"
 
-    @property
-    def wire(self) -> bytes:
-        """The packet's bytes, for a relay."""
-        return frame_bytes(self.first_byte, self.body)
-
 
 class FrameReader:
     """Takes bytes in any portions and returns complete packets, each of at most ``max_packet_size`` bytes in total.

@@ -6,7 +6,6 @@ disconnected, or get the new policies, at once and not at their next CONNECT.
 
 import asyncio
 import functools
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -44,8 +43,6 @@ from thingmint.registration.kernel.turns import Pace
 _TICK_SECONDS: Final = 1.0
 _FLUSH_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 0.01
-
-log = logging.getLogger(__name__)
 
 
 class Gateway:

@@ -79,11 +79,6 @@ class RelayDataPlane:
         """Return whether the account has a broker."""
         return self._brokers.of(scope) is not None
 
-    def abilities(self, scope: Scope) -> BrokerAbilities | None:
-        """Return the abilities of the account's broker; None while they are not known, or if there is no broker."""
-        found = self._services.get(scope)
-        return None if found is None else found[0].abilities
-
     @property
     def brokers(self) -> Sequence[AccountBroker]:
         """The brokers that accounts have used; those that the settings name are among them once this has started."""

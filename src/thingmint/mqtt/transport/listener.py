@@ -25,8 +25,7 @@ from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.plaintext_clients import PlaintextClients
 from thingmint.mqtt.transport.queue_of_networks import QueueOfNetworks
 from thingmint.mqtt.transport.tls_records import new_read_buffer
-from thingmint.mqtt.transport.tls_roles import TLSProtocol
-from thingmint.mqtt.transport.tls_transport import TLSTransport
+from thingmint.mqtt.transport.tls_transport import TLSProtocol, TLSTransport
 from thingmint.mqtt.transport.unauthenticated import UnauthenticatedConnections
 
 # Left to itself, Linux keeps megabytes for each peer that does not read, and sends them even after a revocation.
@@ -55,7 +54,7 @@ class Listener:
 
     def __init__(
         self,
-        new_protocol: Callable[[], TLSProtocol[TLSTransport]],
+        new_protocol: Callable[[], TLSProtocol],
         *,
         host: str,
         port: int,

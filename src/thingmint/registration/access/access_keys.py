@@ -148,9 +148,7 @@ async def read_access_key(store: Store, access_key_id: str) -> AccessKey | None:
     return await store.read(program)
 
 
-async def delete_access_key(
-    store: Store, clock: Clock, caller: Caller, access_key_id: str, events: EventSink = UNHEARD
-) -> None:
+async def delete_access_key(store: Store, clock: Clock, caller: Caller, access_key_id: str) -> None:
     """Delete the access key, which is invalid at once; raise ResourceNotFound if the account has no such key."""
     now = clock.now()
 
@@ -162,7 +160,7 @@ async def delete_access_key(
         resource = user_arn(caller.scope, access_key.user_name)
         return _change(None, [audit_entry(caller, now, "DeleteAccessKey", resource, **key_detail(access_key))])
 
-    await change_of_callers(store, events, program)
+    await change_of_callers(store, UNHEARD, program)
 
 
 async def ensure_administrator(
@@ -173,7 +171,6 @@ async def ensure_administrator(
     access_key_id: str,
     secret: str,
     origin: AccessKeyOrigin,
-    events: EventSink = UNHEARD,
 ) -> bool:
     """Create the account's administrator's key unless it exists; return whether anything was stored.
 
@@ -211,7 +208,7 @@ async def ensure_administrator(
             entries.append(_own_entry(scope, now, "CreateAccessKey", administrator))
         return _change(bool(entries), entries)
 
-    return await change_of_callers(store, events, program)
+    return await change_of_callers(store, UNHEARD, program)
 
 
 async def purge_expired(store: Store, clock: Clock, region: Region, events: EventSink = UNHEARD) -> int:

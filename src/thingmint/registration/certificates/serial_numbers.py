@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from datetime import datetime, timedelta
 
-from thingmint.core.audit_entry import AuditEntry, audit_entry
+from thingmint.core.audit_entry import AuditEntry, audit_entry, service_entry
 from thingmint.core.caller import Caller
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.core.identifiers import Scope, iot_arn
@@ -24,8 +24,6 @@ from thingmint.registration.kernel.mutation import Change, change
 # Far longer than a signature and its storage take, and than the clocks of two nodes differ.
 ABANDONED_AFTER = timedelta(hours=1)
 _ACTION = "AbandonSerialNumber"
-# The principal that abandons reservations of processes that ended.
-_SWEEPER = "thingmint"
 
 
 async def issue_with_reservation(
@@ -82,16 +80,8 @@ async def _abandon(authority: RegistrationAuthority, caller: Caller, reservation
 
 
 def _entry_of_sweep(reservation: SerialReservation, at: datetime) -> AuditEntry:
-    return AuditEntry(
-        at=at,
-        scope=reservation.scope,
-        principal_arn=_SWEEPER,
-        source_address="",
-        request_id="",
-        action=_ACTION,
-        resource=_issuer_arn(reservation.scope, reservation),
-        detail=_detail(reservation, "no certificate was recorded"),
-    )
+    scope, detail = reservation.scope, _detail(reservation, "no certificate was recorded")
+    return service_entry(scope, at, _ACTION, _issuer_arn(scope, reservation), **detail)
 
 
 def _issuer_arn(scope: Scope, reservation: SerialReservation) -> str:

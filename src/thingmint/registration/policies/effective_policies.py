@@ -10,7 +10,7 @@ from thingmint.core.policies.target import CertificateTarget, PolicyTarget
 from thingmint.records.policies import policies as policy_table
 from thingmint.records.policies import policy_attachments as policy_attachment_table
 from thingmint.records.policies.policies import MOST_DOCUMENTS
-from thingmint.records.policies.policy_attachments import EffectivePolicies, EffectivePolicy, PolicySearchStart
+from thingmint.records.policies.policy_attachments import EffectivePolicy, PolicySearchStart
 from thingmint.records.registry import things as thing_table
 from thingmint.records.steps import Steps
 from thingmint.registration.kernel.authority import RegistrationAuthority
@@ -22,15 +22,6 @@ from thingmint.registration.policies.policy_attachments import beginning_of, req
 
 # White space can make documents long. The limit allows ten of the longest documents or a thousand usual ones.
 MAX_CHARACTERS = 4_194_304
-
-
-async def effective_policies(store: Store, scope: Scope, principal: str) -> EffectivePolicies:
-    """Return the policies that are in force for at least one client ID of an existing principal.
-
-    Also return the ARNs that `registration.kernel.changes` reports when the answer is no longer valid.
-    """
-    found = await store.read(lambda: policy_attachment_table.effective_policies(scope, PolicySearchStart(principal)))
-    return replace(found, policies=await _with_documents(store, scope, found.policies))
 
 
 async def policies_for(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import datetime
 
-from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.audit_entry import AuditEntry, service_entry
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus
 from thingmint.core.errors import ServiceUnavailable
@@ -24,9 +24,6 @@ from thingmint.records.steps import Steps
 from thingmint.registration.certificates.standing import record_deletion
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
-
-# The principal that deletes unused certificates.
-_SWEEPER = "thingmint"
 
 
 def ownership_token(authority: RegistrationAuthority, ownership: Ownership) -> str:
@@ -93,20 +90,15 @@ def _delete_unless_used(ownership: Ownership, at: datetime) -> Steps[Certificate
 
 
 def _entry(authority: RegistrationAuthority, certificate: Certificate) -> AuditEntry:
-    return AuditEntry(
-        at=authority.clock.now(),
-        scope=certificate.scope,
-        principal_arn=_SWEEPER,
-        source_address="",
-        request_id="",
-        action="DeleteCertificate",
-        resource=certificate.arn,
-        detail={
-            "status": certificate.status,
-            "issuer_id": certificate.issuer_id or "",
-            "serial_number": f"{certificate.serial_number:x}",
-            "reason": "ownership token ended",
-        },
+    return service_entry(
+        certificate.scope,
+        authority.clock.now(),
+        "DeleteCertificate",
+        certificate.arn,
+        status=certificate.status,
+        issuer_id=certificate.issuer_id or "",
+        serial_number=f"{certificate.serial_number:x}",
+        reason="ownership token ended",
     )
 
 

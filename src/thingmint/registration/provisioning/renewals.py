@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from msgspec import Struct
 
-from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.audit_entry import AuditEntry, service_entry
 from thingmint.core.caller import Caller
 from thingmint.core.certificates.certificate import Certificate, CertificateStatus, with_status
 from thingmint.core.certificates.renewal import Renewal, overlap_end
@@ -53,8 +53,6 @@ from thingmint.registration.registry.thing_principals import attach_certificate
 MOST_THINGS = 10
 """A certificate with more things does not belong to a single device."""
 
-# The principal that makes certificates INACTIVE after their overlap.
-_SWEEPER = "thingmint"
 _POLICIES = PageRequest(MAX_POLICIES_OF_A_TARGET, None, ascending=True)
 _THINGS = PageRequest(MOST_THINGS + 1, None, ascending=True)
 
@@ -250,20 +248,15 @@ def _renewal_entry(caller: Caller, renewal: Renewal, new: Certificate) -> AuditE
 
 
 def _end_entry(renewal: Renewal, certificate: Certificate, at: datetime) -> AuditEntry:
-    return AuditEntry(
-        at=at,
-        scope=certificate.scope,
-        principal_arn=_SWEEPER,
-        source_address="",
-        request_id="",
-        action="UpdateCertificate",
-        resource=certificate.arn,
-        detail={
-            "status": CertificateStatus.INACTIVE,
-            "previous_status": certificate.status,
-            "reason": "renewed",
-            "renewed_as": renewal.renewed_as,
-        },
+    return service_entry(
+        certificate.scope,
+        at,
+        "UpdateCertificate",
+        certificate.arn,
+        status=CertificateStatus.INACTIVE,
+        previous_status=certificate.status,
+        reason="renewed",
+        renewed_as=renewal.renewed_as,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct, field
 
-from thingmint.core.audit_entry import AuditEntry
+from thingmint.core.audit_entry import service_entry
 from thingmint.core.identifiers import Scope, SerialNumber, iot_arn
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.revocation.ocsp import OCSPResponder
@@ -18,7 +18,6 @@ from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.mutation import Change, change
 
 _ACTION = "IssueResponderCertificate"
-_SERVICE = "thingmint"
 
 
 class Responders(Struct):
@@ -55,16 +54,9 @@ class Responders(Struct):
             return made
 
     async def _record(self, ca: IssuingCA, serial_number: SerialNumber, now: datetime) -> None:
-        entry = AuditEntry(
-            at=now,
-            scope=self.scope,
-            principal_arn=_SERVICE,
-            source_address="",
-            request_id="",
-            action=_ACTION,
-            resource=iot_arn(self.scope, f"issuer/{ca.issuer_id}"),
-            detail={"issuer_id": ca.issuer_id, "serial_number": f"{serial_number:x}"},
-        )
+        resource = iot_arn(self.scope, f"issuer/{ca.issuer_id}")
+        detail = {"issuer_id": ca.issuer_id, "serial_number": f"{serial_number:x}"}
+        entry = service_entry(self.scope, now, _ACTION, resource, **detail)
 
         def program() -> Steps[Change[None]]:
             yield from ()

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from thingmint.core.certificates.revocation_list import ListName, ListState
+from thingmint.core.certificates.revocation_list import ListName
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 
@@ -54,10 +54,6 @@ class RevocationObserver(Protocol):
 
     def list_written(self, seconds: float) -> None:
         """Record that this node has written a list, and the duration."""
-        ...
-
-    def list_given_out(self, state: ListState, octets: int) -> None:
-        """Record that a list of any node is published from now on."""
         ...
 
     def list_failed(self, issuer_id: str) -> None:

@@ -103,11 +103,6 @@ class Server:
         """The addresses and ports that the server listens on."""
         return self._acceptor.addresses
 
-    @property
-    def open_connections(self) -> int:
-        """How many sockets are open, including those in their handshake."""
-        return len(self._connections)
-
     def protocols(self) -> tuple[HTTPConnection, ...]:
         """Return the connections whose handshake is done."""
         protocols = (each.protocol for each in self._connections)

@@ -10,7 +10,7 @@ HTTP_ALPN = b"http/1.1"
 _TLS_1_2_CIPHERS = "ECDHE+aECDSA+AESGCM:ECDHE+aECDSA+CHACHA20:ECDHE+aRSA+AESGCM:ECDHE+aRSA+CHACHA20"
 
 
-def server_tls_context(certificate_chain: Path, private_key: Path, passphrase: str | None = None) -> ssl.SSLContext:
+def server_tls_context(certificate_chain: Path, private_key: Path) -> ssl.SSLContext:
     """Return a context for the service's side; raise OSError or ssl.SSLError if the files do not make a pair."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -21,5 +21,5 @@ def server_tls_context(certificate_chain: Path, private_key: Path, passphrase: s
     context.num_tickets = 0
     context.set_alpn_protocols([HTTP_ALPN.decode()])
     # Without a password argument OpenSSL would prompt on the terminal for the passphrase of an encrypted key.
-    context.load_cert_chain(certificate_chain, private_key, password=passphrase or "")
+    context.load_cert_chain(certificate_chain, private_key, password="")
     return context

@@ -59,11 +59,6 @@ class HTTPConnection(asyncio.Protocol):
     # Called by the server
 
     @property
-    def phase(self) -> Phase:
-        """What the connection waits for."""
-        return self._clock.phase
-
-    @property
     def idle_since(self) -> float | None:
         """When the connection last made progress; None while the service works on a complete request."""
         is_at_work = self._pipeline.is_answering and not self.waits_for_client
