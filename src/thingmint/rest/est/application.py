@@ -22,7 +22,6 @@ from thingmint.core.topics.patterns import (
     TEMPLATE_NAME,
     PayloadFormat,
 )
-from thingmint.issuance.encoding.parsing import certificate_in_der
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.policies.authorization import Permission
 from thingmint.registration.provisioning.enrollment import Enrollee
@@ -122,9 +121,9 @@ class EstApplication:
         template = asked.path.template
         if asked.path.operation is EstOperation.SIMPLE_ENROLL:
             certificate = await simple_enroll(self._authority, enrollee, der, template)
-            return certificates_answer((certificate_in_der(certificate.der),))
+            return certificates_answer((x509.load_der_x509_certificate(certificate.der),))
         certificate, private_key = await server_keygen(self._authority, enrollee, der, template)
-        issued = certificate_in_der(certificate.der)
+        issued = x509.load_der_x509_certificate(certificate.der)
         return key_and_certificate_answer(private_key, issued, f"=_{record.request_id}")
 
     async def _renewed(self, asked: _Asked, record: Record) -> Answer:
@@ -140,7 +139,7 @@ class EstApplication:
         for pattern in _TOPICS.values():
             may_provision = may_provision or await device.may_publish(pattern.topic({FORMAT: PayloadFormat.JSON}))
         certificate = await simple_reenroll(self._authority, caller, certificate_id, der, may_provision=may_provision)
-        return certificates_answer((certificate_in_der(certificate.der),))
+        return certificates_answer((x509.load_der_x509_certificate(certificate.der),))
 
     async def _enrollee(self, asked: _Asked, record: Record) -> Enrollee:
         """Return the author of the request if it has the permission; raise AuthenticationFailure or AccessDenied."""
