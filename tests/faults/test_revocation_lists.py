@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import random
 import ssl
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tests.support.certificates.revocation import new_publisher, new_registry
 from tests.support.databases.faulty_disk import FaultyDisk
 from tests.support.databases.stores import Timings
 from tests.support.services.published import Published, publishing_service, until
+from tests.support.services.service import running_service
 from tests.support.services.small_disk import fill, small_disk  # noqa: F401  a fixture is found by name
 
 from thingmint.cli.connection import ServiceRefused
@@ -176,6 +178,29 @@ async def test_a_list_that_the_disk_does_not_take_is_written_when_it_does(
 
     assert await publishing.numbers(registry.name) == {5}
     await store.close()
+
+
+def test_a_start_with_a_clock_that_is_far_ahead_forgets_no_revocation(tmp_path: Path) -> None:
+    clock_file = tmp_path / "clock"
+    clock_file.write_text("+0")
+    environment = turned_by(clock_file)
+    with publishing_service(tmp_path / "ahead", environment=environment) as published:
+        revoked, deleted, others = published.device("revoked"), published.device("deleted"), published.device("other")
+        published.revoke(revoked, "keyCompromise")
+        published.revoke(deleted, "keyCompromise")
+        published.client.call("DELETE", f"/certificates/{deleted.created.certificate_id}", {})
+        # The newest row always stays.
+        published.revoke(others, "keyCompromise")
+        until(lambda: published.listed(others))
+    clock_file.write_text(f"{timedelta(days=365 * 40).total_seconds():+.0f}")
+    # A start sweeps what has ended.
+    with running_service(tmp_path / "ahead" / "data", environment=environment, key_reserve=0) as service:
+        service.wait_for_log("the active issuer has ended, or the clock is wrong")
+        time.sleep(1)  # nothing tells that a sweep is over
+    clock_file.write_text("+0")
+    with publishing_service(tmp_path / "ahead", environment=environment) as published:
+        for device in (revoked, deleted, others):
+            assert published.listed(device)
 
 
 def test_lists_follow_a_clock_that_jumps(tmp_path: Path) -> None:

@@ -34,8 +34,11 @@ def record_standing(
 
 
 def record_deletion(certificate: Certificate, at: datetime) -> Steps[None]:
-    """Record that a certificate is no longer in the registry. If it was revoked, its date and reason do not change."""
-    if certificate.issuer_id is None or certificate.not_after < at:
+    """Record that a certificate is no longer in the registry. If it was revoked, its date and reason do not change.
+
+    An expired certificate is recorded, too, because the clock may be ahead.
+    """
+    if certificate.issuer_id is None:
         return
     ended = _revocation(certificate.issuer_id, certificate, RevocationReason.CESSATION_OF_OPERATION, at)
     yield from revocation_table.record_revocation(ended)
