@@ -56,3 +56,9 @@ def test_every_package_has_a_module() -> None:
     every = modules()
     packages = {name for name, path in every.items() if path.name == "__init__.py"}
     assert [name for name in packages if not any(other.startswith(f"{name}.") for other in every)] == []
+
+
+def test_no_module_waits_in_a_way_that_loses_cancellations() -> None:
+    # Before Python 3.12, `asyncio.wait_for` returns the result if both come together, and the task goes on for ever.
+    users = [name for name, path in modules().items() if "asyncio.wait_for(" in path.read_text()]
+    assert users == []

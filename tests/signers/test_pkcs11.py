@@ -17,6 +17,7 @@ from tests.support.services.processes import children_of
 from thingmint.issuance.authorities.issuer_request import issuer_request, issuer_subject
 from thingmint.issuance.keys.key_pairs import PublicKey
 from thingmint.issuance.keys.signer import SignerUnavailable
+from thingmint.signers import pkcs11
 from thingmint.signers.pkcs11 import SESSIONS, Token, TokenSigner, destroy_in_token, generate_in_token
 from thingmint.signers.token_uri import parse_token_uri
 
@@ -144,3 +145,29 @@ async def test_what_cannot_be_opened_is_named_to_operators_without_the_pin(hsm: 
     with pytest.raises(SignerUnavailable, match="cannot be used now"):
         await token.ask(do="check", id="00")
     await token.close()
+
+
+@pytest.mark.parametrize("turns", range(3))
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(
+    token: Token, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered, answer = list[None](), pkcs11._answer
+
+    async def noted(process: asyncio.subprocess.Process, question: dict[str, str]) -> dict[str, str]:
+        found = await answer(process, question)
+        answered.append(None)
+        return found
+
+    key_id = secrets.token_bytes(16)
+    signer = TokenSigner(token, key_id, await generate_in_token(token, "ecdsa-p256", key_id, "label"))
+    monkeypatch.setattr(pkcs11, "_answer", noted)
+    checking = asyncio.create_task(signer.check())
+    while not answered:  # noqa: ASYNC110  an event would be seen later
+        await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if checking.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await checking
+    else:
+        assert checking.done()

@@ -89,7 +89,9 @@ class Token:
     async def _ask(self, process: asyncio.subprocess.Process, question: dict[str, str], seconds: float) -> bytes:
         """Send a request to a process; keep it for the next request, or end it after an invalid or late answer."""
         try:
-            answer = await asyncio.wait_for(_answer(process, question), seconds)
+            # Unlike `asyncio.wait_for` before Python 3.12, this loses no cancellation that comes with the answer.
+            async with asyncio.timeout(seconds):
+                answer = await _answer(process, question)
             octets = bytes.fromhex(answer["octets"])
         except (OSError, TimeoutError, ValueError, KeyError) as error:
             await _end(process)

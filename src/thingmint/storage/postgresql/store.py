@@ -189,7 +189,8 @@ async def _migrate(url: DatabaseURL) -> None:
     try:
         # The check whether the database is up to date needs neither the lock nor the right to create tables, and has
         # the time limits of requests. A migration of a large table may take minutes, so it has no limits.
-        current = await asyncio.wait_for(drive(connection, _is_current, read_only=True), COMMAND_SECONDS)
+        async with asyncio.timeout(COMMAND_SECONDS):
+            current = await drive(connection, _is_current, read_only=True)
         if not current:
             async with connection.transaction():
                 await drive(connection, lambda: migrate(POSTGRESQL, migrations()))
@@ -204,7 +205,8 @@ async def _migrate(url: DatabaseURL) -> None:
 async def _require_migrated(url: DatabaseURL) -> None:
     connection = await first_connection(url)
     try:
-        await asyncio.wait_for(drive(connection, _require_current, read_only=True), COMMAND_SECONDS)
+        async with asyncio.timeout(COMMAND_SECONDS):
+            await drive(connection, _require_current, read_only=True)
     except Exception as error:
         if not is_outage(error) and not isinstance(error, asyncpg.PostgresError):
             raise
