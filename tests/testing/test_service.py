@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -194,6 +196,22 @@ def test_a_reset_leaves_an_empty_service(own_service: Service) -> None:
     with own_service.administrator as administrator:
         assert administrator.client("iot").list_things()["things"] == []
     account.close()
+
+
+def test_an_account_that_was_not_created_is_used_before_and_after_a_reset(own_service: Service) -> None:
+    variables = own_service.variables
+    options = {"verify": variables["AWS_CA_BUNDLE"], "region_name": variables["AWS_REGION"]}
+    keys = {"aws_access_key_id": "333333333333", "aws_secret_access_key": "any"}
+    iot = boto3.client("iot", endpoint_url=variables["AWS_ENDPOINT_URL_IOT"], **options, **keys)
+    data = boto3.client("iot-data", endpoint_url=variables["AWS_ENDPOINT_URL_IOT_DATA_PLANE"], **options, **keys)
+    for _ in range(2):
+        data.publish(topic="pump/1", payload=b"on", retain=True)
+        assert iot.create_keys_and_certificate()["certificateArn"].split(":")[4] == "333333333333"
+        own_service.reset()
+    data.publish(topic="pump/2", payload=b"on", retain=True)
+    # A node looks every second whether the accounts in its memory were deleted.
+    time.sleep(2.5)
+    assert [each["topic"] for each in data.list_retained_messages()["retainedTopics"]] == ["pump/2"]
 
 
 def test_a_seed_is_carried_out(own_service: Service, tmp_path: Path) -> None:

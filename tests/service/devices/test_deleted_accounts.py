@@ -3,6 +3,7 @@
 import os
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from tests.support.clients.signing import SettableClock
@@ -15,7 +16,7 @@ from thingmint.data_directory.sealing import Sealer
 from thingmint.mqtt.edges.recent_refusals import RecentRefusals
 from thingmint.mqtt.events import ConnectRefused, DisconnectReason
 from thingmint.mqtt.gateway.last_endings import Ending, LastEndings
-from thingmint.registration.access.accounts import create_account, delete_account
+from thingmint.registration.access.accounts import create_account, delete_account, is_known
 from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.service.devices.deleted_accounts import ClientRecords, DeletedAccounts
 
@@ -43,7 +44,7 @@ class Node:
 
     def __init__(self, store: MemoryStore, kept: Kept | None, *records: ClientRecords) -> None:
         self.watch = ChangeWatch[Watched](store)
-        self.deleted = DeletedAccounts(store, OWN, self.watch, kept, lambda: records)
+        self.deleted = DeletedAccounts(partial(is_known, store), OWN, self.watch, kept, lambda: records)
 
     async def look(self) -> None:
         await self.deleted.watch_all()

@@ -57,4 +57,4 @@ class RegistrationAuthority(Struct, frozen=True):
     wanted_events: WantedEvents = field(default_factory=WantedEvents)
     outbox: EventOutbox = field(default_factory=NoOutbox)
     administrator: Scope | None = None
-    """The service's own account, which deletes others; None if there are no others."""
+    """The service's own account, which creates and deletes others; None if accounts need no creation."""

@@ -1,6 +1,6 @@
 """Owns the effect of an account's deletion on the memory of this node: messages, sessions and records of clients."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Protocol
@@ -8,9 +8,7 @@ from typing import Protocol
 from thingmint.core.identifiers import Scope, account_arn
 from thingmint.core.principals import Watched
 from thingmint.mqtt.data_plane import KeptMessages
-from thingmint.registration.access.accounts import is_known
 from thingmint.registration.kernel.change_watch import ChangeWatch
-from thingmint.registration.kernel.ports import Store
 
 
 class ClientRecords(Protocol):
@@ -30,14 +28,14 @@ class DeletedAccounts:
 
     def __init__(
         self,
-        store: Store,
+        exists: Callable[[Scope], Awaitable[bool]],
         own: Scope,
         watch: ChangeWatch[Watched],
         kept: KeptMessages | None,
         records: Callable[[], Sequence[ClientRecords]] = tuple,
     ) -> None:
         """``own`` is the service's account, which administers the others; brokers elsewhere leave ``kept`` None."""
-        self._store = store
+        self._exists = exists
         self._own = own
         self._watch = watch
         self._kept = kept
@@ -71,14 +69,14 @@ class DeletedAccounts:
         """Remove from memory what deleted accounts have; raise ServiceUnavailable.
 
         Only a deletion changes an account. If changes may have been missed, or it was not watched before, an account is
-        deleted if the registry has nothing of it.
+        deleted if it does not exist.
         """
         for scope in self._just_forgotten:
             self._forget_records(scope)
         forgotten = []
         while self._changed:
             scope, is_deleted = next(iter(self._changed.items()))
-            if is_deleted or not await is_known(self._store, scope):
+            if is_deleted or not await self._exists(scope):
                 forgotten.append(scope)
                 self._forget_records(scope)
                 if self._kept is not None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ from thingmint.mqtt.edges.registered_devices import RegisteredDevices
 from thingmint.mqtt.gateway.gateway import Gateway
 from thingmint.mqtt.transport.limits import GatewayLimits
 from thingmint.mqtt.transport.long_lived import LongLivedObjects
+from thingmint.registration.access.accounts import is_known
 from thingmint.registration.kernel.authority import RegistrationAuthority
 from thingmint.registration.kernel.change_watch import ChangeWatch
 from thingmint.service.devices.deleted_accounts import DeletedAccounts
@@ -93,7 +95,11 @@ class DeviceEdge:
         )
         self._devices = RegisteredDevices(authority, scope, watch, self._publisher)
         deleted = DeletedAccounts(
-            authority.store, scope, watch, data_plane.kept_here, lambda: (self._gateway.last_endings, refusals)
+            partial(_exists, authority),
+            scope,
+            watch,
+            data_plane.kept_here,
+            lambda: (self._gateway.last_endings, refusals),
         )
         self._changes = DeviceChanges(
             authority, watch, self._devices, deleted, lambda: self._gateway, self._each_second
@@ -258,3 +264,8 @@ class DeviceEdge:
     def _each_second(self) -> None:
         self._publisher.advance()
         self._long_lived.advance(self._gateway.connected_devices)
+
+
+async def _exists(authority: RegistrationAuthority, account: Scope) -> bool:
+    """Return whether the account exists, or may be used without being created."""
+    return authority.administrator is None or await is_known(authority.store, account)
