@@ -6,7 +6,6 @@ A device or a caller chose the content, so nothing in it is trusted. A part that
 from collections.abc import Callable, Iterator
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -14,7 +13,7 @@ from msgspec import Struct
 
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
-from thingmint.issuance.encoding.parsing import certificate_in_pem, request_in_pem
+from thingmint.issuance.encoding.parsing import READING_ERRORS, certificate_in_pem, request_in_pem
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
 _MOST_EXTENSIONS = 50
@@ -114,13 +113,7 @@ def _validity(request: x509.CertificateSigningRequest) -> str:
 def _extension_parts(extensions: Callable[[], x509.Extensions]) -> Iterator[ExplainedPart]:
     try:
         found = list(extensions())
-    except (
-        ValueError,
-        TypeError,  # A name in an extension has a BIT STRING.
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-        UnsupportedAlgorithm,
-    ):
+    except READING_ERRORS:
         yield ExplainedPart("Extensions", _UNREADABLE, "An extension is not formed as RFC 5280 says.")
         return
     for extension in found[:_MOST_EXTENSIONS]:

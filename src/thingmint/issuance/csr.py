@@ -15,7 +15,7 @@ from thingmint.core.error_text import in_words
 from thingmint.core.errors import InvalidRequest
 from thingmint.issuance.encoding.der import children, only_element
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
-from thingmint.issuance.encoding.parsing import request_in_der
+from thingmint.issuance.encoding.parsing import READING_ERRORS, request_in_der
 from thingmint.issuance.encoding.pem_blocks import MalformedPEM, read_block
 from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey, accepted_public_key
 from thingmint.issuance.keys.subject_keys import subject_public_key
@@ -110,7 +110,7 @@ def asks_for_alternative_names(der: bytes) -> bool:
     try:
         with odd_names_allowed():
             extensions = request_in_der(der).extensions
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except READING_ERRORS as error:
         raise MalformedCSR("The extensions of the certificate signing request are malformed") from error
     return any(extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME for extension in extensions)
 

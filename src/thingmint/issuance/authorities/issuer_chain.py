@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from thingmint.issuance.authorities.issuing_ca import IssuerUnfit, IssuingCA
-from thingmint.issuance.encoding.parsing import certificates_in_pem
+from thingmint.issuance.encoding.parsing import READING_ERRORS, certificates_in_pem
 from thingmint.issuance.keys.key_pairs import PublicKey, WeakKey, accepted_public_key
 from thingmint.issuance.keys.subject_keys import subject_public_key
 
@@ -66,13 +66,7 @@ def _read(text: bytes) -> Sequence[x509.Certificate]:
             each.issuer.rfc4514_string()
             list(each.extensions)
             accepted_public_key(subject_public_key(each))
-    except (
-        ValueError,
-        TypeError,  # A name has a BIT STRING.
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-        UnsupportedAlgorithm,
-    ) as error:
+    except READING_ERRORS as error:
         raise IssuerUnfit("the file holds no certificate in PEM, or one that cannot be read") from error
     except WeakKey as error:
         raise IssuerUnfit(f"{_name(each)}: {error.message}") from error

@@ -1,15 +1,24 @@
 """Owns the parsing of certificates, signing requests and revocation lists by `cryptography`.
 
 The library has an exception of its own for an unknown version, which is no ValueError. Here all bytes that cannot be
-parsed raise ValueError. Names, keys and extensions are parsed later, when they are read.
+parsed raise ValueError. Names, keys and extensions are parsed later, when they are read, and raise `READING_ERRORS`.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 T = TypeVar("T")
+
+READING_ERRORS: Final = (
+    ValueError,
+    TypeError,  # A name has a BIT STRING, or an attribute is not text.
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 
 def certificate_in_pem(content: bytes) -> x509.Certificate:

@@ -20,7 +20,7 @@ from thingmint.core.policies.certificate_variables import (
     directory_name,
 )
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
-from thingmint.issuance.encoding.parsing import certificate_in_der
+from thingmint.issuance.encoding.parsing import READING_ERRORS, certificate_in_der
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def _readable(read: Callable[[], T]) -> T | None:
     try:
         with odd_names_allowed():
             return read()
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except READING_ERRORS:
         return None
 
 

@@ -9,6 +9,7 @@ from cryptography.x509.oid import ExtensionOID
 from thingmint.core.errors import CertificateInvalid
 from thingmint.issuance.encoding.der import children, only_element
 from thingmint.issuance.encoding.odd_names import odd_names_allowed
+from thingmint.issuance.encoding.parsing import READING_ERRORS
 from thingmint.issuance.foreign.certificate import ForeignCertificate, ensure_accepted_signature
 
 ExtensionValue = TypeVar("ExtensionValue", bound=x509.ExtensionType)
@@ -87,13 +88,7 @@ def extensions_of(certificate: ForeignCertificate) -> x509.Extensions:
     with odd_names_allowed():
         try:
             return certificate.parsed.extensions
-        except (
-            ValueError,
-            TypeError,  # A name in an extension has a BIT STRING.
-            x509.DuplicateExtension,
-            x509.UnsupportedGeneralNameType,
-            UnsupportedAlgorithm,
-        ) as error:
+        except READING_ERRORS as error:
             raise CertificateInvalid(f"The extensions of the {certificate.what} cannot be read") from error
 
 

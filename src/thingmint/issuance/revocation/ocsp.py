@@ -21,6 +21,7 @@ from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import IssuingCA
 from thingmint.issuance.encoding.der import SEQUENCE, Element, children, encode, only_element
+from thingmint.issuance.encoding.parsing import READING_ERRORS
 from thingmint.issuance.revocation.response_form import GOOD, HASHES, SIGNATURE_HASH, UNKNOWN, ResponseForm, revoked
 from thingmint.issuance.revocation.usual_request import read_usual_request
 
@@ -92,7 +93,7 @@ def read_request(der: bytes) -> StatusRequest:
     except MalformedRequest:
         raise
     # `cryptography` raises these if the bytes are not a request, or if an extension appears twice.
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except READING_ERRORS as error:
         raise MalformedRequest("the bytes are no OCSP request") from error
 
 

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from thingmint.core.certificates.revocation import Revocation, RevocationReason
 from thingmint.core.identifiers import SerialNumber
 from thingmint.issuance.authorities.issuing_ca import issuer_id_of
-from thingmint.issuance.encoding.parsing import revocation_list_in_der, revocation_list_in_pem
+from thingmint.issuance.encoding.parsing import READING_ERRORS, revocation_list_in_der, revocation_list_in_pem
 
 _REASONS = {reason.word: reason for reason in RevocationReason}
 
@@ -54,14 +53,7 @@ def read_list(content: bytes, issuers: Sequence[x509.Certificate]) -> Revocation
         parsed = revocation_list_in_pem(content) if is_pem else revocation_list_in_der(content)
         number = parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         name = parsed.issuer
-    except (
-        ValueError,
-        TypeError,  # A name has a BIT STRING.
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-        x509.ExtensionNotFound,
-        UnsupportedAlgorithm,
-    ) as error:
+    except (*READING_ERRORS, x509.ExtensionNotFound) as error:
         raise ListUnusable("it is not a certificate revocation list with a number") from error
     for issuer in issuers:
         if issuer.subject == name and _has_signed(issuer, parsed):

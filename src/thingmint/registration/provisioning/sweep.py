@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from thingmint.core.errors import ServiceUnavailable
 from thingmint.registration.certificates.serial_numbers import sweep_serial_reservations
@@ -22,6 +23,8 @@ _SWEEPS = (sweep_claims, sweep_unused_certificates, sweep_tasks, sweep_serial_re
 # Revoked certificates would be valid again if these records were deleted while the clock is ahead.
 _SWEEPS_OF_REVOCATIONS = (sweep_revoked_certificates, sweep_revocations)
 
+_Sweep: TypeAlias = Callable[[RegistrationAuthority, int], Awaitable[int]]
+
 
 async def sweep(
     authority: RegistrationAuthority,
@@ -36,19 +39,20 @@ async def sweep(
     while True:
         try:
             for each in _SWEEPS:
-                swept = _BATCH
-                while swept == _BATCH:
-                    authority.require_right_clock()
-                    swept = await each(authority, _BATCH)
+                await _in_batches(each, authority, lambda: True)
             for each in _SWEEPS_OF_REVOCATIONS:
-                swept = _BATCH
-                while swept == _BATCH and steady_clock.is_steady() and not _has_ended(authority):
-                    authority.require_right_clock()
-                    swept = await each(authority, _BATCH)
+                await _in_batches(each, authority, lambda: steady_clock.is_steady() and not _has_ended(authority))
         except ServiceUnavailable:
             # The next sweep is soon enough. A node with a wrong clock leaves the work to other nodes.
             pass
         await asyncio.sleep(pause_seconds)
+
+
+async def _in_batches(sweep_batch: _Sweep, authority: RegistrationAuthority, may_go_on: Callable[[], bool]) -> None:
+    swept = _BATCH
+    while swept == _BATCH and may_go_on():
+        authority.require_right_clock()
+        swept = await sweep_batch(authority, _BATCH)
 
 
 def _has_ended(authority: RegistrationAuthority) -> bool:
